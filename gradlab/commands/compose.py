@@ -1,0 +1,190 @@
+"""From the words of a command line to recipes: the one place where Hydra works.
+
+Hydra composes the groups, which are folders and files of `conf/`. Numbers are set on the result by their
+dotted keys, so that a grid over numbers composes once, and a wrong key can be told by its right name.
+Only the compose API is used: no logging is set up, no launcher starts, nothing is written.
+"""
+
+import copy
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra.core.config_store import ConfigStore
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from gradlab import options
+from gradlab.commands import vetting
+from gradlab.commands.overrides import PLAIN, Cell, Setting, cells, label, read, read_grid
+from gradlab.commands.spelling import meant
+from gradlab.errors import RecipeError
+from gradlab.paths import CONF
+from gradlab.recipe import Every, Recipe, flat, folder_name
+
+
+@dataclass(frozen=True)
+class Grid:
+    """What a command line asks for: recipes, what tells each from the others, and which keys differ."""
+
+    recipes: list[Recipe]
+    labels: list[str]
+    keys: list[str]
+
+
+def grid(
+    words: Sequence[str], check: Callable[[Recipe], Recipe], multirun: bool = False, config_dir: Path | None = None
+) -> Grid:
+    """The recipes of `gradlab run WORDS`; every wrong cell is told in one RecipeError, before anything runs."""
+    own = _own(config_dir)
+    groups = options.groups(*own)
+    settings = read([word.lstrip("+") for word in words], groups)  # +experiment=x means experiment=x
+    found: dict[str, tuple[str, Recipe]] = {}  # two cells of one folder are one run
+    wrong: list[str] = []
+    keys: list[str] = []
+    with _hydra(own) as composed:
+        for name in _experiments(settings, groups):
+            spread = _spread(name, settings, groups, multirun, own)
+            keys += [setting.key for setting in spread if len(setting.values) > 1]
+            for cell in cells(spread):
+                said = label(cell, spread)
+                try:
+                    recipe = check(_recipe(cell, groups, composed))
+                    found.setdefault(f"{recipe.study}/{folder_name(recipe)}", (said, recipe))
+                except RecipeError as error:
+                    wrong.append(f"{said}: {error}" if said else str(error))
+    if wrong:
+        raise RecipeError("\n".join(dict.fromkeys(wrong)))
+    labels, recipes = zip(*found.values(), strict=True)
+    return Grid(list(recipes), list(labels), list(dict.fromkeys(keys)))
+
+
+def recipe_of(values: dict[str, Any]) -> Recipe:
+    """A Recipe from nested plain values; bounds and parts are checked by `gradlab.build.check`."""
+    known = [field.name for field in fields(Recipe)]
+    for key in values:
+        if key not in known:
+            raise RecipeError(f"there is no option '{key}'{meant(key, known)}")
+    study, outputs = str(values["study"]), str(values["outputs"])  # study=2026 is a name
+    if not PLAIN.fullmatch(study.replace(".", "_")) or study.startswith("."):
+        raise RecipeError(f"study={study} must be a plain name: letters, digits, '.', '_', '-'")
+    every = {key: _every(key, values[key]) for key in ("log", "eval")}
+    return Recipe(**{**values, **every, "study": study, "outputs": outputs})
+
+
+def _every(key: str, value: Any) -> Every:
+    if not isinstance(value, dict) or set(value) != {"every"}:
+        raise RecipeError(f"{key} has one key: {key}.every")
+    return Every(**value)
+
+
+def _own(config_dir: Path | None) -> list[Path]:
+    """One's own folder of options, looked through before Hydra sees it."""
+    if config_dir is None:
+        return []
+    if not config_dir.is_dir():
+        raise RecipeError(f"--config-dir {config_dir}: there is no such folder")
+    for path in sorted(config_dir.glob("*/*.yaml")):
+        if path.parent.name == "experiment":
+            continue  # looked at when chosen
+        if (CONF / path.parent.name / path.name).is_file():
+            raise RecipeError(f"{path}: gradlab has an option of this name already; give yours another")
+        vetting.option(path)
+    return [config_dir.resolve()]
+
+
+@contextmanager
+def _hydra(own: Sequence[Path]) -> Iterator[Any]:
+    """A function from group choices to the composed config, remembered per set of choices."""
+    places = [str(folder).replace("\\", "\\\\").replace("'", "\\'") for folder in own]
+    search = [f"hydra.searchpath=['file://{place}']" for place in places]
+    with initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
+        yield lru_cache(maxsize=None)(lambda chosen: compose("config", overrides=[*search, *chosen]))
+
+
+def _experiments(settings: Iterable[Setting], groups: dict[str, list[str]]) -> list[str]:
+    """The experiments asked for; `""` when there is none."""
+    names = [name for setting in settings if setting.key == "experiment" for name in setting.values]
+    for name in names:
+        _known("experiment", name, groups)
+    return names or [""]
+
+
+def _spread(
+    name: str, settings: list[Setting], groups: dict[str, list[str]], multirun: bool, own: Sequence[Path]
+) -> list[Setting]:
+    """The settings of one experiment: its grid, narrowed or widened by the command line."""
+    content, params, mode = _experiment(name, own)
+    said = {setting.key: setting for setting in settings}
+    for key in said:
+        if key.startswith("hydra") and key != "hydra.mode":
+            raise RecipeError(f"'{key}' cannot be set: of hydra only hydra.mode=RUN|MULTIRUN")
+    asked = said.pop("hydra.mode", Setting("", ("MULTIRUN" if multirun or mode else "RUN",))).values[0]
+    if asked not in ("RUN", "MULTIRUN"):
+        raise RecipeError(f"hydra.mode={asked} is not RUN or MULTIRUN")
+    if asked == "MULTIRUN":
+        said = {setting.key: setting for setting in read_grid(params, groups)} | said
+    for setting in said.values():
+        if setting.sweep and asked == "RUN" and not multirun:
+            values = ",".join(map(str, setting.values[:8]))
+            raise RecipeError(f"{setting.key}={values} is a grid: add -m")
+    if name:
+        said["experiment"] = Setting("experiment", (name,))
+        ConfigStore.instance().store(name=name, node=content, group="experiment", package="_global_")
+    return list(said.values())
+
+
+def _experiment(name: str, own: Sequence[Path]) -> tuple[dict[str, Any], dict[str, Any], bool]:
+    return vetting.experiment(options.experiments(*own)[name]) if name else ({}, {}, False)
+
+
+def _recipe(cell: Cell, groups: dict[str, list[str]], composed: Any) -> Recipe:
+    """One cell: Hydra composes its groups, then its numbers are set."""
+    chosen = [_choice(key, value, groups) for key, value in cell.items() if key in groups]
+    try:
+        config = copy.deepcopy(composed(tuple(chosen)))
+        _set(config, {key: value for key, value in cell.items() if key not in groups}, groups)
+        values = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise RecipeError(" ".join(str(error).splitlines()[0].split())) from None
+    assert isinstance(values, dict)
+    return recipe_of({str(key): value for key, value in values.items()})
+
+
+def _choice(group: str, value: Any, groups: dict[str, list[str]]) -> str:
+    names = value if isinstance(value, list) and group == "probe" else [value]
+    for name in names:
+        _known(group, name, groups)
+    return f"{group}=[{','.join(map(str, names))}]" if group == "probe" else f"{group}={value}"
+
+
+def _known(group: str, name: Any, groups: dict[str, list[str]]) -> None:
+    if not isinstance(name, str) or not PLAIN.fullmatch(name) or name not in groups[group]:
+        shown = "null" if name is None else name
+        raise RecipeError(f"there is no {group} '{shown}'{meant(str(name), groups[group])}")
+
+
+def _set(config: DictConfig, numbers: Cell, groups: dict[str, list[str]]) -> None:
+    """Set each number by its key; a key that is not there is told by its right name."""
+    known = flat(OmegaConf.to_container(config, resolve=False))  # type: ignore[arg-type]
+    settable = [key for key in known if not key.endswith(".name")]
+    for key, value in numbers.items():
+        if key.endswith(".name") and key in known:
+            raise RecipeError(f"'{key}' is chosen with its numbers: write {key.partition('.')[0].rstrip('s')}={value}")
+        if key not in settable:
+            raise RecipeError(f"there is no option '{key}'{_elsewhere(key, config) or meant(key, [*settable, *groups])}")
+        OmegaConf.update(config, key, value, merge=False)
+
+
+def _elsewhere(key: str, config: DictConfig) -> str:
+    """`clip.threshold` of a clip that has none: say which options have it."""
+    group, _, name = key.partition(".")
+    having = [option for option in options.groups().get(group, []) if name in options.parameters(group, option)]
+    if not having or not name:
+        return ""
+    return f" for {group}={config[group].name}; it belongs to {', '.join(f'{group}={option}' for option in having)}"

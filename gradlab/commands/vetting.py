@@ -1,0 +1,86 @@
+"""Files that others wrote, looked at before Hydra reads them: data, never instructions.
+
+An option or an experiment may come from a colleague or from the net. It may choose and set; it may not
+read the environment, leave its folder, reach Hydra's own machinery, or fill the memory.
+"""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from gradlab.commands.overrides import PLAIN
+from gradlab.errors import RecipeError
+
+_MOST_BYTES, _MOST_NODES, _MOST_DEEP = 1 << 20, 10_000, 50
+_RESOLVER = re.compile(r"\$\{[^}]*:")  # ${oc.env:TOKEN}; ${depth} is fine
+
+
+def option(path: Path) -> None:
+    """Refuse an option's file of one's own `--config-dir` that does more than name a part and its numbers."""
+    content = _mapping(path)
+    for key in ("hydra", "defaults", "_target_"):
+        if key in content:
+            raise RecipeError(f"{path}: an option may not hold '{key}'")
+
+
+def experiment(path: Path) -> tuple[dict[str, Any], dict[str, Any], bool]:
+    """An experiment's file as (its choices, its grid, whether it is run as a grid)."""
+    content = _mapping(path)
+    if "outputs" in content:
+        raise RecipeError(f"{path}: where things go is said on the command line: outputs=…")
+    for line in content.get("defaults") or []:
+        _default(path, line)
+    hydra = content.pop("hydra", None) or {}
+    grid = (hydra.get("sweeper") or {}).get("params") or {}
+    allowed = {"mode": hydra.get("mode"), "sweeper": {"params": grid}}
+    if {**hydra} != {key: allowed[key] for key in hydra if key in allowed}:
+        raise RecipeError(f"{path}: of hydra only 'mode' and 'sweeper.params' may be set")
+    if hydra.get("mode") not in (None, "RUN", "MULTIRUN"):
+        raise RecipeError(f"{path}: hydra.mode={hydra['mode']} is not RUN or MULTIRUN")
+    return content, grid, hydra.get("mode") == "MULTIRUN"
+
+
+def _default(path: Path, line: Any) -> None:
+    """Refuse a line of a defaults list that is not `override /group: option` with plain names."""
+    if line == "_self_":
+        return
+    ((key, names),) = line.items() if isinstance(line, dict) and len(line) == 1 else (("", ""),)
+    names = names if isinstance(names, list) else [names]
+    if not re.fullmatch(r"override /\w+", str(key)) or not all(PLAIN.fullmatch(str(name)) for name in names):
+        raise RecipeError(f"{path}: '{line}' of the defaults is not '- override /group: option'")
+
+
+def _mapping(path: Path) -> dict[str, Any]:
+    """The file's content, references unresolved, when it is a small mapping without resolvers."""
+    if path.stat().st_size > _MOST_BYTES:
+        raise RecipeError(f"{path}: larger than 1 MiB, not a file of options")
+    try:
+        text = path.read_text("utf-8")
+        _small(path, yaml.compose(text, Loader=yaml.SafeLoader))
+        content = OmegaConf.to_container(OmegaConf.create(text), resolve=False)
+    except (yaml.YAMLError, OmegaConfBaseException, RecursionError, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())[:120]
+        raise RecipeError(f"{path} cannot be read as YAML: {reason}") from None
+    if not isinstance(content, dict):
+        raise RecipeError(f"{path} is not a mapping of keys to values")
+    if _RESOLVER.search(text):
+        raise RecipeError(f"{path}: write values themselves, resolvers (${{oc.env:…}}) are not taken")
+    return {str(key): value for key, value in content.items()}
+
+
+def _small(path: Path, node: yaml.Node | None, depth: int = 0, seen: dict[int, int] | None = None) -> int:
+    """How many nodes the tree has once aliases are written out: nine lines can make nine to the ninth."""
+    seen = {} if seen is None else seen
+    if node is None or id(node) in seen:
+        return seen.get(id(node), 0)
+    children = node.value if isinstance(node, yaml.CollectionNode) else []
+    children = [part for pair in children for part in (pair if isinstance(pair, tuple) else (pair,))]
+    count = 1 + sum(_small(path, child, depth + 1, seen) for child in children)
+    if depth > _MOST_DEEP or count > _MOST_NODES:
+        raise RecipeError(f"{path}: too large or too deep for a file of options")
+    seen[id(node)] = count
+    return count

@@ -1,4 +1,4 @@
-"""Tab in bash: commands, flags, groups with their options, keys. Reads names of files, imports nothing heavy."""
+"""Tab in bash: commands, flags, groups with their options, keys; reads names of files, imports little."""
 
 from collections.abc import Iterable
 
@@ -38,7 +38,9 @@ def answer(line: str, point: str) -> list[str]:
     if not done:
         return _spaced(name for name in [*COMMANDS, "--help", "--version"] if name.startswith(word))
     if done[0] != "run":
-        return _spaced(flag for flag in [*OTHERS.get(done[0], []), "--help"] if word and flag.startswith(word))
+        return _spaced(
+            flag for flag in [*OTHERS.get(done[0], []), "--help"] if word and flag.startswith(word)
+        )
     if "=" in word:
         return _values(*word.split("=", 1))
     flags = [flag.rpartition(", ")[2].split(" ")[0] for flag in FLAGS]
@@ -52,7 +54,9 @@ def _keys(done: list[str]) -> list[str]:
     found = options.groups()
     chosen = {group: options.default(group) for group in found}
     chosen |= dict(word.split("=", 1) for word in done if word.partition("=")[0] in found)
-    own = [f"{g}.{key}" for g, option in chosen.items() if g != "model" for key in options.parameters(g, option)]
+    own = [
+        f"{g}.{key}" for g, option in chosen.items() if g != "model" for key in options.parameters(g, option)
+    ]
     return [*found, *options.keys(), *own]
 
 

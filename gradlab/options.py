@@ -21,7 +21,7 @@ def groups(*folders: Path) -> dict[str, list[str]]:
 
 
 def experiments(*folders: Path) -> dict[str, Path]:
-    """The files of `experiments/`: of the current folder, of one's own `--config-dir`, and the shipped ones."""
+    """The files of `experiments/`: the current folder's, one's own `--config-dir`'s, and the shipped ones."""
     places = [EXPERIMENTS, *(folder / "experiment" for folder in reversed(folders)), Path("experiments")]
     return {file.stem: file for place in places for file in sorted(place.glob("*.yaml"))}
 
@@ -36,7 +36,9 @@ def keys() -> dict[str, tuple[str, str]]:
         parent = parent if indent else key
         if value:
             found[f"{parent}.{key}" if indent else key] = (value, why)
-    return found | {key: (value, found[key][1]) for key, value in parameters("model", "mlp").items() if key in found}
+    return found | {
+        key: (value, found[key][1]) for key, value in parameters("model", "mlp").items() if key in found
+    }
 
 
 def parameters(group: str, option: str, *folders: Path) -> dict[str, str]:

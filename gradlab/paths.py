@@ -1,4 +1,4 @@
-"""Where the shipped folders `conf/` and `experiments/` are: beside the package in a checkout, inside it in a wheel."""
+"""Where the shipped folders `conf/` and `experiments/` are: beside the package or, in a wheel, inside."""
 
 from pathlib import Path
 

@@ -38,14 +38,17 @@ class Grid:
 
 
 def grid(
-    words: Sequence[str], check: Callable[[Recipe], Recipe], multirun: bool = False, config_dir: Path | None = None
+    words: Sequence[str],
+    check: Callable[[Recipe], Recipe],
+    multirun: bool = False,
+    config_dir: Path | None = None,
 ) -> Grid:
-    """The recipes of `gradlab run WORDS`; every wrong cell is told in one RecipeError, before anything runs."""
+    """The recipes of `gradlab run WORDS`; all wrong cells are told in one RecipeError before any runs."""
     own = _own(config_dir)
     groups = options.groups(*own)
     settings = read([word.lstrip("+") for word in words], groups)  # +experiment=x means experiment=x
     found: dict[str, tuple[str, Recipe]] = {}  # two cells of one folder are one run
-    wrong: list[str] = []
+    wrong: dict[str, list[str]] = {}
     keys: list[str] = []
     with _hydra(own) as composed:
         for name in _experiments(settings, groups):
@@ -57,11 +60,17 @@ def grid(
                     recipe = check(_recipe(cell, groups, composed))
                     found.setdefault(f"{recipe.study}/{folder_name(recipe)}", (said, recipe))
                 except RecipeError as error:
-                    wrong.append(f"{said}: {error}" if said else str(error))
+                    wrong.setdefault(str(error), []).append(said)
     if wrong:
-        raise RecipeError("\n".join(dict.fromkeys(wrong)))
+        raise RecipeError("\n".join(_told(error, cells) for error, cells in wrong.items()))
     labels, recipes = zip(*found.values(), strict=True)
     return Grid(list(recipes), list(labels), list(dict.fromkeys(keys)))
+
+
+def _told(error: str, wrong: list[str]) -> str:
+    """An error once, with the cells that have it; what it says of all cells it says for itself."""
+    more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
+    return f"{', '.join(wrong[:3])}{more}: {error}" if wrong[0] else error
 
 
 def recipe_of(values: dict[str, Any]) -> Recipe:
@@ -175,16 +184,23 @@ def _set(config: DictConfig, numbers: Cell, groups: dict[str, list[str]]) -> Non
     settable = [key for key in known if not key.endswith(".name")]
     for key, value in numbers.items():
         if key.endswith(".name") and key in known:
-            raise RecipeError(f"'{key}' is chosen with its numbers: write {key.partition('.')[0].rstrip('s')}={value}")
+            raise RecipeError(
+                f"'{key}' is chosen with its numbers: write {key.partition('.')[0].rstrip('s')}={value}"
+            )
         if key not in settable:
-            raise RecipeError(f"there is no option '{key}'{_elsewhere(key, config) or meant(key, [*settable, *groups])}")
+            raise RecipeError(
+                f"there is no option '{key}'{_elsewhere(key, config) or meant(key, [*settable, *groups])}"
+            )
         OmegaConf.update(config, key, value, merge=False)
 
 
 def _elsewhere(key: str, config: DictConfig) -> str:
     """`clip.threshold` of a clip that has none: say which options have it."""
     group, _, name = key.partition(".")
-    having = [option for option in options.groups().get(group, []) if name in options.parameters(group, option)]
+    having = [
+        option for option in options.groups().get(group, []) if name in options.parameters(group, option)
+    ]
     if not having or not name:
         return ""
-    return f" for {group}={config[group].name}; it belongs to {', '.join(f'{group}={option}' for option in having)}"
+    homes = ", ".join(f"{group}={option}" for option in having)
+    return f" for {group}={config[group].name}; it belongs to {homes}"

@@ -73,12 +73,16 @@ def _parse(word: str, groups: dict[str, list[str]]) -> Override:
         wanted = f"; did you mean '{home}={word}'?" if home else ", as in depth=50"
         raise RecipeError(f"'{word}' is not key=value{wanted}")
     if "${" in word:  # nothing of the environment enters a recipe by a reference
-        raise RecipeError(f"'{word.partition('=')[0]}': write the value itself, references (${{…}}) are not taken")
+        raise RecipeError(
+            f"'{word.partition('=')[0]}': write the value itself, references (${{…}}) are not taken"
+        )
     try:
         return OverridesParser.create().parse_override(word)
     except HydraException as error:
         reason = str(error).splitlines()[0]
-        raise RecipeError(f"'{word}' cannot be read: {reason}; quote what has commas, spaces or brackets") from None
+        raise RecipeError(
+            f"'{word}' cannot be read: {reason}; quote what has commas, spaces or brackets"
+        ) from None
 
 
 def _values(override: Override, word: str, groups: dict[str, list[str]]) -> tuple[Any, ...]:
@@ -96,7 +100,7 @@ def _values(override: Override, word: str, groups: dict[str, list[str]]) -> tupl
 
 
 def _text(value: Any) -> str:
-    """A value of a YAML file in the command line's words: a list is a grid, and YAML's null is refused later."""
+    """A value of a YAML file in the command line's words: a list is a grid; null is refused later."""
     if isinstance(value, list | tuple):
         return ",".join(map(_text, value))
     if isinstance(value, bool):

@@ -22,7 +22,7 @@ SYNONYMS = {
 
 
 def suggest(word: str, known: Iterable[str]) -> str:
-    """The known name nearest to `word`: its other name, its long form, its plain form, or its right spelling."""
+    """The known name nearest to `word`: a synonym, its long or its plain form, or its right spelling."""
     known = sorted(known)
     last = word.rpartition(".")[2]
     if SYNONYMS.get(last) in known:

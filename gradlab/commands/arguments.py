@@ -1,0 +1,47 @@
+"""Flags and paths of the commands; what is wrong with them is told in one line."""
+
+import argparse
+from typing import Any, NoReturn
+
+from gradlab.errors import RecipeError
+from gradlab.usage import COMMANDS
+
+
+class Arguments(argparse.ArgumentParser):
+    """argparse, but an error is a RecipeError: one line, exit code 2, like every other bad input."""
+
+    def __init__(self, command: str, **more: Any) -> None:
+        what = COMMANDS[command]
+        super().__init__(prog=f"gradlab {command}", description=what, allow_abbrev=False, **more)
+
+    def error(self, message: str) -> NoReturn:
+        """Tell what argparse found."""
+        raise RecipeError(f"{message}; see {self.prog} --help")
+
+
+def run_arguments() -> Arguments:
+    """What `gradlab run` takes; its help is in `gradlab/usage.py`, which needs no import."""
+    parser = Arguments("run", add_help=False)
+    parser.add_argument("words", nargs="*")
+    parser.add_argument("-m", "--multirun", action="store_true")
+    parser.add_argument("--cfg", choices=["job"])
+    parser.add_argument("--dry-run", action="store_true")
+    parser.add_argument("--force", action="store_true")
+    parser.add_argument("--quiet", action="store_true")
+    parser.add_argument("--fail-on", type=words, default=[], metavar="WORDS")
+    parser.add_argument("--config-dir", metavar="DIR")
+    return parser
+
+
+def path_arguments(command: str, example: str) -> Arguments:
+    """What every command over stored runs takes: paths of runs or of studies."""
+    parser = Arguments(command, epilog=f"example: {example}")
+    parser.add_argument(
+        "paths", nargs="*", metavar="PATH", help="a run's folder, or a study's with all its runs"
+    )
+    return parser
+
+
+def words(text: str) -> list[str]:
+    """`vanishing,diverged` as a list."""
+    return [word.strip() for word in text.split(",") if word.strip()]

@@ -1,0 +1,40 @@
+"""`gradlab ls [PATH…]`: the runs of a folder with state, verdicts and accuracy, broken ones too."""
+
+from pathlib import Path
+
+from gradlab.commands.arguments import path_arguments
+from gradlab.commands.summary import aligned
+from gradlab.errors import RecipeError
+
+
+def main(argv: list[str]) -> int:
+    """Print one line for each run at or below the paths, `outputs` if none is given."""
+    asked = path_arguments("ls", "gradlab ls outputs/default").parse_args(argv)
+    from gradlab.store.read import folders
+
+    found = [folder for path in asked.paths or ["outputs"] for folder in folders(path)]
+    if not found:
+        print("no runs here yet: gradlab run model=mlp depth=50 clip=norm")
+        return 0
+    head = ["run", "state", "signal", "at the end", "training", "test acc"]
+    rows, broken = [head], []
+    for folder in found:
+        try:
+            rows.append(_row(folder))
+        except RecipeError as error:
+            broken.append(str(error))
+    print("\n".join(([aligned(rows)] if len(rows) > 1 else []) + broken))
+    return 0
+
+
+def _row(folder: Path) -> list[str]:
+    from gradlab.analysis.verdicts import diagnose
+    from gradlab.store.read import open_run
+
+    run = open_run(folder, running=True)
+    if run.status["state"] in ("running", "failed"):
+        return [str(folder), run.status["state"], "", "", "", ""]
+    told = diagnose(run)
+    accuracy = told["training"]["test_accuracy"]
+    verdicts = [told[part]["verdict"] for part in ("signal_start", "signal_end", "training")]
+    return [str(folder), run.status["state"], *verdicts, "" if accuracy is None else f"{accuracy:.2f}"]

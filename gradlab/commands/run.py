@@ -1,0 +1,110 @@
+"""`gradlab run`: compose recipes, train them one after the other, draw them, say what is to be seen."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gradlab.commands.arguments import run_arguments
+from gradlab.commands.compose import Grid, grid
+from gradlab.commands.report import Report
+from gradlab.commands.summary import aligned
+from gradlab.errors import RecipeError
+from gradlab.recipe import folder_name, plain
+
+if TYPE_CHECKING:
+    from gradlab.store.read import Run
+
+
+def main(argv: list[str]) -> int:
+    """Run what the words ask for; the exit code is 1 if a run failed or a verdict is one of --fail-on."""
+    asked = run_arguments().parse_intermixed_args(argv)
+    flags = [f"{flag}=true" for flag in ("force", "quiet") if getattr(asked, flag)]
+    folder = Path(asked.config_dir) if asked.config_dir else None
+    study = _composed([*asked.words, *flags], asked.multirun, folder)
+    _known(asked.fail_on)
+    if asked.cfg:
+        print(_yaml(study), end="")
+        return 0
+    if asked.dry_run:
+        print(_costs(study))
+        return 0
+    return _run(study, Report(study, asked.fail_on))
+
+
+def run(*overrides: str, config_dir: str | Path | None = None) -> "Run | list[Run]":
+    """What `gradlab run OVERRIDES` does, silently; a list of runs where the overrides are a grid.
+
+    >>> import gradlab
+    >>> run = gradlab.run("depth=4", "steps=0")  # doctest: +SKIP
+    >>> run.layers[["layer", "log10_backward"]]  # doctest: +SKIP
+    """
+    from gradlab.store.read import open_run
+
+    study = _composed([*overrides, "quiet=true"], True, Path(config_dir) if config_dir else None)
+    report = Report(study, fail_on=[])
+    code = _run(study, report)
+    if code >= 128:
+        raise KeyboardInterrupt
+    if report.failures:
+        raise RuntimeError("; ".join(report.failures))
+    runs = [open_run(folder) for folder in report.folders]
+    return runs if study.keys else runs[0]
+
+
+def _composed(words: list[str], multirun: bool, config_dir: Path | None) -> Grid:
+    from gradlab.build import check
+
+    return grid(words, check, multirun, config_dir)
+
+
+def _run(study: Grid, report: Report) -> int:
+    """Train one after the other in this process, so that equal structures share one compiled program."""
+    from gradlab.launch import launch
+
+    for recipe, label in zip(study.recipes, study.labels, strict=True):
+        with report.training(recipe, label) as tell:
+            outcome = launch(recipe, tell)
+        if outcome.state == "interrupted":
+            report.interrupted(outcome)
+            return 143 if "SIGTERM" in outcome.message else 130
+        report.ended(outcome, label)
+    report.close()
+    return 1 if report.failures or report.unwanted else 0
+
+
+def _known(words: list[str]) -> None:
+    """Refuse a misspelt verdict before anything is trained."""
+    if words:
+        from gradlab.analysis.verdicts import WORDS
+        from gradlab.commands.spelling import meant
+
+        for word in words:
+            if word not in WORDS:
+                raise RecipeError(f"--fail-on: there is no verdict '{word}'{meant(word, WORDS)}")
+
+
+def _yaml(study: Grid) -> str:
+    import yaml
+
+    return "---\n".join(yaml.safe_dump(plain(recipe), sort_keys=False) for recipe in study.recipes)
+
+
+def _costs(study: Grid) -> str:
+    """The grid and what it would cost: parameters, steps, rows and bytes on disk."""
+    from gradlab.launch import estimate
+
+    rows = [["run", "parameters", "steps", "rows", "MB"]]
+    total = 0.0
+    for recipe in study.recipes:
+        cost = estimate(recipe)
+        total += cost["bytes"] / 1e6
+        steps = f"{recipe.steps} × {recipe.seeds}"
+        rows.append(
+            [
+                folder_name(recipe),
+                f"{cost['parameters']:,}",
+                steps,
+                f"{cost['rows']:,}",
+                f"{cost['bytes'] / 1e6:.1f}",
+            ]
+        )
+    return f"{aligned(rows)}\n{len(study.recipes)} runs, {total:.1f} MB; nothing was run"

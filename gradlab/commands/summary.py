@@ -1,0 +1,93 @@
+"""What a run says at its end, in a few lines: what it was, where it began and ended, what is to be seen."""
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from gradlab import options
+
+if TYPE_CHECKING:
+    from gradlab.store.read import Run
+
+_SILENT = ("normalization", "residual", "penalty")  # groups whose `none` goes without saying
+
+
+def describe(recipe: dict[str, Any]) -> str:
+    """`mlp · depth 50 · width 64 · tanh · orthogonal · sgd lr 0.1 · clip norm 1.0 · digits · seed 0`."""
+    optimizer = f"{_part('optimizer', recipe)} lr {recipe['lr']:g}"
+    words = [recipe["model"]["name"], f"depth {recipe['depth']}", f"width {recipe['width']}"]
+    words += [_part(group, recipe) for group in ("activation", "initializer")]
+    words += [f"{group} {_part(group, recipe)}" for group in _SILENT if recipe[group]["name"] != "none"]
+    words += [f"dropout {recipe['dropout']:g}"] if recipe["dropout"] else []
+    words += (
+        [optimizer] if recipe["schedule"]["name"] == "constant" else [optimizer, _part("schedule", recipe)]
+    )
+    words += ["clip " + " ".join(map(str, recipe["clip"].values())), recipe["data"]["name"]]
+    first, last = recipe["seed"], recipe["seed"] + recipe["seeds"] - 1
+    return " · ".join([*words, f"seed {first}" if first == last else f"seeds {first}–{last}"])
+
+
+def _part(group: str, recipe: dict[str, Any]) -> str:
+    """An option's name and those of its numbers that are not the usual ones."""
+    part = recipe[group]
+    usual = options.parameters(group, part["name"])
+    changed = [f"{k} {v}" for k, v in part.items() if k != "name" and not _same(str(v), usual.get(k, ""))]
+    return " ".join([part["name"], *changed])
+
+
+def _same(one: str, two: str) -> bool:
+    try:
+        return one == two or float(one) == float(two)
+    except ValueError:
+        return False
+
+
+def ends(run: "Run") -> str:
+    """A short table of the first and the last step: loss, accuracies, gradient, and the signal over depth."""
+    steps, layers = run.steps, run.layers
+    rows = steps[(steps.source == "batch") & steps.train_loss.notna()]
+    depth = int(run.recipe["depth"])
+    table = [["step", "train loss", "train acc", "test acc", "‖gradient‖", "backward 1", f"backward {depth}"]]
+    for step in sorted({int(rows.step.min()), int(rows.step.max())}) if len(rows) else []:
+        here = rows[rows.step == step]
+        at = layers[(layers.source == "batch") & (layers.step == step)]
+        means = [_mean(here[name]) for name in ("train_loss", "train_accuracy", "test_accuracy")]
+        logs = [_mean(here.log10_gradient), *(_mean(at[at.layer == l].log10_backward) for l in (1, depth))]
+        table.append([str(step), *(f"{value:.3g}" for value in means), *map(power, logs)])
+    return aligned(table)
+
+
+def _mean(column: Any) -> float:
+    """The mean over seeds, NaN and infinities as they are."""
+    values = [float(value) for value in column.dropna()] if len(column) else []
+    return math.fsum(values) / len(values) if values and all(map(math.isfinite, values)) else _odd(values)
+
+
+def _odd(values: Sequence[float]) -> float:
+    """What stands for numbers of which some are not finite: the worst of them."""
+    return next((value for value in values if not math.isfinite(value)), math.nan)
+
+
+def power(log10: float) -> str:
+    """10 to this power in three digits, also far outside the range of floats: 3.2e-127."""
+    if math.isnan(log10) or log10 == math.inf:
+        return str(log10)
+    if log10 == -math.inf:
+        return "0"
+    if -3 <= log10 <= 4:
+        return f"{10**log10:.3g}"
+    whole = math.floor(log10)
+    return f"{10 ** (log10 - whole):.1f}e{whole:+d}"
+
+
+def aligned(rows: Iterable[Sequence[str]], indent: str = "") -> str:
+    """Rows of words as columns, the first to the left and the others to the right."""
+    rows = [list(row) for row in rows]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        indent
+        + "  ".join(
+            w.ljust(n) if i == 0 else w.rjust(n) for i, (w, n) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in rows
+    )

@@ -1,0 +1,43 @@
+"""Runs side by side: what each was told and how well it did, ordered by the choice that differs."""
+
+from typing import Any
+
+import pandas as pd
+
+from gradlab.analysis.verdicts import diagnose
+from gradlab.store.read import Run, choices, names
+
+
+def table(runs: list[Run], by: str = "") -> pd.DataFrame:
+    """One row a run: what differs (`by` first), losses, accuracies, gain, decades, verdicts, seeds, diverged.
+
+    Numbers are means over the seeds that the verdict speaks of; decades are powers of ten from the last
+    hidden layer back to the first; an empty cell is not measured or not there.
+    """
+    differing = choices(runs, [by] if by else [])
+    rows = []
+    for i, run in enumerate(runs):
+        found = diagnose(run)
+        rows.append({key: values[i] for key, values in differing.items()} | _row(found))
+    frame = pd.DataFrame(rows).assign(run=names(runs))
+    first = next(iter(differing), "run")
+    return frame.sort_values(first, kind="stable", ignore_index=True, na_position="first")
+
+
+def _row(found: dict[str, Any]) -> dict[str, Any]:
+    start, end, training = found["signal_start"], found["signal_end"], found["training"]
+    return {
+        "seeds": training["seeds"],
+        "diverged": training["diverged"],
+        "training": training["verdict"],
+        "train_loss": training["loss_last"],
+        "train_accuracy": training["train_accuracy"],
+        "test_accuracy": training["test_accuracy"],
+        "signal_start": start["verdict"],
+        "gain_start": start["gain"],
+        "decades_start": start["decades"],
+        "signal_end": end["verdict"],
+        "gain_end": end["gain"],
+        "decades_end": end["decades"],
+        "clip_share": training["clip_share"],
+    }

@@ -1,0 +1,100 @@
+"""A run's verdicts in words: the signal at the start and at the end, and the training; never one word for all.
+
+"Vanishing at the start, recovered, not learned" is a truth that three verdicts can tell and one cannot.
+"""
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import pandas as pd
+
+from gradlab.analysis import signal, training
+from gradlab.analysis.columns import batch, known
+from gradlab.errors import RecipeError, hint
+from gradlab.store.read import Run
+
+SIGNAL = ("flowing", "vanishing", "exploding", "cut", "underflow", "non-finite", "rank collapse", "undecided")
+TRAINING = ("learned", "learning", "stalled", "diverged", "memorized", "untrained")
+WORDS = (*SIGNAL, *TRAINING)
+
+
+def diagnose(run: Run) -> dict[str, Any]:
+    """Both verdicts with the numbers they rest on, ready for JSON: null stands for what is not there."""
+    data = run.status.get("data")
+    if not isinstance(data, dict):
+        raise RecipeError(f"{run.folder} has no verdict: it ended before its data were read; see its run.log")
+    rows = known(batch(run.layers), "log10_backward")
+    if rows.empty:
+        raise RecipeError(
+            f"{run.folder} did not measure the backward signal; run it with the probe 'backward'"
+        )
+    lost = [dict(entry) for entry in run.status.get("nonfinite", [])]
+    theory = predicted(run)
+    unit = "layer" if run.recipe["residual"]["name"] == "none" else "block"
+    place = signal.Place(unit, None, float(data.get("cosine") or 0.0))
+    start = signal.Place(unit, None if theory is None else float(theory.gain), place.cosine)
+    ended = _ends(rows)
+    found = {
+        "run": run.folder.resolve().name,
+        "state": run.status["state"],
+        "signal_start": signal.signal(rows[rows.step == rows.step.min()], start),
+        "signal_end": signal.signal(ended, place, tuple(lost)),
+        "training": _training(run, data, lost),
+    }
+    return _plain(found)
+
+
+def predicted(run: Run) -> Any:
+    """Theory's prediction at initialization, or None where no theory covers the run."""
+    if run.recipe["model"]["name"] != "mlp" or not isinstance(run.status.get("data"), dict):
+        return None
+    from gradlab.theory import mlp
+
+    return mlp.predict(run.recipe, run.status["data"])
+
+
+def sentences(diagnosis: dict[str, Any]) -> list[tuple[str, str]]:
+    """(label, sentence): the signal at the start, at the end if a step was taken, and the training."""
+    start, end = diagnosis["signal_start"], diagnosis["signal_end"]
+    told = [("signal", start["sentence"])]
+    if end["step"] > start["step"]:
+        told.append((f"at step {end['step']}", end["sentence"]))
+    return [*told, ("training", diagnosis["training"]["sentence"])]
+
+
+def failed(diagnosis: dict[str, Any], words: Iterable[str]) -> list[str]:
+    """Which of `words` are among the verdicts, of any seed, at the start or the end (for `--fail-on`)."""
+    wanted = list(words)
+    for word in wanted:
+        if word not in WORDS:
+            raise RecipeError(f"there is no verdict '{word}'{hint(word, WORDS)}")
+    said = {word for part in ("signal_start", "signal_end", "training") for word in diagnosis[part]["words"]}
+    return [word for word in wanted if word in said]
+
+
+def _ends(rows: pd.DataFrame) -> pd.DataFrame:
+    """The last step of each seed: a seed that diverged has none after."""
+    return rows[(rows.step == rows.groupby("seed").step.transform("max")).to_numpy()]
+
+
+def _training(run: Run, data: dict[str, Any], lost: list[dict[str, Any]]) -> dict[str, Any]:
+    chance = training.Chance(
+        loss=float(data["chance_loss"]),
+        accuracy=data.get("chance_accuracy"),
+        train=int(data["train"]),
+        test=int(data["test"]),
+    )
+    clip = run.recipe["clip"]["name"] != "none"
+    return training.training(run.steps, chance, int(run.recipe["steps"]), lost, clip)
+
+
+def _plain(value: Any) -> Any:
+    """JSON has no NaN and no infinity: they become null."""
+    if isinstance(value, dict):
+        return {key: _plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    if hasattr(value, "item"):
+        value = value.item()
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,34 @@
+import pytest
+
+from gradlab.analysis import verdicts
+from gradlab.analysis.comparison import table
+from gradlab.store.read import find_runs
+from tests import runs
+
+
+@pytest.fixture(autouse=True)
+def _without_theory(monkeypatch):
+    monkeypatch.setattr(verdicts, "predicted", lambda run: None)
+
+
+def test_runs_stand_side_by_side_in_the_order_of_the_choice(tmp_path):
+    for name, depth in (("a", 50), ("b", 10), ("c", 20)):
+        runs.simple(tmp_path / name, depth=depth, seeds=3)
+    found = table(find_runs(tmp_path), "depth")
+    assert found.columns[0] == "depth"
+    assert found.depth.tolist() == [10, 20, 50]
+    assert found.run.tolist() == ["b", "c", "a"]
+    assert found.seeds.tolist() == [3, 3, 3]
+    assert found.training.unique().tolist() == ["learned"]
+    assert found.test_accuracy.tolist() == pytest.approx([0.97] * 3)
+
+
+def test_a_missing_number_sorts_first_and_stays_missing(tmp_path):
+    runs.simple(tmp_path / "a", clip={"name": "norm", "threshold": 1.0})
+    runs.simple(tmp_path / "b")
+    found = table(find_runs(tmp_path), "clip.threshold")
+    assert found["clip.threshold"].isna().tolist() == [True, False]
+
+
+def test_one_run_is_a_table_of_one_row(tmp_path):
+    assert len(table(find_runs(runs.simple(tmp_path / "a")))) == 1

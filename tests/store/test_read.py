@@ -1,0 +1,209 @@
+import json
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from gradlab.errors import RecipeError
+from gradlab.store.read import collect, find_runs, folders, load, open_run
+from tests import runs
+
+
+def test_a_run_opens_with_its_recipe_and_tables(tmp_path):
+    run = open_run(runs.simple(tmp_path / "a", depth=5))
+    assert run.recipe["depth"] == 5
+    assert len(run.layers) == 11 * 7
+    assert run.steps.loss.iloc[0] == pytest.approx(2.35, rel=1e-6)
+
+
+def test_six_kinds_of_number_stay_six(tmp_path):
+    kinds = [None, float("nan"), float("inf"), float("-inf"), 0.0, 1e-30]
+    steps = runs.step_table(kinds, list(range(6)))
+    run = runs.opened(tmp_path / "a", [runs.layer_table(runs.walk(2, 1), [0])], [steps])
+    back = run.steps.loss
+    assert back.isna().tolist() == [True] + [False] * 5
+    assert np.isnan(back.to_numpy(dtype=float, na_value=0.0)).tolist() == [False, True] + [False] * 4
+    assert back.to_numpy(dtype=float, na_value=9.0)[2:].tolist() == [np.inf, -np.inf, 0.0, np.float32(1e-30)]
+
+
+def test_rows_are_sorted_whatever_their_order_in_the_file(tmp_path):
+    pieces = [
+        runs.layer_table(runs.walk(3, 2), [step, step + 1], seed=seed) for step in (4, 0) for seed in (1, 0)
+    ]
+    run = runs.opened(tmp_path / "a", pieces, [runs.step_table([1.0], [0])])
+    keys = list(zip(run.layers.seed, run.layers.step, run.layers.layer, strict=True))
+    assert keys == sorted(keys)
+
+
+@pytest.mark.parametrize("name", ["recipe.yaml", "status.json"])
+def test_a_half_written_folder_is_said_so(tmp_path, name):
+    folder = runs.simple(tmp_path / "a")
+    (folder / name).unlink()
+    with pytest.raises(RecipeError, match=f"half-written: it has no {name}"):
+        open_run(folder)
+
+
+def test_missing_rows_are_half_written(tmp_path):
+    folder = runs.write(tmp_path / "a", runs.recipe(), runs.status(), [], [])
+    with pytest.raises(RecipeError, match="half-written: it has no layers"):
+        _ = open_run(folder).layers
+
+
+def test_an_empty_folder_is_said_so(tmp_path):
+    with pytest.raises(RecipeError, match="is empty"):
+        open_run(tmp_path)
+
+
+def test_a_foreign_folder_is_said_so(tmp_path):
+    (tmp_path / "holiday.jpg").touch()
+    with pytest.raises(RecipeError, match="not a run's folder"):
+        find_runs(tmp_path)
+
+
+def test_a_folder_that_is_not_there_and_a_file_are_said_so(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(RecipeError, match="not there"):
+        open_run(tmp_path / "nowhere")
+    with pytest.raises(RecipeError, match="not a folder"):
+        open_run(tmp_path / "file")
+
+
+def test_a_study_is_no_run_and_one_is_named(tmp_path):
+    runs.simple(tmp_path / "study" / "a")
+    with pytest.raises(RecipeError, match="holds 1; name one"):
+        open_run(tmp_path / "study")
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("status.json", "{"),
+        ("status.json", "[1]"),
+        ("status.json", '{"schema": 1, "state": "dancing"}'),
+        ("recipe.yaml", "a: [1"),
+        ("recipe.yaml", "a: 1"),
+        ("recipe.yaml", "model: mlp\n"),
+    ],
+)
+def test_corrupt_words_are_one_clear_line(tmp_path, name, text):
+    folder = runs.simple(tmp_path / "a")
+    (folder / name).write_text(text)
+    with pytest.raises(RecipeError, match=r"corrupt|not a recipe") as told:
+        open_run(folder)
+    assert "\n" not in str(told.value)
+
+
+def test_another_schema_is_said_so(tmp_path):
+    folder = runs.simple(tmp_path / "a")
+    (folder / "status.json").write_text(json.dumps(runs.status(schema=99)))
+    with pytest.raises(RecipeError, match="written with schema 99"):
+        open_run(folder)
+
+
+@pytest.mark.parametrize("damage", [b"", b"PAR1 nothing", None])
+def test_a_corrupt_table_is_one_clear_line(tmp_path, damage):
+    folder = runs.simple(tmp_path / "a")
+    file = folder / "layers" / "all.parquet"
+    if damage is None:
+        pq.write_table(pa.table({"a": [1]}), file)
+    else:
+        file.write_bytes(damage)
+    with pytest.raises(RecipeError, match="corrupt") as told:
+        _ = open_run(folder).layers
+    assert "\n" not in str(told.value)
+
+
+def test_a_running_run_opens_only_when_asked(tmp_path):
+    folder = runs.simple(tmp_path / "a")
+    (folder / "status.json").write_text(json.dumps(runs.status("running", steps_done=40)))
+    with pytest.raises(RecipeError, match="still running \\(40 of 100 steps\\)"):
+        open_run(folder)
+    assert len(open_run(folder, running=True).layers)
+
+
+def test_a_whole_table_replaces_its_parts_and_hidden_files_are_not_read(tmp_path):
+    folder = runs.simple(tmp_path / "a")
+    whole = pq.read_table(folder / "layers" / "all.parquet")
+    pq.write_table(whole.slice(0, 5), folder / "layers" / "part-0.parquet")
+    (folder / "layers" / ".part-9.parquet.tmp").write_bytes(b"half")
+    assert len(open_run(folder).layers) == len(whole)
+
+
+def test_reading_beside_a_compaction_sees_each_row_once(tmp_path):
+    def compact(place, whole):
+        pq.write_table(whole, place / ".all.tmp")
+        (place / ".all.tmp").rename(place / "all.parquet")
+        for i in range(len(whole)):
+            (place / f"part-{i}.parquet").unlink()
+
+    for trial in range(15):
+        folder = runs.simple(tmp_path / str(trial), depth=3)
+        whole = pq.read_table(folder / "steps" / "all.parquet")
+        for i in range(len(whole)):
+            pq.write_table(whole.slice(i, 1), folder / "steps" / f"part-{i}.parquet")
+        (folder / "steps" / "all.parquet").unlink()
+        writer = threading.Thread(target=compact, args=(folder / "steps", whole))
+        writer.start()
+        while writer.is_alive():
+            assert open_run(folder).steps.step.tolist() == list(range(0, 101, 10))
+        writer.join()
+
+
+def test_load_tells_runs_apart_by_what_differs(tmp_path):
+    runs.simple(tmp_path / "a", depth=5, clip={"name": "none"})
+    runs.simple(tmp_path / "b", depth=9, clip={"name": "norm", "threshold": 0.5}, force=True, device="cpu")
+    frame = load(tmp_path)
+    assert list(frame.columns[:4]) == ["run", "clip", "depth", "clip.threshold"]
+    assert frame.groupby("clip", observed=True).depth.first().to_dict() == {"none": 5, "norm": 9}
+    assert frame[frame.run == "a"]["clip.threshold"].isna().all()
+    assert (frame[frame.run == "b"]["clip.threshold"] == 0.5).all()
+
+
+def test_load_of_one_run_has_no_choices_but_those_asked_for(tmp_path):
+    runs.simple(tmp_path / "a")
+    assert list(load(tmp_path / "a", "steps").columns[:3]) == ["run", "seed", "step"]
+    assert load(tmp_path / "a", "steps", by=["activation"]).activation.eq("tanh").all()
+
+
+def test_a_choice_called_as_a_column_keeps_its_whole_name(tmp_path):
+    runs.simple(tmp_path / "a")
+    runs.simple(tmp_path / "b", penalty={"name": "l2", "strength": 1e-4}, seed=7)
+    frame = load([tmp_path / "a", tmp_path / "b"], "steps")
+    assert frame["penalty.name"].unique().tolist() == ["none", "l2"]
+    assert (frame.penalty == 0).all()
+    assert frame.columns.is_unique
+
+
+def test_an_unknown_choice_gets_a_hint(tmp_path):
+    runs.simple(tmp_path / "a")
+    with pytest.raises(RecipeError, match="did you mean 'activation'"):
+        load(tmp_path, by=["activaton"])
+    with pytest.raises(RecipeError, match="no table 'layer'; did you mean 'layers'"):
+        load(tmp_path, "layer")
+
+
+def test_runs_of_one_name_in_two_studies_stay_two(tmp_path):
+    runs.simple(tmp_path / "one" / "a")
+    runs.simple(tmp_path / "two" / "a")
+    assert load(tmp_path).run.nunique() == 2
+    assert len(collect([tmp_path, tmp_path / "one"])) == 2
+
+
+def test_folders_lists_what_cannot_be_read_too(tmp_path):
+    runs.simple(tmp_path / "a")
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "recipe.yaml").write_text(yaml.safe_dump({}))
+    assert [folder.name for folder in folders(tmp_path)] == ["a", "b"]
+    with pytest.raises(RecipeError, match="b is half-written"):
+        find_runs(tmp_path)
+
+
+def test_reading_imports_neither_jax_nor_matplotlib():
+    heavy = "{'jax', 'matplotlib', 'scipy'}"
+    code = f"import sys, gradlab.store.read; print(sorted({heavy} & set(sys.modules)))"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"

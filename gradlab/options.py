@@ -15,14 +15,15 @@ def groups(*folders: Path) -> dict[str, list[str]]:
     """The options of every group, `experiment` last: the files of the folders of `conf/` and of one's own."""
     found: dict[str, set[str]] = {name: set() for name in _order()}
     for file in [file for folder in (CONF, *folders) for file in folder.glob("*/*.yaml")]:
-        found.setdefault(file.parent.name, set()).add(file.stem)
+        if file.parent.name in found:
+            found[file.parent.name].add(file.stem)
     found["experiment"] = set(experiments(*folders))
     return {group: sorted(names) for group, names in found.items()}
 
 
 def experiments(*folders: Path) -> dict[str, Path]:
     """The files of `experiments/`: the current folder's, one's own `--config-dir`'s, and the shipped ones."""
-    places = [EXPERIMENTS, *(folder / "experiment" for folder in reversed(folders)), Path("experiments")]
+    places = [EXPERIMENTS, *(folder / "experiments" for folder in reversed(folders)), Path("experiments")]
     return {file.stem: file for place in places for file in sorted(place.glob("*.yaml"))}
 
 

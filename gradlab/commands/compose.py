@@ -62,7 +62,7 @@ def grid(
                 except RecipeError as error:
                     wrong.setdefault(str(error), []).append(said)
     if wrong:
-        raise RecipeError("\n".join(_told(error, cells) for error, cells in wrong.items()))
+        raise RecipeError("\n".join(_told(error, where) for error, where in wrong.items()))
     labels, recipes = zip(*found.values(), strict=True)
     return Grid(list(recipes), list(labels), list(dict.fromkeys(keys)))
 
@@ -98,9 +98,13 @@ def _own(config_dir: Path | None) -> list[Path]:
         return []
     if not config_dir.is_dir():
         raise RecipeError(f"--config-dir {config_dir}: there is no such folder")
+    families = [group for group in options.groups() if group != "experiment"]
     for path in sorted(config_dir.glob("*/*.yaml")):
-        if path.parent.name == "experiment":
+        group = path.parent.name
+        if group == "experiments":
             continue  # looked at when chosen
+        if group not in families:
+            raise RecipeError(f"{path}: there is no group '{group}'{meant(group, [*families, 'experiments'])}")
         if (CONF / path.parent.name / path.name).is_file():
             raise RecipeError(f"{path}: gradlab has an option of this name already; give yours another")
         vetting.option(path)

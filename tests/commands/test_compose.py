@@ -1,0 +1,149 @@
+"""The words of a command line become recipes, and what is wrong with them is told by its right name."""
+
+from pathlib import Path
+
+import pytest
+
+from gradlab import options
+from gradlab.commands.compose import Grid, grid
+from gradlab.errors import RecipeError
+from gradlab.recipe import Recipe, flat, folder_name, plain
+
+
+def composed(*words: str, multirun: bool = False, config_dir: Path | None = None) -> Grid:
+    return grid(words, lambda recipe: recipe, multirun, config_dir)
+
+
+def one(*words: str) -> Recipe:
+    (recipe,) = composed(*words).recipes
+    return recipe
+
+
+def test_no_words_give_the_defaults():
+    recipe = one()
+    assert (recipe.depth, recipe.width, recipe.lr, recipe.clip) == (20, 64, 0.1, {"name": "none"})
+
+
+def test_groups_and_numbers_are_set():
+    recipe = one("depth=50", "clip=norm", "clip.threshold=0.5", "log.every=10", "study=mine")
+    assert (recipe.depth, recipe.clip) == (50, {"name": "norm", "threshold": 0.5})
+    assert (recipe.log.every, recipe.study) == (10, "mine")
+
+
+def test_the_order_of_words_does_not_matter():
+    assert one("clip.threshold=0.5", "clip=norm") == one("clip=norm", "clip.threshold=0.5")
+
+
+def test_the_command_line_says_what_the_model_s_file_says_otherwise():
+    assert one("depth=7", "model=mlp").depth == 7
+
+
+def test_the_probes_are_a_list():
+    assert list(one("probe=[forward,backward]").probes) == ["forward", "backward"]
+
+
+def test_every_value_of_the_defaults_is_plain():
+    kinds = {type(value) for value in flat(plain(one())).values()}
+    assert kinds <= {str, int, float, bool}
+
+
+BAD = {
+    "depht=3": "there is no option 'depht'; did you mean 'depth'?",
+    "init=he": "there is no option 'init'; did you mean 'initializer'?",
+    "norm=batch": "there is no option 'norm'; did you mean 'normalization'?",
+    "act=relu": "there is no option 'act'; did you mean 'activation'?",
+    "optimizer.lr=0.1": "there is no option 'optimizer.lr'; did you mean 'lr'?",
+    "learning_rate=1": "there is no option 'learning_rate'; did you mean 'lr'?",
+    "batch=3": "there is no option 'batch'; did you mean 'batch_size'?",
+    "log=3": "did you mean 'log.every'?",
+    "activation=rleu": "there is no activation 'rleu'; did you mean 'relu'?",
+    "activation=3": "there is no activation '3'",
+    "clip=null": "there is no clip 'null'",
+    "clip=": "there is no clip ''",
+    "clip={name: norm}": "there is no clip",
+    "clip.threshold=1": "no option 'clip.threshold' for clip=none; it belongs to clip=norm, clip=value",
+    "clip.name=norm": "write clip=norm",
+    "probe=[forward,bakward]": "there is no probe 'bakward'; did you mean 'backward'?",
+    "mlp": "'mlp' is not key=value; did you mean 'model=mlp'?",
+    "50": "'50' is not key=value",
+    "=3": "there is no option ''",
+    "width=[": "'width=[' cannot be read",
+    "~clip": "a recipe loses nothing",
+    "clip@x=norm": "no '@' in a key",
+    "depth=10,20": "depth=10,20 is a grid: add -m",
+    "seed=interval(0,1)": "an interval has no end",
+    "experiment=no_such": "there is no experiment 'no_such'",
+    "model=../../secret": "there is no model",
+    "study=../elsewhere": "study=../elsewhere must be a plain name",
+    "study=.hidden": "must be a plain name",
+    "width=${oc.env:HOME}": "'width': write the value itself",
+    "hydra.run.dir=/tmp/x": "'hydra.run.dir' cannot be set",
+    "hydra.searchpath=[/tmp]": "'hydra.searchpath' cannot be set",
+    "hydra/launcher=joblib": "'hydra/launcher' cannot be set",
+    "hydra.mode=CHAOS": "hydra.mode=CHAOS is not RUN or MULTIRUN",
+    "_target_=os.system": "there is no option '_target_'",
+    "+token=abc": "there is no option 'token'",
+}
+
+
+@pytest.mark.parametrize(("word", "told"), BAD.items())
+def test_a_bad_word_is_told_in_one_line(word, told):
+    with pytest.raises(RecipeError) as error:
+        composed(word)
+    assert told in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_grid_has_every_combination_the_last_key_fastest():
+    study = composed("depth=10,20", "initializer=he,xavier", "lr=0.5", multirun=True)
+    assert study.keys == ["depth", "initializer"]
+    assert study.labels[:2] == ["depth=10 initializer=he", "depth=10 initializer=xavier"]
+    assert [recipe.depth for recipe in study.recipes] == [10, 10, 20, 20]
+    assert {recipe.lr for recipe in study.recipes} == {0.5}
+
+
+@pytest.mark.parametrize(
+    ("word", "values"),
+    [("depth=range(10,40,10)", [10, 20, 30]), ("depth=choice(3,5)", [3, 5]), ("depth=4,4", [4])],
+)
+def test_a_grid_may_be_written_as(word, values):
+    assert [recipe.depth for recipe in composed(word, multirun=True).recipes] == values
+
+
+def test_glob_takes_every_option_of_a_group():
+    study = composed("initializer=glob(*)", multirun=True)
+    assert [recipe.initializer["name"] for recipe in study.recipes] == options.groups()["initializer"]
+
+
+def test_quoted_values_of_a_grid_lose_their_quotes():
+    study = composed("study='a','b'", multirun=True)
+    assert [recipe.study for recipe in study.recipes] == ["a", "b"]
+
+
+def test_all_wrong_cells_of_a_grid_are_told_at_once():
+    with pytest.raises(RecipeError) as error:
+        composed("clip=none,norm,value", "clip.threshold=1.0", "activation=tanh,rleu", multirun=True)
+    first, second = str(error.value).splitlines()
+    assert "clip=none activation=tanh: there is no option 'clip.threshold'" in first
+    assert "activation=rleu and 0 more" not in second
+    assert "there is no activation 'rleu'" in second
+
+
+def test_a_check_s_errors_join_the_others():
+    def shallow(recipe: Recipe) -> Recipe:
+        if recipe.depth > 10:
+            raise RecipeError(f"depth={recipe.depth} is too deep")
+        return recipe
+
+    with pytest.raises(RecipeError, match="depth=20: depth=20 is too deep\ndepth=30: depth=30 is too deep"):
+        grid(["depth=10,20,30"], shallow, multirun=True)
+
+
+def test_a_grid_without_end_is_refused_at_once():
+    with pytest.raises(RecipeError, match="at most 10000"):
+        composed("lr=range(0.1,1000000000)", multirun=True)
+
+
+def test_each_cell_has_a_folder_of_its_own():
+    study = composed("lr=0.1,0.2", "seed=0,1", multirun=True)
+    assert len({folder_name(recipe) for recipe in study.recipes}) == 4

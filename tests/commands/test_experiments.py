@@ -1,0 +1,149 @@
+"""Experiments, the shipped ones and one's own: a question, choices, a grid, and nothing else."""
+
+import pytest
+
+from gradlab import options
+from gradlab.commands.compose import Grid, grid
+from gradlab.errors import RecipeError
+from gradlab.recipe import Recipe
+
+SHIPPED = ("batchnorm_explodes", "clipping_cannot_cure_depth", "clipping_saves_training", "he_vs_xavier")
+
+
+def composed(*words: str, **more: object) -> Grid:
+    return grid(words, lambda recipe: recipe, **more)
+
+
+@pytest.mark.parametrize("name", options.groups()["experiment"])
+def test_an_experiment_asks_a_question_and_composes(name):
+    study = composed(f"experiment={name}")
+    assert options.question(options.experiments()[name]).endswith("?")
+    assert len(study.recipes) > 1
+    assert {recipe.study for recipe in study.recipes} == {name}
+
+
+def test_the_shipped_experiments_are_there():
+    assert set(SHIPPED) <= set(options.groups()["experiment"])
+
+
+def test_the_command_line_narrows_an_experiment_s_grid():
+    study = composed("experiment=vanishing_by_activation", "activation=relu,tanh", "depth=4")
+    assert study.labels == ["activation=relu", "activation=tanh"]
+    assert {recipe.depth for recipe in study.recipes} == {4}
+
+
+def test_the_command_line_widens_an_experiment_s_grid():
+    assert len(composed("experiment=he_vs_xavier", "lr=0.1,0.01").recipes) == 4
+
+
+def test_an_experiment_runs_once_when_asked():
+    assert len(composed("experiment=he_vs_xavier", "hydra.mode=RUN").recipes) == 1
+
+
+def test_a_plus_before_an_experiment_is_forgiven():
+    assert composed("+experiment=he_vs_xavier") == composed("experiment=he_vs_xavier")
+
+
+def test_several_experiments_keep_their_own_grids():
+    study = composed("experiment=he_vs_xavier,batchnorm_explodes", multirun=True)
+    assert len(study.recipes) == 5
+    assert {recipe.steps for recipe in study.recipes if recipe.study == "batchnorm_explodes"} == {0}
+
+
+def test_sigmoid_and_relu_of_one_distribution_meet_both_clips():
+    recipes = composed("experiment=clipping_cannot_cure_depth").recipes
+    cells = {(recipe.activation["name"], recipe.clip["name"]) for recipe in recipes}
+    assert cells == {(activation, clip) for activation in ("sigmoid", "relu") for clip in ("none", "norm")}
+    assert {recipe.initializer["sigma_w"] for recipe in recipes} == {2.0}
+
+
+@pytest.fixture
+def written(tmp_path, monkeypatch):
+    """Write `experiments/mine.yaml` into an empty current folder and compose it."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "experiments").mkdir()
+
+    def compose(text: str) -> list[Recipe]:
+        (tmp_path / "experiments" / "mine.yaml").write_text(text, "utf-8")
+        return composed("experiment=mine").recipes
+
+    return compose
+
+
+def test_the_current_folder_s_experiments_count(written):
+    (recipe,) = written("# Deep?\ndefaults:\n  - override /clip: norm\ndepth: 7\nwidth: ${depth}\n")
+    assert (recipe.clip["name"], recipe.depth, recipe.width) == ("norm", 7, 7)
+
+
+HOSTILE = {
+    "hydra: {run: {dir: /tmp/x}}": "of hydra only 'mode' and 'sweeper.params'",
+    "hydra: {searchpath: [/tmp]}": "of hydra only 'mode' and 'sweeper.params'",
+    "hydra: {launcher: {_target_: os.system}}": "of hydra only 'mode' and 'sweeper.params'",
+    "hydra: {sweeper: {params: {depth: 1}, _target_: os.system}}": "of hydra only",
+    "hydra: {mode: CHAOS}": "hydra.mode=CHAOS",
+    "width: ${oc.env:HOME}": "resolvers",
+    "width: ${oc.decode:${oc.env:HOME}}": "resolvers",
+    "defaults: [override /model: ../../secret]": "is not '- override /group: option'",
+    "defaults: [/model: mlp@hydra]": "is not '- override /group: option'",
+    "defaults: [override /hydra/job_logging: none]": "is not '- override /group: option'",
+    "defaults: [override /activation: rleu]": "rleu",
+    "outputs: /etc": "outputs=…",
+    "_target_: os.system": "there is no option '_target_'",
+    "dpeth: 5": "there is no option 'dpeth'; did you mean 'depth'?",
+    "log: {evry: 5}": "log has one key: log.every",
+    "study: ../elsewhere": "must be a plain name",
+    "depth: !!python/object/apply:os.system [ls]": "cannot be read as YAML",
+    "- a list": "is not a mapping",
+    "depth: [": "cannot be read as YAML",
+    "a: &a [1,1,1,1,1,1,1,1,1]\n"
+    + "".join(
+        f"{two}: &{two} [{','.join([f'*{one}'] * 9)}]\n"
+        for one, two in zip("abcdefgh", "bcdefghi", strict=True)
+    ): "too large or too deep",
+    "depth: " + "[" * 60 + "]" * 60: "too large or too deep",
+}
+
+
+@pytest.mark.parametrize(("text", "told"), HOSTILE.items())
+def test_a_hostile_experiment_is_refused(written, text, told):
+    with pytest.raises(RecipeError) as error:
+        written(text)
+    assert told in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_folder_of_one_s_own_adds_options_and_experiments(tmp_path):
+    (tmp_path / "clip").mkdir()
+    (tmp_path / "clip" / "gentle.yaml").write_text("name: norm\nthreshold: 10.0\n")
+    (tmp_path / "experiments").mkdir()
+    (tmp_path / "experiments" / "soft.yaml").write_text("# Soft?\ndefaults: [override /clip: gentle]\n")
+    (recipe,) = composed("experiment=soft", config_dir=tmp_path).recipes
+    assert recipe.clip == {"name": "norm", "threshold": 10.0}
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "told"),
+    [
+        ("norm", "name: norm\n", "gradlab has an option of this name already"),
+        ("mine", "hydra: {}\n", "may not hold 'hydra'"),
+        ("mine", "_target_: os.system\n", "may not hold '_target_'"),
+        ("mine", "threshold: ${oc.env:HOME}\n", "resolvers"),
+    ],
+)
+def test_a_hostile_option_of_a_folder_is_refused(tmp_path, name, text, told):
+    (tmp_path / "clip").mkdir()
+    (tmp_path / "clip" / f"{name}.yaml").write_text(text)
+    with pytest.raises(RecipeError, match=told):
+        composed("depth=3", config_dir=tmp_path)
+
+
+def test_a_misspelt_group_of_a_folder_is_told(tmp_path):
+    (tmp_path / "activations").mkdir()
+    (tmp_path / "activations" / "snake.yaml").write_text("name: snake\n")
+    with pytest.raises(RecipeError, match="there is no group 'activations'; did you mean 'activation'?"):
+        composed("depth=3", config_dir=tmp_path)
+
+
+def test_a_missing_folder_of_one_s_own_is_told(tmp_path):
+    with pytest.raises(RecipeError, match="there is no such folder"):
+        composed("depth=3", config_dir=tmp_path / "none")

@@ -1,0 +1,105 @@
+"""The door answers at once, finds commands, and tells errors to a person."""
+
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from gradlab import __version__, options
+from gradlab.cli import main
+from gradlab.usage import COMMANDS, FLAGS
+
+ROOT = Path(__file__).parent.parent
+HEAVY = {"jax", "hydra", "omegaconf", "pandas", "numpy", "matplotlib", "rich", "yaml"}
+
+
+def gradlab(*words: str, **environment: str) -> subprocess.CompletedProcess:
+    inside = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
+    line = [sys.executable, "-m", "gradlab", *words]
+    return subprocess.run(line, capture_output=True, text=True, env=inside, check=False)
+
+
+@pytest.mark.parametrize(
+    "words", [["--help"], ["run", "--help"], ["--version"], ["--completion", "bash"], ["nonsense"]]
+)
+def test_the_door_imports_nothing_heavy(words):
+    code = f"import sys; from gradlab.cli import main; main({words}); print('|', *sys.modules)"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert not HEAVY & set(ran.stdout.rpartition("|")[2].split())
+
+
+def test_help_costs_a_fifth_of_a_second_at_most():
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    for _ in range(3):
+        assert gradlab("--help").returncode == 0
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 3 * 0.2
+
+
+def test_help_lists_every_command(capsys):
+    assert main(["--help"]) == 0
+    text = capsys.readouterr().out
+    assert all(name in text and what in text for name, what in COMMANDS.items())
+
+
+def test_no_words_are_answered_with_help(capsys):
+    assert main([]) == 0
+    assert "gradlab COMMAND" in capsys.readouterr().out
+
+
+def test_the_version_is_told(capsys):
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"gradlab {__version__}\n"
+
+
+def test_help_of_run_lists_groups_keys_flags_and_experiments(capsys):
+    assert main(["run", "--help"]) == 0
+    text = capsys.readouterr().out
+    for names in (*options.groups().values(), options.groups(), options.keys(), FLAGS):
+        assert all(name in text for name in names)
+    assert "tanh*" in text
+
+
+@pytest.mark.parametrize("command", sorted(set(COMMANDS) - {"run"}))
+def test_a_command_has_help_with_an_example(command, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main([command, "--help"])
+    assert ended.value.code == 0
+    assert f"example: gradlab {command}" in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["rnu"], "gradlab: there is no command 'rnu'; did you mean 'run'?"),
+        (["depth=3"], "gradlab: there is no command 'depth=3'; did you mean 'gradlab run depth=3'?"),
+        (["run", "--nonsense"], "gradlab run: unrecognized arguments: --nonsense; see gradlab run --help"),
+        (["plot", "--kind", "pie", "x"], "gradlab plot: argument --kind: invalid choice"),
+        (["--completion", "csh"], "gradlab: --completion knows one shell: bash"),
+        (["run", "--fail-on", "vanishin"], "there is no verdict 'vanishin'; did you mean 'vanishing'?"),
+    ],
+)
+def test_a_wrong_command_line_is_one_line_and_exit_code_two(words, told, capsys):
+    assert main(words) == 2
+    error = capsys.readouterr().err
+    assert told in error
+    assert error.count("\n") == 1
+
+
+def test_control_characters_are_shown_and_not_obeyed(capsys):
+    assert main(["\x1b[31mred\u202e"]) == 2
+    assert "\\x1b[31mred\\u202e" in capsys.readouterr().err
+
+
+def test_a_reader_who_has_seen_enough_is_no_error():
+    line = f"{sys.executable} -m gradlab run --help | head -1"
+    ran = subprocess.run(line, shell=True, capture_output=True, text=True, cwd=ROOT, check=True)
+    assert ran.stderr == ""
+
+
+def test_an_ascii_terminal_gets_help_too():
+    ran = gradlab("--help", PYTHONIOENCODING="ascii")
+    assert (ran.returncode, ran.stderr) == (0, "")

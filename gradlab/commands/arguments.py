@@ -19,20 +19,6 @@ class Arguments(argparse.ArgumentParser):
         raise RecipeError(f"{message}; see {self.prog} --help")
 
 
-def run_arguments() -> Arguments:
-    """What `gradlab run` takes; its help is in `gradlab/usage.py`, which needs no import."""
-    parser = Arguments("run", add_help=False)
-    parser.add_argument("words", nargs="*")
-    parser.add_argument("-m", "--multirun", action="store_true")
-    parser.add_argument("--cfg", choices=["job"])
-    parser.add_argument("--dry-run", action="store_true")
-    parser.add_argument("--force", action="store_true")
-    parser.add_argument("--quiet", action="store_true")
-    parser.add_argument("--fail-on", type=words, default=[], metavar="WORDS")
-    parser.add_argument("--config-dir", metavar="DIR")
-    return parser
-
-
 def path_arguments(command: str, example: str) -> Arguments:
     """What every command over stored runs takes: paths of runs or of studies."""
     parser = Arguments(command, epilog=f"example: {example}")

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gradlab.commands import pictures
-from gradlab.commands.arguments import path_arguments, words
+from gradlab.commands.arguments import Arguments, path_arguments, words
 from gradlab.commands.summary import aligned, describe
 from gradlab.errors import RecipeError
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from gradlab.store.read import Run
 
 
-def main(argv: list[str]) -> int:
-    """Draw and tabulate all runs at or below the paths, coloured by what differs."""
+def arguments() -> Arguments:
+    """What `gradlab compare` takes."""
     parser = path_arguments("compare", "gradlab compare outputs/clipping_saves_training --by clip")
     parser.add_argument(
         "--by", type=words, default=[], metavar="KEYS", help="what to colour by, as clip or depth,clip"
@@ -26,7 +26,12 @@ def main(argv: list[str]) -> int:
     parser.add_argument(
         "--out", type=Path, metavar="FILE", help="the picture's file; beside the runs if not given"
     )
-    asked = parser.parse_args(argv)
+    return parser
+
+
+def main(argv: list[str]) -> int:
+    """Draw and tabulate all runs at or below the paths, coloured by what differs."""
+    asked = arguments().parse_args(argv)
     from gradlab.analysis.comparison import table
     from gradlab.store.read import choices, collect
 

@@ -104,7 +104,9 @@ def _own(config_dir: Path | None) -> list[Path]:
         if group == "experiments":
             continue  # looked at when chosen
         if group not in families:
-            raise RecipeError(f"{path}: there is no group '{group}'{meant(group, [*families, 'experiments'])}")
+            raise RecipeError(
+                f"{path}: there is no group '{group}'{meant(group, [*families, 'experiments'])}"
+            )
         if (CONF / path.parent.name / path.name).is_file():
             raise RecipeError(f"{path}: gradlab has an option of this name already; give yours another")
         vetting.option(path)

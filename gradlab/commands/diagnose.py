@@ -3,11 +3,11 @@
 import json
 import sys
 
-from gradlab.commands.arguments import path_arguments, words
+from gradlab.commands.arguments import Arguments, path_arguments, words
 
 
-def main(argv: list[str]) -> int:
-    """Print the verdicts of every run at or below the paths; exit code 1 if one is among --fail-on."""
+def arguments() -> Arguments:
+    """What `gradlab diagnose` takes."""
     parser = path_arguments("diagnose", "gradlab diagnose outputs/default --fail-on vanishing,diverged")
     parser.add_argument(
         "--json", action="store_true", help="a list with one object a run, all numbers included"
@@ -15,7 +15,12 @@ def main(argv: list[str]) -> int:
     parser.add_argument(
         "--fail-on", type=words, default=[], metavar="WORDS", help="exit code 1 on these verdicts"
     )
-    asked = parser.parse_args(argv)
+    return parser
+
+
+def main(argv: list[str]) -> int:
+    """Print the verdicts of every run at or below the paths; exit code 1 if one is among --fail-on."""
+    asked = arguments().parse_args(argv)
     from gradlab.analysis.verdicts import diagnose, failed, sentences
     from gradlab.store.read import collect
 

@@ -2,14 +2,19 @@
 
 from pathlib import Path
 
-from gradlab.commands.arguments import path_arguments
+from gradlab.commands.arguments import Arguments, path_arguments
 from gradlab.commands.summary import aligned
 from gradlab.errors import RecipeError
 
 
+def arguments() -> Arguments:
+    """What `gradlab ls` takes."""
+    return path_arguments("ls", "gradlab ls outputs/default")
+
+
 def main(argv: list[str]) -> int:
     """Print one line for each run at or below the paths, `outputs` if none is given."""
-    asked = path_arguments("ls", "gradlab ls outputs/default").parse_args(argv)
+    asked = arguments().parse_args(argv)
     from gradlab.store.read import folders
 
     found = [folder for path in asked.paths or ["outputs"] for folder in folders(path)]

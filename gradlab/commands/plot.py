@@ -3,18 +3,23 @@
 from pathlib import Path
 
 from gradlab.commands import pictures
-from gradlab.commands.arguments import path_arguments
+from gradlab.commands.arguments import Arguments, path_arguments
 
 
-def main(argv: list[str]) -> int:
-    """Draw the figures of every run at or below the paths."""
+def arguments() -> Arguments:
+    """What `gradlab plot` takes."""
     parser = path_arguments("plot", "gradlab plot outputs/default --kind profile --format svg")
     parser.add_argument(
         "--kind", choices=list(pictures.KINDS), help="only this figure; all of them if not given"
     )
     parser.add_argument("--format", choices=pictures.FORMATS, default="png")
     parser.add_argument("--out", type=Path, metavar="DIR", help="here instead of each run's figures/")
-    asked = parser.parse_args(argv)
+    return parser
+
+
+def main(argv: list[str]) -> int:
+    """Draw the figures of every run at or below the paths."""
+    asked = arguments().parse_args(argv)
     from gradlab.store.read import collect
 
     kinds = [asked.kind] if asked.kind else pictures.KINDS

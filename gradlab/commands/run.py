@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gradlab.commands.arguments import run_arguments
+from gradlab.commands.arguments import Arguments, words
 from gradlab.commands.compose import Grid, grid
 from gradlab.commands.report import Report
 from gradlab.commands.summary import aligned
@@ -14,9 +14,23 @@ if TYPE_CHECKING:
     from gradlab.store.read import Run
 
 
+def arguments() -> Arguments:
+    """What `gradlab run` takes; its help is in `gradlab/usage.py`, which needs no import."""
+    parser = Arguments("run", add_help=False)
+    parser.add_argument("words", nargs="*")
+    parser.add_argument("-m", "--multirun", action="store_true")
+    parser.add_argument("--cfg", choices=["job"])
+    parser.add_argument("--dry-run", action="store_true")
+    parser.add_argument("--force", action="store_true")
+    parser.add_argument("--quiet", action="store_true")
+    parser.add_argument("--fail-on", type=words, default=[], metavar="WORDS")
+    parser.add_argument("--config-dir", metavar="DIR")
+    return parser
+
+
 def main(argv: list[str]) -> int:
     """Run what the words ask for; the exit code is 1 if a run failed or a verdict is one of --fail-on."""
-    asked = run_arguments().parse_intermixed_args(argv)
+    asked = arguments().parse_intermixed_args(argv)
     flags = [f"{flag}=true" for flag in ("force", "quiet") if getattr(asked, flag)]
     folder = Path(asked.config_dir) if asked.config_dir else None
     study = _composed([*asked.words, *flags], asked.multirun, folder)

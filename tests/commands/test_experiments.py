@@ -140,7 +140,7 @@ def test_a_hostile_option_of_a_folder_is_refused(tmp_path, name, text, told):
 def test_a_misspelt_group_of_a_folder_is_told(tmp_path):
     (tmp_path / "activations").mkdir()
     (tmp_path / "activations" / "snake.yaml").write_text("name: snake\n")
-    with pytest.raises(RecipeError, match="there is no group 'activations'; did you mean 'activation'?"):
+    with pytest.raises(RecipeError, match="no group 'activations'; did you mean 'activation'"):
         composed("depth=3", config_dir=tmp_path)
 
 

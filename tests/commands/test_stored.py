@@ -1,0 +1,93 @@
+"""Commands over stored runs: ls, diagnose, compare and plot, and what they say of folders that are none."""
+
+import json
+
+import pytest
+
+from gradlab.cli import main
+from tests import runs
+
+
+@pytest.fixture
+def study(tmp_path):
+    """Two runs that differ in depth."""
+    for depth in (10, 20):
+        runs.simple(tmp_path / "study" / f"d{depth}", depth=depth)
+    return tmp_path / "study"
+
+
+def test_ls_lists_each_run_with_its_verdicts(study, capsys):
+    assert main(["ls", str(study)]) == 0
+    head, *rows = capsys.readouterr().out.splitlines()
+    assert head.split()[:2] == ["run", "state"]
+    assert len(rows) == 2
+    assert all("finished" in row and "flowing" in row and row.endswith("0.97") for row in rows)
+
+
+def test_ls_goes_on_past_a_broken_run(study, capsys):
+    (study / "d10" / "status.json").write_text("{")
+    assert main(["ls", str(study)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "finished" in lines[1]
+    assert "is corrupt" in lines[2]
+
+
+def test_ls_of_nothing_says_how_to_begin(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "outputs").mkdir()
+    assert main(["ls"]) == 0
+    assert "gradlab run model=mlp" in capsys.readouterr().out
+
+
+def test_diagnose_tells_both_verdicts(study, capsys):
+    assert main(["diagnose", str(study / "d10")]) == 0
+    text = capsys.readouterr().out
+    assert "signal" in text
+    assert "training" in text
+
+
+def test_diagnose_gives_json(study, capsys):
+    assert main(["diagnose", str(study), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [one["run"] for one in found] == ["d10", "d20"]
+    assert {one["training"]["verdict"] for one in found} == {"learned"}
+
+
+@pytest.mark.parametrize(
+    ("words", "code"), [("vanishing,diverged", 0), ("learned", 1), ("flowing,stalled", 1)]
+)
+def test_fail_on_makes_the_exit_code(study, words, code, capsys):
+    assert main(["diagnose", str(study), "--fail-on", words]) == code
+    assert ("--fail-on" in capsys.readouterr().err) is bool(code)
+
+
+def broken(tmp_path, kind: str):
+    folder = tmp_path / kind
+    if kind == "missing":
+        return folder
+    if kind in ("empty", "foreign"):
+        folder.mkdir()
+    if kind == "foreign":
+        (folder / "notes.txt").write_text("mine")
+    if kind == "running":
+        runs.simple(folder)
+        (folder / "status.json").write_text(json.dumps(runs.status("running")))
+    if kind == "half-written":
+        runs.simple(folder)
+        (folder / "status.json").unlink()
+    if kind == "corrupt":
+        runs.simple(folder)
+        (folder / "layers" / "all.parquet").write_bytes(b"PAR1")
+    return folder
+
+
+@pytest.mark.parametrize("command", ["plot", "diagnose"])
+@pytest.mark.parametrize("kind", ["missing", "empty", "foreign", "running", "half-written", "corrupt"])
+def test_a_folder_that_is_no_whole_run_is_told_in_one_line(tmp_path, command, kind, capsys):
+    folder = broken(tmp_path, kind)
+    before = sorted(tmp_path.rglob("*"))
+    assert main([command, str(folder)]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"gradlab {command}: {folder}")
+    assert error.count("\n") <= 2
+    assert sorted(tmp_path.rglob("*")) == before

@@ -1,0 +1,61 @@
+"""What the README says is there: its commands compose, its Python compiles, and nothing is left out."""
+
+import re
+import shlex
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+from gradlab import options
+from gradlab.commands.compose import grid
+from gradlab.usage import COMMANDS, EXAMPLES
+
+TEXT = (Path(__file__).parent.parent / "README.md").read_text("utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
+
+
+COMMAND_LINES = [
+    line for block in blocks("bash") for line in block.splitlines() if line.startswith("gradlab ")
+]
+
+
+@pytest.mark.parametrize("line", [*COMMAND_LINES, *EXAMPLES.splitlines()])
+def test_a_command_of_the_readme_or_the_help_is_understood(line):
+    _, command, *words = shlex.split(line)
+    asked = import_module(f"gradlab.commands.{command}").arguments().parse_intermixed_args(words)
+    if command == "run":
+        assert grid(asked.words, lambda recipe: recipe, asked.multirun).recipes
+
+
+def test_the_two_newcomer_s_commands_stand_at_the_top():
+    first, second = blocks("bash")[:2]
+    assert first == "pip install -e . && gradlab run model=mlp depth=50 clip=norm\n"
+    assert second == "pip install -e '.[dev]' && pytest\n"
+    assert TEXT.startswith("# gradlab\n\n```bash")
+
+
+def test_every_command_is_shown():
+    assert {line.split()[1] for line in COMMAND_LINES} == set(COMMANDS)
+
+
+def test_every_option_is_named():
+    for group, names in options.groups().items():
+        if group not in ("probe", "model", "loss"):
+            assert all(re.search(rf"\b{name}\b", TEXT) for name in names), group
+
+
+@pytest.mark.parametrize("block", blocks("python"))
+def test_its_python_is_python(block):
+    if "<<" not in block:
+        compile(block, "README.md", "exec")
+
+
+@pytest.mark.parametrize("block", blocks("yaml"))
+def test_its_yaml_is_yaml(block):
+    import yaml
+
+    assert yaml.safe_load(block)

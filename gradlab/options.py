@@ -24,7 +24,7 @@ def groups(*folders: Path) -> dict[str, list[str]]:
 def experiments(*folders: Path) -> dict[str, Path]:
     """The files of `experiments/`: the current folder's, one's own `--config-dir`'s, and the shipped ones."""
     places = [EXPERIMENTS, *(folder / "experiments" for folder in reversed(folders)), Path("experiments")]
-    return {file.stem: file for place in places for file in sorted(place.glob("*.yaml"))}
+    return {file.stem: file for place in places for file in sorted(place.glob("*.yaml")) if file.is_file()}
 
 
 def keys() -> dict[str, tuple[str, str]]:

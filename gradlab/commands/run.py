@@ -31,10 +31,10 @@ def arguments() -> Arguments:
 def main(argv: list[str]) -> int:
     """Run what the words ask for; the exit code is 1 if a run failed or a verdict is one of --fail-on."""
     asked = arguments().parse_intermixed_args(argv)
+    _known(asked.fail_on)
     flags = [f"{flag}=true" for flag in ("force", "quiet") if getattr(asked, flag)]
     folder = Path(asked.config_dir) if asked.config_dir else None
     study = _composed([*asked.words, *flags], asked.multirun, folder)
-    _known(asked.fail_on)
     if asked.cfg:
         print(_yaml(study), end="")
         return 0

@@ -47,10 +47,10 @@ class Gain:
 def backward_gain(layers: pd.DataFrame) -> Gain:
     """Gain and decades of the rows of one step and one source, with 95 % intervals.
 
-    gain = 10^mean(d_l) over l = 2…L, three at each end left out, with a t-interval on the d_l; with three seeds
-    or more a t-interval over the seeds' means. decades D = Σ d_l over all l, with D ± t·s·√(L−1) for one seed
-    (s: the deviation of the n inner d_l, n − 1 degrees), or a t-interval over seeds. An exact zero ends the
-    average: then the gain is that of the layers above it. Units: factors a layer; powers of ten.
+    gain = 10^mean(d_l) over l = 2…L, three at each end left out, with a t-interval on the d_l; with three
+    seeds or more a t-interval over the seeds' means. decades D = Σ d_l over all l, with D ± t·s·√(L−1) for
+    one seed (s: the deviation of the n inner d_l, n − 1 degrees), or a t-interval over seeds. An exact zero
+    ends the average: then the gain is that of the layers above it. Units: factors a layer; powers of ten.
     """
     _, depths, backward = grid(known(layers, "log10_backward"), "log10_backward")
     defects = first_defects(layers)

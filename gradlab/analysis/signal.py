@@ -30,8 +30,9 @@ def signal(layers: pd.DataFrame, place: Place, lost: tuple[dict[str, Any], ...] 
     *vanishing* if the 95 % interval of the decades lies below log10(1/20), *exploding* if it lies above
     log10(20), else *flowing* (decades without an interval are taken as they are). A seed is *cut* where an
     exact zero ends its backward signal, *underflow* where its forward signal leaves the number format,
-    *non-finite* at NaN or inf; these are counted. With more such seeds than whole ones the verdict is theirs. *Rank collapse* is said of a flowing signal whose examples have become parallel at the last hidden
-    layer (cosine ≥ 0.95 and at least five times nearer to 1 than the inputs' own).
+    *non-finite* at NaN or inf; these are counted. With more such seeds than whole ones the verdict is theirs.
+    *Rank collapse* is said of a flowing signal whose examples have become parallel at the last hidden layer
+    (cosine ≥ 0.95, and at least five times nearer to 1 than the inputs' own).
     """
     gone = {int(entry["seed"]) for entry in lost}
     there = layers[~layers.seed.isin(gone)]
@@ -112,9 +113,8 @@ def _defects(gain: Gain, layers: pd.DataFrame, lost: tuple[dict[str, Any], ...],
     last, seeds = int(layers.layer.max()), int(layers.seed.nunique())
     if lost:
         first = min(lost, key=lambda entry: entry["step"])
-        phrase = (
-            f"since step {first['step']}, first {first['where']} at layer {first['layer']} ({first['name']})"
-        )
+        where = f"{first['where']} at layer {first['layer']} ({first['name']})"
+        phrase = f"since step {first['step']}, first {where}"
         told.append(_of("non-finite", len({entry["seed"] for entry in lost}), seeds, verdict) + phrase)
     for kind in WORSE:
         same = [defect for defect in gain.defects if defect.kind == kind]

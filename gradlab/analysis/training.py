@@ -12,13 +12,7 @@ from gradlab.analysis.wording import counted, share, short
 SKILL = 0.25  # of the way from chance to perfect: what counts as learned
 FALLING = 0.02  # of the chance loss: a fall since half-way that is a trend and no noise
 BLOWN = 2.0  # times the larger of first and chance loss: finite, and yet diverged
-ORDER = (
-    "diverged",
-    "stalled",
-    "learning",
-    "learned",
-    "untrained",
-)  # of equal counts the first is the verdict
+ORDER = ("diverged", "stalled", "learning", "learned", "untrained")  # of equal counts the first one
 
 
 @dataclass(frozen=True)
@@ -33,7 +27,7 @@ class Chance:
 
 def training(
     steps: pd.DataFrame, chance: Chance, horizon: int, lost: list[dict[str, Any]], clip: bool
-) -> dict:
+) -> dict[str, Any]:
     """The verdict over all seeds of one run.
 
     For one seed, by the evaluations (the whole training and test part, evaluation mode):
@@ -43,8 +37,8 @@ def training(
     chance loss.
     *learned* if the last training loss is below chance loss and the training accuracy is a quarter of the way
     from chance to perfect, and above chance by two sampling errors √(c(1 − c)/n) (without an accuracy: the
-    loss is a quarter below chance loss). If the test accuracy is then within two sampling errors of chance, it
-    is *memorized* too.
+    loss is a quarter below chance loss). If the test accuracy is then within two sampling errors of chance,
+    it is *memorized* too.
     *learning* if not there yet, but below chance loss and fallen since half-way by 2 % of chance loss.
     *stalled* otherwise: at or above chance, or no longer moving.
     """
@@ -90,12 +84,10 @@ def _seed(rows: pd.DataFrame, chance: Chance, lost: list[dict[str, Any]]) -> dic
         "why": "",
     }
     seed = int(rows.seed.iloc[0])
-    each["word"], each["why"] = _word(
-        rows, evaluated, chance, [entry for entry in lost if entry["seed"] == seed]
-    )
-    if each["word"] == "learned" and each["test_accuracy"] is not None and chance.accuracy is not None:
-        if each["test_accuracy"] <= chance.accuracy + 2 * _error(chance.accuracy, chance.test):
-            each["also"], each["why"] = ["memorized"], "memorized: the test part stays at chance"
+    own = [entry for entry in lost if entry["seed"] == seed]
+    each["word"], each["why"] = _word(rows, evaluated, chance, own)
+    if each["word"] == "learned" and _at_chance(each["test_accuracy"], chance):
+        each["also"], each["why"] = ["memorized"], "memorized: the test part stays at chance"
     return each
 
 
@@ -104,10 +96,8 @@ def _word(rows: pd.DataFrame, evaluated: pd.DataFrame, chance: Chance, lost: lis
     losses, loss = values(known(rows, "loss").loss), values(evaluated.train_loss)
     bad = np.flatnonzero(~np.isfinite(losses))
     if lost:
-        return (
-            "diverged",
-            f"not finite at step {lost[0]['step']}, first {lost[0]['where']} at layer {lost[0]['layer']}",
-        )
+        step, where, layer = (lost[0][key] for key in ("step", "where", "layer"))
+        return "diverged", f"not finite at step {step}, first {where} at layer {layer}"
     if bad.size or not np.isfinite(loss).all():
         step = known(rows, "loss").step.iloc[bad[0]] if bad.size else evaluated.step.iloc[-1]
         return "diverged", f"the loss is not finite from step {step}"
@@ -120,10 +110,8 @@ def _word(rows: pd.DataFrame, evaluated: pd.DataFrame, chance: Chance, lost: lis
         return "diverged", "finite, but far above chance"
     if good.any() and loss[-1] >= chance.loss:
         best = int(np.argmin(loss))
-        return (
-            "diverged",
-            f"it had learned (loss {short(loss[best])} at step {evaluated.step.iloc[best]}) and lost it",
-        )
+        reached = f"loss {short(loss[best])} at step {evaluated.step.iloc[best]}"
+        return "diverged", f"it had learned ({reached}) and lost it"
     middle = np.searchsorted(evaluated.step.to_numpy(), evaluated.step.max() / 2)
     half = loss[max(0, min(int(middle), loss.size - 2))]
     falling = half - loss[-1] > FALLING * chance.loss

@@ -1,4 +1,4 @@
-"""A run's verdicts in words: the signal at the start and at the end, and the training; never one word for all.
+"""A run's verdicts in words: the signal at start and end, and the training; never one word for all.
 
 "Vanishing at the start, recovered, not learned" is a truth that three verdicts can tell and one cannot.
 """

@@ -1,0 +1,111 @@
+"""Several runs in one picture: their backward profiles at the start and the end, and what they learned."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from gradlab.analysis.columns import batch, measured, values
+from gradlab.figures import marks, scales, style
+from gradlab.figures.marks import Curve, Legend
+
+STYLES = ("-", "--", ":", "-.")  # runs that share a colour
+WHO = ("run", "seed")
+
+
+def comparison(layers: pd.DataFrame, steps: pd.DataFrame, by: str, title: str = "") -> Figure:
+    """Backward profiles at the first and the last step, training loss and test accuracy, coloured by `by`.
+
+    Frames of `gradlab.load`, with a column `by`. A line is one seed of one run; a run of five seeds or more
+    is its median in a band from least to most. The legend counts seeds, and those that diverged among them.
+    """
+    layers, steps = batch(layers), batch(steps)
+    figure, (start, end, loss, accuracy) = style.panels(2, 2, (12, 8.2), title)
+    legend, groups = Legend(), _groups(layers, by)
+    ends = _ends(layers)
+    frames = {start: layers[layers.step == layers.step.min()], end: ends}
+    found: dict[Axes, list[Curve]] = {
+        panel: _draw(panel, frame, "layer", "log10_backward", groups, by, legend)
+        for panel, frame in frames.items()
+    }
+    limits = style.span([marks.finite_range([y for _, y in found[start] + found[end]])])[0]
+    for panel, when in ((start, "at the start"), (end, "after the last step")):
+        style.head(panel, f"Backward signal {when}", "layer  (0 input)", "‖∂loss/∂h‖ at a layer's output")
+        style.whole(panel, 0, int(layers.layer.max()))
+        style.powers(panel, *limits)
+    column = "train_loss" if measured(steps.train_loss).any() else "loss"
+    style.head(loss, "Training loss", "training step", "mean data loss")
+    scales.amounts(loss, _draw(loss, steps, "step", column, groups, by, legend), legend)
+    style.head(accuracy, "Test accuracy", "training step", "share classified rightly")
+    _draw(accuracy, steps, "step", "test_accuracy", groups, by, legend)
+    accuracy.set_ylim(-0.03, 1.03)
+    for panel in (loss, accuracy):
+        style.whole(panel, int(steps.step.min()), int(steps.step.max()))
+    style.legend(figure, _entries(groups, layers, steps, by) | legend.entries, by, columns=4)
+    return figure
+
+
+def _groups(frame: pd.DataFrame, by: str) -> dict[Any, Any]:
+    """Each value of `by` and its colour: numbers from dark to light, words in contrast."""
+    numbers = pd.api.types.is_numeric_dtype(frame[by]) and not pd.api.types.is_bool_dtype(frame[by])
+    found = [value for value in frame[by].unique() if not pd.isna(value)]
+    if numbers:
+        found.sort()
+    colours = style.shades(len(found), bool(numbers))
+    groups = dict(zip(found, colours, strict=True))
+    return groups | ({None: style.FAINT} if frame[by].isna().any() else {})
+
+
+def _of(frame: pd.DataFrame, by: str, value: Any) -> pd.DataFrame:
+    return frame[(frame[by].isna() if value is None else frame[by] == value).to_numpy(dtype=bool)]
+
+
+def _draw(
+    panel: Axes, frame: pd.DataFrame, x: str, y: str, groups: dict[Any, Any], by: str, legend: Legend
+) -> list[Curve]:
+    """Each run in its group's colour; what was drawn, for the axis."""
+    found = []
+    for value, colour in groups.items():
+        for i, (_, rows) in enumerate(_of(frame, by, value).groupby("run", observed=True, sort=False)):
+            curves = marks.curves(rows, x, y)
+            if curves:
+                marks.many(panel, curves, colour, legend, STYLES[i % len(STYLES)])
+            found += curves
+    if not found:
+        style.say(panel, "not measured")
+    return found
+
+
+def _ends(layers: pd.DataFrame) -> pd.DataFrame:
+    """The last step of each seed of each run: where one diverged, the step at which it did."""
+    last = layers.groupby(list(WHO), observed=True).step.transform("max")
+    return layers[(layers.step == last).to_numpy()]
+
+
+def _entries(groups: dict, layers: pd.DataFrame, steps: pd.DataFrame, by: str) -> dict[str, Line2D | Patch]:
+    """A value's name, with its runs and seeds where there are several, and how many of them diverged."""
+    entries: dict[str, Line2D | Patch] = {}
+    for value, colour in groups.items():
+        own = _of(steps, by, value)
+        seeds, gone = own.groupby(list(WHO), observed=True).ngroups, _diverged(own, _of(layers, by, value))
+        runs = own.run.nunique()
+        name = "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+        told = [f"{runs} runs"] if runs > 1 else []
+        told += [f"{seeds} seeds"] if seeds > runs else []
+        told += [f"{gone} of {seeds} diverged" if seeds > 1 else "diverged"] if gone else []
+        entries[name + (f" ({', '.join(told)})" if told else "")] = Line2D([], [], color=colour, linewidth=3)
+    if max(steps.groupby("run", observed=True).seed.nunique(), default=0) >= marks.SEEDS:
+        entries["median and range of a run's seeds"] = Patch(color=style.FAINT, alpha=0.3)
+    return entries
+
+
+def _diverged(steps: pd.DataFrame, layers: pd.DataFrame) -> int:
+    """Seeds with a loss or a backward signal that was measured and is not finite (a true zero is)."""
+    lost = steps[measured(steps.loss) & ~np.isfinite(values(steps.loss))]
+    signal = values(layers.log10_backward)
+    broken = layers[measured(layers.log10_backward) & (np.isnan(signal) | (signal == np.inf))]
+    return len({*zip(lost.run, lost.seed, strict=True)} | {*zip(broken.run, broken.seed, strict=True)})

@@ -1,0 +1,123 @@
+"""Lines over what is finite, marks at the panel's edge for what is not: nothing measured is dropped."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from gradlab.analysis.columns import known, values
+from gradlab.figures.style import INK
+
+Curve = tuple[np.ndarray, np.ndarray]
+FEW = 45  # points up to which each is dotted
+SEEDS = 5  # seeds from which on a band tells more than lines
+# kind: (marker, height in the panel, what it is)
+EDGES = {
+    "zero": ("v", 0.025, "exactly zero"),
+    "inf": ("^", 0.975, "infinite"),
+    "nan": ("x", 0.945, "NaN"),
+}
+
+
+@dataclass
+class Legend:
+    """What has been drawn so far, each kind once."""
+
+    entries: dict[str, Line2D | Patch] = field(default_factory=dict)
+
+
+def kinds(y: np.ndarray) -> dict[str, np.ndarray]:
+    """Where a log10 is −inf (a true zero), inf or NaN."""
+    return {"zero": y == -np.inf, "inf": y == np.inf, "nan": np.isnan(y)}
+
+
+def line(
+    axes: Axes,
+    x: np.ndarray,
+    y: np.ndarray,
+    colour: str,
+    legend: Legend,
+    width: float = 2.0,
+    style: str = "-",
+) -> None:
+    """The measured values in order of x: a line where they are finite, marks at the edge elsewhere."""
+    finite = np.isfinite(y)
+    axes.plot(x, np.where(finite, y, np.nan), style, color=colour, linewidth=width, solid_capstyle="round")
+    alone = (
+        finite & ~np.r_[False, finite[:-1]] & ~np.r_[finite[1:], False]
+    )  # a line of one point is invisible
+    dots = finite if len(x) <= FEW and width >= 1.5 else alone
+    if dots.any():
+        size = 3.4 if width >= 1.5 else 2.6
+        axes.plot(x[dots], y[dots], "o", color=colour, markersize=size, label="_dots")
+    for kind, where in kinds(y).items():
+        if where.any():
+            edge(axes, x[where], kind, colour, legend)
+
+
+def edge(axes: Axes, x: np.ndarray, kind: str, colour: str, legend: Legend) -> None:
+    """Marks at the panel's edge, and their meaning in the legend."""
+    marker, height, meaning = EDGES[kind]
+    axes.plot(
+        x,
+        np.full(len(x), height),
+        marker,
+        color=colour,
+        markersize=7,
+        markeredgewidth=1.6,
+        transform=axes.get_xaxis_transform(),
+        clip_on=False,
+        zorder=5,
+        label=f"_{kind}",
+    )
+    legend.entries[meaning] = Line2D([], [], marker=marker, color=INK, linestyle="", markeredgewidth=1.6)
+
+
+def many(axes: Axes, curves: list[Curve], colour: str, legend: Legend, style: str = "-") -> None:
+    """The (x, y) of each seed: a line each, or from five seeds on their median in a band from least to most.
+
+    Values that are not finite are marked and no part of the median.
+    """
+    if len(curves) < SEEDS:
+        for x, y in curves:
+            line(axes, x, y, colour, legend, 2.0 if len(curves) == 1 else 1.1, style)
+        return
+    x, middle, low, high = band(curves)
+    axes.fill_between(x, low, high, color=colour, alpha=0.2, linewidth=0)
+    if len(x) == 1:
+        axes.vlines(x, low, high, color=colour, alpha=0.4, linewidth=3)
+    line(axes, x, middle, colour, legend, style=style)
+    for kind in EDGES:
+        marked = np.unique(np.concatenate([x[kinds(y)[kind]] for x, y in curves]))
+        if marked.size:
+            edge(axes, marked, kind, colour, legend)
+
+
+def band(curves: list[Curve]) -> tuple[np.ndarray, ...]:
+    """x, median, least and largest of the finite values at each x that has some."""
+    xs = np.unique(np.concatenate([x for x, _ in curves]))
+    table = np.full((len(curves), len(xs)), np.nan)
+    for row, (x, y) in zip(table, curves, strict=True):
+        row[np.searchsorted(xs, x)] = np.where(np.isfinite(y), y, np.nan)
+    there = ~np.isnan(table).all(axis=0)
+    xs, table = xs[there], table[:, there]
+    return xs, np.nanmedian(table, axis=0), np.nanmin(table, axis=0), np.nanmax(table, axis=0)
+
+
+def finite_range(values: list[np.ndarray]) -> tuple[float, float] | None:
+    """The least and the largest finite value, None where there is none."""
+    there = np.concatenate([each[np.isfinite(each)] for each in values]) if values else np.array([])
+    return (float(there.min()), float(there.max())) if there.size else None
+
+
+def curves(frame: pd.DataFrame, x: str, y: str, by: tuple[str, ...] = ("seed",)) -> list[Curve]:
+    """The measured (x, y) of each seed (or run and seed), in order of x; what was not measured is absent."""
+    rows = known(frame, y).sort_values(x, kind="stable")
+    keys = [key for key in by if key in rows.columns]
+    return [
+        (each[x].to_numpy(dtype=float), values(each[y]))
+        for _, each in rows.groupby(keys, observed=True, sort=True)
+    ]

@@ -1,0 +1,105 @@
+"""What training did: loss and accuracy against chance, the gradient before and after the clip, the rate."""
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from gradlab.analysis.columns import batch
+from gradlab.analysis.training import clip_share
+from gradlab.analysis.wording import share
+from gradlab.figures import marks, scales, style
+from gradlab.figures.marks import Curve, Legend
+
+BATCH, TRAIN, TEST = style.FAINT, style.COLOURS[0], style.COLOURS[1]
+BEFORE, AFTER = style.COLOURS[2], style.COLOURS[3]
+
+
+def training(
+    steps: pd.DataFrame,
+    chance_loss: float | None,
+    chance_accuracy: float | None,
+    threshold: float | None = None,
+    title: str = "",
+) -> Figure:
+    """Four panels against step; `threshold` is that of a clip by norm, the only one that bounds a norm."""
+    rows = batch(steps)
+    figure, (loss, accuracy, gradient, rate) = style.panels(2, 2, (12, 7.6), title)
+    legend = Legend()
+    seeds = int(rows.seed.nunique())
+    _loss(loss, rows, chance_loss, legend)
+    _accuracy(accuracy, rows, chance_accuracy, legend)
+    _gradient(gradient, rows, threshold, legend)
+    style.head(rate, "Learning rate", "training step", "rate")
+    scales.amounts(rate, _draw(rate, rows, {"learning_rate": (style.INK, "")}, legend), legend)
+    for panel in (loss, accuracy, gradient, rate):
+        style.whole(panel, int(rows.step.min()), int(rows.step.max()))
+    if seeds >= marks.SEEDS:
+        legend.entries[f"median and range of {seeds} seeds"] = Patch(color=style.FAINT, alpha=0.3)
+    style.legend(figure, legend.entries)
+    return figure
+
+
+def _loss(panel: Axes, rows: pd.DataFrame, chance: float | None, legend: Legend) -> None:
+    style.head(panel, "Loss", "training step", "mean data loss")
+    drawn = {
+        "loss": (BATCH, "minibatch"),
+        "train_loss": (TRAIN, "training part"),
+        "test_loss": (TEST, "test part"),
+    }
+    found = _draw(panel, rows, drawn, legend)
+    _level(panel, chance, legend)
+    level = np.array([chance] if chance else [])
+    scales.amounts(panel, [*found, (np.zeros_like(level), level)], legend)
+
+
+def _accuracy(panel: Axes, rows: pd.DataFrame, chance: float | None, legend: Legend) -> None:
+    style.head(panel, "Accuracy", "training step", "share classified rightly")
+    drawn = {"train_accuracy": (TRAIN, "training part"), "test_accuracy": (TEST, "test part")}
+    _draw(panel, rows, drawn, legend)
+    _level(panel, chance, legend)
+    panel.set_ylim(-0.03, 1.03)
+
+
+def _gradient(panel: Axes, rows: pd.DataFrame, threshold: float | None, legend: Legend) -> None:
+    """Both norms where the clip acted, one where it never did: two equal lines would hide each other."""
+    part = clip_share(rows)
+    told = f": the clip acted on {share(part)} of the steps" if part else ""
+    style.head(panel, f"Gradient norm{told}", "training step", "‖gradient‖ of all parameters")
+    drawn = {"log10_gradient": (BEFORE, "gradient before the clip" if part else "gradient")}
+    if part:
+        drawn["log10_clipped"] = (AFTER, "after the clip")
+    found = _draw(panel, rows, drawn, legend)
+    if threshold is not None:
+        level = float(np.log10(threshold))
+        panel.axhline(level, color=style.INK, linewidth=1.2, linestyle="--")
+        legend.entries["clip threshold"] = Line2D([], [], color=style.INK, linewidth=1.2, linestyle="--")
+        found.append((np.zeros(1), np.array([level])))
+    limits = marks.finite_range([y for _, y in found])
+    low, high = limits or (0.0, 0.0)
+    room = max(2.0, 1.15 * (high - low)) / 2
+    style.powers(panel, (low + high) / 2 - room, (low + high) / 2 + room)
+
+
+def _draw(panel: Axes, rows: pd.DataFrame, drawn: dict[str, tuple[str, str]], legend: Legend) -> list[Curve]:
+    """Each column in its colour and under its name; what was drawn, for the axis."""
+    found = []
+    for column, (colour, name) in drawn.items():
+        curves = marks.curves(rows, "step", column)
+        if not curves:
+            continue
+        marks.many(panel, curves, colour, legend)
+        found += curves
+        if name:
+            legend.entries[name] = Line2D([], [], color=colour, linewidth=2.5)
+    if not found:
+        style.say(panel, "not measured")
+    return found
+
+
+def _level(panel: Axes, chance: float | None, legend: Legend) -> None:
+    if chance is not None:
+        panel.axhline(chance, color=style.INK, linewidth=1.3, linestyle=":")
+        legend.entries["chance"] = Line2D([], [], color=style.INK, linewidth=1.3, linestyle=":")

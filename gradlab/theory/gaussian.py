@@ -1,0 +1,94 @@
+"""Expectations over Gaussian variables, exact to 1e-12 also where the function has kinks.
+
+Composite Gauss-Legendre, split at the kinks and at every power of two of the function's own scale.
+Gauss-Hermite is wrong by 1e-2 for a kink (SELU's slope) and blind to a step narrower than its nodes.
+"""
+
+import math
+from collections.abc import Callable
+from functools import lru_cache
+
+import numpy as np
+
+Function = Callable[[np.ndarray], np.ndarray]
+REACH = 10.0  # the density beyond is 8e-24 of its peak
+_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(20)
+_STEPS = np.arange(-REACH, REACH + 1, 2.0)
+
+
+def panels(breaks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Nodes and weights of ∫ over the last axis' sorted break points; empty panels do no harm."""
+    half = np.diff(breaks)[..., None] / 2
+    nodes = breaks[..., :-1, None] + half * (1 + _NODES)
+    shape = (*breaks.shape[:-1], -1)
+    return nodes.reshape(shape), (half * _WEIGHTS).reshape(shape)
+
+
+def density(z: np.ndarray) -> np.ndarray:
+    """The standard normal density."""
+    return np.exp(-z * z / 2) / math.sqrt(2 * math.pi)
+
+
+def _marks(scale: float, kinks: tuple[float, ...]) -> np.ndarray:
+    """Where x = scale·z reaches a kink or ±1, ±2, ±4, …: there a function of x may bend."""
+    powers = 2.0 ** np.arange(math.ceil(math.log2(max(scale, 1e-300) * REACH)))
+    return np.concatenate([powers, -powers, kinks]) / scale
+
+
+@lru_cache(256)
+def _rule(scale: float, kinks: tuple[float, ...]) -> tuple[np.ndarray, np.ndarray]:
+    marks = _marks(scale, kinks)
+    breaks = np.concatenate([_STEPS, marks[np.abs(marks) < REACH]])
+    nodes, weights = panels(np.unique(breaks))
+    return nodes, weights * density(nodes)
+
+
+def rule(scale: float, kinks: tuple[float, ...] = ()) -> tuple[np.ndarray, np.ndarray]:
+    """Nodes z and weights w with Σ w·f(scale·z) = E f(scale·Z), Z ~ N(0, 1), to 1e-12 relative.
+
+    Where the only kink is at 0 the rule of the next power of two serves, and is remembered.
+    """
+    if any(kinks):
+        return _rule(float(scale), kinks)
+    return _rule(2.0 ** max(0, math.ceil(math.log2(max(scale, 1e-300)))), kinks)
+
+
+def expect(f: Function, q: float, kinks: tuple[float, ...] = ()) -> float:
+    """E f(√q·Z) for standard normal Z."""
+    z, w = rule(math.sqrt(q), kinks)
+    return float(w @ f(math.sqrt(q) * z))
+
+
+def expect_pair(f: Function, q: float, c: float, kinks: tuple[float, ...] = ()) -> float:
+    """E f(u₁)·f(u₂) for u₁, u₂ of variance q and correlation c, to 1e-10.
+
+    u₂ = √q·(c·z₁ + √(1−c²)·z₂): the inner rule is split where u₂ meets a kink, the outer one
+    at distances 2^-k of it, down to the width √(1−c²) within which the inner integral turns.
+    """
+    scale, s = math.sqrt(q), math.sqrt(max(1 - c * c, 0.0))
+    if s < 1e-7:
+        return expect(lambda x: f(x) * f(math.copysign(1, c) * x), q, kinks)
+    marks = _marks(scale, kinks)
+    near = s * 2.0 ** np.arange(-2, max(0, math.ceil(-math.log2(s))) + 1)
+    turns = np.asarray(kinks)[:, None] / scale + np.concatenate([near, -near, [0.0]])
+    outer = np.concatenate([_STEPS, marks, turns.ravel()])
+    z, w = panels(np.unique(outer[np.abs(outer) <= REACH]))
+    inner = np.clip((marks - c * z[:, None]) / s, -REACH, REACH)
+    steps = np.broadcast_to(_STEPS, (z.size, _STEPS.size))
+    y, v = panels(np.sort(np.concatenate([steps, inner], axis=1)))
+    second = np.sum(v * density(y) * f(scale * (c * z[:, None] + s * y)), axis=1)
+    return float(np.sum(w * density(z) * f(scale * z) * second))
+
+
+@lru_cache(64)
+def _hermite(scale: float, degree: int) -> np.ndarray:
+    z, w = _rule(scale, (0.0,))
+    rows = [np.ones_like(z), z]
+    for k in range(1, degree):
+        rows.append((z * rows[k] - math.sqrt(k) * rows[k - 1]) / math.sqrt(k + 1))
+    return np.array(rows) * w
+
+
+def hermite(scale: float, degree: int) -> np.ndarray:
+    """Rows k = 0…degree: dot with f(scale·z) at the rule's nodes (kink at 0) for E[f·He_k]/√k!."""
+    return _hermite(2.0 ** max(0, math.ceil(math.log2(max(scale, 1e-300)))), degree)

@@ -1,0 +1,103 @@
+"""What mean field says of the mlp before it is trained: forward and backward signal, layer by layer.
+
+Walks the network from the data's own second moment (backward from layer L) and adds what finite width does to a
+typical network. All of it holds at initialization only.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gradlab.theory.activations import NAMES
+from gradlab.theory.backward import log_branch, log_factor
+from gradlab.theory.fluctuation import finite_width
+from gradlab.theory.forward import correlations, forward, plan
+from gradlab.theory.kernel import moments
+from gradlab.theory.normalization import SMALLEST
+
+_COVERED = {
+    "model": {"mlp"},
+    "activation": NAMES - {"hard_tanh"},
+    "initializer": {"small_normal", "normal", "xavier", "he", "lecun", "orthogonal"},
+    "normalization": {"none", "batch", "layer", "rms"},
+    "residual": {"none", "plain", "scaled"},
+    "loss": {"cross_entropy"},
+}
+_HALF_DECADE = 0.5 / math.log(10)  # ln‖·‖² -> log10‖·‖
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The signal of a random network; layers 0 (input block) … L (last hidden) and L+1 (output).
+
+    log10_forward, log10_backward: of a typical network of this width (with the drift of the mean of a logarithm
+    below the logarithm of the mean, for a batch), backward relative to layer L. `sd`: how far log10_backward
+    strays, one standard deviation over random networks, growing away from layer L. `log10_gain`: d_l for l = 2…L
+    in the limit of infinite width, without drift; `gain` = 10^mean(d_l), NaN for a single hidden layer.
+    """
+
+    layer: np.ndarray
+    log10_forward: np.ndarray
+    log10_backward: np.ndarray
+    sd: np.ndarray
+    gain: float
+    log10_gain: np.ndarray
+    note: str
+
+
+def unavailable(recipe: dict[str, Any]) -> str | None:
+    """Why theory says nothing of this recipe, in one line; None where it does."""
+    for family, names in _COVERED.items():
+        if recipe[family]["name"] not in names:
+            return f"no mean-field theory for {family}={recipe[family]['name']}"
+    initializer, norm = recipe["initializer"], recipe["normalization"]
+    if 0.0 in (initializer.get("sigma_w"), initializer.get("gain"), initializer.get("std")):
+        return "no signal passes through weights that are all zero"
+    if norm["name"] == "batch" and recipe["batch_size"] < SMALLEST:
+        return f"batch norm over fewer than {SMALLEST} examples has no mean backward factor"
+    if norm["name"] == "batch" and norm["place"] == "after" and initializer.get("sigma_b", 0.0) > 0:
+        return "no theory for batch norm after the activation with random biases"
+    return None
+
+
+def predict(recipe: dict[str, Any], data: dict[str, Any]) -> Prediction | None:
+    """The signal of the recipe's mlp at initialization; None where `unavailable` gives a reason.
+
+    `recipe` as in recipe.yaml; of `data` (as in status.json) the features, classes, second_moment and cosine.
+    Formulas: `forward`, `backward` (means), `fluctuation`, `coherence` (finite width).
+    """
+    if unavailable(recipe) or not data["second_moment"] > 0:
+        return None
+    the = plan(recipe, data["features"], data["classes"])
+    walk = forward(the, data["second_moment"], data["cosine"])
+    centred = the.place == "after" and the.norm == "layer"
+    found = moments(the.act, walk.log_y, centred)
+    c = correlations(the, walk, found, data["cosine"])
+    beta = log_branch(the, walk, found)
+    factor = log_factor(the, beta)
+    finite = finite_width(the, walk, found, c, beta, data["classes"])
+
+    backward = np.append(np.cumsum(factor[:0:-1])[::-1], 0.0) + finite.shift
+    logits = np.logaddexp(math.log(the.logit_gain) + walk.log_h[-1], math.log(the.bias) if the.bias else -np.inf)
+    output = math.log(the.width / (the.logit_gain * the.width))
+    gains = factor[2:] * _HALF_DECADE
+    return Prediction(
+        layer=np.arange(the.depth + 2),
+        log10_forward=np.append(walk.log_h + finite.length_shift, logits) * _HALF_DECADE,
+        log10_backward=np.append(backward, output) * _HALF_DECADE,
+        sd=np.append(np.sqrt(finite.variance), 0.0) * _HALF_DECADE,
+        gain=10 ** float(gains.mean()) if gains.size else math.nan,
+        log10_gain=gains,
+        note=_note(recipe, float(finite.length_variance.max())),
+    )
+
+
+def _note(recipe: dict[str, Any], length_variance: float) -> str:
+    note = f"mean field at initialization, width {recipe['width']}"
+    if length_variance > 1:
+        return note + "; this width is too small for its forward signal: trust the gain, not the curve"
+    if recipe["normalization"]["name"] == "batch":
+        return note + "; batch norm as if examples were equally unlike each other"
+    return note

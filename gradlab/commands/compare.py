@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from gradlab.commands import pictures
 from gradlab.commands.arguments import Arguments, path_arguments, words
-from gradlab.commands.summary import aligned, describe
+from gradlab.commands.summary import aligned
 from gradlab.errors import RecipeError
 
 if TYPE_CHECKING:
@@ -32,19 +32,31 @@ def arguments() -> Arguments:
 def main(argv: list[str]) -> int:
     """Draw and tabulate all runs at or below the paths, coloured by what differs."""
     asked = arguments().parse_args(argv)
-    from gradlab.analysis.comparison import table
-    from gradlab.store.read import choices, collect
+    from gradlab.store.read import collect
 
     runs = collect(asked.paths)
-    by = asked.by or list(choices(runs))
-    if len(runs) < 2 or not by:
-        raise RecipeError(f"{len(runs)} run there: nothing differs; name several runs, or a study's folder")
+    if len(runs) < 2:
+        raise RecipeError(f"{runs[0].folder} is one run; name several, or a study's folder")
+    by = columns(runs, asked.by)
     path = asked.out or target(runs, by, asked.format)
     if path.suffix[1:] not in pictures.FORMATS:
         raise RecipeError(f"--out {path} must end in {' or '.join('.' + name for name in pictures.FORMATS)}")
-    print(shorten(table(runs, by[0])))
+    print(text(runs, by))
     print(pictures.save(picture(runs, by), path))
     return 0
+
+
+def columns(runs: list["Run"], by: list[str]) -> list[str]:
+    """The columns that hold the choices `by`, or all that differ; `run` where nothing does."""
+    from gradlab.store.read import choices
+
+    if not by:
+        return list(choices(runs)) or ["run"]
+    found = choices(runs, by)
+    return [
+        next((name for name in (word, f"{word}.name", word.removesuffix(".name")) if name in found), word)
+        for word in by
+    ]
 
 
 def picture(runs: list["Run"], by: list[str]) -> "Figure":
@@ -53,7 +65,7 @@ def picture(runs: list["Run"], by: list[str]) -> "Figure":
     from gradlab.store.read import gather
 
     layers, steps = (_joined(gather(runs, table, by), by) for table in ("layers", "steps"))
-    return comparison(layers, steps, ", ".join(by), describe(runs[0].recipe) if len(runs) == 1 else "")
+    return comparison(layers, steps, ", ".join(by))
 
 
 def target(runs: list["Run"], by: list[str], suffix: str = "png") -> Path:
@@ -73,11 +85,15 @@ def _joined(frame: "pd.DataFrame", by: list[str]) -> "pd.DataFrame":
     return frame.assign(**{", ".join(by): words})
 
 
-def shorten(table: "pd.DataFrame") -> str:
-    """The table as text, the run's long name last."""
-    shown = [name for name in table.columns if name != "run" and not table[name].isna().all()]
-    rows = [[_cell(value) for value in row] for row in table[shown].itertuples(index=False)]
-    return aligned([[name.replace("_", " ") for name in shown], *rows])
+def text(runs: list["Run"], by: list[str]) -> str:
+    """One line a run: what differs and what came of it; its long name where nothing else tells it."""
+    from gradlab.analysis.comparison import table
+
+    found = table(runs, next((key for key in by if key not in ("run", "seed")), ""))
+    named = [] if set(by) <= set(found.columns) - {"run"} else ["run"]
+    shown = [name for name in found.columns if name != "run" and not found[name].isna().all()]
+    rows = [[_cell(value) for value in row] for row in found[[*named, *shown]].itertuples(index=False)]
+    return aligned([[name.replace("_", " ") for name in [*named, *shown]], *rows])
 
 
 def _cell(value: Any) -> str:

@@ -66,6 +66,8 @@ def save(figure: "Figure", path: Path) -> Path:
             figure.savefig(temporary, format=path.suffix[1:], dpi=150, metadata=plain)
         temporary.replace(path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise RecipeError(f"{path} cannot be written: {error.strerror or error}") from None
+    finally:
+        if temporary.exists():
+            temporary.unlink()
     return path

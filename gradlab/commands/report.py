@@ -27,6 +27,7 @@ class Report:
         quiet = any(recipe.quiet for recipe in study.recipes)
         self.console = None if quiet else Console(highlight=False)
         self.folders: list[Path] = []
+        self.measured: list[Path] = []  # of these, those that ended with a result
         self.failures: list[str] = []
         self.unwanted: list[str] = []
 
@@ -41,7 +42,9 @@ class Report:
     def ended(self, outcome: "Outcome", label: str) -> None:
         """Tell a failure at once, a result in its sentences; a single run gets its table and figures too."""
         self.folders.append(outcome.folder)
-        if outcome.state == "failed":
+        if outcome.state != "failed":
+            self.measured.append(outcome.folder)
+        else:
             self.failures.append(f"{label or outcome.folder.name} failed: {outcome.message}")
             self.warn(f"{self.failures[-1]}; see {outcome.folder / 'run.log'}")
             return
@@ -65,7 +68,7 @@ class Report:
 
     def close(self) -> None:
         """After a grid: its table and picture, then every failure once more."""
-        if self.study.keys and len(self.folders) > len(self.failures):
+        if self.study.keys and self.measured:
             self._compare()
         if self.failures and len(self.study.recipes) > 1:
             self.warn(
@@ -100,13 +103,15 @@ class Report:
             self.unwanted.append(f"--fail-on: {label or run.folder.name} is {', '.join(unwanted)}")
 
     def _compare(self) -> None:
-        from gradlab.analysis.comparison import table
-        from gradlab.commands.compare import picture, shorten, target
-        from gradlab.store.read import open_run
+        from gradlab.commands.compare import columns, picture, target, text
+        from gradlab.store.read import choices, open_run
 
-        runs = [open_run(folder) for folder in self.folders if folder.name]
-        by = self.study.keys
-        self.say("\n" + shorten(table(runs, by[0])))
+        runs = [open_run(folder) for folder in self.measured]
+        by = columns(runs, [key for key in self.study.keys if key in {*choices(runs), "seed"}])
+        try:
+            self.say(f"\n{text(runs, by)}")
+        except RecipeError as error:
+            self.say(f"table     {error}")
         self._draw(lambda: [pictures.save(picture(runs, by), target(runs, by))])
 
     def _draw(self, draw: Callable[[], list[Path]]) -> None:

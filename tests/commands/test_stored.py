@@ -91,3 +91,61 @@ def test_a_folder_that_is_no_whole_run_is_told_in_one_line(tmp_path, command, ki
     assert error.startswith(f"gradlab {command}: {folder}")
     assert error.count("\n") <= 2
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_plot_draws_every_figure_of_every_run(study, capsys):
+    assert main(["plot", str(study)]) == 0
+    paths = capsys.readouterr().out.split()
+    assert paths == [
+        f"{study}/{run}/figures/{kind}.png"
+        for run in ("d10", "d20")
+        for kind in ("profile", "heatmap", "training")
+    ]
+    assert {path.suffix for path in study.rglob("*") if path.parent.name == "figures"} == {".png"}
+
+
+def test_the_same_figure_is_the_same_bytes(study, tmp_path):
+    for name in ("one", "two"):
+        line = [
+            "plot",
+            str(study / "d10"),
+            "--kind",
+            "profile",
+            "--format",
+            "svg",
+            "--out",
+            str(tmp_path / name),
+        ]
+        assert main(line) == 0
+    one, two = (tmp_path / name / "d10-profile.svg" for name in ("one", "two"))
+    assert one.read_bytes() == two.read_bytes()
+
+
+def test_compare_draws_and_tabulates_what_differs(study, capsys):
+    assert main(["compare", str(study)]) == 0
+    head, *rows, path = capsys.readouterr().out.splitlines()
+    assert head.split()[0] == "depth"
+    assert [row.split()[0] for row in rows] == ["10", "20"]
+    assert path == f"{study}/comparison-depth.png"
+    assert (study / "comparison-depth.png").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize("by", ["depth", "clip", "penalty", "seed", "depth,clip", "clip.name"])
+def test_compare_takes_any_choice(study, by):
+    assert main(["compare", str(study), "--by", by]) == 0
+
+
+def test_compare_names_a_misspelt_choice(study, capsys):
+    assert main(["compare", str(study), "--by", "dept"]) == 2
+    assert "no run has a choice 'dept'; did you mean 'depth'?" in capsys.readouterr().err
+
+
+def test_compare_wants_more_than_one_run(study, capsys):
+    assert main(["compare", str(study / "d10")]) == 2
+    assert "is one run" in capsys.readouterr().err
+
+
+def test_a_picture_that_cannot_be_written_is_told(study, tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    assert main(["plot", str(study / "d10"), "--out", str(tmp_path / "file")]) == 2
+    assert "cannot be written" in capsys.readouterr().err

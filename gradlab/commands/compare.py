@@ -15,6 +15,20 @@ if TYPE_CHECKING:
 
     from gradlab.store.read import Run
 
+HEADS = {  # the columns of the table that a line has room for
+    "seeds": "seeds",
+    "diverged": "diverged",
+    "training": "training",
+    "train_loss": "loss",
+    "test_accuracy": "test acc",
+    "signal_start": "signal",
+    "gain_start": "gain",
+    "decades_start": "decades",
+    "signal_end": "at the end",
+    "decades_end": "decades",
+    "clip_share": "clipped",
+}
+
 
 def arguments() -> Arguments:
     """What `gradlab compare` takes."""
@@ -90,10 +104,18 @@ def text(runs: list["Run"], by: list[str]) -> str:
     from gradlab.analysis.comparison import table
 
     found = table(runs, next((key for key in by if key not in ("run", "seed")), ""))
-    named = [] if set(by) <= set(found.columns) - {"run"} else ["run"]
-    shown = [name for name in found.columns if name != "run" and not found[name].isna().all()]
+    results = list(table(runs[:1]).columns)
+    named = [key for key in found.columns if key not in results] or ["run"]
+    shown = [key for key in HEADS if key in found and _tells(key, found[key])]
+    heads = [*named, *(HEADS[key] for key in shown)]
     rows = [[_cell(value) for value in row] for row in found[[*named, *shown]].itertuples(index=False)]
-    return aligned([[name.replace("_", " ") for name in [*named, *shown]], *rows])
+    return aligned([heads, *rows])
+
+
+def _tells(key: str, column: "pd.Series") -> bool:
+    """Whether a column is worth its place: one seed a run and no divergence go without saying."""
+    usual = {"seeds": 1, "diverged": 0}
+    return not column.isna().all() and not (key in usual and (column == usual[key]).all())
 
 
 def _cell(value: Any) -> str:

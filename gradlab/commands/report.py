@@ -56,7 +56,7 @@ class Report:
         if not self.study.keys:
             self.say(summary.ends(run))
         self._verdicts(run, label)
-        self.say(f"stored    {run.folder}")
+        self.say(f"stored      {run.folder}")
         if not self.study.keys:
             self._draw(lambda: pictures.draw(run))
 
@@ -94,10 +94,10 @@ class Report:
         try:
             found = diagnose(run)
         except RecipeError as error:  # probes were left out: the run is right, there is only less to say
-            self.say(f"verdict   {error}")
+            self.say(f"verdict     {error}")
             return
         for name, sentence in sentences(found):
-            self.say(f"{name:<10}{sentence}")
+            self.say(f"{name:<12}{sentence}")
         unwanted = failed(found, self.fail_on)
         if unwanted:
             self.unwanted.append(f"--fail-on: {label or run.folder.name} is {', '.join(unwanted)}")
@@ -111,13 +111,13 @@ class Report:
         try:
             self.say(f"\n{text(runs, by)}")
         except RecipeError as error:
-            self.say(f"table     {error}")
+            self.say(f"table       {error}")
         self._draw(lambda: [pictures.save(picture(runs, by), target(runs, by))])
 
     def _draw(self, draw: Callable[[], list[Path]]) -> None:
         try:
             paths = draw()
         except RecipeError as error:
-            self.say(f"figures   {error}")
+            self.say(f"figures     {error}")
             return
-        self.say(f"figures   {paths[0].parent}/  {' '.join(path.name for path in paths)}")
+        self.say(f"figures     {paths[0].parent}/  {' '.join(path.name for path in paths)}")

@@ -1,7 +1,7 @@
 """What a run says at its end, in a few lines: what it was, where it began and ended, what is to be seen."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from gradlab import options
@@ -44,40 +44,38 @@ def _same(one: str, two: str) -> bool:
 
 def ends(run: "Run") -> str:
     """A short table of the first and the last step: loss, accuracies, gradient, and the signal over depth."""
-    steps, layers = run.steps, run.layers
-    rows = steps[(steps.source == "batch") & steps.train_loss.notna()]
-    depth = int(run.recipe["depth"])
-    table = [["step", "train loss", "train acc", "test acc", "‖gradient‖", "backward 1", f"backward {depth}"]]
+    rows = run.steps[(run.steps.source == "batch") & run.steps.train_loss.notna()]
+    hidden = list(dict.fromkeys([1, int(run.recipe["depth"])]))
+    heads = ["step", "train loss", "train acc", "test acc", "‖gradient‖", *(f"backward {l}" for l in hidden)]
+    table = [heads]
     for step in sorted({int(rows.step.min()), int(rows.step.max())}) if len(rows) else []:
         here = rows[rows.step == step]
-        at = layers[(layers.source == "batch") & (layers.step == step)]
-        means = [_mean(here[name]) for name in ("train_loss", "train_accuracy", "test_accuracy")]
-        logs = [_mean(here.log10_gradient), *(_mean(at[at.layer == l].log10_backward) for l in (1, depth))]
-        table.append([str(step), *(f"{value:.3g}" for value in means), *map(power, logs)])
+        layers = run.layers[(run.layers.source == "batch") & (run.layers.step == step)]
+        words = [str(step), _mean(here.train_loss, "{:.3g}".format)]
+        words += [_mean(here[name], "{:.2f}".format) for name in ("train_accuracy", "test_accuracy")]
+        words += [_mean(here.log10_gradient, power)]
+        table.append(words + [_mean(layers[layers.layer == l].log10_backward, power) for l in hidden])
     return aligned(table)
 
 
-def _mean(column: Any) -> float:
-    """The mean over seeds, NaN and infinities as they are."""
-    values = [float(value) for value in column.dropna()] if len(column) else []
-    return math.fsum(values) / len(values) if values and all(map(math.isfinite, values)) else _odd(values)
-
-
-def _odd(values: Sequence[float]) -> float:
-    """What stands for numbers of which some are not finite: the worst of them."""
-    return next((value for value in values if not math.isfinite(value)), math.nan)
+def _mean(column: Any, form: Callable[[float], str]) -> str:
+    """The mean over seeds in words; one number that is not finite stands for all; "" is not measured."""
+    values = [float(value) for value in column[column.notna()]]
+    odd = [value for value in values if not math.isfinite(value)]
+    return form(odd[0] if odd else math.fsum(values) / len(values)) if values else ""
 
 
 def power(log10: float) -> str:
-    """10 to this power in three digits, also far outside the range of floats: 3.2e-127."""
+    """10 to this power, also far outside the range of floats: 0.05, 3.2e-127."""
     if math.isnan(log10) or log10 == math.inf:
         return str(log10)
     if log10 == -math.inf:
         return "0"
     if -3 <= log10 <= 4:
         return f"{10**log10:.3g}"
-    whole = math.floor(log10)
-    return f"{10 ** (log10 - whole):.1f}e{whole:+d}"
+    tenths = round(10 ** (log10 - math.floor(log10)), 1)
+    whole = math.floor(log10) + (tenths >= 10)
+    return f"{tenths / 10 if tenths >= 10 else tenths:.1f}e{whole:+d}"
 
 
 def aligned(rows: Iterable[Sequence[str]], indent: str = "") -> str:

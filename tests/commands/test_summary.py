@@ -50,7 +50,7 @@ def test_the_table_has_the_first_and_the_last_step(tmp_path):
     lines = ends(open_run(runs.simple(tmp_path / "run", depth=20, seeds=3))).splitlines()
     assert [line.split()[0] for line in lines] == ["step", "0", "100"]
     assert "backward 20" in lines[0]
-    assert lines[1].split()[1:4] == ["2.35", "0.1", "0.1"]
+    assert lines[1].split()[1:4] == ["2.35", "0.10", "0.10"]
     assert lines[2].split()[1:4] == ["0.09", "0.97", "0.97"]
 
 

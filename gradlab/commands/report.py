@@ -45,8 +45,9 @@ class Report:
         if outcome.state != "failed":
             self.measured.append(outcome.folder)
         else:
-            self.failures.append(f"{label or outcome.folder.name} failed: {outcome.message}")
-            self.warn(f"{self.failures[-1]}; see {outcome.folder / 'run.log'}")
+            log = outcome.folder / "run.log"
+            self.failures.append(f"{label or outcome.folder.name} failed: {outcome.message}; see {log}")
+            self.warn(self.failures[-1])
             return
         if not outcome.fresh:
             self.say("done before: not run again without --force")
@@ -56,7 +57,7 @@ class Report:
         if not self.study.keys:
             self.say(summary.ends(run))
         self._verdicts(run, label)
-        self.say(f"stored      {run.folder}")
+        self.say(f"stored      {run.folder}  ({summary.cost(run.status)})")
         if not self.study.keys:
             self._draw(lambda: pictures.draw(run))
 

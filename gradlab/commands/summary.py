@@ -58,6 +58,15 @@ def ends(run: "Run") -> str:
     return aligned(table)
 
 
+def cost(status: dict[str, Any]) -> str:
+    """Where it ran and what it took: `cpu, 1 thread, 6.1 s, of which 3.2 s compiling`."""
+    threads = status["threads"]
+    where = [status["device"], *([f"{threads} thread{'s' * (threads > 1)}"] if threads else [])]
+    return ", ".join(
+        [*where, f"{status['seconds']:.1f} s, of which {status['compile_seconds']:.1f} s compiling"]
+    )
+
+
 def _mean(column: Any, form: Callable[[float], str]) -> str:
     """The mean over seeds in words; one number that is not finite stands for all; "" is not measured."""
     values = [float(value) for value in column[column.notna()]]

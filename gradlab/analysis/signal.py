@@ -8,7 +8,7 @@ import pandas as pd
 
 from gradlab.analysis.columns import known, values
 from gradlab.analysis.gain import Defect, Gain, backward_gain
-from gradlab.analysis.wording import short, signed
+from gradlab.analysis.wording import factors, short, signed
 
 FAR = float(np.log10(20))  # decades: 20 = e^3, beyond three e-folds training is known to suffer
 PARALLEL = 0.95  # cosine from which on examples are no longer told apart
@@ -85,13 +85,13 @@ def _told(gain: Gain, place: Place) -> str:
         return f"{gain.note} has no depth to gain or lose over"
     if gain.decades is None:
         return f"gain {short(gain.gain)} a {place.unit} over the layers it reaches"
-    around = f" ({_range(gain.decades_interval, signed, ' to ')})" if _unsure(gain) else ""
+    around = f" ({' to '.join(map(signed, gain.decades_interval or ()))})" if _unsure(gain) else ""
+    mean, *ends = factors(gain.interval, gain.gain, *(gain.interval or ()))
     text = f"{signed(gain.decades)} decades{around} from layer {gain.layers} back to layer 1"
-    text += f", gain {short(gain.gain)} a {place.unit}"
-    text += f" ({_range(gain.interval, short, '–')})" if gain.interval else f" ({gain.note})"
+    text += f", gain {mean} a {place.unit} ({'–'.join(ends) or gain.note})"
     if gain.shape and place.unit == "block":
         text += f", {gain.shape}"
-    return text + (f"; theory {short(place.theory)}" if place.theory is not None else "")
+    return text + (f"; theory {factors(gain.interval, place.theory)[0]}" if place.theory is not None else "")
 
 
 def _unsure(gain: Gain) -> bool:
@@ -100,11 +100,6 @@ def _unsure(gain: Gain) -> bool:
         return False
     low, high = gain.decades_interval
     return abs(gain.decades) > FAR and low < FAR and high > -FAR
-
-
-def _range(interval: tuple[float, float] | None, form: Any, dash: str) -> str:
-    low, high = interval or (0.0, 0.0)
-    return f"{form(low)}{dash}{form(high)}"
 
 
 def _defects(gain: Gain, layers: pd.DataFrame, lost: tuple[dict[str, Any], ...], verdict: str) -> list[str]:

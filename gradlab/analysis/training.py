@@ -165,7 +165,7 @@ def _sentence(result: dict[str, Any], same: list[dict], chance: Chance, horizon:
         parts.insert(0 if verdict == "diverged" else 1, why)
     if result["clip_share"] is not None:
         parts.append(f"the clip acted on {share(result['clip_share'])} of the steps")
-    if verdict != "diverged" and result["steps"] < horizon:
+    if verdict not in ("diverged", "untrained") and result["steps"] < horizon:
         parts.append(f"ended after {counted(result['steps'], 'step')} of {horizon}")
     return f"{head}: " + "; ".join(part for part in parts if part)
 
@@ -173,8 +173,8 @@ def _sentence(result: dict[str, Any], same: list[dict], chance: Chance, horizon:
 def _losses(result: dict[str, Any], chance: Chance) -> str:
     first, last = result["loss_first"], result["loss_last"]
     if first is None:
-        return f"no loss was evaluated (chance {short(chance.loss)})"
+        return f"no finite loss was evaluated (chance {short(chance.loss)})"
     if result["verdict"] == "untrained":
         return f"no step was taken; loss {short(first)} (chance {short(chance.loss)})"
     guess = "" if result["verdict"] == "learned" else f" (chance {short(chance.loss)})"
-    return f"loss {short(first)} → {short(last)}{guess}"
+    return f"loss {short(first)} → {'not finite' if last is None else short(last)}{guess}"

@@ -31,9 +31,10 @@ def diagnose(run: Run) -> dict[str, Any]:
         )
     lost = [dict(entry) for entry in run.status.get("nonfinite", [])]
     theory = predicted(run)
+    gain = None if theory is None or not math.isfinite(theory.gain) else float(theory.gain)
     unit = "layer" if run.recipe["residual"]["name"] == "none" else "block"
     place = signal.Place(unit, None, float(data.get("cosine") or 0.0))
-    start = signal.Place(unit, None if theory is None else float(theory.gain), place.cosine)
+    start = signal.Place(unit, gain, place.cosine)
     ended = _ends(rows)
     found = {
         "run": run.folder.resolve().name,
@@ -49,9 +50,9 @@ def predicted(run: Run) -> Any:
     """Theory's prediction at initialization, or None where no theory covers the run."""
     if run.recipe["model"]["name"] != "mlp" or not isinstance(run.status.get("data"), dict):
         return None
-    from gradlab.theory import mlp
+    from gradlab.theory.mlp import predict  # scipy's functions take a while: only where they are asked for
 
-    return mlp.predict(run.recipe, run.status["data"])
+    return predict(run.recipe, run.status["data"])
 
 
 def sentences(diagnosis: dict[str, Any]) -> list[tuple[str, str]]:

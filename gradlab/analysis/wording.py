@@ -9,13 +9,17 @@ def signed(exponent: float) -> str:
     return text.replace("-", "−") if float(text) < 0 else ("+" if float(text) > 0 else "") + text.lstrip("-")
 
 
-def short(number: float | None) -> str:
-    """2.35, 0.09, 4e-05, 1.2e+06: a loss or a gain; what is not finite by its name."""
-    if number is None:
-        return "not measured"
-    if not math.isfinite(number):
-        return "NaN" if math.isnan(number) else f"{number:+.0f}"
+def short(number: float) -> str:
+    """2.35, 0.09, 4.0e-05, 1.2e+06: a loss."""
     return f"{number:.2f}" if number == 0 or 0.01 <= abs(number) < 1000 else f"{number:.1e}"
+
+
+def factors(interval: tuple[float, float] | None, *numbers: float) -> list[str]:
+    """Gains with the digits that their interval deserves: 0.97 (0.95–0.99), but 0.9995 (0.9994–0.9997)."""
+    low, high = interval or (0.0, 0.0)
+    wide = high - low
+    digits = max(2, -math.floor(math.log10(wide))) if 1e-5 < wide < 1 else 2
+    return [f"{number:.{digits}f}" if 0.01 <= number < 1000 else short(number) for number in numbers]
 
 
 def share(part: float) -> str:

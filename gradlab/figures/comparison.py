@@ -45,7 +45,7 @@ def comparison(layers: pd.DataFrame, steps: pd.DataFrame, by: str, title: str = 
     accuracy.set_ylim(-0.03, 1.03)
     for panel in (loss, accuracy):
         style.whole(panel, int(steps.step.min()), int(steps.step.max()))
-    style.legend(figure, _entries(groups, layers, steps, by) | legend.entries, by, columns=4)
+    style.legend(figure, _entries(groups, layers, steps, by) | legend.entries, by)
     return figure
 
 
@@ -58,6 +58,12 @@ def _groups(frame: pd.DataFrame, by: str) -> dict[Any, Any]:
     colours = style.shades(len(found), bool(numbers))
     groups = dict(zip(found, colours, strict=True))
     return groups | ({None: style.FAINT} if frame[by].isna().any() else {})
+
+
+def _dash(groups: dict[Any, Any], value: Any, run: int) -> Any:
+    """Lines of one colour differ in their dashes: runs of one value, and values beyond the colours."""
+    same = [other for other, colour in groups.items() if colour == groups[value]]
+    return STYLES[(same.index(value) + run) % len(STYLES)]
 
 
 def _of(frame: pd.DataFrame, by: str, value: Any) -> pd.DataFrame:
@@ -73,7 +79,7 @@ def _draw(
         for i, (_, rows) in enumerate(_of(frame, by, value).groupby("run", observed=True, sort=False)):
             curves = marks.curves(rows, x, y)
             if curves:
-                marks.many(panel, curves, colour, legend, STYLES[i % len(STYLES)])
+                marks.many(panel, curves, colour, legend, _dash(groups, value, i))
             found += curves
     if not found:
         style.say(panel, "not measured")
@@ -97,7 +103,9 @@ def _entries(groups: dict, layers: pd.DataFrame, steps: pd.DataFrame, by: str) -
         told = [f"{runs} runs"] if runs > 1 else []
         told += [f"{seeds} seeds"] if seeds > runs else []
         told += [f"{gone} of {seeds} diverged" if seeds > 1 else "diverged"] if gone else []
-        entries[name + (f" ({', '.join(told)})" if told else "")] = Line2D([], [], color=colour, linewidth=3)
+        entries[name + (f" ({', '.join(told)})" if told else "")] = Line2D(
+            [], [], color=colour, linewidth=3, linestyle=_dash(groups, value, 0)
+        )
     if max(steps.groupby("run", observed=True).seed.nunique(), default=0) >= marks.SEEDS:
         entries["median and range of a run's seeds"] = Patch(color=style.FAINT, alpha=0.3)
     return entries

@@ -3,11 +3,10 @@
 White is flow, blue vanishing, red exploding on the way back; a cliff between two layers is a layer that cuts.
 """
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.colorbar import Colorbar
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -35,11 +34,10 @@ def heatmap(layers: pd.DataFrame, steps: pd.DataFrame, title: str = "") -> Figur
     seeds, last = np.unique(batch(layers).seed), int(layers.layer.max())
     rows, steps = (table[(table.seed == seeds[0]).to_numpy()] for table in (batch(layers), batch(steps)))
     rows, acted = known(rows, "log10_backward"), _acted(steps)
-    strip: dict[str, Any] = {"sharex": True, "height_ratios": [1, 18]} if acted.size else {}
-    figure, axes = style.panels(*((2, 1) if acted.size else (1, 1)), (11, 5.8), title, **strip)
-    panel = axes[-1]
+    figure, (panel,) = style.panels(1, 1, (11, 5.6), title)
     shown = f", seed {seeds[0]} of {len(seeds)} seeds" if len(seeds) > 1 else ""
-    axes[0].set_title(style.plain(f"Backward signal relative to layer {last - 1}{shown}"), **style.TITLE)
+    name = f"Backward signal relative to the last hidden layer ({last - 1}){shown}"
+    panel.set_title(style.plain(name), pad=24 if acted.size else None, **style.TITLE)
     panel.set(xlabel="training step", ylabel=f"layer  (0 input, {last} output)")
     entries: dict[str, Line2D | Patch] = {}
     if rows.empty:
@@ -48,7 +46,7 @@ def heatmap(layers: pd.DataFrame, steps: pd.DataFrame, title: str = "") -> Figur
         entries |= _cells(figure, panel, rows, last)
         entries |= _first_bad(panel, rows)
     if acted.size:
-        entries |= _strip(axes[0], acted)
+        entries |= _strip(panel, acted)
     style.legend(figure, entries)
     return figure
 
@@ -66,7 +64,7 @@ def _cells(figure: Figure, panel: Axes, rows: pd.DataFrame, last: int) -> dict[s
     codes[~there] = np.nan
     limit = max(1.0, float(np.quantile(np.abs(relative[finite]), 0.995)) if finite.any() else 0.0)
     beyond = finite.any() and bool(np.abs(relative[finite]).max() > 1.001 * limit)
-    edges = _edges(steps), _edges(depths)
+    edges = np.clip(_edges(steps), *_ends(steps)), _edges(depths)
     drawn = np.ma.masked_invalid(np.where(finite, relative, np.nan)).T
     image = panel.pcolormesh(*edges, drawn, cmap="RdBu_r", vmin=-limit, vmax=limit, rasterized=True)
     marks = np.ma.masked_invalid(codes).T
@@ -77,12 +75,22 @@ def _cells(figure: Figure, panel: Axes, rows: pd.DataFrame, last: int) -> dict[s
     for axis in (panel.xaxis, panel.yaxis):
         axis.set_major_locator(MaxNLocator(nbins=8, integer=True, min_n_ticks=1, steps=[1, 2, 2.5, 5, 10]))
     bar = figure.colorbar(image, ax=panel, extend="both" if beyond else "neither", pad=0.015, aspect=28)
-    bar.locator = MaxNLocator(nbins=8, integer=limit >= 2)
-    bar.formatter = FuncFormatter(style.power)
-    bar.update_ticks()
-    bar.set_label(f"times the signal at layer {last - 1}   (blue: vanishing, red: exploding)", fontsize=10.5)
-    bar.outline.set_visible(False)
+    _ticks(bar, limit)
     return {name: Patch(color=colour) for i, (name, colour) in enumerate(ODD.items()) if (codes == i).any()}
+
+
+def _ticks(bar: Colorbar, limit: float) -> None:
+    """Powers of ten, or where the scale is short the factors between."""
+    if limit < 2:
+        factors = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100]
+        ticks = [float(np.log10(factor)) for factor in factors if abs(np.log10(factor)) <= limit * 1.001]
+        bar.set_ticks(ticks, labels=[f"× {10**tick:.3g}" for tick in ticks])
+    else:
+        bar.locator = MaxNLocator(nbins=8, integer=True)
+        bar.formatter = FuncFormatter(style.power)
+        bar.update_ticks()
+    bar.set_label("←  vanishing            exploding  →", fontsize=10.5, color=style.INK)
+    bar.outline.set_visible(False)
 
 
 def _edges(centres: np.ndarray) -> np.ndarray:
@@ -91,6 +99,11 @@ def _edges(centres: np.ndarray) -> np.ndarray:
     first = centres[0] - (middles[0] - centres[0] if len(middles) else 0.5)
     last = centres[-1] + (centres[-1] - middles[-1] if len(middles) else 0.5)
     return np.r_[first, middles, last]
+
+
+def _ends(steps: np.ndarray) -> tuple[float, float]:
+    """The picture begins at the first step and ends at the last, if there are two."""
+    return (steps[0], steps[-1]) if len(steps) > 1 else (-np.inf, np.inf)
 
 
 def _first_bad(panel: Axes, rows: pd.DataFrame) -> dict[str, Line2D | Patch]:
@@ -113,12 +126,12 @@ def _acted(steps: pd.DataFrame) -> np.ndarray:
     return rows.step.to_numpy()[values(rows.clipped) > 0]
 
 
-def _strip(strip: Axes, acted: np.ndarray) -> dict[str, Line2D | Patch]:
+def _strip(panel: Axes, acted: np.ndarray) -> dict[str, Line2D | Patch]:
+    """A strip above the picture with a line for each step that was clipped."""
+    strip = panel.inset_axes((0, 1.012, 1, 0.04), sharex=panel)
     strip.vlines(acted, 0, 1, color=style.LAST, linewidth=max(0.6, min(3.0, 300 / len(acted))))
     strip.set_ylim(0, 1)
     strip.set_yticks([])
     strip.tick_params(axis="x", length=0, labelbottom=False)
     strip.spines[:].set_visible(False)
-    strip.grid(visible=False)
-    strip.set_ylabel("clip", rotation=0, ha="right", va="center", fontsize=10.5)
     return {"the clip acted": Patch(color=style.LAST)}

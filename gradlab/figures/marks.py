@@ -14,19 +14,30 @@ from gradlab.figures.style import INK
 Curve = tuple[np.ndarray, np.ndarray]
 FEW = 45  # points up to which each is dotted
 SEEDS = 5  # seeds from which on a band tells more than lines
-# kind: (marker, height in the panel, what it is)
+ROWS = 8  # rows of marks at an edge, so that those of one line do not hide those of another
+# kind: (marker, the edge of the panel, what it is)
 EDGES = {
-    "zero": ("v", 0.025, "exactly zero"),
-    "inf": ("^", 0.975, "infinite"),
-    "nan": ("x", 0.945, "NaN"),
+    "zero": ("v", "bottom", "exactly zero"),
+    "inf": ("^", "top", "infinite"),
+    "nan": ("x", "top", "NaN"),
 }
 
 
 @dataclass
 class Legend:
-    """What has been drawn so far, each kind once."""
+    """What has been drawn so far: an entry for each kind, and who has which row at a panel's edge."""
 
     entries: dict[str, Line2D | Patch] = field(default_factory=dict)
+    rows: dict[tuple[Axes, str], list[tuple[str, str]]] = field(default_factory=dict)
+
+    def height(self, axes: Axes, kind: str, colour: str) -> float:
+        """Where marks of this kind and colour stand in the panel, 0 its bottom and 1 its top."""
+        side = EDGES[kind][1]
+        taken = self.rows.setdefault((axes, side), [])
+        if (kind, colour) not in taken:
+            taken.append((kind, colour))
+        room = 0.025 + 0.035 * (taken.index((kind, colour)) % ROWS)
+        return room if side == "bottom" else 1 - room
 
 
 def kinds(y: np.ndarray) -> dict[str, np.ndarray]:
@@ -49,9 +60,9 @@ def line(
     alone = (
         finite & ~np.r_[False, finite[:-1]] & ~np.r_[finite[1:], False]
     )  # a line of one point is invisible
-    dots = finite if len(x) <= FEW and width >= 1.5 else alone
+    dots = finite if len(x) <= FEW and width >= 1.5 and style == "-" else alone
     if dots.any():
-        size = 3.4 if width >= 1.5 else 2.6
+        size = 3.4 if width >= 1.5 else 2.4
         axes.plot(x[dots], y[dots], "o", color=colour, markersize=size, label="_dots")
     for kind, where in kinds(y).items():
         if where.any():
@@ -60,14 +71,15 @@ def line(
 
 def edge(axes: Axes, x: np.ndarray, kind: str, colour: str, legend: Legend) -> None:
     """Marks at the panel's edge, and their meaning in the legend."""
-    marker, height, meaning = EDGES[kind]
+    marker, _, meaning = EDGES[kind]
+    height = legend.height(axes, kind, str(colour))
     axes.plot(
         x,
         np.full(len(x), height),
         marker,
         color=colour,
-        markersize=7,
-        markeredgewidth=1.6,
+        markersize=7 if len(x) <= FEW / 2 else 4.5,
+        markeredgewidth=1.5,
         transform=axes.get_xaxis_transform(),
         clip_on=False,
         zorder=5,
@@ -76,20 +88,22 @@ def edge(axes: Axes, x: np.ndarray, kind: str, colour: str, legend: Legend) -> N
     legend.entries[meaning] = Line2D([], [], marker=marker, color=INK, linestyle="", markeredgewidth=1.6)
 
 
-def many(axes: Axes, curves: list[Curve], colour: str, legend: Legend, style: str = "-") -> None:
+def many(
+    axes: Axes, curves: list[Curve], colour: str, legend: Legend, style: str = "-", width: float = 2.0
+) -> None:
     """The (x, y) of each seed: a line each, or from five seeds on their median in a band from least to most.
 
     Values that are not finite are marked and no part of the median.
     """
     if len(curves) < SEEDS:
         for x, y in curves:
-            line(axes, x, y, colour, legend, 2.0 if len(curves) == 1 else 1.1, style)
+            line(axes, x, y, colour, legend, min(width, 2.0 if len(curves) == 1 else 1.1), style)
         return
     x, middle, low, high = band(curves)
     axes.fill_between(x, low, high, color=colour, alpha=0.2, linewidth=0)
     if len(x) == 1:
         axes.vlines(x, low, high, color=colour, alpha=0.4, linewidth=3)
-    line(axes, x, middle, colour, legend, style=style)
+    line(axes, x, middle, colour, legend, width, style)
     for kind in EDGES:
         marked = np.unique(np.concatenate([x[kinds(y)[kind]] for x, y in curves]))
         if marked.size:

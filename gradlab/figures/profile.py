@@ -18,8 +18,8 @@ from gradlab.figures import marks, style
 from gradlab.figures.marks import Curve, Legend
 
 PANELS = {
-    "log10_forward": ("Forward signal", "‖h‖ of a layer's output, RMS a unit"),
-    "log10_backward": ("Backward signal", "‖∂loss/∂h‖ at a layer's output"),
+    "log10_forward": ("Forward signal →", "‖h‖ of a layer's output, RMS a unit"),
+    "log10_backward": ("← Backward signal", "‖∂loss/∂h‖ at a layer's output"),
     "log10_gradient": ("Weight gradient", "‖∂loss/∂W‖ of a layer's weights"),
 }
 

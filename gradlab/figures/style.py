@@ -99,19 +99,28 @@ def shades(count: int, ordered: bool) -> list[Any]:
     return [COLOURS[i % len(COLOURS)] for i in range(count)]
 
 
-def legend(figure: Figure, entries: dict[str, Line2D | Patch], title: str = "", columns: int = 6) -> None:
-    """One legend for all panels, below them, where it covers no data."""
+def legend(figure: Figure, entries: dict[str, Line2D | Patch], title: str = "") -> None:
+    """One legend for all panels, below them, where it covers no data; as few rows as the width allows."""
     if not entries:
         return
-    columns = min(columns, len(entries), max(1, 150 // max(12, max(map(len, entries)) + 6)))
-    columns = math.ceil(len(entries) / math.ceil(len(entries) / columns))
+    labels = [plain(label) for label in entries]
+    room = figure.get_figwidth() * 12.5  # letters of this size, of which a sample of the line takes six
+    fits = [n for n in range(1, len(labels) + 1) if _letters(labels, n) <= room]
+    rows = math.ceil(len(labels) / max(fits, default=1))
     box = figure.legend(
         list(entries.values()),
-        [plain(label) for label in entries],
+        labels,
         loc="outside lower center",
-        ncols=columns,
+        ncols=math.ceil(len(labels) / rows),
         frameon=False,
         fontsize=10,
         title=plain(title) if title else None,
+        title_fontproperties={"weight": "bold", "size": 10},
     )
-    box.get_title().set_fontsize(10)
+    box.get_title().set_color(INK)
+
+
+def _letters(labels: list[str], columns: int) -> int:
+    """How wide a legend of so many columns is; matplotlib fills them one after the other."""
+    rows = math.ceil(len(labels) / columns)
+    return sum(max(map(len, labels[i : i + rows])) + 6 for i in range(0, len(labels), rows))

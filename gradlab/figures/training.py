@@ -14,6 +14,8 @@ from gradlab.figures import marks, scales, style
 from gradlab.figures.marks import Curve, Legend
 
 BATCH, TRAIN, TEST = style.FAINT, style.COLOURS[0], style.COLOURS[1]
+NOISY = ("loss", "log10_gradient", "log10_clipped")  # they jump from one minibatch to the next
+DENSE = 150  # points from which on a thick line becomes a blot
 BEFORE, AFTER = style.COLOURS[2], style.COLOURS[3]
 
 
@@ -36,6 +38,9 @@ def training(
     scales.amounts(rate, _draw(rate, rows, {"learning_rate": (style.INK, "")}, legend), legend)
     for panel in (loss, accuracy, gradient, rate):
         style.whole(panel, int(rows.step.min()), int(rows.step.max()))
+    lost = sum(not np.isfinite(y).all() for _, y in marks.curves(rows, "step", "loss"))
+    if lost and seeds > 1:
+        legend.entries[f"{lost} of {seeds} seeds diverged"] = Line2D([], [], linestyle="")
     if seeds >= marks.SEEDS:
         legend.entries[f"median and range of {seeds} seeds"] = Patch(color=style.FAINT, alpha=0.3)
     style.legend(figure, legend.entries)
@@ -90,12 +95,13 @@ def _draw(panel: Axes, rows: pd.DataFrame, drawn: dict[str, tuple[str, str]], le
         curves = marks.curves(rows, "step", column)
         if not curves:
             continue
-        marks.many(panel, curves, colour, legend)
+        dense = column in NOISY and max(len(x) for x, _ in curves) > DENSE
+        marks.many(panel, curves, colour, legend, width=0.9 if dense else 2.0)
         found += curves
         if name:
             legend.entries[name] = Line2D([], [], color=colour, linewidth=2.5)
     if not found:
-        style.say(panel, "not measured")
+        style.say(panel, "no step was taken" if "learning_rate" in drawn else "not measured")
     return found
 
 

@@ -1,0 +1,78 @@
+import numpy as np
+import pytest
+
+from gradlab.figures.comparison import comparison
+from gradlab.store.read import find_runs, gather
+from tests import runs
+from tests.figures.frames import data, legend, render
+
+
+def study(folder, by, **changes):
+    """The layers and steps of runs that differ as `changes` says: a list of values for each key."""
+    for i, values in enumerate(zip(*changes.values(), strict=True)):
+        runs.simple(folder / f"run{i}", **dict(zip(changes, values, strict=True)))
+    found = find_runs(folder)
+    return gather(found, "layers", [by]), gather(found, "steps", [by])
+
+
+def test_lines_are_the_frames_numbers_in_the_order_of_the_choice(tmp_path):
+    layers, steps = study(tmp_path, "depth", depth=[20, 5, 9])
+    figure = comparison(layers, steps, "depth")
+    for line, depth in zip(data(figure.axes[0]), (5, 9, 20), strict=True):
+        rows = layers[(layers.depth == depth) & (layers.step == 0)]
+        assert line.get_ydata().tolist() == rows.log10_backward.tolist()
+    assert data(figure.axes[2])[0].get_ydata().tolist() == steps[steps.depth == 5].train_loss.tolist()
+    assert legend(figure) == ["5", "9", "20"]
+    assert figure.legends[0].get_title().get_text() == "depth"
+
+
+def test_runs_of_one_value_share_its_colour_and_differ_in_dashes(tmp_path):
+    tanh, relu = {"name": "tanh"}, {"name": "relu"}
+    layers, steps = study(tmp_path, "activation", depth=[5, 9, 5], activation=[tanh, tanh, relu])
+    figure = comparison(layers, steps, "activation")
+    lines = data(figure.axes[0])
+    assert len({line.get_color() for line in lines}) == 2
+    assert [line.get_linestyle() for line in lines] == ["-", "--", "-"]
+    assert legend(figure) == ["tanh (2 runs)", "relu"]
+
+
+def test_five_seeds_are_a_band_and_four_are_lines(tmp_path):
+    layers, steps = study(tmp_path, "depth", depth=[5, 9], seeds=[5, 4])
+    figure = comparison(layers, steps, "depth")
+    assert len(data(figure.axes[0])) == 5
+    assert len(figure.axes[0].collections) == 1
+    assert legend(figure)[:2] == ["5 (5 seeds)", "9 (4 seeds)"]
+
+
+def test_diverged_seeds_are_counted_and_marked(tmp_path):
+    broken = runs.walk(20, 2)
+    broken[1, :3] = np.nan
+    layers = [runs.layer_table(runs.walk(20, 2), [0, 100]), runs.layer_table(broken, [0, 50], seed=1)]
+    losses = [runs.step_table([2.3, 0.1], [0, 100]), runs.step_table([2.3, np.inf], [0, 50], seed=1)]
+    runs.opened(tmp_path / "a", layers, losses, seeds=2)
+    runs.simple(tmp_path / "b", depth=9)
+    found = find_runs(tmp_path)
+    figure = comparison(gather(found), gather(found, "steps"), "depth")
+    assert legend(figure)[:2] == ["9", "20 (2 seeds, 1 of 2 diverged)"]
+    assert {"NaN", "infinite"} <= set(legend(figure))
+
+
+def test_a_missing_number_is_a_group_of_its_own(tmp_path):
+    clips = [{"name": "none"}, {"name": "norm", "threshold": 0.5}]
+    layers, steps = study(tmp_path, "clip.threshold", clip=clips)
+    assert legend(comparison(layers, steps, "clip.threshold")) == ["0.5", "none"]
+
+
+@pytest.mark.parametrize("name", ["a $ and $ b", "_hidden", "$", r"\alpha"])
+def test_any_name_is_drawn_as_it_is(tmp_path, name):
+    layers, steps = study(tmp_path, "initializer", initializer=[{"name": name}, {"name": "he"}])
+    figure = comparison(layers, steps, "initializer", title=name)
+    render(figure, tmp_path)
+    assert len(legend(figure)) == 2
+
+
+def test_more_values_than_colours_differ_in_dashes(tmp_path):
+    names = [{"name": f"x{i}"} for i in range(10)]
+    layers, steps = study(tmp_path, "initializer", depth=[2] * 10, initializer=names)
+    lines = data(comparison(layers, steps, "initializer").axes[0])
+    assert len({(line.get_color(), line.get_linestyle()) for line in lines}) == 10

@@ -1,0 +1,63 @@
+import numpy as np
+import pytest
+
+from gradlab.figures.heatmap import heatmap
+from tests.figures.frames import frames, legend, render
+
+
+def cells(figure):
+    """The numbers of the picture, layer × step."""
+    return figure.axes[0].collections[0].get_array()
+
+
+def test_colours_are_decades_relative_to_the_last_hidden_layer(tmp_path):
+    layers, steps = frames(tmp_path / "run")
+    shown = cells(heatmap(layers, steps))
+    rows = layers.pivot(index="layer", columns="step", values="log10_backward").to_numpy(dtype=float)
+    assert np.allclose(shown, rows - rows[20], atol=1e-12)
+
+
+def test_the_scale_is_centred_at_zero_and_at_least_a_decade(tmp_path):
+    layers, steps = frames(tmp_path / "run", np.zeros((3, 22)))
+    low, high = heatmap(layers, steps).axes[0].collections[0].get_clim()
+    assert (low, high) == (-1.0, 1.0)
+
+
+def test_the_first_non_finite_value_and_the_clip_are_marked(tmp_path):
+    backward = np.zeros((3, 22))
+    backward[1:, :4] = np.nan
+    layers, steps = frames(tmp_path / "run", backward, clipped=[1.0, 0.0, 0.0])
+    words = legend(heatmap(layers, steps))
+    assert words == ["NaN", "first non-finite: step 50, layer 3", "the clip acted"]
+
+
+@pytest.mark.parametrize(
+    ("value", "word"), [(np.nan, "NaN"), (np.inf, "infinite"), (-np.inf, "exactly zero")]
+)
+def test_what_is_no_number_of_decades_has_its_own_colour(tmp_path, value, word):
+    backward = np.zeros((3, 22))
+    backward[2, 5] = value
+    layers, steps = frames(tmp_path / "run", backward)
+    figure = heatmap(layers, steps)
+    assert word in legend(figure)
+    assert np.ma.is_masked(cells(figure)[5, 2])
+    assert not np.ma.is_masked(figure.axes[0].collections[1].get_array()[5, 2])
+
+
+def test_without_a_reference_layer_cells_are_grey_not_nan(tmp_path):
+    backward = np.zeros((3, 22))
+    backward[:, :21] = -np.inf
+    layers, steps = frames(tmp_path / "run", backward)
+    assert legend(heatmap(layers, steps)) == ["exactly zero", "finite, but the last hidden layer is not"]
+
+
+@pytest.mark.parametrize("value", [0.0, np.nan, -np.inf, np.inf])
+@pytest.mark.parametrize(("depth", "count"), [(1, 1), (20, 1), (20, 2)])
+def test_any_size_and_any_number_is_drawn_without_a_warning(tmp_path, value, depth, count):
+    layers, steps = frames(tmp_path / "run", np.full((count, depth + 2), value))
+    render(heatmap(layers, steps, "one $ and _two"), tmp_path, "png")
+
+
+def test_of_several_seeds_the_first_is_shown_and_said(tmp_path):
+    layers, steps = frames(tmp_path / "run", seeds=3)
+    assert "seed 0 of 3 seeds" in heatmap(layers, steps).axes[0].get_title(loc="left")

@@ -1,4 +1,4 @@
-"""The activations and their slopes in float64 NumPy: an independent copy, so that theory checks the network."""
+"""The activations and their slopes in float64 NumPy: an independent copy, so that theory checks."""
 
 import math
 from collections.abc import Callable

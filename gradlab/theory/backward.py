@@ -1,7 +1,5 @@
 """How the backward signal changes over a block: the squared factor, and what finite width makes of it."""
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from gradlab.theory.forward import Forward, Plan

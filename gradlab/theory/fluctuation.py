@@ -5,12 +5,12 @@ Per block, in units of 1/n, for one example and Gaussian weights:
     Var ln‖h‖²     = E φ⁴/(E φ²)² − 1,
 the second moving every later length q, hence χ(q), by the first and second derivatives of ln V and ln χ.
 Orthogonal weights keep ‖Wᵀv‖ and ‖Wh‖: the 2 goes, and what φ², φ′² share with z² (Hermite degree 2).
-A batch averages what its examples do not share: every variance becomes its mean over pairs of examples, whose
-pre-activations correlate by c and gradients by ρ (at the loss E ρ² = 1/(classes − 1), then E ρ² → E ρ²·(χ_c/χ)²).
-The mean of a logarithm lies below the logarithm of the mean by half the variance: −5/(2n), −1/n a block in ln‖·‖².
-W is used forward and backward, so Wᵀv is no fresh draw along h: (zᵀv)²/(q·‖v‖²) − 1 in units of 1/n, followed
-by `_alignment`. Own derivation, to first order in 1/n (second in the length's fluctuation), by Monte Carlo in
-tests/theory; batch norm's own terms of the mean, within 2/n a block, are left out.
+A batch averages what its examples do not share: every variance becomes its mean over pairs of examples,
+whose pre-activations correlate by c and gradients by ρ (`_gradient_likeness`). The mean of a logarithm lies
+below the logarithm of the mean by half the variance: −5/(2n), −1/n a block in ln‖·‖² for one example.
+Own derivation, to first order in 1/n (second in the length's fluctuation), checked by Monte Carlo in
+tests/theory: deviations to two fifths, means to 1/n a block; batch norm's own shift of the mean, within 2/n a
+block, is left out. Where a length's variance passes 1 (GELU under He) the expansion is a guess.
 """
 
 from dataclasses import dataclass
@@ -48,10 +48,13 @@ def _average(alone: np.ndarray, pair: np.ndarray, batch: int) -> np.ndarray:
     return np.stack([alone, alone / batch + pair * (1 - 1 / batch)])
 
 
-def _gradient_likeness(the: Plan, keep: np.ndarray, loose: np.ndarray, share: np.ndarray, classes: int) -> np.ndarray:
-    """E ρ² of two examples' ∂L/∂h_l, from the loss backward; each block's chance adds up to 1/n of it.
+def _gradient_likeness(
+    the: Plan, keep: np.ndarray, loose: np.ndarray, share: np.ndarray, classes: int
+) -> np.ndarray:
+    """E ρ² of two examples' ∂L/∂h_l, from 1/(classes − 1) at the loss backward.
 
-    `keep` = χ_c/χ; `loose` = E φ′₁²φ′₂²/(E φ′²)² − keep², the chance of D, beside Wᵀ's own 1.
+    Each block multiplies it by (χ_c/χ)² = keep², and adds 1/n by the chance of Wᵀ and `loose`/n by that of D,
+    loose = E φ′₁²φ′₂²/(E φ′²)² − keep². (Batch norm whitens: none is added.)
     """
     result = np.empty(the.depth + 1)
     rho2 = result[-1] = 1 / max(classes - 1, 1)
@@ -63,9 +66,7 @@ def _gradient_likeness(the: Plan, keep: np.ndarray, loose: np.ndarray, share: np
     return result
 
 
-def noise(
-    the: Plan, found: Moments, c: np.ndarray, share: np.ndarray, classes: int
-) -> Noise:
+def noise(the: Plan, found: Moments, c: np.ndarray, share: np.ndarray, classes: int) -> Noise:
     """The variances of every block. `share`: the branch's of the squared factor."""
     normed = the.place == "before" and the.norm in ("layer", "rms")
 
@@ -84,8 +85,9 @@ def noise(
     slope2, fixed = covariance(found.slope2), covariance(found.slope2)
     if the.orthogonal or normed:  # g is isotropic all the same: 2 of the 3 parts see the whole spectrum
         slope2 = np.stack([found.slope2.sum(1) / the.kept - 1, paired(found.slope2, c) - 1])
-    length = _average(*covariance(found.phi2), the.batch)
-    shared = _average(*covariance(found.cross), the.batch)
+    of_length, of_both = covariance(found.phi2), covariance(found.cross)
+    length = _average(of_length[0], of_length[1], the.batch)
+    shared = _average(of_both[0], of_both[1], the.batch)
     units = _average(2 * slope2[0] + fixed[0], 2 * rho2 * slope2[1] + fixed[1], the.batch)
     loose = 0.0 if the.orthogonal else 1.0
     ones = np.ones_like(c)
@@ -136,8 +138,8 @@ def response(the: Plan, walk: Forward, found: Moments, share: np.ndarray) -> Res
 def _norm_shift(the: Plan, walk: Forward, found: Moments) -> np.ndarray:
     """What a layer or RMS norm adds to the mean of ln‖∂L/∂h‖² at each block, in units of 1/n.
 
-    Before the activation zᵀv = 0 and, without a residual, gᵀh = 0: the terms are E n·q/‖z‖² (+2, +3 for the layer
-    norm), Wᵀ's lost direction (−1), the directions the norm's derivative takes, and D on what is orthogonal to h.
+    Before the activation zᵀv = 0 and, without a residual, gᵀh = 0: the terms are E n·q/‖z‖² (+2, layer norm
+    +3), Wᵀ's lost direction (−1), the directions the norm's derivative takes, and D on what is orthogonal to h.
     """
     bend, growth = 1 + 2 * found.bend[:, 0], found.growth[:, 0]
     scale = np.exp(found.log_phi2 - found.log_slope2 - walk.log_y)
@@ -161,56 +163,6 @@ def _sums(steps: np.ndarray) -> np.ndarray:
     return np.concatenate([np.cumsum(steps[:0:-1])[::-1], [0.0]])
 
 
-@dataclass(frozen=True)
-class Finite:
-    """Of ln‖∂L/∂h_l‖²/‖∂L/∂h_L‖² and ln E h_l²: variances and shifts of the mean, blocks 0…L."""
-
-    variance: np.ndarray
-    shift: np.ndarray
-    length_variance: np.ndarray
-    length_shift: np.ndarray
-
-
-def finite_width(the: Plan, walk: Forward, found: Moments, c: np.ndarray, log_beta: np.ndarray, classes: int) -> Finite:
-    """Sums the blocks' noise from layer L down, and the lengths' from the input up."""
-    n = the.width
-    share, own = _shares(the, walk, log_beta)
-    one = noise(the, found, c, share, classes)
-    to = response(the, walk, found, share)
-    pairs = np.stack([np.ones_like(c), 1 / the.batch + (1 - 1 / the.batch) * c**2])
-    length = (own**2 * one.length + 4 * own * (1 - own) * pairs * bool(the.branch)) / n
-    eta = (share**2 * (one.units + one.weights + one.norm) + 4 * share * (1 - share) * one.skip) / n
-    both = own * share * one.shared / n
-    fixed = the.orthogonal or (the.place == "before" and the.norm != "batch")
-
-    # x_l = ψ_l x_{l−1} + ε_l ; reach_l = Σ_{k>l} s_k Ψ(l→k): what a change of length at l does to all factors above
-    drift, x = np.zeros(the.depth + 1), np.zeros((2, the.depth + 1))
-    fresh = -length[0] / 2 - fixed * (the.place != "after") * own * _quartic(found.growth) / n
-    x[:, 0], drift[0] = length[:, 0], fresh[0]
-    for block in range(1, the.depth + 1):
-        psi, second = to.length[block], to.length_second[block]
-        x[:, block] = psi**2 * x[:, block - 1] + length[:, block]
-        drift[block] = psi * drift[block - 1] + second * x[0, block - 1] / 2 + fresh[block]
-    reach = np.zeros(the.depth + 1)
-    for block in range(the.depth, 0, -1):
-        reach[block - 1] = to.factor[block] + to.length[block] * reach[block]
-    moved = x * reach**2 + np.stack([_sums(v * reach**2 + 2 * b * reach) for v, b in zip(length, both, strict=True)])
-    steps = np.zeros(the.depth + 1)
-    steps[1:] = to.factor[1:] * drift[:-1] + to.factor_second[1:] * x[0, :-1] / 2
-    forward = (_sums(steps) + moved[0] / 2) / (1 + x[0].max())  # beyond x = 1 the expansion fails: held back
-    fixed_part = fixed * (_quartic(found.bend) - (the.place == "after") * _quartic(found.growth))
-    extra = -share * fixed_part / n
-    spike = np.zeros(the.depth + 1)
-    kappa, spread = at_loss(classes, the.logit_gain * float(np.exp(min(walk.log_h[-1], 600.0))))
-    if the.norm == "none" or (the.norm == "rms" and the.place == "after" and the.branch):
-        spike = _sums(coherence(the, walk, found, log_beta, kappa))
-    elif the.norm != "batch":
-        extra = extra + share * _norm_shift(the, walk, found) / n
-    variance = moved[1] + _sums(eta[1]) + spread * (1 - np.exp(-np.maximum(spike, 0))) ** 2
-    shift = forward + _sums(extra) + spike - variance / 2
-    return Finite(np.maximum(variance, 0), shift, x[1], drift + (x[0] - x[1]) / 2)
-
-
 def _shares(the: Plan, walk: Forward, log_beta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The branch's share of the squared backward factor, and of E h²; 1 where there is no residual."""
     ones = np.ones(the.depth + 1)
@@ -219,3 +171,74 @@ def _shares(the: Plan, walk: Forward, log_beta: np.ndarray) -> tuple[np.ndarray,
     share = 1 / (1 + np.exp(-np.clip(log_beta + 2 * np.log(the.branch), -700, 700)))
     before = np.exp(np.concatenate([[0.0], walk.log_h[:-1]]) - walk.log_h)
     return share, np.where(np.isfinite(walk.ratio), before * walk.ratio**2, 1.0)
+
+
+@dataclass(frozen=True)
+class _Lengths:
+    """δ ln E h_l² forward, and what it does to the backward signal: variances (alone, batch) and means."""
+
+    variance: np.ndarray
+    mean: np.ndarray
+    moved: np.ndarray  # variance that lengths bring to ln‖∂L/∂h_l‖², with their covariance to D's own
+    shift: np.ndarray  # of the mean of ln‖∂L/∂h_l‖²
+
+
+def _lengths(to: Response, length: np.ndarray, both: np.ndarray, kurtosis: np.ndarray) -> _Lengths:
+    """x_l = ψ_l·x_{l−1} + ε_l; reach_l = Σ_{k>l} s_k·Ψ(l→k): what x_l does to all the factors above."""
+    size = length.shape[1]
+    fresh = -length[0] / 2 - kurtosis
+    mean, x, reach = np.zeros(size), np.zeros((2, size)), np.zeros(size)
+    x[:, 0], mean[0] = length[:, 0], fresh[0]
+    for block in range(1, size):
+        psi, second = to.length[block], to.length_second[block]
+        x[:, block] = psi**2 * x[:, block - 1] + length[:, block]
+        mean[block] = psi * mean[block - 1] + second * x[0, block - 1] / 2 + fresh[block]
+    for block in range(size - 1, 0, -1):
+        reach[block - 1] = to.factor[block] + to.length[block] * reach[block]
+    new = [_sums(v * reach**2 + 2 * b * reach) for v, b in zip(length, both, strict=True)]
+    moved = x * reach**2 + np.stack(new)
+    steps = np.zeros(size)
+    steps[1:] = to.factor[1:] * mean[:-1] + to.factor_second[1:] * x[0, :-1] / 2
+    curved = np.abs(to.length_second) + np.abs(to.factor_second)
+    held = (1 + np.max(x[0] * curved)) ** -0.5  # beyond a curved variance of 1 the expansion overshoots
+    return _Lengths(x, held * mean, moved, held * (_sums(steps) + moved[0] / 2))
+
+
+@dataclass(frozen=True)
+class Finite:
+    """Of ln‖∂L/∂h_l‖²/‖∂L/∂h_L‖² and ln E h_l²: variances and shifts of the mean, blocks 0…L."""
+
+    variance: np.ndarray
+    shift: np.ndarray
+    length_variance: np.ndarray
+    length_shift: np.ndarray
+    coherent: np.ndarray  # of the shift: what `coherence` adds
+
+
+def finite_width(
+    the: Plan, walk: Forward, found: Moments, c: np.ndarray, log_beta: np.ndarray, classes: int
+) -> Finite:
+    """Sums the blocks' noise from layer L down, and the lengths' from the input up."""
+    n, residual = the.width, bool(the.branch)
+    share, own = _shares(the, walk, log_beta)
+    one = noise(the, found, c, share, classes)
+    pairs = np.stack([np.ones_like(c), 1 / the.batch + (1 - 1 / the.batch) * c**2])
+    length = (own**2 * one.length + residual * 4 * own * (1 - own) * pairs) / n
+    eta = (share**2 * (one.units + one.weights + one.norm) + 4 * share * (1 - share) * one.skip) / n
+
+    fixed = the.orthogonal or (the.place == "before" and the.norm != "batch")
+    after = the.place == "after"
+    kurtosis = fixed * (not after) * own * _quartic(found.growth) / n
+    lengths = _lengths(response(the, walk, found, share), length, own * share * one.shared / n, kurtosis)
+    extra = -fixed * (_quartic(found.bend) - after * _quartic(found.growth))
+    coherent, spread = np.zeros(the.depth + 1), 0.0
+    if the.norm == "none" or (the.norm == "rms" and after and residual):
+        logits = the.logit_gain * float(np.exp(min(walk.log_h[-1], 600.0)))
+        kappa, spread = at_loss(classes, logits)
+        coherent = _sums(coherence(the, walk, found, log_beta, kappa))
+    elif the.norm != "batch":
+        extra = extra + _norm_shift(the, walk, found)
+    variance = lengths.moved[1] + _sums(eta[1]) + spread * (1 - np.exp(-np.maximum(coherent, 0))) ** 2
+    shift = lengths.shift + _sums(share * extra / n) + coherent - variance / 2
+    x = lengths.variance
+    return Finite(np.maximum(variance, 0), shift, x[1], lengths.mean + (x[0] - x[1]) / 2, coherent)

@@ -1,4 +1,4 @@
-"""The forward walk through an mlp at initialization: second moment, mean and likeness of every block's output."""
+"""The forward walk through an mlp at initialization: every block's second moment, mean and likeness."""
 
 import math
 from dataclasses import dataclass
@@ -104,7 +104,7 @@ class _Branch:
 def _through_batch(the: Plan, varied: float) -> _Branch:
     """Batch norm, then φ. `varied`: σ_w² times the incoming variance over the batch."""
     usual = max(varied, 1e-300) * (the.batch - 1) / the.batch
-    lost = float(f"{the.epsilon / (usual + the.epsilon):.2g}")  # two digits: few distinct spheres to integrate
+    lost = float(f"{the.epsilon / (usual + the.epsilon):.2g}")  # two digits: few spheres to integrate
     found = batch_statistics(the.act, the.batch, 1 - lost)
     log_scale = math.log(usual * (the.batch - 3) / (the.batch - 1) + the.epsilon)  # 1/E[1/σ̂²]
     second = found.second / the.kept
@@ -129,10 +129,14 @@ def _through(the: Plan, log_q: float, varied: float) -> _Branch:
     return _Branch(log_y, log_scale, log_f - math.log(the.kept), mean * math.sqrt(the.kept), varied)
 
 
+def _same(a: tuple[float, ...], b: tuple[float, ...]) -> bool:
+    return all(x == y or abs(x - y) < 1e-14 * abs(y) for x, y in zip(a, b, strict=True))
+
+
 def forward(the: Plan, second_moment: float, cosine: float) -> Forward:
     """Walks blocks 0…L from the data's own second moment and the mean cosine of two inputs.
 
-    With a residual E h² grows by α²·E f² + 2α·E h·E f: z is symmetric given h, so only the means are coherent.
+    With a residual E h² grows by α²·E f² + 2α·E h·E f: z is symmetric given h, so only the means add up.
     """
     log_q = _log_add(math.log(the.input_gain * second_moment), the.bias)
     varied = the.input_gain * second_moment * (1 - cosine)
@@ -157,9 +161,9 @@ def forward(the: Plan, second_moment: float, cosine: float) -> Forward:
         else:
             log_h, mean_h, spread = f.log_f, f.mean_f, f.varied
         row = (log_q, f.log_y, f.log_scale, f.log_f, f.mean_f, log_h, mean_h, ratio)
-        close = rows and all(a == b or abs(a - b) < 1e-14 * abs(b) for a, b in zip(row, rows[-1], strict=True))
-        rows.append(rows[-1] if close else row)
-    return Forward(*np.array(rows).T, batches)
+        rows.append(rows[-1] if rows and _same(row, rows[-1]) else row)
+    log_q_, log_y, log_scale, log_f, mean_f, log_h_, mean_h_, ratios = np.array(rows).T
+    return Forward(log_q_, log_y, log_scale, log_f, mean_f, log_h_, mean_h_, ratios, batches)
 
 
 def correlations(the: Plan, walk: Forward, found: Moments, cosine: float) -> np.ndarray:

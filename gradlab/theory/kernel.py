@@ -1,7 +1,7 @@
 """An activation seen through Gaussian pre-activations of many variances at once: one row a layer.
 
-Everything a deep walk asks for (lengths, slopes, correlations of two inputs, fluctuations) is a mean of φ, φ′,
-φ², φ′² against Hermite polynomials: E[f(u₁)g(u₂)] = Σ_k f_k·g_k·cᵏ for u₁, u₂ of correlation c (Mehler).
+Everything a deep walk asks for (lengths, slopes, correlations of two inputs, fluctuations) is a mean of φ,
+φ′, φ², φ′² against Hermite polynomials: E[f(u₁)g(u₂)] = Σ_k f_k·g_k·cᵏ where u₁, u₂ correlate by c (Mehler).
 """
 
 import math
@@ -111,7 +111,8 @@ def moments(act: Activation, log_q: np.ndarray, centred: bool = False) -> Moment
     beyond = log_q - np.clip(log_q, LOWEST, HIGHEST)
     log_phi2 = rest[:, 0] + beyond * growth[:, 0]
     log_slope2 = rest[:, 1] + beyond * bend[:, 0]
-    return Moments(log_phi2, log_slope2, *spectra, growth, bend, tilt)
+    phi, slope, phi2, slope2, cross = spectra
+    return Moments(log_phi2, log_slope2, phi, slope, phi2, slope2, cross, growth, bend, tilt)
 
 
 def length(act: Activation, log_q: float) -> tuple[float, float]:

@@ -1,7 +1,7 @@
 """What mean field says of the mlp before it is trained: forward and backward signal, layer by layer.
 
-Walks the network from the data's own second moment (backward from layer L) and adds what finite width does to a
-typical network. All of it holds at initialization only.
+Walks the network from the data's own second moment (backward from layer L) and adds what finite width does
+to a typical network. All of it holds at initialization only.
 """
 
 import math
@@ -32,10 +32,10 @@ _HALF_DECADE = 0.5 / math.log(10)  # ln‖·‖² -> log10‖·‖
 class Prediction:
     """The signal of a random network; layers 0 (input block) … L (last hidden) and L+1 (output).
 
-    log10_forward, log10_backward: of a typical network of this width (with the drift of the mean of a logarithm
-    below the logarithm of the mean, for a batch), backward relative to layer L. `sd`: how far log10_backward
-    strays, one standard deviation over random networks, growing away from layer L. `log10_gain`: d_l for l = 2…L
-    in the limit of infinite width, without drift; `gain` = 10^mean(d_l), NaN for a single hidden layer.
+    log10_forward, log10_backward: the mean of the logarithm over networks of this width (the drift included),
+    of a whole batch; backward relative to layer L. `sd`: how far log10_backward strays, one standard
+    deviation over random networks, growing away from layer L. `log10_gain`: d_l for l = 2…L in the limit of
+    infinite width, without drift or `coherence`; `gain` = 10^mean(d_l), NaN for a single hidden layer.
     """
 
     layer: np.ndarray
@@ -80,24 +80,26 @@ def predict(recipe: dict[str, Any], data: dict[str, Any]) -> Prediction | None:
     finite = finite_width(the, walk, found, c, beta, data["classes"])
 
     backward = np.append(np.cumsum(factor[:0:-1])[::-1], 0.0) + finite.shift
-    logits = np.logaddexp(math.log(the.logit_gain) + walk.log_h[-1], math.log(the.bias) if the.bias else -np.inf)
-    output = math.log(the.width / (the.logit_gain * the.width))
+    bias = math.log(the.bias) if the.bias else -math.inf
+    logits = np.logaddexp(math.log(the.logit_gain) + walk.log_h[-1] + finite.length_shift[-1], bias)
     gains = factor[2:] * _HALF_DECADE
     return Prediction(
         layer=np.arange(the.depth + 2),
         log10_forward=np.append(walk.log_h + finite.length_shift, logits) * _HALF_DECADE,
-        log10_backward=np.append(backward, output) * _HALF_DECADE,
+        log10_backward=np.append(backward, -math.log(the.logit_gain)) * _HALF_DECADE,
         sd=np.append(np.sqrt(finite.variance), 0.0) * _HALF_DECADE,
         gain=10 ** float(gains.mean()) if gains.size else math.nan,
         log10_gain=gains,
-        note=_note(recipe, float(finite.length_variance.max())),
+        note=_note(recipe, float(finite.length_variance.max()), float(finite.coherent[0])),
     )
 
 
-def _note(recipe: dict[str, Any], length_variance: float) -> str:
+def _note(recipe: dict[str, Any], length_variance: float, coherent: float) -> str:
     note = f"mean field at initialization, width {recipe['width']}"
     if length_variance > 1:
         return note + "; this width is too small for its forward signal: trust the gain, not the curve"
+    if coherent > math.log(2):
+        return note + "; the activation's mean adds a part to the signal that grows faster than the gain"
     if recipe["normalization"]["name"] == "batch":
         return note + "; batch norm as if examples were equally unlike each other"
     return note

@@ -45,7 +45,7 @@ def _sphere(batch: int) -> tuple[np.ndarray, ...]:
     """Nodes of one example y₁, and for each of another y₂, on the sphere |y|² = B, Σy = 0.
 
     y₁ = √(B−1)·sin a, y₂ = √(B−1)·(ρ sin a + √(1−ρ²)·cos a·sin b), ρ = −1/(B−1), a and b independent with
-    densities cos^(B−3), cos^(B−4); both rules are split at y = 0, where the activations here have their kinks.
+    densities cos^(B−3), cos^(B−4); both rules are split at y = 0, where activations have kinks.
     """
     rho = -1 / (batch - 1)
     side = math.sqrt(1 - rho * rho)
@@ -61,8 +61,8 @@ def batch_statistics(act: Activation, batch: int, share: float = 1.0) -> BatchSt
     """Moments of φ(√share·y) and the backward trace E tr(P_y D C D P_y)/(B − 1), for B ≥ 4, to 1e-8.
 
     D = diag φ′(y), C = P = 1 − 11ᵀ/B the incoming gradient's covariance over the batch, P_y the derivative of
-    the normalization without its 1/σ̂. `share` = σ̂²/(σ̂² + ε) is below 1 where ε counts: then y has that variance
-    and P_y keeps part of y's own direction. `own` belongs to i = j (dropout multiplies it by 1/(1 − p)).
+    the normalization without its 1/σ̂. `share` = σ̂²/(σ̂² + ε) is below 1 where ε counts: then y has that
+    variance and P_y keeps part of y's own direction. `own` is i = j (dropout multiplies it by 1/(1 − p)).
     """
     y, w, other, v = _sphere(batch)
     y, other = math.sqrt(share) * y, math.sqrt(share) * other
@@ -94,7 +94,7 @@ def batch_factor(act: Activation, batch: int) -> float:
 
 def batch_factor_limit(act: Activation) -> float:
     """The same for B → ∞: E[φ′(Z)²]/Var φ(Z); at least 1 by Poincaré's inequality, 1 only if linear."""
-    mean, second = (expect(lambda x, k=k: act.phi(x) ** k, 1.0, act.kinks) for k in (1, 2))
+    mean, second = expect(act.phi, 1.0, act.kinks), expect(lambda x: act.phi(x) ** 2, 1.0, act.kinks)
     return expect(lambda x: act.slope(x) ** 2, 1.0, act.kinks) / (second - mean * mean)
 
 
@@ -102,8 +102,8 @@ def batch_after(sample: Sample, batch: int) -> np.ndarray:
     """E[tr/σ̂²] of φ then batch norm: times σ_w² it is the squared backward factor.
 
     First order in 1/B about E[φ′²]/Var φ, by the delta method for Σφ′², σ̂² and their covariance under Σz = 0,
-    with the incoming gradient's own correlation −((E φ′)² + (E φ′y)²)/(B·E φ′²); exact for linear, and of error
-    O(1/B²) otherwise.
+    with the incoming gradient's own correlation −((E φ′)² + (E φ′y)²)/(B·E φ′²); exact for linear, else
+    of error O(1/B²).
     """
     x, phi, slope, mean = sample.x, sample.phi, sample.slope, sample.mean
     centred = phi - mean(phi)[:, None]

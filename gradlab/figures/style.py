@@ -95,7 +95,7 @@ def span(ranges: Sequence[tuple[float, float] | None]) -> list[tuple[float, floa
 def shades(count: int, ordered: bool) -> list[Any]:
     """One colour each: an order from dark to light for numbers, contrasts for names."""
     if ordered and count > 2:
-        return [colormaps["viridis"](0.02 + 0.86 * i / (count - 1)) for i in range(count)]
+        return [colormaps["viridis"](0.02 + 0.80 * i / (count - 1)) for i in range(count)]
     return [COLOURS[i % len(COLOURS)] for i in range(count)]
 
 

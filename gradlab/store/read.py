@@ -26,7 +26,7 @@ KEYS = ("seed", "step", "source", "layer")
 _COLUMNS = frozenset(column for schema in SCHEMAS.values() for column in schema.names)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Run:
     """One stored run; its tables are read when they are first asked for."""
 
@@ -171,6 +171,8 @@ def _refuse(path: Path) -> None:
     inside = folders(path)
     if inside:
         raise RecipeError(f"{path} is no run but holds {len(inside)}; name one, as {inside[0]}")
+    if not os.access(path, os.R_OK | os.X_OK):
+        raise RecipeError(f"{path} cannot be read; change its permissions or name another folder")
     if not any(path.iterdir()):
         raise RecipeError(f"{path} is empty; name a folder that `gradlab run` has written")
     raise RecipeError(
@@ -202,7 +204,8 @@ def _check(path: Path, recipe: dict[str, Any], status: dict[str, Any]) -> None:
             f"{path}/status.json is corrupt (state {status.get('state')!r}); run its recipe again"
         )
     for key in (*FAMILIES, "depth", "steps"):
-        if key not in recipe or (key in FAMILIES and "name" not in (recipe[key] or {})):
+        value = recipe.get(key)
+        if value is None or (key in FAMILIES and not (isinstance(value, dict) and "name" in value)):
             raise RecipeError(f"{path}/recipe.yaml is not a recipe (it has no {key}); name another folder")
 
 

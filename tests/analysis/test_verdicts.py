@@ -222,6 +222,14 @@ def test_theory_stands_beside_the_gain_at_the_start_only(tmp_path, monkeypatch):
     assert "theory" not in found["signal_end"]["sentence"]
 
 
+def test_the_mean_field_of_a_tanh_net_is_what_stands_there(tmp_path, monkeypatch):
+    monkeypatch.undo()
+    found = told(tmp_path, runs.walk(50, 1), depth=50)["signal_start"]
+    assert found["gain_theory"] == pytest.approx(
+        0.97, abs=0.01
+    )  # orthogonal tanh: just below 1, rising with depth
+
+
 def test_an_unknown_word_to_fail_on_gets_a_hint(tmp_path):
     with pytest.raises(RecipeError, match="did you mean 'vanishing'"):
         failed(told(tmp_path), ["vanish"])

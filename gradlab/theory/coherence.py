@@ -1,9 +1,9 @@
 """The part of a backward signal that is no fresh random vector: along h, and along the mean of the units.
 
 W meets h forward and backward: Wᵀv = ω·h·(zᵀv)/‖h‖² + a fresh vector, so g = ∂L/∂h has parts along h and
-along 1 = (1, …, 1). Without residuals they stay of order 1/n. In h + α·φ(Wh) with E φ ≠ 0 (ReLU, GELU) h has a
-mean m, zᵀφ′(z)g sees the mean of g, and the part along 1 grows by about 1 + α·m·E[zφ′]/E h² a block, faster
-than the rest's √(1 + α²χ): starting from 1/n it may come to carry the whole signal.
+along 1 = (1, …, 1). Without residuals they stay of order 1/n. In h + α·φ(Wh) with E φ ≠ 0 (ReLU, GELU) h
+has a mean m, zᵀφ′(z)g sees the mean of g, and the part along 1 grows by about 1 + α·m·E[zφ′]/E h² a block,
+faster than the rest's √(1 + α²χ): starting from 1/n it may come to carry the whole signal.
 Own derivation; Monte Carlo in tests/theory.
 """
 

@@ -139,7 +139,7 @@ def _norm_shift(the: Plan, walk: Forward, found: Moments) -> np.ndarray:
     """What a layer or RMS norm adds to the mean of ln‖∂L/∂h‖² at each block, in units of 1/n.
 
     Before the activation zᵀv = 0 and, without a residual, gᵀh = 0: the terms are E n·q/‖z‖² (+2, layer norm
-    +3), Wᵀ's lost direction (−1), the directions the norm's derivative takes, and D on what is orthogonal to h.
+    +3), Wᵀ's lost direction (−1), the directions the norm's derivative takes, D on what is orthogonal to h.
     """
     bend, growth = 1 + 2 * found.bend[:, 0], found.growth[:, 0]
     scale = np.exp(found.log_phi2 - found.log_slope2 - walk.log_y)

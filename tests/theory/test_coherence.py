@@ -1,0 +1,35 @@
+"""What a residual net's mean direction does, against a reference and a wide drawn network."""
+
+import math
+
+import numpy as np
+import pytest
+
+from gradlab.theory.coherence import at_loss
+from gradlab.theory.mlp import predict
+from tests.theory.network import DATA, SCALE, many, part, recipe
+
+
+def test_the_loss_gradient_is_random_along_the_logits_only_while_they_are_small():
+    assert at_loss(10, 1e-8)[0] == pytest.approx(1, rel=0.03)
+    largest, variance = 1.53875, 0.34434  # of ten normal draws
+    sure = (largest**2 + variance - 2 / 10 + 1) / 1.8
+    assert at_loss(10, 1e8)[0] == pytest.approx(sure, rel=0.03)
+
+
+def test_a_relu_residual_net_explodes_faster_than_its_gain():
+    the = recipe(activation=part("relu"), residual=part("plain"))
+    found = predict(the, DATA)
+    drawn = many(the)[1][:, 0]
+    extrapolated = 20 * 2 * math.log(found.gain)
+    assert found.gain == pytest.approx(math.sqrt(1.5), rel=1e-6)
+    assert drawn.mean() > extrapolated + 3
+    assert found.log10_backward[0] * SCALE == pytest.approx(drawn.mean(), abs=0.7)
+    assert "faster than the gain" in found.note
+
+
+def test_without_a_mean_the_residual_factor_is_one_plus_chi():
+    the = recipe(activation=part("linear"), residual=part("scaled"), width=10**8)
+    found = predict(the, DATA)
+    np.testing.assert_allclose(found.log10_gain * SCALE, math.log(1 + 1 / 20), rtol=1e-9)
+    assert found.log10_backward[0] * SCALE == pytest.approx(20 * math.log(1 + 1 / 20), rel=1e-5)

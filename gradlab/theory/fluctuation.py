@@ -10,7 +10,7 @@ whose pre-activations correlate by c and gradients by ρ (`_gradient_likeness`).
 below the logarithm of the mean by half the variance: −5/(2n), −1/n a block in ln‖·‖² for one example.
 Own derivation, to first order in 1/n (second in the length's fluctuation), checked by Monte Carlo in
 tests/theory: deviations to two fifths, means to 1/n a block; batch norm's own shift of the mean, within 2/n a
-block, is left out. Where a length's variance passes 1 (GELU under He) the expansion is a guess.
+block, is left out. Where `bent` passes 1 (GELU under He) the expansion is a guess.
 """
 
 from dataclasses import dataclass
@@ -181,6 +181,7 @@ class _Lengths:
     mean: np.ndarray
     moved: np.ndarray  # variance that lengths bring to ln‖∂L/∂h_l‖², with their covariance to D's own
     shift: np.ndarray  # of the mean of ln‖∂L/∂h_l‖²
+    bent: float  # the largest second-order term: above about 1 the expansion fails
 
 
 def _lengths(to: Response, length: np.ndarray, both: np.ndarray, kurtosis: np.ndarray) -> _Lengths:
@@ -200,19 +201,20 @@ def _lengths(to: Response, length: np.ndarray, both: np.ndarray, kurtosis: np.nd
     steps = np.zeros(size)
     steps[1:] = to.factor[1:] * mean[:-1] + to.factor_second[1:] * x[0, :-1] / 2
     curved = np.abs(to.length_second) + np.abs(to.factor_second)
-    held = (1 + np.max(x[0] * curved)) ** -0.5  # beyond a curved variance of 1 the expansion overshoots
-    return _Lengths(x, held * mean, moved, held * (_sums(steps) + moved[0] / 2))
+    bent = float(np.max(x[0] * curved))
+    held = (1 + bent) ** -0.5  # beyond 1 the expansion overshoots
+    return _Lengths(x, held * mean, moved, held * (_sums(steps) + moved[0] / 2), bent)
 
 
 @dataclass(frozen=True)
 class Finite:
-    """Of ln‖∂L/∂h_l‖²/‖∂L/∂h_L‖² and ln E h_l²: variances and shifts of the mean, blocks 0…L."""
+    """Of ln‖∂L/∂h_l‖²/‖∂L/∂h_L‖² and ln E h_l²: variance and shifts of the mean, blocks 0…L."""
 
     variance: np.ndarray
     shift: np.ndarray
-    length_variance: np.ndarray
     length_shift: np.ndarray
     coherent: np.ndarray  # of the shift: what `coherence` adds
+    bent: float  # above about 1 the expansion fails
 
 
 def finite_width(
@@ -241,4 +243,5 @@ def finite_width(
     variance = lengths.moved[1] + _sums(eta[1]) + spread * (1 - np.exp(-np.maximum(coherent, 0))) ** 2
     shift = lengths.shift + _sums(share * extra / n) + coherent - variance / 2
     x = lengths.variance
-    return Finite(np.maximum(variance, 0), shift, x[1], lengths.mean + (x[0] - x[1]) / 2, coherent)
+    length_shift = lengths.mean + (x[0] - x[1]) / 2
+    return Finite(np.maximum(variance, 0), shift, length_shift, coherent, lengths.bent)

@@ -12,7 +12,7 @@ import numpy as np
 
 from gradlab.theory.activations import NAMES
 from gradlab.theory.backward import log_branch, log_factor
-from gradlab.theory.fluctuation import finite_width
+from gradlab.theory.fluctuation import Finite, finite_width
 from gradlab.theory.forward import correlations, forward, plan
 from gradlab.theory.kernel import moments
 from gradlab.theory.normalization import SMALLEST
@@ -90,15 +90,15 @@ def predict(recipe: dict[str, Any], data: dict[str, Any]) -> Prediction | None:
         sd=np.append(np.sqrt(finite.variance), 0.0) * _HALF_DECADE,
         gain=10 ** float(gains.mean()) if gains.size else math.nan,
         log10_gain=gains,
-        note=_note(recipe, float(finite.length_variance.max()), float(finite.coherent[0])),
+        note=_note(recipe, finite),
     )
 
 
-def _note(recipe: dict[str, Any], length_variance: float, coherent: float) -> str:
+def _note(recipe: dict[str, Any], finite: Finite) -> str:
     note = f"mean field at initialization, width {recipe['width']}"
-    if length_variance > 1:
-        return note + "; this width is too small for its forward signal: trust the gain, not the curve"
-    if coherent > math.log(2):
+    if finite.bent > 0.5:
+        return note + "; too small a width for this activation's lengths: gain and curve are rough"
+    if finite.coherent[0] > math.log(2):
         return note + "; the activation's mean adds a part to the signal that grows faster than the gain"
     if recipe["normalization"]["name"] == "batch":
         return note + "; batch norm as if examples were equally unlike each other"

@@ -119,6 +119,34 @@ def test_fifty_wide_layers_lose_what_the_reference_says(name, sigma2, ratio):
     assert math.exp(first + rest) == pytest.approx(ratio, rel=6e-3)  # three digits are printed
 
 
+@pytest.mark.parametrize(
+    ("sigma2", "lengths", "ratio"),
+    [
+        (1 / 3, [0.4603, 0.2495, 0.1412, 0.0810, 0.0467], 0.0832),
+        (1.0, [0.6279, 0.4863, 0.4082, 0.3576, 0.3216], 0.4098),
+    ],
+)
+def test_glorot_and_bengio_are_repeated(sigma2, lengths, ratio):
+    init = part("normal", sigma_w=math.sqrt(sigma2), sigma_b=0.0)
+    found = predict(recipe(initializer=init, depth=4, width=10**9), DATA)
+    np.testing.assert_allclose(10 ** found.log10_forward[:5], lengths, rtol=1e-3)
+    slopes = [chi(activation(part("tanh")), q, 1.0) for q in (sigma2, sigma2 * lengths[3] ** 2)]
+    at_z = 10 ** found.log10_backward[0] * math.sqrt(slopes[0] / slopes[1])  # the reference measures ∂L/∂z
+    assert at_z == pytest.approx(ratio, rel=2e-3)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("name", ACTIVATIONS)
+@pytest.mark.parametrize("size", [{"width": 1}, {"batch_size": 4}, {"depth": 1}, {"depth": 300, "width": 2}])
+def test_extreme_sizes_give_numbers(name, size):
+    for normalization in [part("none"), *NORMS]:
+        for residual in ("none", "plain", "scaled"):
+            act = part(name, slope=0.01)
+            the = recipe(activation=act, normalization=normalization, residual=part(residual), **size)
+            found = predict(the, DATA)
+            assert np.isfinite([found.log10_forward, found.log10_backward, found.sd]).all()
+
+
 def test_the_gain_has_no_drift_and_the_curve_has():
     the = recipe(activation=part("relu"), initializer=part("he", distribution="normal"), depth=50)
     found = predict(the, DATA)
@@ -146,6 +174,12 @@ def test_a_prediction_is_quick(depth, seconds):
     start = time.process_time()
     predict(recipe(depth=depth), DATA)
     assert time.process_time() - start < seconds  # measured 0.01 and 0.5
+
+
+def test_a_width_too_small_for_the_expansion_is_said():
+    he = part("he", distribution="normal")
+    assert "too small" in predict(recipe(activation=part("gelu"), initializer=he, depth=50), DATA).note
+    assert "too small" not in predict(recipe(activation=part("relu"), initializer=he, depth=50), DATA).note
 
 
 def test_what_theory_does_not_cover_is_said():

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from gradlab.store.read import Run
 
+TOLD = ("run", "seed")  # columns that every frame has
 HEADS = {  # the columns of the table that a line has room for
     "seeds": "seeds",
     "diverged": "diverged",
@@ -66,7 +67,7 @@ def columns(runs: list["Run"], by: list[str]) -> list[str]:
 
     if not by:
         return list(choices(runs)) or ["run"]
-    found = choices(runs, by)
+    found = choices(runs, [word for word in by if word not in TOLD])
     return [
         next((name for name in (word, f"{word}.name", word.removesuffix(".name")) if name in found), word)
         for word in by
@@ -78,7 +79,8 @@ def picture(runs: list["Run"], by: list[str]) -> "Figure":
     from gradlab.figures.comparison import comparison
     from gradlab.store.read import gather
 
-    layers, steps = (_joined(gather(runs, table, by), by) for table in ("layers", "steps"))
+    chosen = [key for key in by if key not in TOLD]
+    layers, steps = (_joined(gather(runs, table, chosen), by) for table in ("layers", "steps"))
     return comparison(layers, steps, ", ".join(by))
 
 
@@ -103,7 +105,7 @@ def text(runs: list["Run"], by: list[str]) -> str:
     """One line a run: what differs and what came of it; its long name where nothing else tells it."""
     from gradlab.analysis.comparison import table
 
-    found = table(runs, next((key for key in by if key not in ("run", "seed")), ""))
+    found = table(runs, next((key for key in by if key not in TOLD), ""))
     results = list(table(runs[:1]).columns)
     named = [key for key in found.columns if key not in results] or ["run"]
     shown = [key for key in HEADS if key in found and _tells(key, found[key])]

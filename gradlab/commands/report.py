@@ -69,7 +69,7 @@ class Report:
 
     def close(self) -> None:
         """After a grid: its table and picture, then every failure once more."""
-        if self.study.keys and self.measured:
+        if len(self.measured) > 1:
             self._compare()
         if self.failures and len(self.study.recipes) > 1:
             self.warn(

@@ -130,7 +130,7 @@ def test_compare_draws_and_tabulates_what_differs(study, capsys):
     assert (study / "comparison-depth.png").stat().st_size > 10_000
 
 
-@pytest.mark.parametrize("by", ["depth", "clip", "penalty", "seed", "depth,clip", "clip.name"])
+@pytest.mark.parametrize("by", ["depth", "clip", "penalty", "seed", "run", "depth,clip", "clip.name"])
 def test_compare_takes_any_choice(study, by):
     assert main(["compare", str(study), "--by", by]) == 0
 

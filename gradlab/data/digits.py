@@ -1,0 +1,18 @@
+"""Handwritten digits: 1 797 real images of 8×8 pixels that scikit-learn carries (UCI test set copy)."""
+
+import numpy as np
+
+from gradlab.bounds import Count, Fraction
+from gradlab.data.task import Task, data, split, standardized
+
+
+@data
+def digits(seed: Count, test_fraction: Fraction) -> Task:
+    """Split by `seed` first, then standardized with the training part's statistics."""
+    from sklearn.datasets import load_digits  # slow to import: only when asked for
+
+    x, y = load_digits(return_X_y=True)
+    train_x, train_y, test_x, test_y = split(x, y.astype(np.int32), seed, test_fraction)
+    train_x, test_x = standardized(train_x, test_x)
+    source = "real: 1 797 handwritten digits, 8×8 pixels (scikit-learn, UCI)"
+    return Task(source, train_x, train_y, test_x, test_y, classes=10)

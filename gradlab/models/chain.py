@@ -1,0 +1,184 @@
+"""A network as a chain of blocks with taps between them: what places every measurement, for any model.
+
+A block maps the whole state to the whole state. Equal blocks are one block with a leading axis on its
+parameters, run by `lax.scan`, so that compile time does not grow with depth.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from gradlab import taps
+from gradlab.taps import Record
+
+Tree = dict[str, Array]  # parameters by path: {"input/linear/kernel": ...}
+Columns = dict[str, Array]
+
+
+class Visit(NamedTuple):
+    """What a block is given beside its parameters and the signal."""
+
+    key: Array
+    stats: Tree
+    train: bool
+    watch: Callable[[Array], Array]  # the identity that measures the cotangent at the pre-activation
+
+
+class Notes(NamedTuple):
+    """What a block tells beside its output: running statistics, and φ' at its activation's input."""
+
+    stats: Tree
+    slope: Array | None
+
+
+@dataclass(frozen=True)
+class Block:
+    """One block, or `count` equal ones in a row."""
+
+    name: str
+    init: Callable[[Array], tuple[Tree, Tree]]  # key -> (parameters, statistics)
+    apply: Callable[[Tree, Any, Visit], tuple[Any, Notes]]
+    count: int | None = None
+
+
+class Dummies(NamedTuple):
+    """The zeros whose "gradients" are the taps' measurements, one entry a block of the chain."""
+
+    taps: list[Record]
+    inner: list[Array]
+    last: Record
+
+
+class Signal(NamedTuple):
+    """What a signal probe sees of one block: its output, and φ' where it has an activation."""
+
+    h: Array
+    slope: Array | None
+
+
+Ask = Callable[[Signal], Array]  # -> the values of all signal columns, as one vector
+
+
+def initialize(chain: list[Block], key: Array) -> tuple[Tree, Tree]:
+    """Parameters and statistics of the whole chain, each block from its own stream of the key."""
+    params: Tree = {}
+    stats: Tree = {}
+    for index, block in enumerate(chain):
+        stream = jax.random.fold_in(key, index)
+        draw = block.init if block.count is None else jax.vmap(block.init)
+        keys = stream if block.count is None else jax.random.split(stream, block.count)
+        own_params, own_stats = draw(keys)
+        params |= {f"{block.name}/{path}": value for path, value in own_params.items()}
+        stats |= {f"{block.name}/{path}": value for path, value in own_stats.items()}
+    return params, stats
+
+
+def of_block(tree: Tree, block: Block) -> Tree:
+    """The part of a chain's tree that belongs to one block, without its name."""
+    start = f"{block.name}/"
+    return {path.removeprefix(start): value for path, value in tree.items() if path.startswith(start)}
+
+
+def lead(chain: list[Block], tree: Tree) -> dict[str, int]:
+    """How many leading axes of each leaf count layers: one in a stack, else none."""
+    stacked = tuple(f"{block.name}/" for block in chain if block.count is not None)
+    return {path: int(path.startswith(stacked)) if stacked else 0 for path in tree}
+
+
+def dummies(chain: list[Block], params: Tree) -> Dummies:
+    """The zeros to differentiate by, for these blocks."""
+    records = [taps.blank(len(of_block(params, block)), block.count) for block in chain]
+    inner = [jnp.zeros(() if block.count is None else block.count, jnp.float32) for block in chain]
+    return Dummies(records, inner, taps.blank(0))
+
+
+def forward(
+    chain: list[Block],
+    params: Tree,
+    stats: Tree,
+    x: Any,
+    key: Array,
+    *,
+    train: bool,
+    probes: Dummies | None = None,
+    ask: Ask | None = None,
+    remat: bool = False,
+) -> tuple[Any, Tree, list[Array]]:
+    """The chain's output, its new statistics, and what `ask` says of each block (stacked along a stack).
+
+    With `probes`, taps stand before every block and after the last; their measurements are the gradient
+    with respect to `probes`.
+    """
+    state = (x, jnp.zeros((), jnp.float32))
+    new_stats: Tree = {}
+    told: list[Array] = []
+    for index, block in enumerate(chain):
+        own = (of_block(params, block), of_block(stats, block))
+        record = None if probes is None else (probes.taps[index], probes.inner[index])
+        step = _step(block, train, ask, first=index == 0)
+        step = jax.checkpoint(step) if remat else step
+        stream = jax.random.fold_in(key, index)
+        if block.count is None:
+            state, (own_stats, said) = step(state, (*own, record, stream))
+        else:
+            keys = jax.random.split(stream, block.count)
+            state, (own_stats, said) = jax.lax.scan(step, state, (*own, record, keys))
+        new_stats |= {f"{block.name}/{path}": value for path, value in own_stats.items()}
+        told.append(said)
+    output, s = state
+    if probes is not None:
+        output, _, _ = taps.tap(output, s, (), probes.last)
+    return output, new_stats, told
+
+
+def _step(block: Block, train: bool, ask: Ask | None, first: bool) -> Callable[[Any, Any], Any]:
+    """One block between its taps, as a scan's body."""
+
+    def step(state: tuple[Any, Array], xs: Any) -> tuple[tuple[Any, Array], tuple[Tree, Array | None]]:
+        (h, s), (params, stats, record, key) = state, xs
+        watch: Callable[[Array], Array] = lambda z: z  # noqa: E731
+        if record is not None:
+            seen, s, params = taps.tap(() if first else h, s, params, record[0])
+            h = h if first else seen
+            watch = lambda z: taps.inner_tap(z, record[1])  # noqa: E731
+        h, notes = block.apply(params, h, Visit(key, stats, train, watch))
+        said = None if ask is None else ask(jax.lax.stop_gradient(Signal(h, notes.slope)))
+        return (h, s), (notes.stats, said)
+
+    return step
+
+
+class Backward(NamedTuple):
+    """The taps' measurements, aligned: entry l belongs to block l of the unrolled chain; log2 of true norms."""
+
+    signal: Array  # ‖∂L/∂h_l‖
+    inner: Array  # the same at the pre-activation; NaN where the block has none
+    arrived: list[Array]  # per block of the chain: the exponent that scaled its parameters' gradient
+    params: list[Array]  # per block of the chain: their norms, where `arrived` is not 0
+
+
+def backward(chain: list[Block], seen: Dummies) -> Backward:
+    """Lines up the taps' records: the tap before block l+1 saw h_l and set the exponent inside block l."""
+    following = [*seen.taps[1:], seen.last]
+    signal, inner = [], []
+    for block, record, after, z in zip(chain, seen.taps, following, seen.inner, strict=True):
+        if block.count is None:
+            signal.append(_first(after.signal))
+            inner.append(z - _first(after.exponent))
+        else:
+            signal += [record.signal[1:], _first(after.signal)]
+            inner.append(z - jnp.concatenate([record.exponent[1:], _first(after.exponent)]))
+    return Backward(
+        jnp.concatenate([jnp.atleast_1d(part) for part in signal]),
+        jnp.concatenate([jnp.atleast_1d(part) for part in inner]),
+        [record.arrived for record in seen.taps],
+        [record.params for record in seen.taps],
+    )
+
+
+def _first(x: Array) -> Array:
+    return jnp.atleast_1d(x)[:1]

@@ -1,0 +1,108 @@
+"""Norms and scalings that stay true where float32 does not: norms as base-2 logarithms, factors as powers of two.
+
+In float32 `sqrt(sum(x**2))` is 0 for entries below 1e-19 and inf above 1e18. Here a sum of squares that leaves
+the safe range is taken again after division by a power of two, which is exact.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+LOG10_2 = 0.30102999566398120
+LOW, HIGH = 1e-24, 1e24  # squares summed within are free of under- and overflow, entry by entry
+
+
+class Length(NamedTuple):
+    """A norm as fraction·2**exponent; the exponent is 0 where float32 can hold its square."""
+
+    fraction: Array
+    exponent: Array
+
+    def log2(self) -> Array:
+        return jnp.log2(self.fraction) + self.exponent
+
+
+class Norms(NamedTuple):
+    """log2 of the norms of a tree's leaves (leading axes kept), and the norm of the whole tree."""
+
+    leaves: dict[str, Array]
+    whole: Length
+
+
+def compute_dtype(x: Array) -> jnp.dtype:
+    """What a measure of `x` is computed in: float32, or float64 where x is."""
+    return jnp.promote_types(x.dtype, jnp.float32)
+
+
+def power(k: Array, dtype: jnp.dtype) -> Array:
+    """2**k exactly, for whole k within the dtype's normal range (`exp2` is inexact on CPU)."""
+    return jnp.ldexp(jnp.ones((), dtype), k.astype(jnp.int32))
+
+
+def scale(x: Array, k: Array) -> Array:
+    """x·2**k, exact unless the result leaves the dtype: two multiplications, so that |k| may pass the range."""
+    limit = jnp.finfo(x.dtype).maxexp - 2  # normal powers only: XLA on CPU flushes the others to 0
+    k = jnp.clip(k, -2 * limit, 2 * limit)
+    half = jnp.trunc(k / 2)
+    wide = compute_dtype(x)
+    return x * power(half, wide).astype(x.dtype) * power(k - half, wide).astype(x.dtype)
+
+
+def square_sum(x: Array, lead: int = 0) -> Array:
+    """Sum of squares over all but the first `lead` axes, in float32 or wider."""
+    x = x.astype(compute_dtype(x))
+    return jnp.sum(x * x, axis=tuple(range(lead, x.ndim)))
+
+
+def safe(squares: Array) -> Array:
+    """Whether these sums of squares can be trusted as they are."""
+    return (squares > LOW) & (squares < HIGH)  # False for NaN
+
+
+def exponent(x: Array, lead: int = 0) -> Array:
+    """A whole k with 2**k near the largest |entry|; 0 where that is zero, infinite or NaN."""
+    largest = jnp.max(jnp.abs(x), axis=tuple(range(lead, x.ndim)), keepdims=True)
+    usable = (largest > 0) & jnp.isfinite(largest)
+    return jnp.where(usable, jnp.frexp(jnp.where(usable, largest, 1.0))[1], 0).astype(compute_dtype(x))
+
+
+def log2_norm(x: Array, lead: int = 0) -> Array:
+    """log2 of the Euclidean norm over all but the first `lead` axes, by scaling with the largest entry.
+
+    −inf for a true zero, inf and NaN where the entries hold them; relative error of the norm below 1e-5.
+    """
+    x = x.astype(compute_dtype(x))
+    shift = exponent(x, lead)
+    squares = square_sum(scale(x, -shift), lead)
+    return 0.5 * jnp.log2(squares) + shift.reshape(squares.shape)
+
+
+def log2_norms(tree: dict[str, Array], lead: dict[str, int]) -> Norms:
+    """Norms of every leaf and of the whole; each leaf keeps its first `lead` axes (a stack's layers).
+
+    One pass where all sums of squares are safe; else each leaf is scaled first.
+    """
+    squares = {key: square_sum(x, lead[key]) for key, x in tree.items()}
+    fine = jnp.stack([jnp.all(safe(value)) for value in squares.values()]).all()
+
+    def fast() -> Norms:
+        whole = sum(jnp.sum(value) for value in squares.values())
+        leaves = {key: 0.5 * jnp.log2(value) for key, value in squares.items()}
+        return Norms(leaves, Length(jnp.sqrt(whole), jnp.zeros_like(whole)))
+
+    def scaled() -> Norms:
+        shift = jnp.max(jnp.stack([exponent(x).ravel()[0] for x in tree.values()]))
+        whole = sum(square_sum(scale(x, -shift)) for x in tree.values())
+        leaves = {key: log2_norm(x, lead[key]) for key, x in tree.items()}
+        return Norms(leaves, Length(jnp.sqrt(whole), shift))
+
+    return jax.lax.cond(fine, fast, scaled)
+
+
+def log2_hypot(logs: Array) -> Array:
+    """log2 of the root of the summed squares of numbers given by their log2."""
+    top = jnp.max(logs)
+    shift = jnp.where(jnp.isfinite(top), top, 0.0)
+    return shift + 0.5 * jnp.log2(jnp.sum(jnp.exp2(2 * (logs - shift))))

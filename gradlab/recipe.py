@@ -1,0 +1,130 @@
+"""A recipe: every choice and every number of a run, typed, bounded, and named by its digest."""
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass, fields
+from typing import Any, Literal
+
+from gradlab.bounds import Count, Flag, Positive, Share, Size, Text
+
+Part = dict[str, Any]  # {"name": ..., and the part's own parameters}
+
+
+@dataclass
+class Every:
+    """How often something looks: every so many steps."""
+
+    every: int
+
+
+@dataclass
+class Recipe:
+    """What `conf/` and the command line compose; `conf/config.yaml` holds every default."""
+
+    model: Part
+    activation: Part
+    initializer: Part
+    normalization: Part
+    residual: Part
+    optimizer: Part
+    schedule: Part
+    clip: Part
+    penalty: Part
+    loss: Part
+    data: Part
+    probes: dict[str, Any]
+    depth: int
+    width: int
+    steps: int
+    batch_size: int
+    lr: float
+    dropout: float
+    seed: int
+    seeds: int
+    dtype: str
+    remat: bool
+    log: Every
+    eval: Every
+    on_nonfinite: str
+    device: str
+    study: str
+    outputs: str
+    force: bool
+    quiet: bool
+
+
+FAMILIES = (
+    "model activation initializer normalization residual optimizer schedule clip penalty loss data".split()
+)
+BOUNDS: dict[str, Any] = {  # what each root key may be
+    "depth": Size,
+    "width": Size,
+    "steps": Count,
+    "batch_size": Size,
+    "lr": Positive,
+    "dropout": Share,
+    "seed": Count,
+    "seeds": Size,
+    "log.every": Size,
+    "eval.every": Size,
+    "dtype": Literal["float32", "float64", "bfloat16"],
+    "device": Literal["auto", "cpu", "gpu", "tpu"],
+    "on_nonfinite": Literal["stop", "continue", "raise"],
+    "remat": Flag,
+    "force": Flag,
+    "quiet": Flag,
+    "study": Text,
+    "outputs": Text,
+}
+ASIDE = frozenset("study outputs device quiet force on_nonfinite".split())  # no part of the digest
+USUAL = {"optimizer": "sgd", "schedule": "constant"}  # what a folder's name does not say
+
+
+def plain(recipe: Recipe) -> dict[str, Any]:
+    """The recipe as nested plain values, as `recipe.yaml` holds it."""
+    values = {field.name: getattr(recipe, field.name) for field in fields(recipe)}
+    return {key: vars(value) if isinstance(value, Every) else value for key, value in values.items()}
+
+
+def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested values by dotted key: {"clip.threshold": 1.0, ...}."""
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        inner = isinstance(value, dict)
+        found |= flat(value, f"{prefix}{key}.") if inner else {prefix + key: value}
+    return found
+
+
+def _digest(values: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:8]
+
+
+def folder_name(recipe: Recipe) -> str:
+    """`mlp-d50-tanh-orthogonal-clip_norm-3f9a2c1b`: what a reader wants first, then the digest of all."""
+    values = plain(recipe)
+    words = [values["model"]["name"], f"d{recipe.depth}"]
+    words += [values[group]["name"] for group in ("activation", "initializer")]
+    for group in ("normalization", "residual", "optimizer", "schedule", "clip", "penalty"):
+        name = values[group]["name"]
+        if name != USUAL.get(group, "none"):
+            words.append(f"{group}_{name}")
+    label = re.sub(r"[^A-Za-z0-9._-]+", "_", "-".join(words))[:80]
+    return f"{label}-{_digest({key: value for key, value in values.items() if key not in ASIDE})}"
+
+
+def numbers(recipe: Recipe) -> dict[str, float]:
+    """Every float of the recipe by dotted key: the part that enters the compiled program as data."""
+    return {key: value for key, value in flat(plain(recipe)).items() if type(value) is float}
+
+
+def structure(recipe: Recipe) -> tuple[tuple[str, Any], ...]:
+    """All that is not a number: recipes of equal structure share one compiled program.
+
+    Dropout is there or not there; how much of it is a number. `steps` and `seed` are data.
+    """
+    loose = {*ASIDE, "steps", "seed"}
+    kept = {key: value for key, value in flat(plain(recipe)).items() if key not in loose}
+    kept |= {key: None for key, value in kept.items() if type(value) is float}
+    kept["dropout"] = recipe.dropout > 0
+    return tuple(sorted(kept.items()))

@@ -1,0 +1,107 @@
+"""The tap: an identity between blocks that measures the backward signal inside the ordinary backward pass.
+
+The measures leave as the "gradient" of a dummy argument. Where the cotangent's squared norm leaves 1e±20 the
+tap divides it by a power of two and adds the exponent to the cotangent of the scalar `s`, which runs along the
+chain; the block's parameter gradient is unscaled on the spot. Powers of two are exact, so the training gradient
+is plain back-propagation's, bit for bit, wherever that neither under- nor overflows on its way, and the measured
+norms stay right far outside float32's range.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from gradlab import numerics
+
+LOW, HIGH = 1e-20, 1e20  # the squared norm within which a cotangent is left as it is
+
+
+class Record(NamedTuple):
+    """What one tap saw, as log2 of true norms; its zeros are the dummy argument.
+
+    signal: the cotangent of h; exponent: the power of two that scales it from here back;
+    arrived: the exponent before this tap, which scaled the block's parameter gradient;
+    params: the parameter gradients' norms, one a leaf in tree order, filled only where `arrived` is not 0.
+    """
+
+    signal: Array
+    exponent: Array
+    arrived: Array
+    params: Array
+
+
+def blank(leaves: int, count: int | None = None) -> Record:
+    """The dummy argument of a tap over `leaves` parameter arrays (of `count` equal blocks)."""
+    lead = () if count is None else (count,)
+    zero = jnp.zeros(lead, jnp.float32)
+    return Record(zero, zero, zero, jnp.zeros((*lead, leaves), jnp.float32))
+
+
+@jax.custom_vjp
+def tap(h: Any, s: Array, params: Any, record: Record) -> tuple[Any, Array, Any]:
+    """The identity on the state `h` (any pytree), the scalar `s` and the parameters of the block that follows."""
+    return h, s, params
+
+
+def _forward(h: Any, s: Array, params: Any, record: Record) -> tuple[Any, None]:
+    return (h, s, params), None
+
+
+def _backward(_: None, cotangents: tuple[Any, Array, Any]) -> tuple[Any, Array, Any, Record]:
+    h, arrived, params = cotangents
+    leaves = jax.tree.leaves(h)
+    squares = sum((numerics.square_sum(leaf) for leaf in leaves), jnp.zeros(()))
+    fine = (arrived == 0) & (squares > LOW) & (squares < HIGH)
+    if not leaves:  # the first block: the data's own gradient is never taken
+        fine = arrived == 0
+
+    def plain() -> tuple[Any, Array, Any, Record]:
+        zero = jnp.zeros((), jnp.float32)
+        seen = Record(_f32(0.5 * jnp.log2(squares)), zero, zero, jnp.zeros(len(jax.tree.leaves(params))))
+        return h, arrived, params, seen._replace(params=seen.params.astype(jnp.float32))
+
+    return jax.lax.cond(fine, plain, lambda: _rescale(h, arrived, params))
+
+
+def _rescale(h: Any, arrived: Array, params: Any) -> tuple[Any, Array, Any, Record]:
+    """Measure by the largest entry, unscale the parameters' gradient, bring the cotangent back near 1."""
+    shift = arrived.astype(jnp.float32)
+    norms = [numerics.log2_norm(leaf) for leaf in jax.tree.leaves(h)]
+    norm = numerics.log2_hypot(jnp.stack(norms)) if norms else jnp.zeros(())
+    outside = (jnp.abs(2 * norm * numerics.LOG10_2) >= 20) & jnp.isfinite(norm)
+    move = jnp.where(outside, -jnp.round(norm), 0.0).astype(arrived.dtype)
+    per_leaf = [_f32(numerics.log2_norm(leaf)) - shift for leaf in jax.tree.leaves(params)]
+    seen = Record(
+        _f32(norm) - shift,
+        _f32(arrived + move),
+        shift,
+        jnp.stack(per_leaf) if per_leaf else jnp.zeros(0, jnp.float32),
+    )
+    moved = jax.tree.map(lambda leaf: numerics.scale(leaf, move), h)
+    true = jax.tree.map(lambda leaf: numerics.scale(leaf, -arrived), params)
+    return moved, arrived + move, true, seen
+
+
+def _f32(x: Array) -> Array:
+    return x.astype(jnp.float32)
+
+
+tap.defvjp(_forward, _backward)
+
+
+@jax.custom_vjp
+def inner_tap(z: Array, record: Array) -> Array:
+    """The identity inside a block; measures log2 of the cotangent's norm, in the block's own scaling."""
+    return z
+
+
+def _inner_backward(_: None, z: Array) -> tuple[Array, Array]:
+    squares = numerics.square_sum(z)
+    fast = 0.5 * jnp.log2(squares)
+    norm = jax.lax.cond(numerics.safe(squares), lambda: fast, lambda: numerics.log2_norm(z))
+    return z, _f32(norm)
+
+
+inner_tap.defvjp(lambda z, record: (z, None), _inner_backward)

@@ -4,6 +4,7 @@ In float32 `sqrt(sum(x**2))` is 0 for entries below 1e-19 and inf above 1e18. He
 the safe range is taken again after division by a power of two, which is exact.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -106,3 +107,20 @@ def log2_hypot(logs: Array) -> Array:
     top = jnp.max(logs)
     shift = jnp.where(jnp.isfinite(top), top, 0.0)
     return shift + 0.5 * jnp.log2(jnp.sum(jnp.exp2(2 * (logs - shift))))
+
+
+def counts(tree: dict[str, Array], norms: dict[str, Array], lead: dict[str, int]) -> dict[str, dict[str, Array]]:
+    """How many entries of each leaf (leading axes kept) are zero, infinite, NaN.
+
+    The last two are looked for only where a norm is not finite, which tells that there are any.
+    """
+
+    def each(test: Callable[[Array], Array]) -> dict[str, Array]:
+        return {
+            key: jnp.sum(test(x), axis=tuple(range(lead[key], x.ndim)), dtype=jnp.int32) for key, x in tree.items()
+        }
+
+    finite = jnp.stack([jnp.all(value < jnp.inf) for value in norms.values()]).all()  # -inf is a true zero
+    nothing = {key: jnp.zeros(value.shape, jnp.int32) for key, value in norms.items()}
+    infs, nans = jax.lax.cond(finite, lambda: (nothing, nothing), lambda: (each(jnp.isinf), each(jnp.isnan)))
+    return {"zeros": each(lambda x: x == 0), "infs": infs, "nans": nans}

@@ -4,6 +4,7 @@ A block maps the whole state to the whole state. Equal blocks are one block with
 parameters, run by `lax.scan`, so that compile time does not grow with depth.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -29,10 +30,11 @@ class Visit(NamedTuple):
 
 
 class Notes(NamedTuple):
-    """What a block tells beside its output: running statistics, and φ' at its activation's input."""
+    """What a block tells beside its output: running statistics, φ' at its activation's input, and max|φ'|."""
 
     stats: Tree
-    slope: Array | None
+    slope: Array | None = None
+    steepest: float | None = None
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,12 @@ class Block:
     init: Callable[[Array], tuple[Tree, Tree]]  # key -> (parameters, statistics)
     apply: Callable[[Tree, Any, Visit], tuple[Any, Notes]]
     count: int | None = None
+    active: bool = True  # whether it has an activation
+
+    @property
+    def layers(self) -> int:
+        """How many rows it has in a table of layers."""
+        return 1 if self.count is None else self.count
 
 
 class Dummies(NamedTuple):
@@ -58,6 +66,7 @@ class Signal(NamedTuple):
 
     h: Array
     slope: Array | None
+    steepest: float | None
 
 
 Ask = Callable[[Signal], Array]  # -> the values of all signal columns, as one vector
@@ -146,22 +155,26 @@ def _step(block: Block, train: bool, ask: Ask | None, first: bool) -> Callable[[
             h = h if first else seen
             watch = lambda z: taps.inner_tap(z, record[1])  # noqa: E731
         h, notes = block.apply(params, h, Visit(key, stats, train, watch))
-        said = None if ask is None else ask(jax.lax.stop_gradient(Signal(h, notes.slope)))
+        said = None if ask is None else ask(_seen(h, notes))
         return (h, s), (notes.stats, said)
 
     return step
+
+
+def _seen(h: Array, notes: Notes) -> Signal:
+    slope = None if notes.slope is None else jax.lax.stop_gradient(notes.slope)
+    return Signal(jax.lax.stop_gradient(h), slope, notes.steepest)
 
 
 class Backward(NamedTuple):
     """The taps' measurements, aligned: entry l belongs to block l of the unrolled chain; log2 of true norms."""
 
     signal: Array  # ‖∂L/∂h_l‖
-    inner: Array  # the same at the pre-activation; NaN where the block has none
-    arrived: list[Array]  # per block of the chain: the exponent that scaled its parameters' gradient
-    params: list[Array]  # per block of the chain: their norms, where `arrived` is not 0
+    inner: Array  # the same at the pre-activation; meaningless where the block has none
+    half_log2_batch: float  # log2 √B
 
 
-def backward(chain: list[Block], seen: Dummies) -> Backward:
+def backward(chain: list[Block], seen: Dummies, batch: int) -> Backward:
     """Lines up the taps' records: the tap before block l+1 saw h_l and set the exponent inside block l."""
     following = [*seen.taps[1:], seen.last]
     signal, inner = [], []
@@ -175,9 +188,18 @@ def backward(chain: list[Block], seen: Dummies) -> Backward:
     return Backward(
         jnp.concatenate([jnp.atleast_1d(part) for part in signal]),
         jnp.concatenate([jnp.atleast_1d(part) for part in inner]),
-        [record.arrived for record in seen.taps],
-        [record.params for record in seen.taps],
+        0.5 * math.log2(batch),
     )
+
+
+def true_norms(chain: list[Block], seen: Dummies, norms: Tree) -> Tree:
+    """log2 of each parameter's gradient norm: the tap's where the gradient was scaled, else `norms`."""
+    found: Tree = {}
+    for block, record in zip(chain, seen.taps, strict=True):
+        for index, path in enumerate(sorted(of_block(norms, block))):  # a dict's leaves come sorted
+            full = f"{block.name}/{path}"
+            found[full] = jnp.where(record.arrived == 0, norms[full], record.params[..., index])
+    return found
 
 
 def _first(x: Array) -> Array:

@@ -73,9 +73,9 @@ def _block(name: str, make: partial[Layer], plan: Plan, count: int | None = None
         module.set_attributes(use_running_average=not visit.train, raise_if_not_found=False)
         out, slope = (module.linear(h), None) if name == "output" else _activate(module, h, plan, visit)
         out = plan.residual(h, out, plan.depth) if name == "hidden" else out
-        return out, Notes(_flat(nnx.state(module, nnx.BatchStat)), slope)
+        return out, Notes(_flat(nnx.state(module, nnx.BatchStat)), slope, plan.activation.steepest)
 
-    return Block(name, init, apply, count)
+    return Block(name, init, apply, count, active=name != "output")
 
 
 def _activate(module: Layer, h: Array, plan: Plan, visit: Visit) -> tuple[Array, Array]:

@@ -1,0 +1,191 @@
+"""The compiled programs of a recipe's structure: start, a chunk of steps, an evaluation; seeds run side by side.
+
+Every float of the recipe, the seeds and the number of steps are arguments, so that recipes of equal structure
+share the programs, and the last, shorter chunk is the same program as the others.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from gradlab import step
+from gradlab.build import build
+from gradlab.models import chain
+from gradlab.recipe import Recipe, structure
+from gradlab.step import Row, State
+
+TRAIN, LAST, FIXED = 0, 1, 2  # what a chunk is for: steps, the row after them, a row of the fixed batch
+Numbers = dict[str, Any]
+
+
+class Data(NamedTuple):
+    """The task on the device."""
+
+    train_x: Array
+    train_y: Array
+    test_x: Array
+    test_y: Array
+
+
+class Span(NamedTuple):
+    """The steps that a chunk makes, from `start` to before `stop`, of `horizon` in all; and what for."""
+
+    start: Array
+    stop: Array
+    horizon: Array
+    mode: Array
+
+
+class Programs(NamedTuple):
+    """What trains a recipe. `seeds` is the leading axis of states, rows and evaluations."""
+
+    start: Callable[[Array, Numbers], State]
+    chunk: Callable[[State, Array, Numbers, Data, Span], tuple[State, Row]]  # donates the state
+    evaluate: Callable[[State, Numbers, Data], Array]  # seeds × (train loss, accuracy, test loss, accuracy)
+    compile_seconds: float
+
+
+_compiled: dict[Any, Programs] = {}
+
+
+def programs(recipe: Recipe, numbers: Numbers, data: Data, classes: int, length: int) -> Programs:
+    """The programs for this structure and these shapes, compiled once in a process."""
+    shapes = tuple((leaf.shape, str(leaf.dtype)) for leaf in data)
+    key = (structure(recipe), shapes, classes, length, _place(data))
+    if key not in _compiled:
+        _compiled[key] = _compile(recipe, numbers, data, classes, length)
+    return _compiled[key]
+
+
+def compilations() -> int:
+    """How many structures this process has compiled so far."""
+    return len(_compiled)
+
+
+def _place(data: Data) -> str:
+    return str(next(iter(data.train_x.devices())))
+
+
+def _compile(recipe: Recipe, numbers: Numbers, data: Data, classes: int, length: int) -> Programs:
+    began = time.perf_counter()
+    features = data.train_x.shape[1]
+    spread = _spread(recipe, data)
+
+    def start(seed: Array, numbers: Numbers) -> State:
+        return step.initial(build(recipe, numbers, features, classes), streams(seed)[0])
+
+    def run(state: State, seed: Array, numbers: Numbers, data: Data, span: Span) -> tuple[State, Row]:
+        return _chunk(recipe, classes, length, state, seed, numbers, data, span)
+
+    def look(state: State, numbers: Numbers, data: Data) -> Array:
+        return _evaluate(recipe, classes, state, numbers, data)
+
+    seeds = jax.ShapeDtypeStruct((recipe.seeds,), jnp.uint32)
+    number = jax.ShapeDtypeStruct((), jnp.int32)
+    starting = jax.jit(lambda seeds, numbers: spread(start, seeds)(numbers)).lower(seeds, numbers)
+    state = starting.out_info
+    chunking = jax.jit(
+        lambda state, seeds, numbers, data, span: spread(run, state, seeds)(numbers, data, span),
+        donate_argnums=0,
+    ).lower(state, seeds, numbers, data, Span(number, number, number, number))
+    looking = jax.jit(lambda state, numbers, data: spread(look, state)(numbers, data))
+    made = [starting.compile(), chunking.compile(), looking.lower(state, numbers, data).compile()]
+    return Programs(*made, compile_seconds=time.perf_counter() - began)
+
+
+def _spread(recipe: Recipe, data: Data) -> Callable[..., Any]:
+    """A function over the seeds' leading axis: one after the other on CPU, where that has the bits of a lone
+    run and no program is slower for it; side by side by `vmap` on an accelerator."""
+    on_cpu = next(iter(data.train_x.devices())).platform == "cpu"
+
+    def over(function: Callable[..., Any], *seeded: Any) -> Callable[..., Any]:
+        def call(*shared: Any) -> Any:
+            one = lambda items: function(*items, *shared)
+            if recipe.seeds == 1:  # the axis is there; no loop around the loop
+                alone = one(jax.tree.map(lambda leaf: leaf[0], seeded))
+                return jax.tree.map(lambda leaf: leaf[None], alone)
+            return jax.lax.map(one, seeded) if on_cpu else jax.vmap(one)(seeded)
+
+        return call
+
+    return over
+
+
+def streams(seed: Array) -> tuple[Array, Array, Array]:
+    """The seed's own streams: initialization, order of the data, dropout."""
+    key = jax.random.key(seed)
+    return jax.random.fold_in(key, 0), jax.random.fold_in(key, 1), jax.random.fold_in(key, 2)
+
+
+def _chunk(
+    recipe: Recipe,
+    classes: int,
+    length: int,
+    state: State,
+    seed: Array,
+    numbers: Numbers,
+    data: Data,
+    span: Span,
+) -> tuple[State, Row]:
+    """Up to `length` steps; rows of steps that were not measured or not made are zero."""
+    setup = build(recipe, numbers, data.train_x.shape[1], classes)
+    _, order_key, dropout_key = streams(seed)
+    examples = len(data.train_y)
+    batches = examples // recipe.batch_size
+
+    def order(epoch: Array) -> Array:
+        return jax.random.permutation(jax.random.fold_in(order_key, epoch), examples)
+
+    def move(state: State, order: Array, index: Array, measured: bool) -> tuple[State, Row | None]:
+        first = index % batches * recipe.batch_size
+        shuffled = jax.lax.dynamic_slice(order, (first,), (recipe.batch_size,))
+        rows = jnp.where(span.mode == FIXED, jnp.arange(recipe.batch_size), shuffled)
+        batch = (data.train_x[rows], data.train_y[rows])
+        key = jax.random.fold_in(dropout_key, index)
+        return step.take(setup, recipe, state, batch, key, (index, span.horizon), measured)
+
+    first_order = order(span.start // batches)
+    shape = jax.eval_shape(lambda: move(state, first_order, span.start, True)[1])
+    blank = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shape)
+
+    def body(carry: tuple[State, Array], index: Array) -> tuple[tuple[State, Array], Row]:
+        state, shuffled = carry
+        fresh = index % batches == 0
+        shuffled = jax.lax.cond(fresh, lambda: order(index // batches), lambda: shuffled)
+        looked = (index % recipe.log.every == 0) | (index % recipe.eval.every == 0) | (span.mode != TRAIN)
+        kind = jnp.where(index >= span.stop, 0, jnp.where(looked, 1, 2))
+        branches: list[Callable[[], Any]] = [
+            lambda: (state, blank),
+            lambda: move(state, shuffled, index, True),
+        ]
+        if recipe.log.every > 1:
+            branches.append(lambda: (move(state, shuffled, index, False)[0], blank))
+        state, row = jax.lax.switch(kind, branches)
+        return (state, shuffled), row
+
+    (state, _), rows = jax.lax.scan(body, (state, first_order), span.start + jnp.arange(length))
+    return state, rows
+
+
+def _evaluate(recipe: Recipe, classes: int, state: State, numbers: Numbers, data: Data) -> Array:
+    """Mean loss and accuracy on the whole training and test part, in evaluation mode."""
+    setup = build(recipe, numbers, data.train_x.shape[1], classes)
+
+    def metrics(x: Array, y: Array) -> list[Array]:
+        output, _, _ = chain.forward(setup.chain, state.params, state.stats, x, jax.random.key(0), train=False)
+        output = output.astype(jnp.promote_types(output.dtype, jnp.float32))
+        return [jnp.mean(setup.loss(output, y)), jnp.mean(jnp.argmax(output, -1) == y)]
+
+    found = metrics(data.train_x, data.train_y) + metrics(data.test_x, data.test_y)
+    return jnp.stack([value.astype(jnp.float32) for value in found])
+
+
+def numbers_for(recipe_numbers: dict[str, float], dtype: str) -> Numbers:
+    """The recipe's floats as the program takes them."""
+    wide = np.float64 if dtype == "float64" else np.float32
+    return {key: wide(value) for key, value in recipe_numbers.items()}

@@ -28,6 +28,7 @@ FLOORS = {  # a module's floor is that of its longest name here
     "gradlab.analysis": 3,
     "gradlab.step": 4,
     "gradlab.figures": 4,
+    "gradlab.program": 5,
     "gradlab.train": 5,
     "gradlab.launch": 5,
     "gradlab.commands": 6,
@@ -35,7 +36,7 @@ FLOORS = {  # a module's floor is that of its longest name here
     "gradlab.__main__": 7,
     "gradlab.completion": 7,
 }
-LEFT = ("parts", "taps", "numerics", "models", "data", "probes", "build", "step", "train")
+LEFT = ("parts", "taps", "numerics", "models", "data", "probes", "build", "step", "program", "train")
 RIGHT = ("analysis", "figures", "theory", "store.read")
 JAX, PANDAS, HYDRA = {"jax", "flax", "optax"}, {"pandas", "matplotlib"}, {"hydra", "omegaconf"}
 

@@ -61,6 +61,11 @@ class Report:
         if not self.study.keys:
             self._draw(lambda: pictures.draw(run))
 
+    def refused(self, error: RecipeError, label: str) -> None:
+        """What only this machine could say is wrong, as a device that it has not: the others of a grid go on."""
+        self.failures.append(f"{label} failed: {error}")
+        self.warn(self.failures[-1])
+
     def interrupted(self, outcome: "Outcome") -> None:
         """What is there, and how to go on."""
         rest = len(self.study.recipes) - len(self.folders) - 1

@@ -39,9 +39,9 @@ def main(argv: list[str]) -> int:
         print(_yaml(study), end="")
         return 0
     if asked.dry_run:
-        print(_costs(study))
+        print(_costs(_fit(study)))
         return 0
-    return _run(study, Report(study, asked.fail_on))
+    return _run(_fit(study), Report(study, asked.fail_on))
 
 
 def run(*overrides: str, config_dir: str | Path | None = None) -> "Run | list[Run]":
@@ -55,7 +55,7 @@ def run(*overrides: str, config_dir: str | Path | None = None) -> "Run | list[Ru
 
     study = _composed([*overrides, "quiet=true"], True, Path(config_dir) if config_dir else None)
     report = Report(study, fail_on=[])
-    code = _run(study, report)
+    code = _run(_fit(study), report)
     if code >= 128:
         raise KeyboardInterrupt
     if report.failures:
@@ -70,13 +70,35 @@ def _composed(words: list[str], multirun: bool, config_dir: Path | None) -> Grid
     return grid(words, check, multirun, config_dir)
 
 
+def _fit(study: Grid) -> Grid:
+    """Refuse batches that the data cannot fill, before the first cell runs."""
+    from gradlab.build import load
+
+    kinds = {(str(recipe.data), recipe.batch_size): recipe for recipe in study.recipes}
+    wrong = []
+    for recipe in kinds.values():
+        try:
+            load(recipe)
+        except RecipeError as error:
+            wrong.append(str(error))
+    if wrong:
+        raise RecipeError("\n".join(wrong))
+    return study
+
+
 def _run(study: Grid, report: Report) -> int:
     """Train one after the other in this process, so that equal structures share one compiled program."""
     from gradlab.launch import launch
 
     for recipe, label in zip(study.recipes, study.labels, strict=True):
-        with report.training(recipe, label) as tell:
-            outcome = launch(recipe, tell)
+        try:
+            with report.training(recipe, label) as tell:
+                outcome = launch(recipe, tell)
+        except RecipeError as error:
+            if not report.folders:
+                raise
+            report.refused(error, label)
+            continue
         if outcome.state == "interrupted":
             report.interrupted(outcome)
             return 143 if "SIGTERM" in outcome.message else 130

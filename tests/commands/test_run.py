@@ -1,0 +1,172 @@
+"""`gradlab run` from its words to its figures, on networks that train in a moment."""
+
+import pytest
+import yaml
+
+import gradlab
+from gradlab.cli import main
+
+TINY = ["depth=3", "width=8", "steps=4", "eval.every=2"]
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def folders(place):
+    return sorted(path.parent for path in place.rglob("status.json"))
+
+
+def test_a_run_ends_with_a_table_two_verdicts_and_figures(elsewhere, capsys):
+    assert main(["run", *TINY, "clip=norm"]) == 0
+    (folder,) = folders(elsewhere)
+    text = capsys.readouterr().out
+    assert text.startswith(
+        "mlp · depth 3 · width 8 · tanh · orthogonal · sgd lr 0.1 · clip norm 1.0 · digits · seed 0"
+    )
+    assert {line.split()[0] for line in text.splitlines()} >= {
+        "step",
+        "0",
+        "4",
+        "signal",
+        "training",
+        "stored",
+        "figures",
+    }
+    assert folder.relative_to(elsewhere).as_posix() in text
+    assert {path.name for path in (folder / "figures").iterdir()} == {
+        "profile.png",
+        "heatmap.png",
+        "training.png",
+    }
+
+
+def test_only_the_run_s_folder_is_left(elsewhere):
+    main(["run", *TINY, "--quiet"])
+    assert [path.name for path in elsewhere.iterdir()] == ["outputs"]
+    assert [path.name for path in (elsewhere / "outputs").iterdir()] == ["default"]
+
+
+def test_a_finished_recipe_is_not_run_again_unless_forced(elsewhere, capsys):
+    main(["run", *TINY])
+    (folder,) = folders(elsewhere)
+    before = (folder / "status.json").read_bytes()
+    assert main(["run", *TINY]) == 0
+    assert "not run again without --force" in capsys.readouterr().out
+    assert (folder / "status.json").read_bytes() == before
+    assert main(["run", *TINY, "--force"]) == 0
+    assert (folder / "status.json").read_bytes() != before
+
+
+def test_a_grid_ends_with_one_table_and_one_picture(elsewhere, capsys):
+    assert main(["run", "-m", *TINY, "clip=none,norm", "study=clips"]) == 0
+    text = capsys.readouterr().out
+    assert "1/2  clip=none" in text
+    assert [line.split()[0] for line in text.splitlines()[-4:-1]] == ["clip", "none", "norm"]
+    assert (elsewhere / "outputs" / "clips" / "comparison-clip.png").exists()
+    assert len(folders(elsewhere)) == 2
+
+
+def test_a_flag_may_stand_anywhere(elsewhere):
+    assert main(["run", "seed=0,1", "--quiet", *TINY, "-m"]) == 0
+    assert len(folders(elsewhere)) == 2
+
+
+def test_a_diverged_run_is_a_result_unless_it_is_not_wanted(elsewhere, capsys):
+    wild = ["depth=3", "width=8", "steps=20", "activation=linear", "lr=1e30"]
+    assert main(["run", *wild]) == 0
+    assert main(["run", *wild, "--fail-on", "diverged"]) == 1
+    assert "--fail-on" in capsys.readouterr().err
+
+
+def test_no_steps_measure_once(elsewhere, capsys):
+    assert main(["run", "depth=3", "width=8", "steps=0"]) == 0
+    assert "signal" in capsys.readouterr().out
+
+
+def test_quiet_says_nothing(capsys):
+    assert main(["run", *TINY, "--quiet"]) == 0
+    assert capsys.readouterr() == ("", "")
+
+
+def test_cfg_prints_the_recipe_and_runs_nothing(elsewhere, capsys):
+    assert main(["run", "depth=50", "clip=norm", "--cfg", "job"]) == 0
+    recipe = yaml.safe_load(capsys.readouterr().out)
+    assert (recipe["depth"], recipe["clip"]) == (50, {"name": "norm", "threshold": 1.0})
+    assert list(elsewhere.iterdir()) == []
+
+
+def test_a_dry_run_prints_the_grid_and_its_cost_and_runs_nothing(elsewhere, capsys):
+    assert main(["run", "-m", "depth=10,20", "clip=none,norm", "--dry-run"]) == 0
+    head, *rows, total = capsys.readouterr().out.splitlines()
+    assert head.split() == ["run", "parameters", "steps", "rows", "MB"]
+    assert len(rows) == 4
+    assert total.startswith("4 runs, ")
+    assert list(elsewhere.iterdir()) == []
+
+
+BAD = {
+    "depht=3": "did you mean 'depth'",
+    "depth=0": "depth=0",
+    "depth=-1": "depth=-1",
+    "depth=abc": "depth=abc",
+    "depth=2.5": "depth=2.5",
+    "depth=": "depth=",
+    "lr=abc": "lr=abc",
+    "lr=-1": "lr=-1",
+    "lr=nan": "lr=nan",
+    "remat=yes": "remat=yes",
+    "initializer.gain=abc": "initializer.gain=abc",
+    "batch_size=100000": "batch_size=100000",
+    "device=abacus": "device=abacus",
+    "device=tpu": "tpu",
+    "dtype=float8": "dtype=float8",
+    "outputs=/proc/nowhere": "/proc/nowhere",
+    "activation=rleu": "did you mean 'relu'",
+    "study=../up": "study=../up",
+}
+
+
+@pytest.mark.parametrize(("word", "told"), BAD.items())
+def test_bad_input_is_exit_code_two_and_leaves_nothing(elsewhere, capsys, word, told):
+    assert main(["run", *TINY, word]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("gradlab run: ")
+    assert told in error
+    assert error.count("\n") <= 2
+    assert list(elsewhere.iterdir()) == []
+
+
+def test_a_clip_needs_a_threshold_above_zero(elsewhere, capsys):
+    assert main(["run", *TINY, "clip=norm", "clip.threshold=0"]) == 2
+    assert "clip.threshold=0" in capsys.readouterr().err
+    assert list(elsewhere.iterdir()) == []
+
+
+def test_all_bad_cells_of_a_grid_are_told_before_anything_runs(elsewhere, capsys):
+    assert main(["run", "-m", "depth=3,0,-1", "steps=0"]) == 2
+    error = capsys.readouterr().err
+    assert "depth=0" in error
+    assert "depth=-1" in error
+    assert list(elsewhere.iterdir()) == []
+
+
+def test_python_gets_a_run(elsewhere):
+    run = gradlab.run(*TINY)
+    assert run.folder.is_relative_to("outputs")
+    assert run.status["state"] == "finished"
+    assert set(run.layers.layer) == {0, 1, 2, 3, 4}
+
+
+def test_python_gets_a_list_for_a_grid(elsewhere, capsys):
+    runs = gradlab.run(*TINY, "lr=0.1,0.2")
+    assert [run.recipe["lr"] for run in runs] == [0.1, 0.2]
+    assert list(gradlab.load("outputs/default").lr.unique()) == [0.1, 0.2]
+    assert capsys.readouterr() == ("", "")
+
+
+def test_python_is_told_what_is_wrong():
+    with pytest.raises(ValueError, match="did you mean 'depth'"):
+        gradlab.run("depht=3")

@@ -1,0 +1,62 @@
+"""The machine at hand: its threads, which change the bits of a run, its compilation cache, its devices."""
+
+import os
+import platform
+import resource
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from gradlab import __version__
+from gradlab.errors import RecipeError
+from gradlab.recipe import Recipe
+
+THREADS = "NPROC"  # read by XLA on CPU when its first program starts; 1 unless the user has set it
+
+
+def prepare() -> None:
+    """Pin the threads and turn the persistent compilation cache on, before the first program is compiled."""
+    os.environ.setdefault(THREADS, "1")
+    if jax.config.jax_compilation_cache_dir is None:
+        folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "gradlab" / "jax"
+        jax.config.update("jax_compilation_cache_dir", str(folder))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+        jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
+@contextmanager
+def device(recipe: Recipe) -> Iterator[Any]:
+    """The device and the precision that the recipe asks for, while it runs."""
+    try:
+        found = jax.devices(None if recipe.device == "auto" else recipe.device)[0]
+    except RuntimeError:
+        have = ", ".join(sorted({one.platform for one in jax.devices()}))
+        raise RecipeError(f"device={recipe.device} is not here; JAX sees: {have}") from None
+    with jax.default_device(found), jax.enable_x64(recipe.dtype == "float64"):
+        yield found
+
+
+def facts(used: Any) -> dict[str, Any]:
+    """What a run is reproducible with: versions, device, threads."""
+    packages = ("jax", "jaxlib", "flax", "optax", "numpy", "pyarrow")
+    return {
+        "versions": {
+            "gradlab": __version__,
+            "python": platform.python_version(),
+            **{name: version(name) for name in packages},
+        },
+        "device": used.platform,
+        "device_kind": used.device_kind,
+        "threads": int(os.environ.get(THREADS) or os.cpu_count() or 1),
+    }
+
+
+def memory_mib() -> float:
+    """The process's peak resident memory."""
+    unit = 1 if sys.platform == "darwin" else 1024  # bytes there, KiB elsewhere
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20

@@ -5,6 +5,7 @@ is a random walk of such steps, so the interval is a t-interval on the d_l (an o
 17 % instead of 95 %).
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -79,6 +80,14 @@ def backward_gain(layers: pd.DataFrame) -> Gain:
         defects=defects,
         note="too few layers for an interval" if alone else "",
     )
+
+
+def inner_gain(log10_backward: np.ndarray) -> float | None:
+    """The gain of one curve (of theory, say) over the layers that `backward_gain` averages; None if there is none."""
+    hidden = np.asarray(log10_backward, float)[None, 1:-1]
+    steps = hidden[:, :-1] - hidden[:, 1:]
+    mean = float(_inner(steps).mean()) if steps.size else math.nan
+    return _power(mean) if math.isfinite(mean) else None
 
 
 def first_defects(layers: pd.DataFrame) -> tuple[Defect, ...]:

@@ -11,6 +11,7 @@ import pandas as pd
 
 from gradlab.analysis import signal, training
 from gradlab.analysis.columns import batch, known
+from gradlab.analysis.gain import inner_gain
 from gradlab.errors import RecipeError, hint
 from gradlab.store.read import Run
 
@@ -31,7 +32,7 @@ def diagnose(run: Run) -> dict[str, Any]:
         )
     lost = [dict(entry) for entry in run.status.get("nonfinite", [])]
     theory = predicted(run)
-    gain = None if theory is None or not math.isfinite(theory.gain) else float(theory.gain)
+    gain = None if theory is None else inner_gain(theory.log10_backward)
     unit = "layer" if run.recipe["residual"]["name"] == "none" else "block"
     place = signal.Place(unit, None, float(data.get("cosine") or 0.0))
     start = signal.Place(unit, gain, place.cosine)

@@ -216,7 +216,8 @@ def test_an_interrupted_run_says_how_far_it_came(tmp_path):
 
 
 def test_theory_stands_beside_the_gain_at_the_start_only(tmp_path, monkeypatch):
-    monkeypatch.setattr(verdicts, "predicted", lambda run: type("P", (), {"gain": 0.96})())
+    curve = np.log10(0.96) * np.arange(51, -1, -1)  # a gain of 0.96 a layer, back from layer 50
+    monkeypatch.setattr(verdicts, "predicted", lambda run: type("P", (), {"log10_backward": curve})())
     found = told(tmp_path)
     assert found["signal_start"]["sentence"].endswith("; theory 0.96")
     assert "theory" not in found["signal_end"]["sentence"]

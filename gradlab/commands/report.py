@@ -26,6 +26,7 @@ class Report:
         self.study, self.fail_on = study, fail_on
         quiet = any(recipe.quiet for recipe in study.recipes)
         self.console = None if quiet else Console(highlight=False)
+        self.begun = 0
         self.folders: list[Path] = []
         self.measured: list[Path] = []  # of these, those that ended with a result
         self.failures: list[str] = []
@@ -34,8 +35,8 @@ class Report:
     @contextmanager
     def training(self, recipe: Recipe, label: str) -> Iterator[Callable[[Any], None] | None]:
         """Say what is trained, then show how it goes."""
-        number = self.study.recipes.index(recipe) + 1
-        self.say(f"{number}/{len(self.study.recipes)}  {label}" if label else summary.describe(plain(recipe)))
+        self.begun += 1
+        self.say(f"{self.begun}/{len(self.study.recipes)}  {label}" if label else summary.describe(plain(recipe)))
         with shown(recipe.steps, self.console) as tell:
             yield tell
 
@@ -62,13 +63,13 @@ class Report:
             self._draw(lambda: pictures.draw(run))
 
     def refused(self, error: RecipeError, label: str) -> None:
-        """What only this machine could say is wrong, as a device that it has not: the others of a grid go on."""
+        """What only this machine can say is wrong, as a device that it has not; a grid goes on."""
         self.failures.append(f"{label} failed: {error}")
         self.warn(self.failures[-1])
 
     def interrupted(self, outcome: "Outcome") -> None:
         """What is there, and how to go on."""
-        rest = len(self.study.recipes) - len(self.folders) - 1
+        rest = len(self.study.recipes) - self.begun
         left = f"; {rest} of {len(self.study.recipes)} runs not begun" if rest else ""
         self.warn(f"interrupted: {outcome.message}{left}; stored {outcome.folder}; the same command goes on")
 

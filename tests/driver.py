@@ -1,0 +1,150 @@
+"""gradlab's own step on a tiny task, compiled once for a recipe's structure, its row told by names."""
+
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gradlab import program, step
+from gradlab.build import build, check
+from gradlab.commands.compose import grid
+from gradlab.data.task import Task
+from gradlab.recipe import Recipe, numbers
+from gradlab.train import layout
+
+FEATURES, CLASSES, BATCH = 9, 4, 12
+SMALL = ("depth=4", "width=8", f"batch_size={BATCH}", "steps=20")
+Tree = dict[str, Any]
+
+
+def recipe(*words: str) -> Recipe:
+    """The recipe of these words, small where they do not say otherwise."""
+    given = {word.partition("=")[0] for word in words}
+    small = [word for word in SMALL if word.partition("=")[0] not in given]
+    return grid([*small, *words], check).recipes[0]
+
+
+def task(train: int = 43, test: int = 10) -> Task:
+    """Random inputs with random labels."""
+    rng = np.random.default_rng(3)
+    x = rng.standard_normal((train + test, FEATURES)).astype(np.float32)
+    y = rng.integers(0, CLASSES, train + test).astype(np.int32)
+    return Task("made up", x[:train], y[:train], x[train:], y[train:], CLASSES)
+
+
+class Taken(NamedTuple):
+    """The state after one step, and its row by names; parameters by (layer, name)."""
+
+    state: step.State
+    layers: dict[str, np.ndarray]
+    parameters: dict[tuple[int, str], dict[str, float]]
+    steps: dict[str, float]
+
+
+class Driver:
+    """One structure, compiled when first asked; the recipe's floats may differ from call to call."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        self.recipe = recipe
+        self.layout = layout(recipe, task())
+        self._take = jax.jit(self._step, static_argnums=5)
+        self._start = jax.jit(lambda numbers, key: step.initial(self._setup(numbers), key))
+        self._slopes = jax.jit(self._backward, static_argnums=5)
+
+    def numbers(self, **changes: float) -> dict[str, Any]:
+        """The recipe's floats with changes: clip__threshold is clip.threshold."""
+        named = {key.replace("__", "."): value for key, value in changes.items()}
+        return program.numbers_for(numbers(self.recipe) | named, self.recipe.dtype)
+
+    def start(self, seed: int = 0, **changes: float) -> step.State:
+        """The state that gradlab's initializer draws."""
+        return self._start(self.numbers(**changes), jax.random.key(seed))
+
+    def random(self, seed: int = 0, gain: float = 1.2, bias: float = 0.3) -> step.State:
+        """A state with nothing special in it: biases and scales are drawn too."""
+        shapes = jax.eval_shape(lambda: step.initial(self._setup(self.numbers()), jax.random.key(0)))
+        rng = np.random.default_rng([11, seed])
+
+        def draw(path: str, shape: tuple[int, ...]) -> np.ndarray:
+            if path.endswith("kernel"):
+                return gain / np.sqrt(shape[-2]) * rng.standard_normal(shape)
+            return (
+                rng.uniform(0.5, 1.5, shape) if path.endswith("scale") else bias * rng.standard_normal(shape)
+            )
+
+        state = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+        params = {
+            path: jnp.asarray(draw(path, leaf.shape), leaf.dtype) for path, leaf in state.params.items()
+        }
+        stats = {path: leaf + 1.0 * path.endswith("var") for path, leaf in state.stats.items()}
+        return state._replace(params=params, stats=stats)
+
+    def take(
+        self,
+        state: step.State,
+        batch: tuple[Any, Any],
+        at: int = 0,
+        horizon: int = 20,
+        key: int = 0,
+        measured: bool = True,
+        **changes: float,
+    ) -> Taken:
+        """One step of gradlab from this state, on this batch."""
+        time = (jnp.int32(at), jnp.int32(horizon))
+        given = tuple(jnp.asarray(array) for array in batch)
+        after, row = self._take(self.numbers(**changes), state, given, jax.random.key(key), time, measured)
+        return self._named(after, row) if measured else Taken(after, {}, {}, {})
+
+    def slopes(self, state: step.State, batch: tuple[Any, Any], measured: bool, key: int = 0) -> step.Slopes:
+        """Loss, gradient and the taps' measurements as the step sees them."""
+        x, y = (jnp.asarray(array) for array in batch)
+        return self._slopes(self.numbers(), state, x, y, jax.random.key(key), measured)
+
+    def _setup(self, numbers: dict[str, Any]) -> Any:
+        return build(self.recipe, numbers, FEATURES, CLASSES)
+
+    def _step(self, numbers: Any, state: Any, batch: Any, key: Any, time: Any, measured: bool) -> Any:
+        return step.take(self._setup(numbers), self.recipe, state, batch, key, time, measured)
+
+    def _backward(self, numbers: Any, state: Any, x: Any, y: Any, key: Any, measured: bool) -> Any:
+        return step.slopes(self._setup(numbers), self.recipe, state, x, y, key, measured)
+
+    def _named(self, state: step.State, row: step.Row) -> Taken:
+        told = self.layout
+        layers = dict(zip(told.columns, np.asarray(row.layers, np.float64), strict=True))
+        for column in told.active:
+            layers[column][told.inactive] = np.nan
+        floats = zip(told.parameter_columns, np.asarray(row.parameters, np.float64), strict=True)
+        columns = dict(floats) | dict(zip(step.COUNTS, np.asarray(row.counts), strict=False))
+        parameters = {
+            (layer, name): {column: values[index] for column, values in columns.items()}
+            for index, (layer, name, _) in enumerate(told.entries)
+        }
+        steps = dict(zip(step.STEP_COLUMNS, np.asarray(row.steps, np.float64), strict=True))
+        return Taken(state, layers, parameters, steps)
+
+
+@lru_cache
+def driver(*words: str) -> Driver:
+    """One driver a structure, shared by all tests."""
+    return Driver(recipe(*words))
+
+
+def batch(size: int = BATCH, scale: float = 1.0, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Inputs and labels."""
+    rng = np.random.default_rng([5, seed])
+    x = scale * rng.standard_normal((size, FEATURES))
+    return x.astype(np.float32), rng.integers(0, CLASSES, size).astype(np.int32)
+
+
+def tree(params: Tree) -> Tree:
+    """gradlab's parameters as float64 NumPy arrays."""
+    return {path: np.asarray(value, np.float64) for path, value in params.items()}
+
+
+def with_(state: step.State, **params: Any) -> step.State:
+    """The state with some parameters put in: hidden__linear__kernel is hidden/linear/kernel."""
+    changed = {path.replace("__", "/"): jnp.asarray(value, jnp.float32) for path, value in params.items()}
+    return state._replace(params=state.params | changed)

@@ -94,7 +94,8 @@ def log2_norms(tree: dict[str, Array], lead: dict[str, int]) -> Norms:
         return Norms(leaves, Length(jnp.sqrt(whole), jnp.zeros_like(whole)))
 
     def scaled() -> Norms:
-        shift = jnp.max(jnp.stack([exponent(x).ravel()[0] for x in tree.values()]))
+        tops = jnp.stack([jnp.max(jnp.abs(x)) for x in tree.values()])  # zeros do not count
+        shift = exponent(tops).reshape(())
         whole = sum(square_sum(scale(x, -shift)) for x in tree.values())
         leaves = {key: log2_norm(x, lead[key]) for key, x in tree.items()}
         return Norms(leaves, Length(jnp.sqrt(whole), shift))

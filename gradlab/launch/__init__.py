@@ -1,5 +1,6 @@
 """Runs recipes: each into its folder, on the machine at hand."""
 
-from gradlab.launch.run import Outcome, Progress, estimate, launch
+from gradlab.launch.cost import estimate
+from gradlab.launch.run import Outcome, Progress, launch
 
 __all__ = ["Outcome", "Progress", "estimate", "launch"]

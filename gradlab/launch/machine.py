@@ -22,7 +22,7 @@ THREADS = "NPROC"  # read by XLA on CPU when its first program starts; 1 unless 
 def prepare() -> None:
     """Pin the threads and turn the persistent compilation cache on, before the first program is compiled."""
     os.environ.setdefault(THREADS, "1")
-    if jax.config.jax_compilation_cache_dir is None:
+    if jax.config.jax_compilation_cache_dir is None:  # type: ignore[attr-defined]
         folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "gradlab" / "jax"
         jax.config.update("jax_compilation_cache_dir", str(folder))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
@@ -34,22 +34,37 @@ def device(recipe: Recipe) -> Iterator[Any]:
     """The device and the precision that the recipe asks for, while it runs."""
     try:
         found = jax.devices(None if recipe.device == "auto" else recipe.device)[0]
-    except RuntimeError:
-        have = ", ".join(sorted({one.platform for one in jax.devices()}))
-        raise RecipeError(f"device={recipe.device} is not here; JAX sees: {have}") from None
+    except RuntimeError as error:
+        raise RecipeError(f"device={recipe.device} is not here; {_seen(error)}") from None
     with jax.default_device(found), jax.enable_x64(recipe.dtype == "float64"):
         yield found
 
 
+def _seen(error: RuntimeError) -> str:
+    try:
+        return f"JAX sees: {', '.join(sorted({one.platform for one in jax.devices()}))}"
+    except RuntimeError:  # none at all, as where JAX_PLATFORMS names what is not there
+        return f"JAX says: {str(error).splitlines()[0]}"
+
+
+def versions() -> dict[str, str]:
+    """What of the software may change the bits of a run."""
+    packages = ("jax", "jaxlib", "flax", "optax", "numpy", "pyarrow")
+    own = {"gradlab": __version__, "python": platform.python_version()}
+    return own | {name: version(name) for name in packages}
+
+
+def differing(before: dict[str, Any], now: dict[str, Any]) -> str:
+    """What was otherwise: `jax 0.9.0 (now 0.10.2), threads 2 (now 1)`; empty where nothing was."""
+    return ", ".join(
+        f"{key} {before[key]} (now {now.get(key)})" for key in before if before[key] != now.get(key)
+    )
+
+
 def facts(used: Any) -> dict[str, Any]:
     """What a run is reproducible with: versions, device, threads."""
-    packages = ("jax", "jaxlib", "flax", "optax", "numpy", "pyarrow")
     return {
-        "versions": {
-            "gradlab": __version__,
-            "python": platform.python_version(),
-            **{name: version(name) for name in packages},
-        },
+        "versions": versions(),
         "device": used.platform,
         "device_kind": used.device_kind,
         "threads": int(os.environ.get(THREADS) or os.cpu_count() or 1),

@@ -19,6 +19,7 @@ import yaml
 
 from gradlab.errors import RecipeError, hint
 from gradlab.recipe import ASIDE, FAMILIES, flat
+from gradlab.store.lock import held
 from gradlab.store.schema import SCHEMAS, STATES, VERSION
 
 Paths = str | Path | Iterable[str | Path]
@@ -78,7 +79,9 @@ def open_run(path: str | Path, running: bool = False) -> Run:
     _check(path, recipe, status)
     if status["state"] == "running" and not running:
         done = f"{status.get('steps_done', 0)} of {recipe.get('steps', '?')} steps"
-        raise RecipeError(f"{path} is still running ({done}), or was killed; wait, or run its recipe again")
+        if held(path):
+            raise RecipeError(f"{path} is still running ({done}); wait for it")
+        raise RecipeError(f"{path} was killed while still running ({done}); run its recipe again to go on")
     return Run(path, recipe, status)
 
 

@@ -7,9 +7,11 @@ import pyarrow as pa
 
 from gradlab.store.schema import SCHEMAS
 
+UPDATES = ("log10_update", "update_lost", "learning_rate")  # what a row that no update follows has not
+
 
 class Rows(NamedTuple):
-    """Which rows: `kept[s, t]` of seed s and step t; `last`: rows after the last update, which have none."""
+    """Which rows: `kept[s, t]` of seed s and step t; `last`: no update follows them."""
 
     seeds: np.ndarray
     steps: np.ndarray
@@ -26,26 +28,25 @@ def tables(rows: Rows, found: dict[str, dict[str, Any]]) -> dict[str, pa.Table]:
 def _table(table: str, rows: Rows, columns: dict[str, Any]) -> pa.Table:
     """A column is (seeds, steps, entries), or (entries,) where every row has the same; a pair of such
     arrays is its values and where they were measured."""
-    schema = SCHEMAS[table]
     pairs = {key: value if isinstance(value, tuple) else (value, True) for key, value in columns.items()}
     shape = np.broadcast_shapes(*(np.shape(value) for value, _ in pairs.values()), (*rows.kept.shape, 1))
     pairs |= {"seed": (rows.seeds[:, None, None], True), "step": (rows.steps[None, :, None], True)}
-    pairs["source"] = (rows.source, True)
-    kept = np.broadcast_to(rows.kept[:, :, None], shape).ravel()
+    pairs["source"] = (np.array([rows.source]), True)
+    kept = np.broadcast_to(rows.kept[:, :, None], shape)
+    every = lambda value: np.broadcast_to(value, shape)[kept]
     arrays = []
-    for field in schema:
-        gone = rows.last and field.name in ("log10_update", "update_lost", "learning_rate")
-        if field.name not in pairs or gone:
+    for field in SCHEMAS[table]:
+        if field.name not in pairs or (rows.last and field.name in UPDATES):
             arrays.append(pa.nulls(int(kept.sum()), field.type))
-            continue
-        value, measured = (np.broadcast_to(one, shape).ravel()[kept] for one in pairs[field.name])
-        arrays.append(_array(value, ~measured, field.type))
-    return pa.table(arrays, schema=schema)
+        elif pa.types.is_dictionary(field.type):
+            words, codes = np.unique(pairs[field.name][0], return_inverse=True)
+            arrays.append(pa.DictionaryArray.from_arrays(pa.array(every(codes), pa.int32()), pa.array(words)))
+        else:
+            value, measured = (every(one) for one in pairs[field.name])
+            arrays.append(_array(value, ~measured, field.type))
+    return pa.table(arrays, schema=SCHEMAS[table])
 
 
 def _array(values: np.ndarray, missing: np.ndarray, kind: pa.DataType) -> pa.Array:
     """What is missing is null; a NaN that was measured stays one."""
-    if pa.types.is_dictionary(kind):
-        words, codes = np.unique(values, return_inverse=True)
-        return pa.DictionaryArray.from_arrays(pa.array(codes, pa.int32()), pa.array(words, pa.string()))
     return pa.array(values.astype(kind.to_pandas_dtype()), kind, mask=missing, from_pandas=False)

@@ -3,13 +3,14 @@
 Order: tables, then checkpoint, then status. Each file is written under another name, synced, and renamed.
 """
 
+import hashlib
 import io
 import json
+import math
 import os
-import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -19,9 +20,20 @@ import yaml
 from gradlab.store.schema import SCHEMAS, VERSION
 
 TABLES = tuple(SCHEMAS)
+KEPT = 2  # checkpoints: the one before is there until the newest has outlived it
+RESULTS = ("finished", "diverged")  # the states of a run whose rows are all there
+NOTES = "notes"  # the entry of a checkpoint that is no leaf of the state
 
 
-def durable(path: Path, write: Callable[[BinaryIO], None]) -> None:
+class Checkpoint(NamedTuple):
+    """The state after `step` steps by leaf, and what else the run must remember."""
+
+    step: int
+    leaves: dict[str, np.ndarray]
+    notes: dict[str, Any]
+
+
+def durable(path: Path, write: Callable[[BinaryIO], object]) -> None:
     """Write a file so that under its name it is whole or not there: other name, sync, rename, sync."""
     path.parent.mkdir(parents=True, exist_ok=True)
     hidden = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -46,7 +58,7 @@ def _sync(folder: Path) -> None:
 
 def text(path: Path, content: str) -> None:
     """Write a small text file durably."""
-    durable(path, lambda file: file.write(content.encode()) and None)
+    durable(path, lambda file: file.write(content.encode()))
 
 
 def recipe(folder: Path, values: Mapping[str, Any]) -> None:
@@ -54,14 +66,31 @@ def recipe(folder: Path, values: Mapping[str, Any]) -> None:
     text(folder / "recipe.yaml", yaml.safe_dump(dict(values), sort_keys=False, allow_unicode=True))
 
 
+def state(folder: Path) -> dict[str, Any]:
+    """What status.json says; nothing where it is not there or is damaged."""
+    try:
+        return dict(json.loads((folder / "status.json").read_text("utf-8")))
+    except (OSError, ValueError, TypeError):
+        return {}
+
+
 def status(folder: Path, values: Mapping[str, Any]) -> None:
-    """status.json: the state of the run and what it ran on."""
-    text(folder / "status.json", json.dumps({"schema": VERSION, **values}, indent=2, allow_nan=False) + "\n")
+    """status.json: the state of the run and what it ran on; a number that is not finite is null."""
+    told = _finite({"schema": VERSION, **values})
+    text(folder / "status.json", json.dumps(told, indent=2, allow_nan=False) + "\n")
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _finite(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def part(folder: Path, table: str, step: int, rows: list[pa.Table]) -> None:
-    """One part of a table, named by its first step."""
-    if rows:
+    """One part of a table, named by the step it begins at; nothing where there are no rows."""
+    if any(piece.num_rows for piece in rows):
         _parquet(folder / table / f"part-{step:09d}.parquet", table, pa.concat_tables(rows))
 
 
@@ -78,41 +107,75 @@ def _parquet(path: Path, table: str, rows: pa.Table) -> None:
     durable(path, lambda file: pq.write_table(rows.cast(schema), file, **options))
 
 
+def parts(folder: Path, table: str) -> list[Path]:
+    """The parts of a table that are not compacted, in the order of their steps."""
+    return sorted((folder / table).glob("part-*.parquet"))
+
+
 def compact(folder: Path) -> None:
-    """All parts of each table as one `all.parquet`; readers ignore the parts once it is there."""
+    """A run that has ended: the parts of each table as one `all.parquet`, which readers prefer; one checkpoint.
+
+    May be cut off anywhere and done again: once `all.parquet` is there it holds every part's rows.
+    """
     for table in TABLES:
-        parts = sorted((folder / table).glob("part-*.parquet"))
-        if parts:
-            rows = pa.concat_tables(pq.read_table(path, schema=SCHEMAS[table]) for path in parts)
+        found = parts(folder, table)
+        whole = folder / table / "all.parquet"
+        if found and not whole.exists():
+            rows = pa.concat_tables(pq.read_table(path, schema=SCHEMAS[table]) for path in found)
             order = [(key, "ascending") for key in ("seed", "step", "layer") if key in rows.column_names]
-            _parquet(folder / table / "all.parquet", table, rows.unify_dictionaries().sort_by(order))
-            for path in parts:
-                path.unlink()
+            _parquet(whole, table, rows.unify_dictionaries().sort_by(order))
+        for path in found:
+            path.unlink()
+    for path in sorted((folder / "checkpoint").glob("*.npz"))[:-1]:
+        path.unlink()
 
 
 def forget(folder: Path, step: int) -> None:
-    """Delete the parts that begin at `step` or later: a run goes on from its checkpoint."""
+    """Delete the parts that begin at `step` or later, and what a killed writer left half-written."""
     for table in TABLES:
-        for path in (folder / table).glob("part-*.parquet"):
+        for path in parts(folder, table):
             if int(path.stem.removeprefix("part-")) >= step:
                 path.unlink()
+    for pattern in (".*.tmp", "*/.*.tmp"):
+        for path in folder.glob(pattern):
+            path.unlink()
 
 
-def checkpoint(folder: Path, step: int, leaves: Mapping[str, np.ndarray]) -> None:
-    """The state after `step` steps as one `.npz`; the one before goes once this one is whole."""
-    path = folder / "checkpoint" / f"{step:09d}.npz"
-    durable(path, lambda file: np.savez(file, **leaves))  # type: ignore[arg-type]
-    for other in path.parent.glob("*.npz"):
-        if other != path:
-            other.unlink()
+def clear(folder: Path) -> None:
+    """Remove what a run wrote, and nothing else; without its status it is no run, so that goes first."""
+    for pattern in ("status.json", "checkpoint/*", "*/*.parquet", "figures/*", "run.log"):
+        for path in folder.glob(pattern):
+            path.unlink()
+        _sync(folder)
 
 
-def restore(folder: Path) -> tuple[int, dict[str, np.ndarray]] | None:
-    """The newest whole checkpoint: its step and leaves; a damaged one is set aside as `.bad`."""
+def checkpoint(folder: Path, saved: Checkpoint) -> None:
+    """The state as one `.npz`, its digest in its name; the oldest go once this one is whole."""
+    memory = io.BytesIO()
+    np.savez(memory, **saved.leaves, **{NOTES: np.array(json.dumps(saved.notes))})  # type: ignore[arg-type]
+    content = memory.getvalue()
+    path = folder / "checkpoint" / f"{saved.step:09d}-{_digest(content)}.npz"
+    durable(path, lambda file: file.write(content))
+    others = set(path.parent.glob("*.npz")) - {path}
+    older = sorted(other for other in others if other.name < f"{saved.step:09d}")
+    for other in others - set(older[1 - KEPT :]):
+        other.unlink()
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]
+
+
+def restore(folder: Path) -> tuple[Checkpoint | None, list[str]]:
+    """The newest whole checkpoint, and the names of damaged ones, which are set aside as `.bad`."""
+    damaged: list[str] = []
     for path in sorted((folder / "checkpoint").glob("*.npz"), reverse=True):
-        try:
-            with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
-                return int(path.stem), dict(file)
-        except (ValueError, OSError, zipfile.BadZipFile):
-            path.replace(path.with_suffix(".bad"))
-    return None
+        content = path.read_bytes()
+        step, _, digest = path.stem.partition("-")
+        if digest == _digest(content):
+            with np.load(io.BytesIO(content), allow_pickle=False) as file:
+                leaves = dict(file)
+            return Checkpoint(int(step), leaves, json.loads(str(leaves.pop(NOTES)))), damaged
+        path.replace(path.with_suffix(".bad"))
+        damaged.append(path.name)
+    return None, damaged

@@ -1,0 +1,87 @@
+"""From a chunk to the columns of the three tables, as `store.rows` takes them."""
+
+from typing import Any
+
+import numpy as np
+
+from gradlab.step import COUNTS, STEP_COLUMNS
+from gradlab.train import Chunk, Layout
+
+PROFILES = ("log10_forward", "log10_backward", "log10_gradient")
+EVALUATION = ("train_loss", "train_accuracy", "test_loss", "test_accuracy")
+Columns = dict[str, Any]
+
+
+def columns(chunk: Chunk, layout: Layout) -> dict[str, Columns]:
+    """What each table gets of this chunk."""
+    return {
+        "layers": _layers(chunk, layout) | _kernels(chunk, layout),
+        "parameters": _parameters(chunk, layout),
+        "steps": _steps(chunk),
+    }
+
+
+def values(column: Any) -> np.ndarray:
+    """The values of a column, measured or not."""
+    return column[0] if isinstance(column, tuple) else column
+
+
+def _layers(chunk: Chunk, layout: Layout) -> Columns:
+    names = layout.names
+    active = ~np.isin(np.arange(len(names)), layout.inactive)
+    found: Columns = {"layer": np.arange(len(names)), "name": np.array(names)}
+    for index, column in enumerate(layout.columns):
+        seen = chunk.row.layers[:, :, index]
+        found[column] = (seen, active) if column in layout.active else seen
+    return found
+
+
+def _kernels(chunk: Chunk, layout: Layout) -> Columns:
+    """A layer's weight, gradient and update: over its kernels together."""
+    layer, size = (np.array([entry[index] for entry in layout.entries]) for index in (0, 2))
+    groups = [np.flatnonzero((layer == one) & layout.kernels) for one in range(len(layout.names))]
+    found: Columns = {"size": np.array([size[group].sum() for group in groups])}
+    for column, seen in _entries(chunk, layout).items():
+        if column in COUNTS:
+            together = [seen[..., group].sum(-1) for group in groups]
+        elif column == "update_lost":
+            together = [np.average(seen[..., group], axis=-1, weights=size[group]) for group in groups]
+        else:
+            together = [_together(seen[..., group]) for group in groups]
+        found[column] = np.stack(together, -1)
+    return found
+
+
+def _parameters(chunk: Chunk, layout: Layout) -> Columns:
+    layers, parameters, sizes = (np.array(values) for values in zip(*layout.entries, strict=True))
+    named = {"layer": layers, "name": np.array(layout.names)[layers], "parameter": parameters, "size": sizes}
+    return named | _entries(chunk, layout)
+
+
+def _entries(chunk: Chunk, layout: Layout) -> Columns:
+    """What was measured of each parameter of each layer."""
+    row = chunk.row
+    found = {column: row.parameters[:, :, index] for index, column in enumerate(layout.parameter_columns)}
+    if row.counts.shape[2]:
+        found |= {column: row.counts[:, :, index] for index, column in enumerate(COUNTS)}
+    return found
+
+
+def _together(log10: np.ndarray) -> np.ndarray:
+    """Norms given by log10 as one norm: log10 √Σ 10^(2v), far outside any float's range too."""
+    if log10.shape[-1] == 1:
+        return log10[..., 0]
+    top = log10.max(-1, keepdims=True)
+    shift = np.where(np.isfinite(top), top, 0).astype(float)
+    with np.errstate(divide="ignore", over="ignore"):  # a true zero is −inf, beside an infinity all is one
+        return shift[..., 0] + 0.5 * np.log10((10.0 ** (2 * (log10 - shift))).sum(-1))
+
+
+def _steps(chunk: Chunk) -> Columns:
+    seen = chunk.row.steps[..., None]
+    found: Columns = {column: seen[:, :, index] for index, column in enumerate(STEP_COLUMNS)}
+    if chunk.evaluation is not None:  # it belongs to the chunk's first step
+        first = (np.arange(len(chunk.steps)) == 0)[None, :, None]
+        for index, column in enumerate(EVALUATION):
+            found[column] = (chunk.evaluation[:, None, index, None], first)
+    return found

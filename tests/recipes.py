@@ -1,0 +1,25 @@
+"""Recipes as `gradlab run` composes them, small enough to train in a moment."""
+
+from functools import lru_cache
+from pathlib import Path
+
+from gradlab.build import check
+from gradlab.commands.compose import grid
+from gradlab.recipe import Recipe
+
+TINY = ("depth=2", "width=8", "steps=8", "eval.every=4", "batch_size=16")
+
+
+@lru_cache(maxsize=None)
+def _composed(words: tuple[str, ...]) -> Recipe:
+    return grid(words, check).recipes[0]
+
+
+def recipe(*words: str) -> Recipe:
+    """The recipe of `gradlab run WORDS`."""
+    return _composed(words)
+
+
+def tiny(outputs: Path | str, *words: str) -> Recipe:
+    """A network of two hidden layers that trains for eight steps, unless the words say otherwise."""
+    return recipe(*TINY, f"outputs={outputs}", *words)

@@ -36,7 +36,8 @@ class Report:
     def training(self, recipe: Recipe, label: str) -> Iterator[Callable[[Any], None] | None]:
         """Say what is trained, then show how it goes."""
         self.begun += 1
-        self.say(f"{self.begun}/{len(self.study.recipes)}  {label}" if label else summary.describe(plain(recipe)))
+        place = f"{self.begun}/{len(self.study.recipes)}"
+        self.say(f"{place}  {label}" if label else summary.describe(plain(recipe)))
         with shown(recipe.steps, self.console) as tell:
             yield tell
 

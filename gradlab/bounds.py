@@ -25,7 +25,7 @@ class Bound:
         if self.low > -math.inf:
             limits.append(f"{'above' if self.open_low else 'from'} {self.low:g}")
         if self.high < math.inf:
-            limits.append(f"{'below' if self.open_high else 'to'} {self.high:g}")
+            limits.append(f"{'below' if self.open_high else 'to'} {self.high:.10g}")
         return " ".join(limits)
 
     def check(self, key: str, value: Any) -> Any:
@@ -58,7 +58,8 @@ Positive = Annotated[float, Bound(float, 0, open_low=True)]
 NonNegative = Annotated[float, Bound(float, 0)]
 Share = Annotated[float, Bound(float, 0, 1, open_high=True)]  # [0, 1)
 Fraction = Annotated[float, Bound(float, 0, 1, open_low=True, open_high=True)]  # (0, 1)
-Size = Annotated[int, Bound(int, 1)]
-Count = Annotated[int, Bound(int, 0)]
+LARGEST = 2**31 - 1  # the tables and the compiled programs count in int32
+Size = Annotated[int, Bound(int, 1, LARGEST)]
+Count = Annotated[int, Bound(int, 0, LARGEST)]
 Flag = Annotated[bool, Bound(bool)]
 Text = Annotated[str, Bound(str)]

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 
-from gradlab.bounds import bound
+from gradlab.bounds import LARGEST, bound
 from gradlab.data.task import Task, data
 from gradlab.errors import RecipeError
 from gradlab.models.chain import Block
@@ -47,6 +47,8 @@ def check(recipe: Recipe) -> Recipe:
     """The recipe with every value of its kind and within its bounds, or a RecipeError told to a person."""
     values = flat(plain(recipe))
     roots: dict[str, Any] = {key: bound(kind).check(key, values[key]) for key, kind in BOUNDS.items()}
+    if recipe.seed + recipe.seeds > LARGEST:
+        raise RecipeError(f"seed={recipe.seed} leaves no room for seeds={recipe.seeds}; give a smaller one")
     parts = {name: family.check(getattr(recipe, name)) for name, family in FAMILIES.items()}
     probes = {name: probe.check(part) for name, part in sorted(recipe.probes.items())}
     every = {key: Every(roots.pop(f"{key}.every")) for key in ("log", "eval")}

@@ -1,6 +1,6 @@
 """Recipes as `gradlab run` composes them, small enough to train in a moment."""
 
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 from gradlab.build import check
@@ -10,7 +10,7 @@ from gradlab.recipe import Recipe
 TINY = ("depth=2", "width=8", "steps=8", "eval.every=4", "batch_size=16")
 
 
-@lru_cache(maxsize=None)
+@cache
 def _composed(words: tuple[str, ...]) -> Recipe:
     return grid(words, check).recipes[0]
 

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from gradlab.errors import RecipeError
 from gradlab.parts.family import Family
 
 data = Family("data")
@@ -52,4 +53,8 @@ def split(x: np.ndarray, y: np.ndarray, seed: int, test_fraction: float) -> tupl
     order = np.random.default_rng(seed).permutation(len(x))
     tests = max(1, round(test_fraction * len(x)))
     test, train = order[:tests], order[tests:]
+    if len(train) < 2:
+        raise RecipeError(
+            f"data.test_fraction={test_fraction} leaves {len(train)} of {len(x)} to train on; give less"
+        )
     return x[train], y[train], x[test], y[test]

@@ -113,7 +113,7 @@ def parts(folder: Path, table: str) -> list[Path]:
 
 
 def compact(folder: Path) -> None:
-    """A run that has ended: the parts of each table as one `all.parquet`, which readers prefer; one checkpoint.
+    """A run that has ended: each table as one `all.parquet`, preferred to its parts; one checkpoint.
 
     May be cut off anywhere and done again: once `all.parquet` is there it holds every part's rows.
     """

@@ -1,0 +1,115 @@
+"""What a recipe may be: each value of its kind and within its bounds, or one line that says what to do."""
+
+import math
+from dataclasses import replace
+
+import pytest
+
+from gradlab.bounds import Bound
+from gradlab.build import FAMILIES, check, load
+from gradlab.errors import RecipeError
+from gradlab.probes.family import probe
+from gradlab.recipe import BOUNDS, Every, flat, plain
+from tests.recipes import recipe
+
+PLAIN = recipe()
+BAD = [  # key, value, what the message must say
+    ("depth", 0, "depth=0 must be a whole number from 1"),
+    ("depth", -1, "depth=-1 must be a whole number from 1"),
+    ("depth", "abc", "depth=abc must be a whole number"),
+    ("depth", 2.5, "depth=2.5 must be a whole number"),
+    ("depth", True, "depth=True must be a whole number"),
+    ("depth", None, "depth=None must be a whole number"),
+    ("width", 0, "width=0"),
+    ("steps", -1, "steps=-1 must be a whole number from 0"),
+    ("batch_size", 0, "batch_size=0"),
+    ("lr", "abc", "lr=abc must be a number above 0"),
+    ("lr", -1, "lr=-1.0 must be a number above 0"),
+    ("lr", 0.0, "lr=0.0 must be a number above 0"),
+    ("lr", math.nan, "lr=nan must be a number above 0"),
+    ("lr", math.inf, "lr=inf must be a number above 0"),
+    ("dropout", 1.0, "dropout=1.0 must be a number from 0 below 1"),
+    ("seeds", 0, "seeds=0"),
+    ("seed", -1, "seed=-1"),
+    ("seed", 2**31, f"seed={2**31}"),  # a seed is a column of int32
+    ("steps", 2**31, f"steps={2**31}"),
+    ("log", Every(0), "log.every=0"),
+    ("eval", Every(-3), "eval.every=-3"),
+    ("dtype", "float8", "dtype=float8 is not known; did you mean"),
+    ("device", "gpuu", "did you mean 'gpu'"),
+    ("on_nonfinite", "stopp", "did you mean 'stop'"),
+    ("remat", "yes", "remat=yes must be true or false"),
+    ("clip", {"name": "norm", "threshold": 0}, "clip.threshold=0.0 must be a number above 0"),
+    ("clip", {"name": "norm", "threshold": math.nan}, "clip.threshold=nan"),
+    ("clip", {"name": "norm"}, "clip=norm needs clip.threshold: a number above 0"),
+    ("clip", {"name": "none", "threshold": 1.0}, "clip=none has no option 'clip.threshold'"),
+    ("clip", {"name": "norm", "treshold": 1.0}, "did you mean 'clip.threshold'"),
+    ("clip", {"name": "norms", "threshold": 1.0}, "clip=norms is not known; did you mean 'norm'"),
+    ("activation", {"name": "rleu"}, "did you mean 'relu'"),
+    ("activation", {}, "activation= is not known"),
+    ("normalization", {"name": "layer", "place": "befor", "epsilon": 1e-5}, "did you mean 'before'"),
+    ("data", {"name": "digits", "seed": 0, "test_fraction": 1.0}, "data.test_fraction=1.0"),
+    ("data", {"name": "digits", "seed": 0.5, "test_fraction": 0.2}, "data.seed=0.5"),
+    ("probes", {"forward": {"name": "forwards"}}, "did you mean 'forward'"),
+]
+
+
+@pytest.mark.parametrize(("key", "value", "told"), BAD, ids=lambda one: str(one)[:30])
+def test_a_bad_value_is_told_in_one_line(key, value, told):
+    with pytest.raises(RecipeError) as caught:
+        check(replace(PLAIN, **{key: value}))
+    assert told in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 200
+
+
+def test_seeds_do_not_run_out_of_their_column():
+    with pytest.raises(RecipeError, match="seed"):
+        check(replace(PLAIN, seed=2**31 - 2, seeds=3))
+
+
+def test_a_checked_recipe_stays_what_it_is():
+    assert check(PLAIN) == PLAIN
+
+
+def test_whole_numbers_given_for_floats_become_floats():
+    made = check(replace(PLAIN, lr=1, clip={"name": "norm", "threshold": 2}))
+    assert (made.lr, made.clip["threshold"]) == (1.0, 2.0)
+    assert type(made.lr) is type(made.clip["threshold"]) is float
+
+
+def test_a_batch_larger_than_the_training_part_is_refused():
+    size = len(load(PLAIN).train_y)
+    assert load(replace(PLAIN, batch_size=size))
+    with pytest.raises(RecipeError, match=f"batch_size={size + 1} is larger .* {size} examples"):
+        load(replace(PLAIN, batch_size=size + 1))
+
+
+@pytest.mark.parametrize("fraction", [1e-9, 0.9999999])
+def test_a_split_without_training_or_test_examples_is_refused(fraction):
+    with pytest.raises(RecipeError, match=r"test_fraction|batch_size"):
+        load(replace(PLAIN, data=PLAIN.data | {"test_fraction": fraction}, batch_size=1797))
+
+
+DECLARED = [
+    (f"{family.name}.{key}", bound)
+    for family in [*FAMILIES.values(), probe]
+    for name in family.makers
+    for key, bound in family.parameters(name).items()
+]
+
+
+@pytest.mark.parametrize(("key", "bound"), DECLARED, ids=lambda one: one if isinstance(one, str) else "")
+def test_every_parameter_refuses_what_is_not_finite_or_not_its_kind(key, bound: Bound):
+    for value in (math.nan, math.inf, "abc", None, [], {}):
+        with pytest.raises(RecipeError, match=key):
+            bound.check(key, value)
+
+
+def test_every_root_key_is_checked():
+    for key in BOUNDS:
+        head, _, tail = key.partition(".")
+        wrong = Every("x") if tail else object()
+        with pytest.raises(RecipeError, match=key):
+            check(replace(PLAIN, **{head: wrong}))
+    assert BOUNDS.keys() <= flat(plain(PLAIN)).keys()

@@ -1,0 +1,116 @@
+"""A recipe's name, digest, numbers and structure: what makes two runs the same run, or the same program."""
+
+import re
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gradlab.build import check
+from gradlab.recipe import ASIDE, BOUNDS, Every, flat, folder_name, numbers, plain, structure
+from tests.recipes import recipe
+
+PLAIN = recipe()
+RICH = recipe("clip=norm", "activation=leaky_relu", "normalization=batch", "optimizer=adam", "penalty=l2")
+OTHER = {  # another value of every root key
+    "depth": 3,
+    "width": 9,
+    "steps": 7,
+    "batch_size": 5,
+    "lr": 0.3,
+    "dropout": 0.5,
+    "seed": 4,
+    "seeds": 2,
+    "dtype": "float64",
+    "remat": True,
+    "log": Every(3),
+    "eval": Every(9),
+    "on_nonfinite": "raise",
+    "device": "cpu",
+    "study": "mine",
+    "outputs": "elsewhere",
+    "force": True,
+    "quiet": True,
+}
+
+
+def digest(one) -> str:
+    return folder_name(one).rpartition("-")[2]
+
+
+def test_a_digest_does_not_see_the_order_of_keys():
+    turned = {
+        key: dict(reversed(value.items())) for key, value in plain(RICH).items() if isinstance(value, dict)
+    }
+    turned |= {key: getattr(RICH, key) for key in ("log", "eval")}
+    assert digest(replace(RICH, **turned)) == digest(RICH)
+
+
+def test_one_and_one_point_zero_are_the_same_recipe():
+    assert recipe("lr=1", "clip=norm", "clip.threshold=1") == recipe(
+        "lr=1.0", "clip=norm", "clip.threshold=1.0"
+    )
+    assert digest(recipe("lr=1")) == digest(recipe("lr=1.0")) == digest(recipe("lr=1e0"))
+
+
+@pytest.mark.parametrize("key", OTHER)
+def test_a_digest_sees_every_root_key_but_those_aside(key):
+    assert {name.partition(".")[0] for name in BOUNDS} == OTHER.keys()
+    assert (digest(check(replace(PLAIN, **{key: OTHER[key]}))) == digest(PLAIN)) == (key in ASIDE)
+
+
+@pytest.mark.parametrize("key", [key for key, value in flat(plain(RICH)).items() if type(value) is float])
+def test_a_digest_sees_every_number_of_a_part(key):
+    assert digest(recipe("clip=norm", "activation=leaky_relu", "normalization=batch")) != digest(RICH)
+    changed = recipe(
+        "clip=norm",
+        "activation=leaky_relu",
+        "normalization=batch",
+        "optimizer=adam",
+        "penalty=l2",
+        f"{key}=0.125",
+    )
+    assert digest(changed) != digest(RICH)
+    assert structure(changed) == (structure(RICH) if key != "dropout" else structure(changed))
+
+
+@pytest.mark.parametrize(
+    "words", [("clip=value",), ("clip=norm",), ("residual=plain",), ("probe=[forward]",)]
+)
+def test_a_digest_and_a_structure_see_every_choice(words):
+    assert digest(recipe(*words)) != digest(PLAIN)
+    assert structure(recipe(*words)) != structure(PLAIN)
+
+
+def test_numbers_and_structure_have_all_that_counts():
+    given = flat(plain(RICH))
+    apart = {"steps", "seed", *ASIDE}  # data of the program, and what it does not know
+    assert numbers(RICH).keys() | dict(structure(RICH)).keys() == given.keys() - apart
+    assert all(type(value) is float for value in numbers(RICH).values())
+    assert not [key for key, value in structure(RICH) if type(value) is float]
+
+
+@pytest.mark.parametrize(
+    "words", [("seed=3",), ("steps=9",), ("lr=0.5",), ("study=mine",), ("on_nonfinite=raise",)]
+)
+def test_what_is_no_structure_shares_the_program(words):
+    assert structure(recipe(*words)) == structure(PLAIN)
+
+
+def test_dropout_is_there_or_not():
+    assert structure(recipe("dropout=0.1")) == structure(recipe("dropout=0.9")) != structure(PLAIN)
+
+
+def test_a_folder_s_name_says_what_is_not_usual():
+    assert folder_name(PLAIN).startswith("mlp-d20-tanh-orthogonal-")
+    unusual = "normalization_batch-optimizer_adam-clip_norm-"
+    assert folder_name(RICH).startswith(f"mlp-d20-leaky_relu-orthogonal-{unusual}")
+    assert len(folder_name(RICH)) <= 90
+
+
+@given(st.text(max_size=200))
+def test_a_folder_s_name_is_short_and_plain_whatever_a_part_is_called(name):
+    made = folder_name(replace(PLAIN, activation={"name": name}))
+    assert re.fullmatch(r"[A-Za-z0-9._-]{1,90}", made)
+    assert not made.startswith(".")

@@ -1,5 +1,6 @@
 """Where are the activations, and how widely are they spread?"""
 
+import jax
 import jax.numpy as jnp
 
 from gradlab.models.chain import Signal
@@ -15,7 +16,9 @@ def moments() -> Probe:
         h = signal.h.astype(compute_dtype(signal.h))
         origin = h.ravel()[0]
         away = h - origin
-        offset = jnp.mean(away)
-        return {"mean": origin + offset, "var": jnp.maximum(jnp.mean(away * away) - offset * offset, 0)}
+        # the barrier: XLA would square the sum before it divides, and overflow at 1e17
+        offset, spread = jax.lax.optimization_barrier(jnp.mean(away)), jnp.mean(away * away)
+        var = jnp.where(spread < jnp.inf, jnp.maximum(spread - offset * offset, 0), spread)
+        return {"mean": origin + offset, "var": var}
 
     return Probe(("mean", "var"), signal=ask)

@@ -1,0 +1,244 @@
+"""A run that was cut off ends as one that was not: the same rows, the same weights, bit for bit."""
+
+import json
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from gradlab.launch import launch, run
+from gradlab.recipe import Recipe, folder_name, plain
+from gradlab.store import write
+from tests.launch import stored
+from tests.recipes import tiny
+
+LONG = ("steps=60", "eval.every=4")
+WILD = ("seeds=3", "lr=1e37", "steps=40")  # two of the three seeds are lost on the way
+
+
+class Stopped(BaseException):
+    """What no part of a run may catch, as no part may catch a kill."""
+
+
+def cut(recipe: Recipe, step: int, last: bool = False) -> Path:
+    """Run until `step` steps (and the row after them) are told, and end there as a killed process does."""
+    told: list[int] = []
+
+    def tell(now) -> None:
+        told.append(now.step)
+        if told[-1] >= step and (not last or told[-2:] == [step, step]):
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        launch(recipe, tell)
+    return Path(recipe.outputs) / recipe.study / folder_name(recipe)
+
+
+@pytest.fixture
+def eager(monkeypatch):
+    """A checkpoint after every chunk."""
+    monkeypatch.setattr(run, "PATIENCE", 0.0)
+
+
+@pytest.mark.parametrize("step", [4, 8, 32, 56, 60])
+@pytest.mark.usefixtures("eager")
+def test_a_run_that_was_cut_off_goes_on_to_the_same_end(tmp_path, step):
+    whole = launch(tiny(tmp_path / "whole", *LONG)).folder
+    folder = cut(tiny(tmp_path / "cut", *LONG), step)
+    assert stored.status(folder)["state"] == "running"
+    told = []
+    again = launch(tiny(tmp_path / "cut", *LONG), told.append)
+    assert again.state == "finished"
+    assert told[0].step > step - 4  # from the checkpoint, not from the start
+    assert stored.result(folder) == stored.result(whole)
+    assert stored.clean(folder)
+
+
+@pytest.mark.parametrize("step", [4, 12, 20, 24, 36])
+@pytest.mark.usefixtures("eager")
+def test_seeds_that_were_lost_before_the_cut_stay_lost(tmp_path, step):
+    whole = launch(tiny(tmp_path / "whole", *WILD)).folder
+    folder = cut(tiny(tmp_path / "cut", *WILD), step)
+    launch(tiny(tmp_path / "cut", *WILD))
+    assert stored.result(folder) == stored.result(whole)
+    assert len(stored.status(folder)["nonfinite"]) == 2
+
+
+def test_without_a_checkpoint_it_starts_over(tmp_path):
+    whole = launch(tiny(tmp_path / "whole", *LONG)).folder
+    folder = cut(tiny(tmp_path / "cut", *LONG), 32)
+    assert not list(folder.glob("checkpoint/*"))
+    assert len(write.parts(folder, "steps")) == 8
+    told = []
+    launch(tiny(tmp_path / "cut", *LONG), told.append)
+    assert told[0].step == 4
+    assert stored.result(folder) == stored.result(whole)
+
+
+@pytest.mark.usefixtures("eager")
+def test_rows_beyond_the_checkpoint_are_made_again(tmp_path, monkeypatch):
+    whole = launch(tiny(tmp_path / "whole", *LONG)).folder
+    folder = cut(tiny(tmp_path / "cut", *LONG), 12)
+    monkeypatch.setattr(run, "PATIENCE", 1e9)
+    cut(tiny(tmp_path / "cut", *LONG), 40)
+    (folder / "steps" / ".part-000000040.parquet.1.tmp").write_bytes(b"half")
+    assert len(write.parts(folder, "steps")) == 10
+    assert write.restore(folder)[0].step == 8
+    launch(tiny(tmp_path / "cut", *LONG))
+    assert stored.result(folder) == stored.result(whole)
+    assert stored.clean(folder)
+
+
+DAMAGES = {
+    "a bit": lambda content: content[:999] + bytes([content[999] ^ 1]) + content[1000:],
+    "an end": lambda content: content[:-100],
+    "all": lambda content: bytes(len(content)),
+    "nothing left": lambda content: b"",
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+@pytest.mark.usefixtures("eager")
+def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(tmp_path, damage):
+    whole = launch(tiny(tmp_path / "whole", *LONG)).folder
+    folder = cut(tiny(tmp_path / "cut", *LONG), 32)
+    older, newest = sorted(folder.glob("checkpoint/*"))
+    newest.write_bytes(damage(newest.read_bytes()))
+    outcome = launch(tiny(tmp_path / "cut", *LONG))
+    assert outcome.message == f"checkpoint {newest.name} is damaged, went on from step {int(older.name[:9])}"
+    assert newest.with_suffix(".bad").exists()
+    newest.with_suffix(".bad").unlink()
+    assert stored.result(folder) == stored.result(whole)
+
+
+@pytest.mark.usefixtures("eager")
+def test_without_any_whole_checkpoint_it_starts_over_and_says_so(tmp_path):
+    folder = cut(tiny(tmp_path, *LONG), 32)
+    for path in folder.glob("checkpoint/*"):
+        path.write_bytes(b"not a checkpoint")
+    outcome = launch(tiny(tmp_path, *LONG))
+    assert outcome.message.count("is damaged, went on from step 0") == 2
+    assert stored.status(folder)["message"] == outcome.message
+    assert outcome.state == "finished"
+
+
+@pytest.mark.usefixtures("eager")
+def test_a_checkpoint_that_does_not_fit_the_network_is_not_used(tmp_path):
+    folder = cut(tiny(tmp_path, *LONG), 32)
+    found, _ = write.restore(folder)
+    shutil.rmtree(folder / "checkpoint")
+    write.checkpoint(folder, found._replace(leaves={"other": next(iter(found.leaves.values()))}))
+    outcome = launch(tiny(tmp_path, *LONG))
+    assert outcome.message == "checkpoint of step 28 is damaged, went on from step 0"
+
+
+@pytest.mark.usefixtures("eager")
+def test_steps_made_with_other_versions_are_said(tmp_path):
+    folder = cut(tiny(tmp_path, *LONG), 32)
+    found, _ = write.restore(folder)
+    found.notes["versions"]["jax"], found.notes["threads"] = "0.1", 64
+    shutil.rmtree(folder / "checkpoint")
+    write.checkpoint(folder, found)
+    message = launch(tiny(tmp_path, *LONG)).message
+    assert message.startswith("its first 28 steps were made with jax 0.1 (now ")
+    assert "threads 64 (now" in message
+
+
+@pytest.mark.parametrize("done", range(4))
+def test_a_compaction_that_was_cut_off_is_done_by_the_next_call(tmp_path, done):
+    folder = launch(tiny(tmp_path / "whole", *LONG)).folder
+    cut_folder = cut(tiny(tmp_path / "cut", *LONG), 60, last=True)
+    for table in write.TABLES[:done]:  # so far had it come
+        shutil.copy(folder / table / "all.parquet", cut_folder / table / "all.parquet")
+    for part in write.parts(cut_folder, "layers")[:done]:
+        part.unlink()
+    shutil.copytree(folder / "checkpoint", cut_folder / "checkpoint")
+    shutil.copy(folder / "status.json", cut_folder / "status.json")
+    outcome = launch(tiny(tmp_path / "cut", *LONG))
+    assert not outcome.fresh
+    assert stored.result(cut_folder) == stored.result(folder)
+    assert stored.clean(cut_folder)
+
+
+@pytest.mark.parametrize("damage", [b"", b"{", b"[]", b"\xff"])
+def test_a_run_whose_status_is_lost_starts_over(tmp_path, damage):
+    whole = launch(tiny(tmp_path / "whole", *LONG)).folder
+    folder = cut(tiny(tmp_path / "cut", *LONG), 32)
+    (folder / "status.json").write_bytes(damage)
+    assert launch(tiny(tmp_path / "cut", *LONG)).state == "finished"
+    assert stored.result(folder) == stored.result(whole)
+
+
+def test_a_signal_stops_between_two_chunks_and_the_run_goes_on_later(tmp_path):
+    whole = launch(tiny(tmp_path / "whole", *LONG)).folder
+    recipe = tiny(tmp_path / "cut", *LONG)
+    before = signal.getsignal(signal.SIGTERM)
+    outcome = launch(recipe, lambda now: now.step == 32 and signal.raise_signal(signal.SIGTERM))
+    assert (outcome.state, outcome.message) == ("interrupted", "SIGTERM after step 32")
+    assert signal.getsignal(signal.SIGTERM) is before
+    assert stored.status(outcome.folder)["state"] == "interrupted"
+    told = []
+    launch(recipe, told.append)
+    assert told[0].step == 36
+    assert stored.result(outcome.folder) == stored.result(whole)
+
+
+# ---- killed from outside, at any moment
+
+
+def start(recipe: Recipe) -> subprocess.Popen:
+    words = [sys.executable, "-W", "error", "-m", "tests.launch.child", "0", json.dumps(plain(recipe))]
+    return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def end(process: subprocess.Popen) -> tuple[str, str, bool]:
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
+    return tuple(json.loads(out))
+
+
+def killed(recipe: Recipe, folder: Path, moment: float) -> None:
+    """Start the run and kill it, `moment` seconds after it begins to write."""
+    process = start(recipe)
+    seen = time.time_ns()
+    status = folder / "status.json"
+    while process.poll() is None and not (status.exists() and status.stat().st_mtime_ns > seen):
+        time.sleep(0.005)
+    time.sleep(moment)
+    process.kill()
+    process.communicate()
+
+
+def survives(tmp_path: Path, kills: int, seed: int, *words: str) -> None:
+    recipe = tiny(tmp_path / "killed", "steps=400", "eval.every=8", "log.every=2", *words)
+    whole = tiny(tmp_path / "whole", "steps=400", "eval.every=8", "log.every=2", *words)
+    began = time.perf_counter()
+    state, *_ = end(start(whole))
+    spent = time.perf_counter() - began
+    folder, other = (Path(one.outputs) / one.study / folder_name(one) for one in (recipe, whole))
+    training = max(stored.status(other)["seconds"] - stored.status(other)["compile_seconds"], 0.1)
+    draw = random.Random(seed)
+    for _ in range(kills):
+        killed(recipe, folder, draw.uniform(0, 1.2 * training + stored.status(other)["compile_seconds"]) / 3)
+        for path in folder.glob("*/*.parquet"):
+            assert stored.pq.read_table(path).num_rows, f"{path} is not whole, {spent}"
+    assert end(start(recipe))[0] == state
+    for path in folder.glob("checkpoint/*.bad"):
+        raise AssertionError(path)
+    assert stored.result(folder) == stored.result(other)
+    assert stored.clean(folder)
+
+
+def test_a_run_killed_at_any_moment_goes_on_to_the_same_end(tmp_path):
+    survives(tmp_path, 8, 1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(3))
+def test_a_run_of_seeds_killed_again_and_again_goes_on_to_the_same_end(tmp_path, seed):
+    survives(tmp_path, 8, seed, "seeds=3", "lr=1e37", "optimizer=momentum")

@@ -69,11 +69,17 @@ def exponent(x: Array, lead: int = 0) -> Array:
     return jnp.where(usable, jnp.frexp(jnp.where(usable, largest, 1.0))[1], 0).astype(compute_dtype(x))
 
 
-def log2_norm(x: Array, lead: int = 0) -> Array:
-    """log2 of the Euclidean norm over all but the first `lead` axes, by scaling with the largest entry.
+def log2_norm(x: Array) -> Array:
+    """log2 of the Euclidean norm: −inf for a true zero, inf and NaN where the entries hold them.
 
-    −inf for a true zero, inf and NaN where the entries hold them; relative error of the norm below 1e-5.
+    One pass where the sum of squares is safe; relative error of the norm below 1e-5 everywhere.
     """
+    squares = square_sum(x)
+    return jax.lax.cond(safe(squares), lambda: 0.5 * jnp.log2(squares), lambda: scaled_log2_norm(x))
+
+
+def scaled_log2_norm(x: Array, lead: int = 0) -> Array:
+    """The same over all but the first `lead` axes, always scaled by the largest entry."""
     x = x.astype(compute_dtype(x))
     shift = exponent(x, lead)
     squares = square_sum(scale(x, -shift), lead)
@@ -97,7 +103,7 @@ def log2_norms(tree: dict[str, Array], lead: dict[str, int]) -> Norms:
         tops = jnp.stack([jnp.max(jnp.abs(x)) for x in tree.values()])  # zeros do not count
         shift = exponent(tops).reshape(())
         whole = sum(square_sum(scale(x, -shift)) for x in tree.values())
-        leaves = {key: log2_norm(x, lead[key]) for key, x in tree.items()}
+        leaves = {key: scaled_log2_norm(x, lead[key]) for key, x in tree.items()}
         return Norms(leaves, Length(jnp.sqrt(whole), shift))
 
     return jax.lax.cond(fine, fast, scaled)
@@ -110,6 +116,29 @@ def log2_hypot(logs: Array) -> Array:
     return shift + 0.5 * jnp.log2(jnp.sum(jnp.exp2(2 * (logs - shift))))
 
 
+def total(x: Array) -> Array:
+    """The sum of all entries, as a product with ones: XLA's plain sum is several times slower on CPU."""
+    return jnp.dot(x.reshape(-1), jnp.ones(x.size, x.dtype))
+
+
+def count(test: Callable[..., Array], arrays: tuple[Array, ...], lead: int) -> Array:
+    """How many entries pass `test`, over all but the first `lead` axes.
+
+    On CPU layer by layer, columns first: that reads each layer from the cache, twice as fast.
+    """
+
+    def whole() -> Array:
+        return jnp.sum(test(*arrays), axis=tuple(range(lead, arrays[0].ndim)), dtype=jnp.int32)
+
+    def layer(own: tuple[Array, ...]) -> Array:
+        columns = jnp.sum(test(*own).astype(jnp.float32), axis=0)
+        return jnp.sum(jax.lax.optimization_barrier(columns)).astype(jnp.int32)
+
+    if lead == 0 or arrays[0].ndim < 3:
+        return whole()
+    return jax.lax.platform_dependent(cpu=lambda: jax.lax.map(layer, arrays), default=whole)
+
+
 def counts(tree: dict[str, Array], norms: dict[str, Array], lead: dict[str, int]) -> dict[str, dict[str, Array]]:
     """How many entries of each leaf (leading axes kept) are zero, infinite, NaN.
 
@@ -117,9 +146,7 @@ def counts(tree: dict[str, Array], norms: dict[str, Array], lead: dict[str, int]
     """
 
     def each(test: Callable[[Array], Array]) -> dict[str, Array]:
-        return {
-            key: jnp.sum(test(x), axis=tuple(range(lead[key], x.ndim)), dtype=jnp.int32) for key, x in tree.items()
-        }
+        return {key: count(test, (x,), lead[key]) for key, x in tree.items()}
 
     finite = jnp.stack([jnp.all(value < jnp.inf) for value in norms.values()]).all()  # -inf is a true zero
     nothing = {key: jnp.zeros(value.shape, jnp.int32) for key, value in norms.items()}

@@ -107,18 +107,19 @@ def take(
     factor, schedule_state = setup.schedule.apply(*time, back.loss, state.schedule)
     rate = setup.lr * factor
     direction, optimizer_state = setup.optimizer.update(clipped, state.optimizer, state.params)
+    after = State(state.params, back.stats, optimizer_state, clip_state, schedule_state)
+    row = None
+    if measured:
+        norms = numerics.log2_norms(back.grads, lead)
+        whole = norms.whole if setup.penalty is None else numerics.log2_norms(grads, lead).whole
+        steps = [back.loss, penalty, rate, *_clipping(whole, grads, clipped, record, lead)]
+        moment = Moment(state.params, back.grads, norms, _true(setup, back, norms), direction, rate, lead)
+        parameters, counts = _parameters(setup.probes, moment)
+        row = Row(_layers(setup, back, len(batch[1])), parameters, counts, _stack(steps))
+        # everything is measured before the update, which then needs no second copy of the parameters
+        after, direction, row = jax.lax.optimization_barrier((after, direction, row))
     updates = {path: (-rate * value).astype(value.dtype) for path, value in direction.items()}
-    params = optax.apply_updates(state.params, updates)
-    after = State(params, back.stats, optimizer_state, clip_state, schedule_state)
-    if not measured:
-        return after, None
-    norms = numerics.log2_norms(back.grads, lead)
-    whole = norms.whole if setup.penalty is None else numerics.log2_norms(grads, lead).whole
-    steps = [back.loss, penalty, rate, *_clipping(whole, grads, clipped, record, lead)]
-    moment = Moment(state.params, back.grads, norms, _true(setup, back, norms), updates, lead)
-    parameters, counts = _parameters(setup.probes, moment)
-    row = Row(_layers(setup, back, len(batch[1])), parameters, counts, _stack(steps))
-    return after, row
+    return after._replace(params=optax.apply_updates(after.params, updates)), row
 
 
 def _penalized(setup: Setup, params: Tree, grads: Tree, lead: dict[str, int]) -> tuple[Array, Tree]:

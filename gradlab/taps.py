@@ -68,11 +68,11 @@ def _backward(_: None, cotangents: tuple[Any, Array, Any]) -> tuple[Any, Array, 
 def _rescale(h: Any, arrived: Array, params: Any) -> tuple[Any, Array, Any, Record]:
     """Measure by the largest entry, unscale the parameters' gradient, bring the cotangent back near 1."""
     shift = arrived.astype(jnp.float32)
-    norms = [numerics.log2_norm(leaf) for leaf in jax.tree.leaves(h)]
+    norms = [numerics.scaled_log2_norm(leaf) for leaf in jax.tree.leaves(h)]
     norm = numerics.log2_hypot(jnp.stack(norms)) if norms else jnp.zeros(())
     outside = (jnp.abs(2 * norm * numerics.LOG10_2) >= 20) & jnp.isfinite(norm)
     move = jnp.where(outside, -jnp.round(norm), 0.0).astype(arrived.dtype)
-    per_leaf = [_f32(numerics.log2_norm(leaf)) - shift for leaf in jax.tree.leaves(params)]
+    per_leaf = [_f32(numerics.scaled_log2_norm(leaf)) - shift for leaf in jax.tree.leaves(params)]
     seen = Record(
         _f32(norm) - shift,
         _f32(arrived + move),
@@ -98,10 +98,7 @@ def inner_tap(z: Array, record: Array) -> Array:
 
 
 def _inner_backward(_: None, z: Array) -> tuple[Array, Array]:
-    squares = numerics.square_sum(z)
-    fast = 0.5 * jnp.log2(squares)
-    norm = jax.lax.cond(numerics.safe(squares), lambda: fast, lambda: numerics.log2_norm(z))
-    return z, _f32(norm)
+    return z, _f32(numerics.log2_norm(z))
 
 
 inner_tap.defvjp(lambda z, record: (z, None), _inner_backward)

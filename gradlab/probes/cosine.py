@@ -1,9 +1,11 @@
 """Do examples still look different at each layer, or has their rank collapsed?"""
 
+import jax
 import jax.numpy as jnp
+from jax import Array
 
 from gradlab.models.chain import Signal
-from gradlab.numerics import compute_dtype, exponent, scale
+from gradlab.numerics import compute_dtype, exponent, safe, scale
 from gradlab.probes.family import Columns, Probe, probe
 
 
@@ -16,11 +18,20 @@ def cosine() -> Probe:
 
     def ask(signal: Signal) -> Columns:
         h = signal.h.reshape(signal.h.shape[0], -1).astype(compute_dtype(signal.h))
-        h = scale(h, -exponent(h))
         squares = jnp.sum(h * h, axis=1)
-        inverse = jnp.where(squares > 0, jnp.sqrt(1 / jnp.where(squares > 0, squares, 1)), 0)
-        total, count = jnp.dot(inverse, h), len(h)
-        alone = jnp.sum(squares * inverse * inverse)
-        return {"cosine": (jnp.sum(total * total) - alone) / (count * (count - 1) or jnp.nan)}
+        return {"cosine": jax.lax.cond(jnp.all(safe(squares)), lambda: _mean(h, squares), lambda: _scaled(h))}
 
     return Probe(("cosine",), signal=ask)
+
+
+def _scaled(h: Array) -> Array:
+    h = jax.vmap(lambda row: scale(row, -exponent(row)))(h)
+    return _mean(h, jnp.sum(h * h, axis=1))
+
+
+def _mean(h: Array, squares: Array) -> Array:
+    there = squares > 0
+    inverse = jnp.where(there, 1 / jnp.sqrt(jnp.where(there, squares, 1)), 0)
+    sum_of_units, count = jnp.dot(inverse, h), len(h)
+    alone = jnp.sum(squares * inverse * inverse)
+    return (jnp.dot(sum_of_units, sum_of_units) - alone) / (count * (count - 1) or jnp.nan)

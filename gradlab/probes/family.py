@@ -21,7 +21,8 @@ class Moment(NamedTuple):
     grads: Tree  # of the data loss, before penalty and clip
     norms: Norms  # of `grads`, as float32 holds them
     true_norms: Tree  # log2 of the same norms, beyond float32's range
-    updates: Tree
+    direction: Tree  # Δθ = −rate·direction
+    rate: Array
     lead: dict[str, int]
 
 

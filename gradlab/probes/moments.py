@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from gradlab.models.chain import Signal
-from gradlab.numerics import compute_dtype
+from gradlab.numerics import compute_dtype, square_sum, total
 from gradlab.probes.family import Columns, Probe, probe
 
 
@@ -17,7 +17,8 @@ def moments() -> Probe:
         origin = h.ravel()[0]
         away = h - origin
         # the barrier: XLA would square the sum before it divides, and overflow at 1e17
-        offset, spread = jax.lax.optimization_barrier(jnp.mean(away)), jnp.mean(away * away)
+        offset = jax.lax.optimization_barrier(total(away) / h.size)
+        spread = square_sum(away) / h.size
         var = jnp.where(spread < jnp.inf, jnp.maximum(spread - offset * offset, 0), spread)
         return {"mean": origin + offset, "var": var}
 

@@ -3,6 +3,7 @@
 import jax.numpy as jnp
 
 from gradlab.models.chain import Signal
+from gradlab.numerics import compute_dtype, total
 from gradlab.probes.family import Columns, Probe, probe
 
 SHALLOW = 0.05  # of the steepest slope
@@ -14,12 +15,12 @@ def saturation() -> Probe:
 
     def ask(signal: Signal) -> Columns:
         assert signal.slope is not None
-        steep = jnp.abs(signal.slope)
+        steep = jnp.abs(signal.slope).astype(compute_dtype(signal.slope))
         limit = 0.0 if signal.steepest is None else SHALLOW * signal.steepest
-        dead = jnp.max(steep, axis=0) == 0
+        reached = jnp.dot(jnp.ones(len(steep), steep.dtype), steep)  # 0 only where all are: none is negative
         return {
-            "saturated": jnp.mean((steep < limit).astype(jnp.float32)),
-            "dead": jnp.mean(dead.astype(jnp.float32)),
+            "saturated": total((steep < limit).astype(jnp.float32)) / steep.size,
+            "dead": jnp.mean((reached == 0).astype(jnp.float32)),
         }
 
     return Probe(("saturated", "dead"), signal=ask, active=True)

@@ -1,0 +1,32 @@
+"""Chunks of gradlab's own program, ready to be timed."""
+
+from collections.abc import Callable
+
+import jax
+import numpy as np
+
+from gradlab.build import check, load
+from gradlab.commands.compose import grid
+from gradlab.program import TRAIN, Span
+from gradlab.train import Trainer
+
+NEVER = 1_000_000  # steps between two measurements
+
+
+def chunk(*words: str, steps: int) -> Callable[[], object]:
+    """A function that makes `steps` steps of the recipe and fetches their rows, as training does."""
+    recipe = grid([*words, f"steps={NEVER}"], check).recipes[0]
+    trainer = Trainer(recipe, load(recipe))
+    trainer.length = steps
+    programs = trainer.compile()
+    state = programs.start(trainer.seeds, trainer.numbers)
+    at = 1  # step 0 is always measured
+
+    def work() -> object:
+        nonlocal state, at
+        span = Span(*(np.int32(value) for value in (at, at + steps, NEVER, TRAIN)))
+        state, rows = programs.chunk(state, trainer.seeds, trainer.numbers, trainer.data, span)
+        at += steps
+        return jax.tree.map(np.asarray, rows)
+
+    return work

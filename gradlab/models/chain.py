@@ -128,7 +128,7 @@ def forward(
     for index, block in enumerate(chain):
         own = (of_block(params, block), of_block(stats, block))
         record = None if probes is None else (probes.taps[index], probes.inner[index])
-        step = _step(block, train, ask, first=index == 0)
+        step = _step(block, train, ask, first=index == 0 and block.count is None)
         step = jax.checkpoint(step) if remat else step
         stream = jax.random.fold_in(key, index)
         if block.count is None:

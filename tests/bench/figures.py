@@ -39,10 +39,10 @@ def peer() -> None:
     from tests.bench import ours, peer
 
     for depth, width, target in ((20, 32, "≥ 3.2"), (50, 64, "≥ 2.5"), (50, 256, "≥ 1.4"), (1000, 64, "≥ 2.5")):
-        steps = 20 if depth * width < 10_000 else 4
+        steps = 20
         shape = [f"depth={depth}", f"width={width}", FIVE, f"eval.every={ours.NEVER}"]
         made = {"ours": ours.chunk(*shape, steps=steps), "peer": peer.chunk(depth, width, steps)}
-        spent = interleaved(made, rounds=10 if steps == 20 else 6)
+        spent = interleaved(made, rounds=10 if depth * width < 10_000 else 5)
         detail = f"{spent['peer'] / steps * 1e3:.2f} ms against {spent['ours'] / steps * 1e3:.2f} ms a step"
         _say(f"PyTorch eager ÷ gradlab, five norms ({depth}, {width})", spent["peer"] / spent["ours"], target, detail)
 

@@ -21,8 +21,9 @@ def hold(folder: Path) -> Iterator[None]:
         if not _taken(descriptor):
             holder = os.pread(descriptor, 20, 0).decode(errors="replace").strip()
             raise RecipeError(f"{folder} is being written by process {holder}; wait for it or stop it")
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        with suppress(OSError):  # for who is refused to read; the lock itself needs no space
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
         yield
     finally:
         os.close(descriptor)

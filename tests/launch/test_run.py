@@ -57,11 +57,13 @@ def test_rows_that_no_update_follows_have_none(tmp_path):
     }
 
 
-@pytest.mark.parametrize(
-    "words", [("log.every=7", "eval.every=20", "steps=45"), ("log.every=300", "eval.every=250")]
-)
+PACES = [("log.every=7", "eval.every=20", "steps=45"), ("log.every=300", "eval.every=250", "steps=450")]
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("words", PACES)
 def test_log_and_evaluation_may_have_any_two_paces(tmp_path, words):
-    recipe = tiny(tmp_path, "steps=450", *words)
+    recipe = tiny(tmp_path, *words)
     folder = launch(recipe).folder
     log, every, last = recipe.log.every, recipe.eval.every, recipe.steps
     evaluated = sorted({*range(0, last, every), last})
@@ -83,9 +85,10 @@ def test_no_steps_measure_once(tmp_path):
     assert drop(first) == drop(stored.table(folder, "layers"))
 
 
+@pytest.mark.usefixtures("quick")
 def test_a_batch_may_be_the_whole_training_part(tmp_path):
     size = len(digits(0, 0.2).train_y)
-    run = open_run(launch(tiny(tmp_path, f"batch_size={size}", "log.every=2")).folder)
+    run = open_run(launch(tiny(tmp_path, f"batch_size={size}")).folder)
     batch, probe = (run.steps[run.steps.source == one] for one in ("batch", "probe"))
     shared = [0, 4, 8]
     losses = [one[one.step.isin(shared)].loss.to_numpy(float) for one in (batch, probe)]
@@ -112,11 +115,13 @@ BATCH64 = pytest.mark.xfail(reason="running averages are float32 in a float64 ne
 @pytest.mark.parametrize(
     ("dtype", "words"),
     [
-        ("float64", ("optimizer=adam",)),
-        ("bfloat16", ("optimizer=adam", "normalization=batch")),
+        ("float64", ()),
+        pytest.param("float64", ("optimizer=adam",), marks=pytest.mark.slow),
+        pytest.param("bfloat16", ("optimizer=adam", "normalization=batch"), marks=pytest.mark.slow),
         pytest.param("float64", ("normalization=batch",), marks=[BATCH64, pytest.mark.slow]),
     ],
 )
+@pytest.mark.usefixtures("quick")
 def test_other_precisions_run(tmp_path, dtype, words):
     recipe = tiny(tmp_path, f"dtype={dtype}", *words)
     folder = launch(recipe).folder
@@ -231,9 +236,7 @@ def test_progress_is_told_once_a_chunk(tmp_path):
     assert {one.backward.shape for one in told} == {(4,)}
 
 
-@pytest.mark.parametrize(
-    "words", [(), ("log.every=3", "eval.every=5", "steps=23"), ("steps=0",), ("seeds=3",)]
-)
+@pytest.mark.parametrize("words", [(), PACES[0], ("steps=0",), ("seeds=3",)])
 def test_the_estimate_knows_the_rows(tmp_path, words):
     recipe = tiny(tmp_path, *words)
     cost = estimate(recipe)

@@ -1,0 +1,53 @@
+"""Runs in processes of their own, which may be killed."""
+
+import json
+import subprocess
+import sys
+
+import jax
+import pytest
+
+from gradlab.recipe import Recipe, plain
+
+
+class Children:
+    """Runs in processes of their own, one at a time."""
+
+    def __init__(self) -> None:
+        words = [sys.executable, "-W", "error", "-m", "tests.launch.child"]
+        self.parent = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def start(self, recipe: Recipe, pause: float = 0.0) -> int:
+        """Start a run that rests `pause` seconds after each chunk; its process."""
+        self.parent.stdin.write(json.dumps([pause, plain(recipe)]) + "\n")
+        self.parent.stdin.flush()
+        return int(self.parent.stdout.readline())
+
+    def end(self) -> int:
+        """Wait for its end; its return code."""
+        return int(self.parent.stdout.readline())
+
+    def run(self, recipe: Recipe) -> int:
+        """Run it to its end; its return code."""
+        self.start(recipe)
+        return self.end()
+
+    def close(self) -> None:
+        self.parent.stdin.close()
+        self.parent.stdout.close()
+        self.parent.wait()
+
+
+@pytest.fixture(scope="session")
+def children():
+    made = Children()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def quick():
+    """Compiled in half the time, to run slower: for structures that one test alone needs."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)

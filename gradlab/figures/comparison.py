@@ -61,9 +61,10 @@ def _groups(frame: pd.DataFrame, by: str) -> dict[Any, Any]:
 
 
 def _dash(groups: dict[Any, Any], value: Any, run: int) -> Any:
-    """Lines of one colour differ in their dashes: runs of one value, and values beyond the colours."""
+    """Dashes tell apart lines of one colour; every second word is dashed, to be seen on the one before."""
     same = [other for other, colour in groups.items() if colour == groups[value]]
-    return STYLES[(same.index(value) + run) % len(STYLES)]
+    first = list(groups).index(value) % 2 if isinstance(value, str) else same.index(value)
+    return STYLES[(first + run) % len(STYLES)]
 
 
 def _of(frame: pd.DataFrame, by: str, value: Any) -> pd.DataFrame:

@@ -32,7 +32,7 @@ def test_runs_of_one_value_share_its_colour_and_differ_in_dashes(tmp_path):
     figure = comparison(layers, steps, "activation")
     lines = data(figure.axes[0])
     assert len({line.get_color() for line in lines}) == 2
-    assert [line.get_linestyle() for line in lines] == ["-", "--", "-"]
+    assert [line.get_linestyle() for line in lines] == ["-", "--", "--"]  # the second word begins dashed
     assert legend(figure) == ["tanh (2 runs)", "relu"]
 
 

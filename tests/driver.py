@@ -16,6 +16,16 @@ from gradlab.train import layout
 
 FEATURES, CLASSES, BATCH = 9, 4, 12
 SMALL = ("depth=4", "width=8", f"batch_size={BATCH}", "steps=20")
+RICH = (
+    "activation=gelu",
+    "normalization=batch",
+    "residual=scaled",
+    "penalty=l2",
+    "clip=norm",
+    "optimizer=adam",
+    "dropout=0.2",
+)
+LINEAR = ("activation=linear", "optimizer=momentum")
 Tree = dict[str, Any]
 
 

@@ -20,14 +20,9 @@ def log10(value: float) -> float:
 
 
 def likeness(h: Array) -> float:
-    """The mean cosine over all pairs of different examples."""
-    pairs = [
-        float(h[i] @ h[j]) / (length(h[i]) * length(h[j]))
-        for i in range(len(h))
-        for j in range(len(h))
-        if i != j
-    ]
-    return float(np.mean(pairs))
+    """The mean cosine over all pairs of different examples; a zero is orthogonal to all."""
+    unit = [example / (length(example) or 1.0) for example in h]
+    return float(np.mean([unit[i] @ unit[j] for i in range(len(h)) for j in range(len(h)) if i != j]))
 
 
 def signals(recipe: Any, found: Pass) -> dict[str, Array]:

@@ -151,6 +151,25 @@ def network(
     return Pass([*hs, logits], zs, loss, dh[::-1], dz[::-1], grads, new_stats)
 
 
+def evaluated(recipe: Any, params: Tree, stats: Tree, x: Array, y: Array) -> tuple[float, float]:
+    """Loss and accuracy in evaluation mode: running statistics, no dropout; batch norm before, if any."""
+    phi, h = function(recipe.activation), np.asarray(x, np.float64)
+    alpha = {"none": 0.0, "plain": 1.0, "scaled": 1 / math.sqrt(recipe.depth)}[recipe.residual["name"]]
+    where = layers(recipe.depth)
+    for number, layer in enumerate(where):
+        z = h @ layer.of(params, "linear/kernel") + layer.of(params, "linear/bias")
+        if number == len(where) - 1:
+            break
+        if recipe.normalization["name"] == "batch":
+            mean, var = layer.of(stats, "norm/mean"), layer.of(stats, "norm/var")
+            z = (z - mean) / np.sqrt(var + recipe.normalization["epsilon"])
+            z = z * layer.of(params, "norm/scale") + layer.of(params, "norm/bias")
+        h = h + alpha * phi.value(z) if number and alpha else phi.value(z)
+    z = z - z.max(1, keepdims=True)
+    log_chances = z - np.log(np.exp(z).sum(1, keepdims=True))
+    return float(-log_chances[np.arange(len(y)), y].mean()), float((z.argmax(1) == y).mean())
+
+
 def _block(
     layer: _Layer,
     params: Tree,

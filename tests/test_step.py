@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from tests import measures, rules
-from tests.driver import batch, driver, tree
+from tests.driver import LINEAR, batch, driver, tree
 from tests.reference import network
 
 # each activation, normalization and place, residual, clip, penalty, optimizer and schedule at least once
 CASES = {
-    "linear": ("activation=linear", "optimizer=momentum"),
+    "linear": LINEAR,
     "sigmoid": ("activation=sigmoid", "normalization=batch", "residual=plain", "clip=norm", "penalty=l2"),
     "tanh": ("activation=tanh", "normalization=layer", "residual=scaled", "clip=value", "optimizer=adam"),
     "relu": ("activation=relu", "normalization=rms", "clip=norm", "penalty=l2", "schedule=linear"),

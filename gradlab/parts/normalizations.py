@@ -1,7 +1,7 @@
 """Normalizations: layers put before or after the activation, each a Flax module made for a width."""
 
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax.numpy as jnp
 from flax import nnx
@@ -20,6 +20,19 @@ class Normalization(NamedTuple):
     make: Callable[[int, jnp.dtype], nnx.Module] | None
 
 
+def _made(kind: Callable[..., Any], width: int, dtype: jnp.dtype, **options: Any) -> Any:
+    """A layer that computes in `dtype`; its own parameters are float32, or float64 where that is."""
+    wide = jnp.promote_types(dtype, jnp.float32)
+    return kind(width, dtype=dtype, param_dtype=wide, rngs=nnx.Rngs(0), **options)
+
+
+def _wide_averages(norm: nnx.BatchNorm) -> nnx.BatchNorm:
+    """Flax keeps running averages in float32 whatever the parameters are in."""
+    shape, dtype = (norm.num_features,), norm.param_dtype
+    norm.mean, norm.var = nnx.BatchStat(jnp.zeros(shape, dtype)), nnx.BatchStat(jnp.ones(shape, dtype))
+    return norm
+
+
 @normalization
 def none() -> Normalization:
     """No normalization."""
@@ -35,8 +48,8 @@ def batch(place: Place, momentum: Fraction, epsilon: Positive) -> Normalization:
     """
     return Normalization(
         place,
-        lambda width, dtype: nnx.BatchNorm(
-            width, momentum=momentum, epsilon=epsilon, use_fast_variance=False, dtype=dtype, rngs=nnx.Rngs(0)
+        lambda width, dtype: _wide_averages(
+            _made(nnx.BatchNorm, width, dtype, momentum=momentum, epsilon=epsilon, use_fast_variance=False)
         ),
     )
 
@@ -49,15 +62,11 @@ def layer(place: Place, epsilon: Positive) -> Normalization:
     """
     return Normalization(
         place,
-        lambda width, dtype: nnx.LayerNorm(
-            width, epsilon=epsilon, use_fast_variance=False, dtype=dtype, rngs=nnx.Rngs(0)
-        ),
+        lambda width, dtype: _made(nnx.LayerNorm, width, dtype, epsilon=epsilon, use_fast_variance=False),
     )
 
 
 @normalization
 def rms(place: Place, epsilon: Positive) -> Normalization:
     """y = γz/√(mean z² + ε) over an example's units (Zhang & Sennrich 2019)."""
-    return Normalization(
-        place, lambda width, dtype: nnx.RMSNorm(width, epsilon=epsilon, dtype=dtype, rngs=nnx.Rngs(0))
-    )
+    return Normalization(place, lambda width, dtype: _made(nnx.RMSNorm, width, dtype, epsilon=epsilon))

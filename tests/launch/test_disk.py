@@ -140,11 +140,9 @@ def test_a_reader_that_looks_does_not_turn_a_writer_away(tmp_path):
 
 
 def test_a_reader_beside_a_writer_reads_what_is_there(children, tmp_path):
-    recipe = tiny(
-        tmp_path, "width=64", "batch_size=512", "steps=1000", "eval.every=20"
-    )  # slow enough to look at
+    recipe = tiny(tmp_path, "steps=500")
     folder = place(recipe)
-    children.start(recipe)
+    children.start(recipe, pause=0.02)
     until(lambda: list(folder.glob("steps/part-*")))
     seen = []
     for look in range(200):

@@ -1,0 +1,45 @@
+"""Signals are noted and not obeyed, once."""
+
+import signal
+import threading
+
+import pytest
+
+from gradlab.launch import signals
+
+
+def test_the_first_signal_is_noted_and_the_second_obeyed():
+    with pytest.raises(KeyboardInterrupt), signals.collected() as caught:
+        signal.raise_signal(signal.SIGTERM)
+        assert caught == [signal.SIGTERM]
+        signal.raise_signal(signal.SIGINT)
+
+
+def test_the_handlers_are_put_back():
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    with signals.collected():
+        assert signal.getsignal(signal.SIGINT) is not before[0]
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+def test_what_was_ignored_stays_ignored():
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as a shell does for what runs in its background
+    try:
+        with signals.collected() as caught:
+            signal.raise_signal(signal.SIGINT)
+            assert caught == []
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_a_thread_that_is_not_the_main_one_may_run_too():
+    seen = []
+
+    def work() -> None:
+        with signals.collected() as caught:
+            seen.append(caught)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert seen == [[]]

@@ -3,11 +3,13 @@
 import math
 from dataclasses import replace
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from tests import measures, rules
-from tests.driver import LINEAR, batch, driver, tree
+from tests.driver import LINEAR, Driver, batch, driver, recipe, tree
 from tests.reference import network
 
 # each activation, normalization and place, residual, clip, penalty, optimizer and schedule at least once
@@ -190,3 +192,26 @@ def test_a_nan_weight_is_seen_from_its_layer_on():
     assert np.isnan(taken.parameters[2, "linear/kernel"]["log10_weight"])
     assert np.isfinite(taken.parameters[3, "linear/kernel"]["log10_weight"])
     assert taken.parameters[4, "linear/kernel"]["nans"] == 64
+
+
+@pytest.mark.parametrize("dtype", ["float64", "bfloat16"])
+@pytest.mark.parametrize("case", CASES)
+def test_every_part_keeps_its_dtypes_in_every_precision(case, dtype):
+    """Traced only: a state of other dtypes after a step would break the scan."""
+    with jax.enable_x64(dtype == "float64"):
+        found = Driver(recipe(*CASES[case], f"dtype={dtype}"))
+        before = jax.eval_shape(found._start, found.numbers(), jax.random.key(0))
+        data = (jnp.zeros((12, 9), dtype), jnp.zeros(12, jnp.int32))
+        time = (jnp.int32(0), jnp.int32(9))
+        after, row = jax.eval_shape(
+            lambda *given: found._step(*given, measured=True),
+            found.numbers(),
+            before,
+            data,
+            jax.random.key(0),
+            time,
+        )
+    kinds = lambda tree: jax.tree.map(lambda leaf: str(leaf.dtype), tree)
+    assert kinds(before) == kinds(after)
+    assert set(jax.tree.leaves(kinds(before.params))) == {"float64" if dtype == "float64" else "float32"}
+    assert row.layers.dtype == row.steps.dtype == np.float32

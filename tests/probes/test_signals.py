@@ -1,0 +1,83 @@
+"""The signal probes on arrays chosen by hand: sizes, ranks and ranges where a careless formula fails."""
+
+from functools import lru_cache
+
+import jax
+import numpy as np
+import pytest
+
+from gradlab.models.chain import Signal
+from gradlab.probes.family import probe
+from tests.measures import likeness
+
+rng = np.random.default_rng(0)
+
+
+@lru_cache
+def compiled(name, steepest):
+    return jax.jit(lambda h, slope: probe.make({"name": name}).signal(Signal(h, slope, steepest)))
+
+
+def ask(name, h, slope=None, steepest=None):
+    slope = h if slope is None else slope
+    found = compiled(name, steepest)(np.asarray(h, np.float32), np.asarray(slope, np.float32))
+    return {key: float(value) for key, value in found.items()}
+
+
+@pytest.mark.parametrize("power", [-36, -25, -12, 0, 12, 25, 36])
+def test_a_forward_signal_is_right_over_the_whole_range(power):
+    h = rng.uniform(1, 9, (12, 16)) * 10.0**power
+    assert ask("forward", h)["log10_forward"] == pytest.approx(
+        np.log10(np.sqrt(np.mean((h / 10.0**power) ** 2))) + power, abs=1e-5
+    )
+
+
+@pytest.mark.parametrize("power", [-36, -25, -12, 0, 12, 25, 36])
+def test_a_cosine_does_not_depend_on_the_size(power):
+    h = rng.standard_normal((12, 16)) + 0.7
+    h = np.where(np.abs(h) < 0.1, 0.1, h)  # all entries normal numbers
+    assert ask("cosine", h * 10.0**power)["cosine"] == pytest.approx(likeness(h), abs=1e-5)
+
+
+def test_a_cosine_weighs_small_and_large_examples_alike():
+    h = rng.standard_normal((12, 16)) * 10.0 ** rng.uniform(-12, 12, (12, 1))
+    assert ask("cosine", h)["cosine"] == pytest.approx(likeness(h), abs=1e-5)
+
+
+def test_the_ends_of_the_cosine():
+    one = rng.standard_normal((1, 16))
+    assert ask("cosine", np.repeat(one, 12, axis=0))["cosine"] == pytest.approx(1, abs=1e-6)
+    assert ask("cosine", np.eye(12, 16))["cosine"] == pytest.approx(0, abs=1e-7)
+    assert ask("cosine", np.concatenate([one, -one] * 6))["cosine"] == pytest.approx(-1 / 11, abs=1e-6)
+    assert ask("cosine", np.zeros((12, 16)))["cosine"] == 0
+    assert np.isnan(ask("cosine", one)["cosine"])  # one example has no pair
+
+
+@pytest.mark.parametrize(
+    ("middle", "spread"), [(0, 1), (1e3, 1e-2), (-5e4, 1.0), (0, 1e-15), (1e10, 1e5), (0, 1e16)]
+)
+def test_moments_do_not_cancel(middle, spread):
+    h = (middle + spread * rng.standard_normal((12, 16))).astype(np.float32)
+    exact = h.astype(np.float64)
+    found = ask("moments", h)
+    assert found["mean"] == pytest.approx(exact.mean(), abs=1e-5 * spread + 2e-7 * abs(middle))
+    assert found["var"] == pytest.approx(exact.var(), rel=1e-4)
+
+
+@pytest.mark.parametrize("power", [16, 17, 18, 20, 30])
+def test_a_variance_out_of_range_is_infinite_and_never_zero_or_nan(power):
+    h = rng.standard_normal((12, 16)) * 10.0**power
+    found = ask("moments", h)["var"]
+    assert found == pytest.approx(h.var(), rel=1e-4) or found == np.inf
+    assert power > 17 or found < np.inf
+
+
+def test_a_constant_signal_has_no_variance():
+    assert ask("moments", np.full((12, 16), 0.1)) == {"mean": pytest.approx(0.1), "var": 0}
+
+
+def test_saturation_is_below_a_twentieth_of_the_steepest_slope():
+    slope = np.array([[0.0, 0.01, 0.049], [0.0, 0.051, -0.2], [0.0, -0.03, 1.0], [0.0, 0.9, 0.5]])
+    found = ask("saturation", slope, slope, steepest=1.0)
+    assert found == {"saturated": pytest.approx(7 / 12), "dead": pytest.approx(1 / 3)}
+    assert ask("saturation", slope, slope)["saturated"] == 0  # without a steepest slope nothing saturates

@@ -63,7 +63,8 @@ def _groups(frame: pd.DataFrame, by: str) -> dict[Any, Any]:
 def _dash(groups: dict[Any, Any], value: Any, run: int) -> Any:
     """Dashes tell apart lines of one colour; every second word is dashed, to be seen on the one before."""
     same = [other for other, colour in groups.items() if colour == groups[value]]
-    first = list(groups).index(value) % 2 if isinstance(value, str) else same.index(value)
+    again = same.index(value)
+    first = list(groups).index(value) % 2 + 2 * again if isinstance(value, str) else again
     return STYLES[(first + run) % len(STYLES)]
 
 

@@ -11,7 +11,7 @@ from gradlab.store.read import Run, choices, names
 def table(runs: list[Run], by: str = "") -> pd.DataFrame:
     """One row a run: what differs (`by` first), losses, accuracies, gain, decades, verdicts, seeds, diverged.
 
-    Numbers are means over the seeds that the verdict speaks of; decades are powers of ten from the last
+    Numbers are means over the seeds in which they are finite; decades are powers of ten from the last
     hidden layer back to the first; an empty cell is not measured or not there.
     """
     differing = choices(runs, [by] if by else [])

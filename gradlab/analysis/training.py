@@ -9,9 +9,9 @@ import pandas as pd
 from gradlab.analysis.columns import batch, known, values
 from gradlab.analysis.wording import counted, share, short
 
-SKILL = 0.25  # of the way from chance to perfect: what counts as learned
+SKILL = 0.5  # of the way from chance to perfect: what counts as learned
 FALLING = 0.02  # of the chance loss: a fall since half-way that is a trend and no noise
-BLOWN = 2.0  # times the larger of first and chance loss: finite, and yet diverged
+BLOWN = 2.0  # times the larger of first and chance loss, or the best one: finite, and yet diverged
 ORDER = ("diverged", "stalled", "learning", "learned", "untrained")  # of equal counts the first one
 
 
@@ -33,14 +33,16 @@ def training(
     For one seed, by the evaluations (the whole training and test part, evaluation mode):
     *untrained* if no step was taken.
     *diverged* if its loss or gradient left the finite numbers; or the last training loss is above twice the
-    larger of the first and the chance loss; or it had learned at an earlier evaluation and no longer beats
-    chance loss.
-    *learned* if the last training loss is below chance loss and the training accuracy is a quarter of the way
-    from chance to perfect, and above chance by two sampling errors √(c(1 − c)/n) (without an accuracy: the
-    loss is a quarter below chance loss). If the test accuracy is then within two sampling errors of chance,
+    larger of the first and the chance loss; or it had learned at an earlier evaluation, has not now, and the
+    loss is above twice its best.
+    *learned* if the last training loss is below chance loss and the training accuracy is half-way from chance
+    to perfect, and above chance by two sampling errors √(c(1 − c)/n) (without an accuracy: the loss is at
+    most half the chance loss). If the test accuracy is then within two sampling errors of chance,
     it is *memorized* too.
     *learning* if not there yet, but below chance loss and fallen since half-way by 2 % of chance loss.
     *stalled* otherwise: at or above chance, or no longer moving.
+
+    The verdict is most seeds'; losses and accuracies are means over all seeds in which they are finite.
     """
     found = [_seed(rows, chance, lost) for _, rows in batch(steps).groupby("seed")]
     words = [each["word"] for each in found]
@@ -59,7 +61,7 @@ def training(
         "clip_share": acted,
     }
     for key in ("loss_first", "loss_last", "train_accuracy", "test_accuracy"):
-        result[key] = _mean([each[key] for each in same])
+        result[key] = _mean([each[key] for each in found])
     return result | {"sentence": _sentence(result, same, chance, horizon)}
 
 
@@ -108,8 +110,8 @@ def _word(rows: pd.DataFrame, evaluated: pd.DataFrame, chance: Chance, lost: lis
         return "learned", ""
     if loss[-1] > BLOWN * max(loss[0], chance.loss):
         return "diverged", "finite, but far above chance"
-    if good.any() and loss[-1] >= chance.loss:
-        best = int(np.argmin(loss))
+    best = int(np.argmin(loss))
+    if good.any() and loss[-1] > BLOWN * loss[best]:
         reached = f"loss {short(loss[best])} at step {evaluated.step.iloc[best]}"
         return "diverged", f"it had learned ({reached}) and lost it"
     middle = np.searchsorted(evaluated.step.to_numpy(), evaluated.step.max() / 2)

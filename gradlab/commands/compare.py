@@ -66,12 +66,23 @@ def columns(runs: list["Run"], by: list[str]) -> list[str]:
     from gradlab.store.read import choices
 
     if not by:
-        return list(choices(runs)) or ["run"]
+        found = choices(runs)
+        return [key for key in found if not _implied(key, found)] or ["run"]
     found = choices(runs, [word for word in by if word not in TOLD])
     return [
         next((name for name in (word, f"{word}.name", word.removesuffix(".name")) if name in found), word)
         for word in by
     ]
+
+
+def _implied(key: str, found: dict[str, list[Any]]) -> bool:
+    """Whether the group's choice says it already: `clip=norm` has a threshold, `clip=none` has none."""
+    group = key.partition(".")[0]
+    if group == key or group not in found:
+        return False
+    return len(set(zip(map(str, found[group]), map(str, found[key]), strict=True))) == len(
+        set(map(str, found[group]))
+    )
 
 
 def picture(runs: list["Run"], by: list[str]) -> "Figure":
@@ -106,8 +117,7 @@ def text(runs: list["Run"], by: list[str]) -> str:
     from gradlab.analysis.comparison import table
 
     found = table(runs, next((key for key in by if key not in TOLD), ""))
-    results = list(table(runs[:1]).columns)
-    named = [key for key in found.columns if key not in results] or ["run"]
+    named = [key for key in by if key in found] or ["run"]
     shown = [key for key in HEADS if key in found and _tells(key, found[key])]
     heads = [*named, *(HEADS[key] for key in shown)]
     rows = [[_cell(value) for value in row] for row in found[[*named, *shown]].itertuples(index=False)]

@@ -40,8 +40,8 @@ def _mark(value: float, last: float) -> str:
 
 def line(now: "Progress") -> str:
     """`50/500 · 250 steps/s · loss 0.42 · backward ▅▅▅▅▄▄▄▄`."""
-    words = [f"{now.step}/{now.steps}", f"{now.steps_per_second:.3g} steps/s", f"loss {now.loss:.3g}"]
-    return " · ".join([*words, f"backward {sparkline(now.backward)}"])
+    pace = [f"{now.step}/{now.steps}", f"{now.steps_per_second:.3g} steps/s"] if now.steps else ["0 steps"]
+    return " · ".join([*pace, f"loss {now.loss:.3g}", f"backward {sparkline(now.backward)}"])
 
 
 @contextmanager
@@ -55,16 +55,19 @@ def shown(steps: int, console: Console | None) -> Iterator[Callable[[Any], None]
             task = bars.add_task("compiling …", total=max(steps, 1))
             yield lambda now: bars.update(task, completed=now.step or steps == 0, description=line(now))
     else:
-        yield _plain(console)
+        yield from _plain(console)
 
 
-def _plain(console: Console) -> Callable[[Any], None]:
-    said = -math.inf
+def _plain(console: Console) -> Iterator[Callable[[Any], None]]:
+    said, waiting = -math.inf, ""
 
     def tell(now: "Progress") -> None:
-        nonlocal said
-        if now.step >= now.steps or time.monotonic() - said >= _PATIENCE:
-            said = time.monotonic()
-            console.print(line(now), soft_wrap=True, markup=False)
+        nonlocal said, waiting
+        waiting = line(now)
+        if now.step < now.steps and time.monotonic() - said >= _PATIENCE:
+            console.print(waiting, soft_wrap=True, markup=False)
+            said, waiting = time.monotonic(), ""
 
-    return tell
+    yield tell
+    if waiting:  # the last, whatever it is
+        console.print(waiting, soft_wrap=True, markup=False)

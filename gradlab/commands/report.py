@@ -53,6 +53,8 @@ class Report:
             return
         if not outcome.fresh:
             self.say("done before: not run again without --force")
+        if outcome.message and not (outcome.fresh and outcome.state == "diverged"):  # the verdict tells that
+            self.say(f"note        {outcome.message}")
         from gradlab.store.read import open_run
 
         run = open_run(outcome.folder)

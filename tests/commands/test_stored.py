@@ -135,6 +135,15 @@ def test_compare_takes_any_choice(study, by):
     assert main(["compare", str(study), "--by", by]) == 0
 
 
+def test_numbers_that_a_choice_implies_are_not_told(tmp_path, capsys):
+    runs.simple(tmp_path / "a")
+    runs.simple(tmp_path / "b", clip={"name": "norm", "threshold": 1.0})
+    assert main(["compare", str(tmp_path)]) == 0
+    head, *_, path = capsys.readouterr().out.splitlines()
+    assert head.split()[:2] == ["clip", "training"]
+    assert path.endswith("comparison-clip.png")
+
+
 def test_compare_names_a_misspelt_choice(study, capsys):
     assert main(["compare", str(study), "--by", "dept"]) == 2
     assert "no run has a choice 'dept'; did you mean 'depth'?" in capsys.readouterr().err

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from gradlab import options
+from gradlab.cli import main
 from gradlab.commands.compose import grid
 from gradlab.usage import COMMANDS, EXAMPLES
 
@@ -29,6 +30,26 @@ def test_a_command_of_the_readme_or_the_help_is_understood(line):
     asked = import_module(f"gradlab.commands.{command}").arguments().parse_intermixed_args(words)
     if command == "run":
         assert grid(asked.words, lambda recipe: recipe, asked.multirun).recipes
+
+
+@pytest.mark.parametrize("line", [line for line in COMMAND_LINES if line.startswith("gradlab run ")])
+def test_what_the_readme_runs_could_run(line, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    asked = set(line.split())
+    if not asked & {"--help", "--cfg"}:
+        assert main([*shlex.split(line)[1:], "--dry-run"]) == 0
+        assert "nothing was run" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_all_commands_and_python_of_the_readme_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for line in COMMAND_LINES:
+        assert main(shlex.split(line)[1:]) in (0, 1), line  # 1: a verdict that --fail-on does not want
+    known: dict = {}
+    for block in blocks("python")[:-2]:  # a part to add, and what Polars reads, stand at the end
+        exec(block, known)
+    assert known["found"].log10_forward.shape == (50,)
 
 
 def test_the_two_newcomer_s_commands_stand_at_the_top():

@@ -34,13 +34,13 @@ class Bound:
             raise RecipeError(f"{key}={value} is not known{hint(str(value), self.among)}")
         if self.kind is float and type(value) is int:
             value = float(value)
-        if type(value) is not self.kind:
-            raise RecipeError(f"{key}={value} must be {self}")
-        if self.kind in (int, float) and not self._holds(value):
+        if type(value) is not self.kind or not self._holds(value):
             raise RecipeError(f"{key}={value} must be {self}")
         return value
 
-    def _holds(self, value: float) -> bool:
+    def _holds(self, value: Any) -> bool:
+        if self.kind not in (int, float):
+            return True
         above = value > self.low if self.open_low else value >= self.low
         below = value < self.high if self.open_high else value <= self.high
         return math.isfinite(value) and above and below

@@ -52,7 +52,8 @@ def check(recipe: Recipe) -> Recipe:
     parts = {name: family.check(getattr(recipe, name)) for name, family in FAMILIES.items()}
     probes = {name: probe.check(part) for name, part in sorted(recipe.probes.items())}
     every = {key: Every(roots.pop(f"{key}.every")) for key in ("log", "eval")}
-    return replace(recipe, **parts, **roots, **every, probes=probes)
+    checked: dict[str, Any] = {**roots, **parts, **every, "probes": probes}
+    return replace(recipe, **checked)
 
 
 def load(recipe: Recipe) -> Task:

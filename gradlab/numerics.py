@@ -139,7 +139,9 @@ def count(test: Callable[..., Array], arrays: tuple[Array, ...], lead: int) -> A
     return jax.lax.platform_dependent(cpu=lambda: jax.lax.map(layer, arrays), default=whole)
 
 
-def counts(tree: dict[str, Array], norms: dict[str, Array], lead: dict[str, int]) -> dict[str, dict[str, Array]]:
+def counts(
+    tree: dict[str, Array], norms: dict[str, Array], lead: dict[str, int]
+) -> dict[str, dict[str, Array]]:
     """How many entries of each leaf (leading axes kept) are zero, infinite, NaN.
 
     The last two are looked for only where a norm is not finite, which tells that there are any.

@@ -35,17 +35,17 @@ class Data(NamedTuple):
 class Span(NamedTuple):
     """The steps that a chunk makes, from `start` to before `stop`, of `horizon` in all; and what for."""
 
-    start: Array
-    stop: Array
-    horizon: Array
-    mode: Array
+    start: Any  # whole numbers, here and below
+    stop: Any
+    horizon: Any
+    mode: Any
 
 
 class Programs(NamedTuple):
     """What trains a recipe. `seeds` is the leading axis of states, rows and evaluations."""
 
-    start: Callable[[Array, Numbers], State]
-    chunk: Callable[[State, Array, Numbers, Data, Span], tuple[State, Row]]  # donates the state
+    start: Callable[[Any, Numbers], State]
+    chunk: Callable[[State, Any, Numbers, Data, Span], tuple[State, Row]]  # donates the state
     evaluate: Callable[[State, Numbers, Data], Array]  # seeds × (train loss, accuracy, test loss, accuracy)
     compile_seconds: float
 
@@ -86,7 +86,7 @@ def _compile(recipe: Recipe, numbers: Numbers, data: Data, classes: int, length:
         return _evaluate(recipe, classes, state, numbers, data)
 
     seeds = jax.ShapeDtypeStruct((recipe.seeds,), jnp.uint32)
-    number = jax.ShapeDtypeStruct((), jnp.int32)
+    number: Any = jax.ShapeDtypeStruct((), jnp.int32)
     starting = jax.jit(lambda seeds, numbers: spread(start, seeds)(numbers)).lower(seeds, numbers)
     state = starting.out_info
     chunking = jax.jit(
@@ -94,8 +94,8 @@ def _compile(recipe: Recipe, numbers: Numbers, data: Data, classes: int, length:
         donate_argnums=0,
     ).lower(state, seeds, numbers, data, Span(number, number, number, number))
     looking = jax.jit(lambda state, numbers, data: spread(look, state)(numbers, data))
-    made = [starting.compile(), chunking.compile(), looking.lower(state, numbers, data).compile()]
-    return Programs(*made, compile_seconds=time.perf_counter() - began)
+    made = (starting.compile(), chunking.compile(), looking.lower(state, numbers, data).compile())
+    return Programs(*made, time.perf_counter() - began)
 
 
 def _spread(recipe: Recipe, data: Data) -> Callable[..., Any]:
@@ -177,7 +177,9 @@ def _evaluate(recipe: Recipe, classes: int, state: State, numbers: Numbers, data
     setup = build(recipe, numbers, data.train_x.shape[1], classes)
 
     def metrics(x: Array, y: Array) -> list[Array]:
-        output, _, _ = chain.forward(setup.chain, state.params, state.stats, x, jax.random.key(0), train=False)
+        output, _, _ = chain.forward(
+            setup.chain, state.params, state.stats, x, jax.random.key(0), train=False
+        )
         output = output.astype(jnp.promote_types(output.dtype, jnp.float32))
         return [jnp.mean(setup.loss(output, y)), jnp.mean(jnp.argmax(output, -1) == y)]
 

@@ -15,7 +15,15 @@ from gradlab.probes.family import Moment, Probe
 from gradlab.recipe import Recipe
 
 COUNTS = ("zeros", "infs", "nans")
-STEP_COLUMNS = ("loss", "penalty", "learning_rate", "log10_gradient", "log10_clipped", "clip_cosine", "clipped")
+STEP_COLUMNS = (
+    "loss",
+    "penalty",
+    "learning_rate",
+    "log10_gradient",
+    "log10_clipped",
+    "clip_cosine",
+    "clipped",
+)
 
 
 class State(NamedTuple):
@@ -44,7 +52,7 @@ class Slopes(NamedTuple):
     grads: Tree
     stats: Tree
     seen: Dummies | None
-    told: list[dict[str, Array]]
+    told: list[Array]
 
 
 def initial(setup: Setup, key: Array) -> State:
@@ -190,7 +198,9 @@ def _layers(setup: Setup, back: Slopes, batch: int) -> Array:
 
 def _parameters(probes: list[Probe], moment: Moment) -> tuple[Array, Array]:
     """Columns × entries; entries are the parameters by path, and along a stack its layers."""
-    told = {column: value for probe in probes if probe.moment for column, value in probe.moment(moment).items()}
+    told = {
+        column: value for probe in probes if probe.moment for column, value in probe.moment(moment).items()
+    }
     flat = {
         column: jnp.concatenate([value[path].reshape(-1) for path in sorted(value)])
         for column, value in told.items()

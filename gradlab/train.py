@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gradlab import program, step
-from gradlab.build import build, load
+from gradlab.build import build
 from gradlab.data.task import Task
 from gradlab.models.chain import Block
 from gradlab.program import FIXED, LAST, TRAIN, Data, Programs, Span
@@ -65,7 +65,12 @@ class Trainer:
     def __init__(self, recipe: Recipe, task: Task) -> None:
         self.recipe = recipe
         self.task = task
-        arrays = (task.train_x.astype(recipe.dtype), task.train_y, task.test_x.astype(recipe.dtype), task.test_y)
+        arrays = (
+            task.train_x.astype(recipe.dtype),
+            task.train_y,
+            task.test_x.astype(recipe.dtype),
+            task.test_y,
+        )
         self.data = Data(*(jnp.asarray(array) for array in arrays))
         self.numbers = program.numbers_for(numbers(recipe), recipe.dtype)
         self.seeds = np.arange(recipe.seed, recipe.seed + recipe.seeds, dtype=np.uint32)

@@ -149,11 +149,11 @@ def _step(block: Block, train: bool, ask: Ask | None, first: bool) -> Callable[[
 
     def step(state: tuple[Any, Array], xs: Any) -> tuple[tuple[Any, Array], tuple[Tree, Array | None]]:
         (h, s), (params, stats, record, key) = state, xs
-        watch: Callable[[Array], Array] = lambda z: z  # noqa: E731
+        watch: Callable[[Array], Array] = lambda z: z
         if record is not None:
             seen, s, params = taps.tap(() if first else h, s, params, record[0])
             h = h if first else seen
-            watch = lambda z: taps.inner_tap(z, record[1])  # noqa: E731
+            watch = lambda z: taps.inner_tap(z, record[1])
         h, notes = block.apply(params, h, Visit(key, stats, train, watch))
         said = None if ask is None else ask(_seen(h, notes))
         return (h, s), (notes.stats, said)

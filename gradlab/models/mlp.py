@@ -1,6 +1,7 @@
 """The multilayer perceptron: an input block, `depth` equal hidden blocks run by `lax.scan`, an output block."""
 
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -35,7 +36,7 @@ class Layer(nnx.Module):
     Made and used within one trace: the numbers of its parts may be traced, and no graph outlives them.
     """
 
-    def __init__(self, linear: nnx.Linear, norm: nnx.Module | None) -> None:
+    def __init__(self, linear: nnx.Linear, norm: Any) -> None:
         self.linear = linear
         self.norm = norm
 
@@ -93,7 +94,3 @@ def _activate(module: Layer, h: Array, plan: Plan, visit: Visit) -> tuple[Array,
 
 def _flat(state: nnx.State) -> Tree:
     return traverse_util.flatten_dict(nnx.to_pure_dict(state), sep="/")
-
-
-
-

@@ -7,7 +7,6 @@ Every rule is safe outside float32's range: norms come from `numerics`, never fr
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 from jax import Array
 
@@ -48,7 +47,7 @@ def value(threshold: Positive) -> Clip:
         entries = sum(g.size for g in grads.values())
         beyond = sum(jnp.sum(jnp.abs(g) > threshold) for g in grads.values())
         clipped = {key: jnp.clip(g, -threshold, threshold) for key, g in grads.items()}
-        return clipped, {"clipped": beyond / entries}
+        return clipped, {"clipped": jnp.asarray(beyond / entries)}
 
     return _stateless(rule)
 
@@ -62,7 +61,9 @@ def norm(threshold: Positive) -> Clip:
 
     def rule(grads: Tree, lead: dict[str, int]) -> tuple[Tree, dict[str, Array]]:
         length, exponent = numerics.log2_norms(grads, lead).whole
-        acts = (length > numerics.scale(jnp.asarray(threshold, length.dtype), -exponent)) & jnp.isfinite(length)
+        acts = (length > numerics.scale(jnp.asarray(threshold, length.dtype), -exponent)) & jnp.isfinite(
+            length
+        )
         factor, shift = jnp.where(acts, threshold / length, 1.0), jnp.where(acts, exponent, 0.0)
         # the power of two first, exactly: the whole quotient may be below float32's smallest number
         clipped = {key: numerics.scale(g, -shift) * factor.astype(g.dtype) for key, g in grads.items()}

@@ -12,4 +12,14 @@ from gradlab.probes import (
     weight,
 )
 
-__all__ = "backward cosine forward gradient moments preactivation saturation update weight".split()
+__all__ = [
+    "backward",
+    "cosine",
+    "forward",
+    "gradient",
+    "moments",
+    "preactivation",
+    "saturation",
+    "update",
+    "weight",
+]

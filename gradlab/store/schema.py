@@ -52,7 +52,9 @@ _counts = [("zeros", _i32), ("infs", _i32), ("nans", _i32)]  # entries of the gr
 _floats = {table: [(column, _f32) for column in columns] for table, columns in COLUMNS.items()}
 SCHEMAS = {
     "layers": pa.schema([*_where, ("size", _i64), *_floats["layers"], *_counts]),
-    "parameters": pa.schema([*_where, ("parameter", _word), ("size", _i64), *_floats["parameters"], *_counts]),
+    "parameters": pa.schema(
+        [*_where, ("parameter", _word), ("size", _i64), *_floats["parameters"], *_counts]
+    ),
     "steps": pa.schema([*_where[:3], *_floats["steps"]]),
 }
 STATES = ("running", "finished", "diverged", "failed", "stopped", "interrupted")

@@ -30,7 +30,9 @@ def overhead() -> None:
         }
         spent = interleaved(made, rounds=20 if width == 64 else 8)
         bare = spent["bare"] / 20 * 1e3
-        _say(f"measured ÷ bare step (50, {width})", spent["all"] / spent["bare"], target, f"bare {bare:.2f} ms")
+        _say(
+            f"measured ÷ bare step (50, {width})", spent["all"] / spent["bare"], target, f"bare {bare:.2f} ms"
+        )
         _say(f"the same, log.every=10 (50, {width})", spent["tenth"] / spent["bare"], "≤ 1.05")
 
 
@@ -38,27 +40,49 @@ def peer() -> None:
     """PyTorch eager with the same five norms a layer, over gradlab with these five."""
     from tests.bench import ours, peer
 
-    for depth, width, target in ((20, 32, "≥ 3.2"), (50, 64, "≥ 2.5"), (50, 256, "≥ 1.4"), (1000, 64, "≥ 2.5")):
+    for depth, width, target in (
+        (20, 32, "≥ 3.2"),
+        (50, 64, "≥ 2.5"),
+        (50, 256, "≥ 1.4"),
+        (1000, 64, "≥ 2.5"),
+    ):
         steps = 20
         shape = [f"depth={depth}", f"width={width}", FIVE, f"eval.every={ours.NEVER}"]
         made = {"ours": ours.chunk(*shape, steps=steps), "peer": peer.chunk(depth, width, steps)}
         spent = interleaved(made, rounds=10 if depth * width < 10_000 else 5)
         detail = f"{spent['peer'] / steps * 1e3:.2f} ms against {spent['ours'] / steps * 1e3:.2f} ms a step"
-        _say(f"PyTorch eager ÷ gradlab, five norms ({depth}, {width})", spent["peer"] / spent["ours"], target, detail)
+        _say(
+            f"PyTorch eager ÷ gradlab, five norms ({depth}, {width})",
+            spent["peer"] / spent["ours"],
+            target,
+            detail,
+        )
 
 
 def compile_time() -> None:
     """Trace and compile time at depth 10 000 over that at depth 10, both without any cache."""
-    took = {depth: _run([f"depth={depth}", "steps=3", "log.every=1"], cache=False) for depth in (10, 10_000, 10)}
+    took = {
+        depth: _run([f"depth={depth}", "steps=3", "log.every=1"], cache=False) for depth in (10, 10_000, 10)
+    }
     shallow, deep = (took[depth]["compile_seconds"] for depth in (10, 10_000))
-    _say("trace + compile, depth 10 000 ÷ depth 10", deep / shallow, "≤ 1.3", f"{deep:.1f} s against {shallow:.1f} s")
+    _say(
+        "trace + compile, depth 10 000 ÷ depth 10",
+        deep / shallow,
+        "≤ 1.3",
+        f"{deep:.1f} s against {shallow:.1f} s",
+    )
 
 
 def deepest() -> None:
     """Depth 10 000, width 64, 3 steps."""
     status = _run(["depth=10000", "width=64", "steps=3"], cache=False)
     memory = status["memory_mib"] / 1024
-    _say("depth 10 000, 3 steps: peak memory, GiB", memory, "≤ 3", f"{status['state']}, {status['seconds']:.0f} s")
+    _say(
+        "depth 10 000, 3 steps: peak memory, GiB",
+        memory,
+        "≤ 3",
+        f"{status['state']}, {status['seconds']:.0f} s",
+    )
 
 
 def first_command() -> None:
@@ -93,7 +117,9 @@ def stored() -> None:
         files = list(Path(folder).glob("*/*/*/*.parquet"))
         size = sum(path.stat().st_size for path in files)
         tables = [pq.read_table(path) for path in files]
-    columns = [column for table in tables for column in table.itercolumns() if pa.types.is_floating(column.type)]
+    columns = [
+        column for table in tables for column in table.itercolumns() if pa.types.is_floating(column.type)
+    ]
     floats = sum(len(column) - column.null_count for column in columns)
     _say("bytes stored a logged float", size / floats, "≤ 3.5", f"{floats} floats, {size / 1e6:.2f} MB")
 

@@ -1,6 +1,7 @@
 """The peer: PyTorch eager taking the same five norms a layer with forward and tensor hooks."""
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import torch
 from torch import nn
@@ -16,7 +17,7 @@ def chunk(depth: int, width: int, steps: int) -> Callable[[], object]:
     task = load(recipe)
     x, y = torch.tensor(task.train_x), torch.tensor(task.train_y, dtype=torch.long)
     sizes = [x.shape[1], *[width] * (depth + 1)]
-    linear = [nn.Linear(*pair) for pair in zip(sizes, sizes[1:], strict=False)]
+    linear = [nn.Linear(*pair) for pair in pairwise(sizes)]
     layers = [part for one in linear for part in (one, nn.Tanh())]
     network = nn.Sequential(*layers, nn.Linear(width, task.classes))
     for module in network:

@@ -52,7 +52,7 @@ def test_zero_infinity_and_nan_are_told(entry, wanted):
 
 def test_leading_axes_are_kept():
     x = (10.0 ** np.arange(-30, 30, 10)[:, None, None] * np.ones((6, 2, 3))).astype(np.float32)
-    found = jax.jit(lambda x: numerics.log2_norm(x, 1))(x)
+    found = jax.jit(lambda x: numerics.scaled_log2_norm(x, 1))(x)
     np.testing.assert_allclose(found, [exact(one) for one in x], atol=2e-5)
 
 

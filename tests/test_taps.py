@@ -13,6 +13,7 @@ from gradlab.numerics import LOG10_2
 from tests import measures
 from tests.driver import FEATURES, RICH, batch, driver, tree
 from tests.reference import network
+from tests.test_step import CASES
 
 DEEP = ("depth=200", "width=16", "optimizer=momentum")
 COLUMNS = ("log10_forward", "log10_backward", "log10_backward_z")
@@ -106,9 +107,8 @@ def test_a_gradient_that_is_infinite_from_the_start_is_told_as_such():
 
 
 STRUCTURES = {
-    "plain": ("activation=leaky_relu", "optimizer=momentum", "clip=value", "penalty=l2"),
+    "plain": CASES["gelu"],  # layer norm after, plain residual, value clip, penalty
     "rich": RICH,
-    "rich, remat": (*RICH, "remat=true"),
 }
 
 
@@ -133,8 +133,9 @@ def test_measuring_changes_no_bit_of_the_trained_state(structure):
     assert not same_bits(measured.params, structure.random().params)
 
 
-def test_the_training_gradient_is_plain_back_propagation_s():
-    found = driver(*STRUCTURES["rich"])
+@pytest.mark.parametrize("words", [RICH, (*RICH, "remat=true")], ids=["rich", "rich, remat"])
+def test_the_training_gradient_is_plain_back_propagation_s(words):
+    found = driver(*words)
     state, data = found.random(), batch()
     with_taps, without = (found.slopes(state, data, measured) for measured in (True, False))
     assert with_taps.seen is not None

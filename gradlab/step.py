@@ -153,8 +153,9 @@ def _clipping(
         jnp.vdot(numerics.scale(g, -whole.exponent), numerics.scale(clipped[path], -after.exponent))
         for path, g in grads.items()
     )
-    cosine = dot / whole.fraction / after.fraction
-    return [before, numerics.LOG10_2 * after.log2(), jnp.clip(cosine, -1, 1), record["clipped"]]
+    lengths = whole.fraction * after.fraction
+    cosine = jnp.where(whole.fraction == 0, 1.0, jnp.clip(dot / lengths, -1, 1))  # nothing has no direction to lose
+    return [before, numerics.LOG10_2 * after.log2(), cosine, record["clipped"]]
 
 
 def _true(setup: Setup, back: Slopes, norms: numerics.Norms) -> Tree:

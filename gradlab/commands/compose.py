@@ -25,7 +25,7 @@ from gradlab.commands.overrides import PLAIN, Cell, Setting, cells, label, read,
 from gradlab.commands.spelling import meant
 from gradlab.errors import RecipeError
 from gradlab.paths import CONF
-from gradlab.recipe import Every, Recipe, flat, folder_name
+from gradlab.recipe import FAMILIES, Every, Recipe, flat, folder_name
 
 
 @dataclass(frozen=True)
@@ -79,11 +79,21 @@ def recipe_of(values: dict[str, Any]) -> Recipe:
     for key in values:
         if key not in known:
             raise RecipeError(f"there is no option '{key}'{meant(key, known)}")
+    for group, part in values.items():
+        parts = part.values() if group == "probes" and isinstance(part, dict) else [part]
+        if group in (*FAMILIES, "probes") and not all(_named(one) for one in parts):
+            raise RecipeError(f"{group} is chosen by an option's name, got {part}")
     study, outputs = str(values["study"]), str(values["outputs"])  # study=2026 is a name
+    if not outputs or values["outputs"] is None:
+        raise RecipeError("outputs= must name a folder")
     if not PLAIN.fullmatch(study.replace(".", "_")) or study.startswith("."):
         raise RecipeError(f"study={study} must be a plain name: letters, digits, '.', '_', '-'")
     every = {key: _every(key, values[key]) for key in ("log", "eval")}
     return Recipe(**{**values, **every, "study": study, "outputs": outputs})
+
+
+def _named(part: Any) -> bool:
+    return isinstance(part, dict) and isinstance(part.get("name"), str)
 
 
 def _every(key: str, value: Any) -> Every:

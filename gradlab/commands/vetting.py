@@ -25,6 +25,8 @@ def option(path: Path) -> None:
     for key in ("hydra", "defaults", "_target_"):
         if key in content:
             raise RecipeError(f"{path}: an option may not hold '{key}'")
+    if not isinstance(content.get("name"), str):
+        raise RecipeError(f"{path}: an option has a name, as in 'name: norm'")
 
 
 def experiment(path: Path) -> tuple[dict[str, Any], dict[str, Any], bool]:
@@ -32,16 +34,28 @@ def experiment(path: Path) -> tuple[dict[str, Any], dict[str, Any], bool]:
     content = _mapping(path)
     if "outputs" in content:
         raise RecipeError(f"{path}: where things go is said on the command line: outputs=…")
-    for line in content.get("defaults") or []:
+    lines = content.get("defaults") or []
+    for line in lines if isinstance(lines, list) else [lines]:
         _default(path, line)
     hydra = content.pop("hydra", None) or {}
-    grid = (hydra.get("sweeper") or {}).get("params") or {}
-    allowed = {"mode": hydra.get("mode"), "sweeper": {"params": grid}}
-    if {**hydra} != {key: allowed[key] for key in hydra if key in allowed}:
+    if not _harmless(hydra):
         raise RecipeError(f"{path}: of hydra only 'mode' and 'sweeper.params' may be set")
-    if hydra.get("mode") not in (None, "RUN", "MULTIRUN"):
-        raise RecipeError(f"{path}: hydra.mode={hydra['mode']} is not RUN or MULTIRUN")
-    return content, grid, hydra.get("mode") == "MULTIRUN"
+    mode, grid = hydra.get("mode"), hydra.get("sweeper", {}).get("params", {})
+    if mode not in (None, "RUN", "MULTIRUN"):
+        raise RecipeError(f"{path}: hydra.mode={mode} is not RUN or MULTIRUN")
+    return content, grid, mode == "MULTIRUN"
+
+
+def _harmless(hydra: Any) -> bool:
+    """Whether nothing but a mode and a grid is set of Hydra."""
+    if not isinstance(hydra, dict) or not set(hydra) <= {"mode", "sweeper"}:
+        return False
+    sweeper = hydra.get("sweeper", {})
+    return (
+        isinstance(sweeper, dict)
+        and set(sweeper) <= {"params"}
+        and isinstance(sweeper.get("params", {}), dict)
+    )
 
 
 def _default(path: Path, line: Any) -> None:

@@ -1,8 +1,11 @@
 """The words of a command line become recipes, and what is wrong with them is told by its right name."""
 
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from gradlab import options
 from gradlab.commands.compose import Grid, grid
@@ -83,6 +86,7 @@ BAD = {
     "hydra.mode=CHAOS": "hydra.mode=CHAOS is not RUN or MULTIRUN",
     "_target_=os.system": "there is no option '_target_'",
     "+token=abc": "there is no option 'token'",
+    "outputs=": "outputs= must name a folder",
 }
 
 
@@ -92,6 +96,19 @@ def test_a_bad_word_is_told_in_one_line(word, told):
         composed(word)
     assert told in str(error.value)
     assert "\n" not in str(error.value)
+
+
+KEYS = st.sampled_from([*options.groups(), *options.keys(), "clip.threshold", "hydra.mode", "probes", "x"])
+VALUES = st.one_of(
+    st.text(max_size=8), st.sampled_from(["a,b", "[1]", "{a: 1}", "range(3)", "null", "1e999"])
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(key=KEYS, sign=st.sampled_from(["=", "=", "=", ""]), value=VALUES, multirun=st.booleans())
+def test_whatever_is_typed_is_composed_or_told_to_a_person(key, sign, value, multirun):
+    with suppress(RecipeError):
+        composed(f"{key}{sign}{value}", multirun=multirun)
 
 
 def test_a_grid_has_every_combination_the_last_key_fastest():

@@ -75,6 +75,21 @@ def test_the_current_folder_s_experiments_count(written):
     assert (recipe.clip["name"], recipe.depth, recipe.width) == ("norm", 7, 7)
 
 
+@pytest.mark.parametrize(
+    ("hydra", "cells"),
+    [
+        ("{mode: MULTIRUN, sweeper: {params: {depth: '3,4'}}}", 2),
+        ("{mode: MULTIRUN, sweeper: {params: {depth: [3, 4, 5]}}}", 3),
+        ("{mode: MULTIRUN, sweeper: {params: {depth: 'range(3,5)', remat: [true, false]}}}", 4),
+        ("{sweeper: {params: {depth: '3,4'}}}", 1),
+        ("{mode: RUN, sweeper: {params: {depth: '3,4'}}}", 1),
+        ("{mode: MULTIRUN}", 1),
+    ],
+)
+def test_a_grid_may_be_written_in_a_file_as(written, hydra, cells):
+    assert len(written(f"# Deep?\nhydra: {hydra}\n")) == cells
+
+
 HOSTILE = {
     "hydra: {run: {dir: /tmp/x}}": "of hydra only 'mode' and 'sweeper.params'",
     "hydra: {searchpath: [/tmp]}": "of hydra only 'mode' and 'sweeper.params'",
@@ -95,6 +110,14 @@ HOSTILE = {
     "depth: !!python/object/apply:os.system [ls]": "cannot be read as YAML",
     "- a list": "is not a mapping",
     "depth: [": "cannot be read as YAML",
+    "hydra: 5": "of hydra only",
+    "hydra: {sweeper: 5}": "of hydra only",
+    "hydra: {sweeper: {params: 5}}": "of hydra only",
+    "defaults: 5": "is not '- override /group: option'",
+    "clip: 5": "clip is chosen by an option's name",
+    "clip: {name: [1]}": "clip is chosen by an option's name",
+    "probes: {forward: 5}": "probes is chosen by an option's name",
+    "log: 5": "log has one key: log.every",
     "a: &a [1,1,1,1,1,1,1,1,1]\n"
     + "".join(
         f"{two}: &{two} [{','.join([f'*{one}'] * 9)}]\n"

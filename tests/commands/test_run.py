@@ -81,6 +81,24 @@ def test_a_diverged_run_is_a_result_unless_it_is_not_wanted(elsewhere, capsys):
     assert "--fail-on" in capsys.readouterr().err
 
 
+BLOWN = ["activation=linear", "lr=0.1,1e30", "on_nonfinite=raise"]
+
+
+def test_a_failed_run_is_told_at_once_and_at_the_end_and_the_others_go_on(elsewhere, capsys):
+    assert main(["run", "-m", *TINY, *BLOWN, "--quiet"]) == 1
+    now, count, again = capsys.readouterr().err.splitlines()
+    assert now.startswith("gradlab run: lr=1e+30 failed: ")
+    assert now.endswith("run.log")
+    assert count == "gradlab run: 1 of 2 runs failed"
+    assert again.strip() == now.removeprefix("gradlab run: ")
+    assert len(folders(elsewhere)) == 2
+
+
+def test_python_is_told_of_a_failed_run():
+    with pytest.raises(RuntimeError, match=r"lr=1e\+30 failed"):
+        gradlab.run(*TINY, *BLOWN)
+
+
 def test_no_steps_measure_once(elsewhere, capsys):
     assert main(["run", "depth=3", "width=8", "steps=0"]) == 0
     assert "signal" in capsys.readouterr().out

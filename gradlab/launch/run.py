@@ -142,7 +142,7 @@ def _claimed(folder: Path, recipe: Recipe) -> Iterator[None]:
     """The run's folder, ours alone while it is written; a RecipeError where it cannot be."""
     claim = ExitStack()
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        write.made(folder)
         claim.enter_context(lock.hold(folder))
     except OSError as error:
         raise RecipeError(f"outputs={recipe.outputs} cannot be written: {error.strerror}") from None

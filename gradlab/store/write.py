@@ -35,7 +35,7 @@ class Checkpoint(NamedTuple):
 
 def durable(path: Path, write: Callable[[BinaryIO], object]) -> None:
     """Write a file so that under its name it is whole or not there: other name, sync, rename, sync."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    made(path.parent)
     hidden = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with hidden.open("wb") as file:
@@ -46,6 +46,14 @@ def durable(path: Path, write: Callable[[BinaryIO], object]) -> None:
     finally:
         hidden.unlink(missing_ok=True)
     _sync(path.parent)
+
+
+def made(folder: Path) -> None:
+    """The folder, and those it is in, so that a power cut does not take them back."""
+    if not folder.is_dir():
+        made(folder.parent)
+        folder.mkdir(exist_ok=True)
+        _sync(folder.parent)
 
 
 def _sync(folder: Path) -> None:

@@ -1,7 +1,7 @@
-"""Processes that run one recipe each, to be killed: all imports are done once, then every line is a fork.
+"""Processes that run one recipe each, to be killed: all imports are done once, then a run is a fork.
 
-python -m tests.launch.child reads recipes as JSON, a line each; it answers with the process's id when it has
-begun, and with its return code when it has ended.
+python -m tests.launch.child reads a recipe as JSON and answers with the process's id, which stays its own until
+an empty line asks for its return code.
 """
 
 import json
@@ -23,12 +23,13 @@ def one(pause: float, values: dict) -> None:
 
 
 def main() -> None:
-    for line in sys.stdin:
+    while line := sys.stdin.readline():
         process = os.fork()
         if process == 0:
             one(*json.loads(line))
             os._exit(0)
         print(process, flush=True)
+        sys.stdin.readline()
         print(os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]), flush=True)
 
 

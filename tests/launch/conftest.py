@@ -1,6 +1,8 @@
 """Runs in processes of their own, which may be killed."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
 
@@ -16,15 +18,21 @@ class Children:
     def __init__(self) -> None:
         words = [sys.executable, "-W", "error", "-m", "tests.launch.child"]
         self.parent = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.running = 0
 
     def start(self, recipe: Recipe, pause: float = 0.0) -> int:
         """Start a run that rests `pause` seconds after each chunk; its process."""
-        self.parent.stdin.write(json.dumps([pause, plain(recipe)]) + "\n")
-        self.parent.stdin.flush()
-        return int(self.parent.stdout.readline())
+        self.running = self._ask(json.dumps([pause, plain(recipe)]))
+        return self.running
 
     def end(self) -> int:
         """Wait for its end; its return code."""
+        self.running = 0
+        return self._ask("")
+
+    def _ask(self, line: str) -> int:
+        self.parent.stdin.write(line + "\n")
+        self.parent.stdin.flush()
         return int(self.parent.stdout.readline())
 
     def run(self, recipe: Recipe) -> int:
@@ -33,6 +41,10 @@ class Children:
         return self.end()
 
     def close(self) -> None:
+        """The end, also of a run that a failed test left."""
+        if self.running:
+            os.kill(self.running, signal.SIGKILL)
+            self.end()
         self.parent.stdin.close()
         self.parent.stdout.close()
         self.parent.wait()

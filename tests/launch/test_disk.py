@@ -100,7 +100,7 @@ def test_a_second_writer_is_refused_at_once_and_a_killed_one_blocks_nobody(child
         launch(tiny(tmp_path, ENDLESS))
     with pytest.raises(RecipeError, match="is being written by process"):
         launch(tiny(tmp_path, ENDLESS, "force=true"))
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 10  # it does not wait for the other to end
     with pytest.raises(RecipeError, match=r"is still running .*; wait for it"):
         open_run(folder)
     os.kill(process, signal.SIGKILL)
@@ -140,9 +140,9 @@ def test_a_reader_that_looks_does_not_turn_a_writer_away(tmp_path):
 
 
 def test_a_reader_beside_a_writer_reads_what_is_there(children, tmp_path):
-    recipe = tiny(tmp_path, "steps=500")
+    recipe = tiny(tmp_path, "steps=300")
     folder = place(recipe)
-    children.start(recipe, pause=0.02)
+    children.start(recipe, pause=0.03)
     until(lambda: list(folder.glob("steps/part-*")))
     seen = []
     for look in range(200):
@@ -157,4 +157,4 @@ def test_a_reader_beside_a_writer_reads_what_is_there(children, tmp_path):
     assert children.end() == 0
     assert seen == sorted(seen)
     assert seen[0] < seen[-1]
-    assert len(open_run(folder).steps) == 501 + 126
+    assert len(open_run(folder).steps) == 301 + 76

@@ -31,7 +31,9 @@ CHANGED = {
     "initializer.sigma_b": 0.5,
 }
 NUMBERS = [
-    (words, key)
+    pytest.param(
+        words, key, id=f"{NETWORKS.index(words)}-{key}", marks=[pytest.mark.slow] * words.count("rms")
+    )
     for words in NETWORKS
     for key in numbers(recipe(*TINY, *words.split()))
     if key != "data.test_fraction" and (key != "dropout" or "dropout" in words)
@@ -56,9 +58,7 @@ def tables(result: dict) -> dict:
 
 
 @pytest.mark.usefixtures("quick")
-@pytest.mark.parametrize(
-    ("words", "key"), NUMBERS, ids=[f"{NETWORKS.index(one)}-{key}" for one, key in NUMBERS]
-)
+@pytest.mark.parametrize(("words", "key"), NUMBERS)
 def test_another_number_is_another_run_of_the_same_program(first, tmp_path, words, key):
     before = first(words)
     count, known = len(compiled), program.compilations()
@@ -76,7 +76,7 @@ def test_the_networks_above_have_every_number_there_is():
         for key, value in part(path).items()
         if type(value) is float and path.parent.name != "probe"
     }
-    assert {key for _, key in NUMBERS} == every - {"data.test_fraction"} | {"lr", "dropout"}
+    assert {one.values[1] for one in NUMBERS} == every - {"data.test_fraction"} | {"lr", "dropout"}
 
 
 def test_a_new_seed_or_horizon_compiles_nothing(tmp_path):
@@ -100,6 +100,7 @@ def test_the_second_chunk_compiles_nothing(tmp_path):
     assert counts[0] == counts[1] == counts[-1]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quick")
 def test_a_split_of_another_size_is_another_program(tmp_path):
     known = program.compilations()

@@ -109,16 +109,13 @@ def test_a_row_of_a_seed_is_that_of_the_seed_alone(tmp_path):
             assert stored.weights(together)[key][seed - 5].tobytes() == leaf[0].tobytes()
 
 
-BATCH64 = pytest.mark.xfail(reason="running averages are float32 in a float64 network", raises=RecipeError)
-
-
 @pytest.mark.parametrize(
     ("dtype", "words"),
     [
         ("float64", ()),
         pytest.param("float64", ("optimizer=adam",), marks=pytest.mark.slow),
         pytest.param("bfloat16", ("optimizer=adam", "normalization=batch"), marks=pytest.mark.slow),
-        pytest.param("float64", ("normalization=batch",), marks=[BATCH64, pytest.mark.slow]),
+        pytest.param("float64", ("normalization=batch",), marks=pytest.mark.slow),
     ],
 )
 @pytest.mark.usefixtures("quick")
@@ -132,6 +129,7 @@ def test_other_precisions_run(tmp_path, dtype, words):
     assert set(stored.table(folder, "layers").schema.types) == set(stored.SCHEMAS["layers"].types)
 
 
+@pytest.mark.slow
 def test_half_precision_computes_the_same_roughly(tmp_path):
     losses = [
         steps_of(launch(tiny(tmp_path, f"dtype={dtype}")).folder).loss.to_numpy(float)

@@ -72,7 +72,7 @@ def test_a_stack_tells_what_single_blocks_tell():
 
 
 def test_norms_are_right_where_float32_is_not():
-    depth, gain = 300, 0.25  # a linear orthogonal chain: each block takes exactly its gain, on the way back only
+    depth, gain = 300, 0.25  # orthogonal blocks that take exactly their gain, on the way back only
     keys = jax.random.split(jax.random.key(3), depth)
     params = [jax.random.orthogonal(key, N) for key in keys]
 

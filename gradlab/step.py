@@ -154,7 +154,8 @@ def _clipping(
         for path, g in grads.items()
     )
     lengths = whole.fraction * after.fraction
-    cosine = jnp.where(whole.fraction == 0, 1.0, jnp.clip(dot / lengths, -1, 1))  # nothing has no direction to lose
+    cosine = jnp.clip(dot / lengths, -1, 1)
+    cosine = jnp.where(whole.fraction == 0, 1.0, cosine)  # nothing has no direction to lose
     return [before, numerics.LOG10_2 * after.log2(), cosine, record["clipped"]]
 
 

@@ -46,7 +46,7 @@ def eager(monkeypatch):
     monkeypatch.setattr(run, "PATIENCE", 0.0)
 
 
-@pytest.mark.parametrize("step", [4, 8, 32, 56, 60])
+@pytest.mark.parametrize("step", [4, 32, 60])
 @pytest.mark.usefixtures("eager")
 def test_a_run_that_was_cut_off_goes_on_to_the_same_end(tmp_path, step):
     whole = launch(tiny(tmp_path / "whole", *LONG)).folder
@@ -60,7 +60,7 @@ def test_a_run_that_was_cut_off_goes_on_to_the_same_end(tmp_path, step):
     assert stored.clean(folder)
 
 
-@pytest.mark.parametrize("step", [4, 12, 20, 24, 36])
+@pytest.mark.parametrize("step", [8, 24, 36])
 @pytest.mark.usefixtures("eager")
 def test_seeds_that_were_lost_before_the_cut_stay_lost(tmp_path, step):
     whole = launch(tiny(tmp_path / "whole", *WILD)).folder
@@ -166,7 +166,7 @@ def test_a_compaction_that_was_cut_off_is_done_by_the_next_call(tmp_path, done):
     assert stored.clean(cut_folder)
 
 
-@pytest.mark.parametrize("damage", [b"", b"{", b"[]", b"\xff"])
+@pytest.mark.parametrize("damage", [b"", b"[]"])
 def test_a_run_whose_status_is_lost_starts_over(tmp_path, damage):
     whole = launch(tiny(tmp_path / "whole", *LONG)).folder
     folder = cut(tiny(tmp_path / "cut", *LONG), 32)

@@ -53,7 +53,6 @@ def bound(annotation: Any) -> Bound:
     return next(extra for extra in get_args(annotation) if isinstance(extra, Bound))
 
 
-Number = Annotated[float, Bound(float)]
 Positive = Annotated[float, Bound(float, 0, open_low=True)]
 NonNegative = Annotated[float, Bound(float, 0)]
 Share = Annotated[float, Bound(float, 0, 1, open_high=True)]  # [0, 1)

@@ -157,8 +157,7 @@ def _chunk(
         state, shuffled = carry
         fresh = index % batches == 0
         shuffled = jax.lax.cond(fresh, lambda: order(index // batches), lambda: shuffled)
-        looked = (index % recipe.log.every == 0) | (index % recipe.eval.every == 0) | (span.mode != TRAIN)
-        kind = jnp.where(index >= span.stop, 0, jnp.where(looked, 1, 2))
+        kind = jnp.where(index >= span.stop, 0, jnp.where(looked(recipe, index, span.mode), 1, 2))
         branches: list[Callable[[], Any]] = [
             lambda: (state, blank),
             lambda: move(state, shuffled, index, True),
@@ -170,6 +169,11 @@ def _chunk(
 
     (state, _), rows = jax.lax.scan(body, (state, first_order), span.start + jnp.arange(length))
     return state, rows
+
+
+def looked(recipe: Recipe, step: Any, mode: Any) -> Any:
+    """Whether a step is measured: every `log.every`, where an evaluation is, and all rows that are no step."""
+    return (step % recipe.log.every == 0) | (step % recipe.eval.every == 0) | (mode != TRAIN)
 
 
 def _evaluate(recipe: Recipe, classes: int, state: State, numbers: Numbers, data: Data) -> Array:

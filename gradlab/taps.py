@@ -58,9 +58,8 @@ def _backward(_: None, cotangents: tuple[Any, Array, Any]) -> tuple[Any, Array, 
         fine = arrived == 0
 
     def plain() -> tuple[Any, Array, Any, Record]:
-        zero = jnp.zeros((), jnp.float32)
-        seen = Record(_f32(0.5 * jnp.log2(squares)), zero, zero, jnp.zeros(len(jax.tree.leaves(params))))
-        return h, arrived, params, seen._replace(params=seen.params.astype(jnp.float32))
+        seen = blank(len(jax.tree.leaves(params)))._replace(signal=_f32(0.5 * jnp.log2(squares)))
+        return h, arrived, params, seen
 
     return jax.lax.cond(fine, plain, lambda: _rescale(h, arrived, params))
 

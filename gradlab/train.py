@@ -105,7 +105,7 @@ class Trainer:
         # the program takes its state's memory; the one given stays whole, to fall back on
         state, rows = programs.chunk(jax.tree.map(jnp.copy, state), self.seeds, self.numbers, self.data, span)
         made = np.arange(start, stop)
-        looked = (made % self.recipe.log.every == 0) | (made % self.recipe.eval.every == 0) | (mode != TRAIN)
+        looked = program.looked(self.recipe, made, mode)
         row = jax.tree.map(lambda leaf: np.asarray(leaf)[:, : stop - start][:, looked], rows)
         done = stop if mode == TRAIN else start
         return Chunk(made[looked], "probe" if mode == FIXED else "batch", row, found, done, state)

@@ -1,6 +1,6 @@
 """Gradient clipping: (grads, state, params) -> (grads, state, record), before the optimizer sees the gradient.
 
-A clip is `init(params) -> state` and `apply`; `record["clipped"]` is the share of entries it changed.
+A clip is `init(params) -> state` and `apply`; `record["clipped"]` is the share of entries it acted on.
 Every rule is safe outside float32's range: norms come from `numerics`, never from a plain sum of squares.
 """
 
@@ -61,9 +61,8 @@ def norm(threshold: Positive) -> Clip:
 
     def rule(grads: Tree, lead: dict[str, int]) -> tuple[Tree, dict[str, Array]]:
         length, exponent = numerics.log2_norms(grads, lead).whole
-        acts = (length > numerics.scale(jnp.asarray(threshold, length.dtype), -exponent)) & jnp.isfinite(
-            length
-        )
+        limit = numerics.scale(jnp.asarray(threshold, length.dtype), -exponent)
+        acts = (length > limit) & jnp.isfinite(length)
         factor, shift = jnp.where(acts, threshold / length, 1.0), jnp.where(acts, exponent, 0.0)
         # the power of two first, exactly: the whole quotient may be below float32's smallest number
         clipped = {key: numerics.scale(g, -shift) * factor.astype(g.dtype) for key, g in grads.items()}

@@ -15,7 +15,7 @@ from gradlab.models.family import Plan, model
 from gradlab.parts.activations import activation
 from gradlab.parts.clips import Clip, clip
 from gradlab.parts.family import Family
-from gradlab.parts.initializers import initializer
+from gradlab.parts.initializers import Adjust, initializer
 from gradlab.parts.losses import Loss, loss
 from gradlab.parts.normalizations import normalization
 from gradlab.parts.optimizers import optimizer
@@ -71,6 +71,7 @@ class Setup(NamedTuple):
     """All that a step needs; numbers inside may be traced."""
 
     chain: list[Block]
+    adjust: Adjust | None
     loss: Loss
     penalty: Penalty | None
     clip: Clip
@@ -97,6 +98,7 @@ def build(recipe: Recipe, numbers: dict[str, Any], features: int, classes: int) 
     )
     return Setup(
         made["model"](plan),
+        made["initializer"].adjust,
         made["loss"],
         made["penalty"],
         made["clip"],

@@ -44,7 +44,7 @@ class Span(NamedTuple):
 class Programs(NamedTuple):
     """What trains a recipe. `seeds` is the leading axis of states, rows and evaluations."""
 
-    start: Callable[[Any, Numbers], State]
+    start: Callable[[Any, Numbers, Data], State]
     chunk: Callable[[State, Any, Numbers, Data, Span], tuple[State, Row]]  # donates the state
     evaluate: Callable[[State, Numbers, Data], Array]  # seeds × (train loss, accuracy, test loss, accuracy)
     compile_seconds: float
@@ -76,8 +76,9 @@ def _compile(recipe: Recipe, numbers: Numbers, data: Data, classes: int, length:
     features = data.train_x.shape[1]
     spread = _spread(recipe, data)
 
-    def start(seed: Array, numbers: Numbers) -> State:
-        return step.initial(build(recipe, numbers, features, classes), streams(seed)[0])
+    def start(seed: Array, numbers: Numbers, data: Data) -> State:
+        setup = build(recipe, numbers, features, classes)
+        return step.initial(setup, streams(seed)[0], data.train_x[: recipe.batch_size])
 
     def run(state: State, seed: Array, numbers: Numbers, data: Data, span: Span) -> tuple[State, Row]:
         return _chunk(recipe, classes, length, state, seed, numbers, data, span)
@@ -87,7 +88,9 @@ def _compile(recipe: Recipe, numbers: Numbers, data: Data, classes: int, length:
 
     seeds = jax.ShapeDtypeStruct((recipe.seeds,), jnp.uint32)
     number: Any = jax.ShapeDtypeStruct((), jnp.int32)
-    starting = jax.jit(lambda seeds, numbers: spread(start, seeds)(numbers)).lower(seeds, numbers)
+    starting = jax.jit(lambda seeds, numbers, data: spread(start, seeds)(numbers, data)).lower(
+        seeds, numbers, data
+    )
     state = starting.out_info
     chunking = jax.jit(
         lambda state, seeds, numbers, data, span: spread(run, state, seeds)(numbers, data, span),

@@ -11,6 +11,7 @@ from gradlab import numerics
 from gradlab.build import Setup
 from gradlab.models import chain
 from gradlab.models.chain import Dummies, Signal, Tree
+from gradlab.parts.schedules import Now
 from gradlab.probes.family import Moment, Probe
 from gradlab.recipe import Recipe
 
@@ -55,9 +56,11 @@ class Slopes(NamedTuple):
     told: list[Array]
 
 
-def initial(setup: Setup, key: Array) -> State:
-    """The state before the first step."""
+def initial(setup: Setup, key: Array, x: Array) -> State:
+    """The state before the first step; `x` is a batch for initializers that look at the data."""
     params, stats = chain.initialize(setup.chain, key)
+    if setup.adjust is not None:
+        params = setup.adjust(setup.chain, params, stats, x)
     return State(params, stats, setup.optimizer.init(params), setup.clip.init(params), setup.schedule.init())
 
 
@@ -112,7 +115,8 @@ def take(
     lead = chain.lead(setup.chain, state.params)
     penalty, grads = _penalized(setup, state.params, back.grads, lead)
     clipped, clip_state, record = setup.clip.apply(grads, state.clip, state.params, lead)
-    factor, schedule_state = setup.schedule.apply(*time, back.loss, state.schedule)
+    given = numerics.log2_norms(clipped, lead).whole.log2()  # taken only where the schedule asks for it
+    factor, schedule_state = setup.schedule.apply(Now(*time, back.loss, given, setup.lr), state.schedule)
     rate = setup.lr * factor
     direction, optimizer_state = setup.optimizer.update(clipped, state.optimizer, state.params)
     after = State(state.params, back.stats, optimizer_state, clip_state, schedule_state)

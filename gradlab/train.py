@@ -84,7 +84,7 @@ class Trainer:
     def chunks(self, resumed: tuple[int, State] | None = None) -> Iterator[Chunk]:
         """All chunks of the run: steps from the beginning (or from where it was left) to the last row."""
         programs, steps = self.compile(), self.recipe.steps
-        done, state = resumed or (0, programs.start(self.seeds, self.numbers))
+        done, state = resumed or (0, programs.start(self.seeds, self.numbers, self.data))
         while True:
             looks = done % self.recipe.eval.every == 0 or done == steps
             found = np.asarray(programs.evaluate(state, self.numbers, self.data)) if looks else None
@@ -119,7 +119,8 @@ def layout(recipe: Recipe, task: Task) -> Layout:
     """The names of everything in a Row, from the shapes alone: nothing is allocated."""
     given: dict[str, Any] = program.numbers_for(numbers(recipe), recipe.dtype)
     setup = build(recipe, given, task.train_x.shape[1], task.classes)
-    params = jax.eval_shape(lambda: step.initial(setup, jax.random.key(0))).params
+    x = jax.ShapeDtypeStruct((recipe.batch_size, task.train_x.shape[1]), jnp.dtype(recipe.dtype))
+    params = jax.eval_shape(lambda x: step.initial(setup, jax.random.key(0), x), x).params
     first, offsets = 0, {}
     for block in setup.chain:
         offsets[block.name], first = first, first + block.layers

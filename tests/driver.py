@@ -60,7 +60,7 @@ class Driver:
         self.recipe = recipe
         self.layout = layout(recipe, task())
         self._take = jax.jit(self._step, static_argnums=5)
-        self._start = jax.jit(lambda numbers, key: step.initial(self._setup(numbers), key))
+        self._start = jax.jit(self._initial)
         self._slopes = jax.jit(self._backward, static_argnums=5)
 
     def numbers(self, **changes: float) -> dict[str, Any]:
@@ -72,9 +72,13 @@ class Driver:
         """The state that gradlab's initializer draws."""
         return self._start(self.numbers(**changes), jax.random.key(seed))
 
+    def _initial(self, numbers: dict[str, Any], key: Any) -> step.State:
+        x = task().train_x[: self.recipe.batch_size].astype(self.recipe.dtype)
+        return step.initial(self._setup(numbers), key, jnp.asarray(x))
+
     def random(self, seed: int = 0, gain: float = 1.2, bias: float = 0.3) -> step.State:
         """A state with nothing special in it: biases and scales are drawn too."""
-        shapes = jax.eval_shape(lambda: step.initial(self._setup(self.numbers()), jax.random.key(0)))
+        shapes = jax.eval_shape(lambda: self._initial(self.numbers(), jax.random.key(0)))
         rng = np.random.default_rng([11, seed])
 
         def draw(path: str, shape: tuple[int, ...]) -> np.ndarray:

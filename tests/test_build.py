@@ -13,6 +13,7 @@ from gradlab.recipe import BOUNDS, Every, flat, plain
 from tests.recipes import recipe
 
 PLAIN = recipe()
+NORM = {"name": "norm", "threshold": 1.0, "where": "gradient"}
 BAD = [  # key, value, what the message must say
     ("depth", 0, "depth=0 must be a whole number from 1"),
     ("depth", -1, "depth=-1 must be a whole number from 1"),
@@ -39,11 +40,11 @@ BAD = [  # key, value, what the message must say
     ("device", "gpuu", "did you mean 'gpu'"),
     ("on_nonfinite", "stopp", "did you mean 'stop'"),
     ("remat", "yes", "remat=yes must be true or false"),
-    ("clip", {"name": "norm", "threshold": 0}, "clip.threshold=0.0 must be a number above 0"),
-    ("clip", {"name": "norm", "threshold": math.nan}, "clip.threshold=nan"),
-    ("clip", {"name": "norm"}, "clip=norm needs clip.threshold: a number above 0"),
+    ("clip", NORM | {"threshold": 0}, "clip.threshold=0.0 must be a number above 0"),
+    ("clip", NORM | {"threshold": math.nan}, "clip.threshold=nan"),
+    ("clip", {"name": "norm", "where": "update"}, "clip=norm needs clip.threshold: a number above 0"),
     ("clip", {"name": "none", "threshold": 1.0}, "clip=none has no option 'clip.threshold'"),
-    ("clip", {"name": "norm", "treshold": 1.0}, "did you mean 'clip.threshold'"),
+    ("clip", {"name": "norm", "where": "update", "treshold": 1.0}, "did you mean 'clip.threshold'"),
     ("clip", {"name": "norms", "threshold": 1.0}, "clip=norms is not known; did you mean 'norm'"),
     ("activation", {"name": "rleu"}, "did you mean 'relu'"),
     ("activation", {}, "activation= is not known"),
@@ -73,7 +74,7 @@ def test_a_checked_recipe_stays_what_it_is():
 
 
 def test_whole_numbers_given_for_floats_become_floats():
-    made = check(replace(PLAIN, lr=1, clip={"name": "norm", "threshold": 2}))
+    made = check(replace(PLAIN, lr=1, clip=NORM | {"threshold": 2}))
     assert (made.lr, made.clip["threshold"]) == (1.0, 2.0)
     assert type(made.lr) is type(made.clip["threshold"]) is float
 

@@ -62,7 +62,7 @@ def exact():
     with jax.enable_x64(True):
         the, given = recipe(*EXACT), task()
         trainer = Trainer(the, given)
-        start = trainer.compile().start(trainer.seeds, trainer.numbers)
+        start = trainer.compile().start(trainer.seeds, trainer.numbers, trainer.data)
         first = [
             tree({path: value[0] for path, value in part.items()}) for part in (start.params, start.stats)
         ]

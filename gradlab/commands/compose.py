@@ -9,7 +9,7 @@ import copy
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -178,7 +178,23 @@ def _recipe(cell: Cell, groups: dict[str, list[str]], composed: Any) -> Recipe:
     except (HydraException, OmegaConfBaseException) as error:
         raise RecipeError(" ".join(str(error).splitlines()[0].split())) from None
     assert isinstance(values, dict)
-    return recipe_of({str(key): value for key, value in values.items()})
+    return recipe_of({str(key): _whole(str(key), value) for key, value in values.items()})
+
+
+def _whole(group: str, part: Any) -> Any:
+    """A part of a file of one's own with the defaults that it leaves out."""
+    named = isinstance(part, dict) and isinstance(part.get("name"), str)
+    file = CONF / group / f"{part['name']}.yaml" if named and group not in ("model", "probes") else None
+    if file is None or ":" in part["name"] or not file.is_file():
+        return part
+    return {**_defaults(file), **part}
+
+
+@cache
+def _defaults(file: Path) -> dict[str, Any]:
+    values = OmegaConf.to_container(OmegaConf.load(file))
+    assert isinstance(values, dict)
+    return {str(key): value for key, value in values.items()}
 
 
 def _choice(group: str, value: Any, groups: dict[str, list[str]]) -> str:

@@ -89,7 +89,9 @@ def _train(
     programs = trainer.compile()
     compiled = saved = time.perf_counter()
     record = Record(trainer.layout, trainer.seeds, recipe.on_nonfinite == "stop")
-    begun, state = journal.resume(programs.start(jnp.asarray(trainer.seeds), trainer.numbers), record)
+    begun, state = journal.resume(
+        programs.start(jnp.asarray(trainer.seeds), trainer.numbers, trainer.data), record
+    )
     parameters = sum(entry[2] for entry in trainer.layout.entries)
     journal.note(parameters=parameters, compile_seconds=round(compiled - began, 3))
     complete = journal.next > recipe.steps or record.lost().all()

@@ -1,11 +1,12 @@
 """Gradient clipping: (grads, state, params) -> (grads, state, record), before the optimizer sees the gradient.
 
-A clip is `init(params) -> state` and `apply`; `record["clipped"]` is the share of entries it acted on.
+A clip is `init(params) -> state` and `apply`; `record["clipped"]` is the share of entries it acted on, and a
+rule that may drop a step says so by a boolean `record["skip"]`: then parameters and optimizer stay as they are.
 Every rule is safe outside float32's range: norms come from `numerics`, never from a plain sum of squares.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax.numpy as jnp
 from jax import Array
@@ -14,15 +15,22 @@ from gradlab import numerics
 from gradlab.bounds import Positive
 from gradlab.parts.family import Family
 
-clip = Family("clip")
 Tree = dict[str, Array]
 
 
 class Clip(NamedTuple):
-    """A rule; `lead` tells how many leading axes of each leaf count layers."""
+    """A rule; `lead` tells how many leading axes of each leaf count layers, `where` what the rule is given."""
 
     init: Callable[[Tree], Any]
     apply: Callable[[Tree, Any, Tree, dict[str, int]], tuple[Tree, Any, dict[str, Array]]]
+    where: Literal["gradient", "update"] = "gradient"
+
+
+def _at(rule: Clip, where: Literal["gradient", "update"]) -> Clip:
+    return rule._replace(where=where)
+
+
+clip = Family("clip", common={"where": Literal["gradient", "update"]}, wrap=_at)
 
 
 def _stateless(rule: Callable[[Tree, dict[str, int]], tuple[Tree, dict[str, Array]]]) -> Clip:

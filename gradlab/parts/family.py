@@ -1,48 +1,158 @@
 """A family: the makers that may stand under one name of a recipe, with the bounds of their parameters."""
 
 import inspect
+import sys
 from collections.abc import Callable
-from typing import Any
+from functools import cache, partial
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated, Any, get_args, get_origin
 
-from gradlab.bounds import bound
+from gradlab.bounds import Bound, Many, bound
 from gradlab.errors import RecipeError, hint
 
 Maker = Callable[..., Any]
+Limits = dict[str, Bound | Many]
+
+
+class Own:
+    """How a plain function of a user's own becomes a part: the first `arguments` are not numbers of the recipe."""
+
+    def __init__(self, arguments: int, part: Callable[[Callable[..., Any]], Any]) -> None:
+        self.arguments = arguments
+        self.part = part
 
 
 class Family:
-    """name -> maker; a maker's parameters, with their annotations, are the keys its yaml must have."""
+    """name -> maker; a maker's parameters, with their annotations, are the keys its yaml must have.
 
-    def __init__(self, name: str) -> None:
+    `common` are keys that every option but `none` has beside its own; `wrap(part, **common)` puts them in force.
+    A name `package.module:function` is a user's own: a maker, or with `own` a plain function.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        own: Own | None = None,
+        common: dict[str, Any] | None = None,
+        wrap: Callable[..., Any] | None = None,
+    ) -> None:
         self.name = name
+        self.own = own
+        self.common = {key: bound(annotation) for key, annotation in (common or {}).items()}
+        self.wrap = wrap
         self.makers: dict[str, Maker] = {}
+        self.rules: dict[str, Callable[..., None]] = {}
 
     def __call__(self, maker: Maker) -> Maker:
         """Register `maker` under its own name; a trailing underscore spares Python's words."""
         self.makers[maker.__name__.rstrip("_")] = maker
         return maker
 
-    def parameters(self, name: str) -> dict[str, Any]:
-        """The declared bound of each parameter of the maker called `name`."""
+    def checked(self, rule: Callable[..., None]) -> Callable[[Maker], Maker]:
+        """Register a maker whose values must fit each other: `rule(**values)` raises RecipeError."""
+
+        def register(maker: Maker) -> Maker:
+            self.rules[self(maker).__name__.rstrip("_")] = rule
+            return maker
+
+        return register
+
+    def parameters(self, name: str) -> Limits:
+        """The declared bound of each parameter of the option called `name`."""
+        shared = self.common if name != "none" else {}
+        if ":" in name:
+            return {key: limit for key, (limit, _) in self._own(name).items()} | shared
         if name not in self.makers:
             raise RecipeError(f"{self.name}={name} is not known{hint(str(name), self.makers)}")
         signature = inspect.signature(self.makers[name])
-        return {key: bound(value.annotation) for key, value in signature.parameters.items()}
+        return {key: bound(value.annotation) for key, value in signature.parameters.items()} | shared
 
     def check(self, part: dict[str, Any]) -> dict[str, Any]:
         """The part with every parameter of its kind and within its bounds, or a RecipeError."""
-        name = part.get("name", "")
+        name = str(part.get("name", ""))
         declared = self.parameters(name)
         given = {key: value for key, value in part.items() if key != "name"}
+        if ":" in name:  # a user's own function has its defaults in its signature
+            given = {
+                key: default for key, (_, default) in self._own(name).items() if default is not _NEEDED
+            } | given
         for key in given.keys() - declared.keys():
             known = [f"{self.name}.{word}" for word in declared]
             tail = hint(f"{self.name}.{key}", known) if known else "; it has none"
             raise RecipeError(f"{self.name}={name} has no option '{self.name}.{key}'{tail}")
         for key in declared.keys() - given.keys():
             raise RecipeError(f"{self.name}={name} needs {self.name}.{key}: {declared[key]}")
-        checked = {key: value.check(f"{self.name}.{key}", given[key]) for key, value in declared.items()}
+        checked = {key: limit.check(f"{self.name}.{key}", given[key]) for key, limit in declared.items()}
+        if name in self.rules:
+            self.rules[name](**checked)
         return {"name": name, **checked}
 
     def make(self, part: dict[str, Any]) -> Any:
         """The part itself; its numbers may be traced."""
-        return self.makers[part["name"]](**{key: value for key, value in part.items() if key != "name"})
+        name = part["name"]
+        values = {key: value for key, value in part.items() if key != "name" and key not in self.common}
+        if ":" not in name:
+            made = self.makers[name](**values)
+        elif self.own is None:
+            made = function(name, self.name)(**values)
+        else:
+            made = self.own.part(partial(function(name, self.name), **values))
+        shared = {key: part[key] for key in self.common if key in part}
+        return self.wrap(made, **shared) if self.wrap and shared else made
+
+    def _own(self, name: str) -> dict[str, tuple[Bound | Many, Any]]:
+        """A user's function's own parameters with their bounds and defaults."""
+        try:
+            listed = list(inspect.signature(function(name, self.name)).parameters.values())
+        except ValueError:  # built in: it does not tell
+            return {}
+        usual = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+        found = [one for one in listed[self.own.arguments if self.own else 0 :] if one.kind in usual]
+        known = {
+            one.name: (_limit(one), _NEEDED if one.default is one.empty else one.default) for one in found
+        }
+        # a default that no recipe can hold (None, a function) stays the function's own matter
+        return {key: (limit, default) for key, (limit, default) in known.items() if limit is not None}
+
+
+_NEEDED = object()
+_KINDS = (bool, int, float, str)
+
+
+def _limit(parameter: inspect.Parameter) -> Any:
+    """The bound of a user's parameter: declared by an annotation of `gradlab.bounds`, or its plain type."""
+    annotation, default = parameter.annotation, parameter.default
+    if get_origin(annotation) is Annotated and any(
+        isinstance(one, Bound | Many) for one in get_args(annotation)
+    ):
+        return bound(annotation)
+    if default is parameter.empty:
+        return Bound(annotation if annotation in _KINDS else float)
+    return Bound(type(default)) if type(default) in _KINDS else None
+
+
+@cache
+def function(name: str, group: str) -> Callable[..., Any]:
+    """A user's own `package.module:function`; the current folder counts, as it does for `python -m`."""
+    module, _, attribute = name.partition(":")
+    sys.path.insert(0, str(Path.cwd()))
+    try:
+        found: Any = import_module(module)
+    except (ImportError, ValueError) as error:
+        raise RecipeError(
+            f"{group}={name}: '{module}' cannot be imported ({error}); is it on the Python path?"
+        ) from None
+    finally:
+        sys.path.remove(str(Path.cwd()))
+    for word in attribute.split("."):
+        if not hasattr(found, word):
+            public = (
+                [one for one in vars(found) if not one.startswith("_")] if hasattr(found, "__dict__") else []
+            )
+            near = hint(word, public) if len(public) < 12 or hint(word, public).startswith("; did") else ""
+            raise RecipeError(f"{group}={name}: {module} has no '{word}'{near}")
+        found = getattr(found, word)
+    if not callable(found):
+        raise RecipeError(f"{group}={name} is not a function")
+    return found

@@ -1,7 +1,7 @@
 """Initializers: (key, shape) -> array. Kernels are (fan_in, fan_out); σ_w² = fan_in·Var W."""
 
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +13,9 @@ from gradlab.parts.family import Family
 
 initializer = Family("initializer")
 Draw = Callable[[Array, tuple[int, ...]], Array]
+Adjust = Callable[
+    [Any, dict[str, Array], dict[str, Array], Array], dict[str, Array]
+]  # chain, params, stats, x
 Distribution = Literal["normal", "uniform", "truncated_normal"]
 
 
@@ -22,10 +25,11 @@ def zeros(key: Array, shape: tuple[int, ...]) -> Array:
 
 
 class Initializer(NamedTuple):
-    """How a block's kernels and biases are drawn."""
+    """How a block's kernels and biases are drawn; `adjust` may then change them by what it sees of a batch."""
 
     kernel: Draw
     bias: Draw = zeros
+    adjust: Adjust | None = None
 
 
 def _normal(deviation: Callable[[tuple[int, ...]], Array | float]) -> Draw:

@@ -1,7 +1,4 @@
-"""Schedules: (step, horizon, loss, state) -> (factor, state); the factor multiplies the peak `lr`.
-
-`step` is the number of updates made before, `horizon` the recipe's `steps`.
-"""
+"""Schedules: (now, state) -> (factor, state); the factor multiplies the peak `lr`."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -15,15 +12,25 @@ from gradlab.parts.family import Family
 schedule = Family("schedule")
 
 
+class Now(NamedTuple):
+    """What a schedule may see of the step that is about to be made."""
+
+    step: Array  # how many updates were made before
+    horizon: Array  # the recipe's `steps`
+    loss: Array  # mean data loss of the batch
+    log2_gradient: Array  # log2 of the norm of the gradient that the optimizer is given
+    lr: Array | float  # the peak rate, which the factor multiplies
+
+
 class Schedule(NamedTuple):
     """Its state before the first step, and the rule."""
 
     init: Callable[[], Any]
-    apply: Callable[[Array, Array, Array, Any], tuple[Array, Any]]
+    apply: Callable[[Now, Any], tuple[Array, Any]]
 
 
 def _of_time(factor: Callable[[Array, Array], Array]) -> Schedule:
-    return Schedule(lambda: (), lambda step, horizon, loss, state: (factor(step, horizon), state))
+    return Schedule(lambda: (), lambda now, state: (factor(now.step, now.horizon), state))
 
 
 @schedule

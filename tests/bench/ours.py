@@ -19,7 +19,7 @@ def chunk(*words: str, steps: int) -> Callable[[], object]:
     trainer = Trainer(recipe, load(recipe))
     trainer.length = steps
     programs = trainer.compile()
-    state = programs.start(trainer.seeds, trainer.numbers)
+    state = programs.start(trainer.seeds, trainer.numbers, trainer.data)
     at = 1  # step 0 is always measured
 
     def work() -> object:

@@ -10,7 +10,7 @@ import pytest
 
 from gradlab.parts.optimizers import optimizer
 from gradlab.parts.penalties import penalty
-from gradlab.parts.schedules import schedule
+from gradlab.parts.schedules import Now, schedule
 from tests import rules
 
 STEPS, RATE = 20, 0.05
@@ -43,7 +43,7 @@ def walk(name, pace):
         def body(carry, step):
             x, memory, state = carry
             direction, memory = moves.update({"x": CURVATURE * x}, memory, {"x": x})
-            factor, state = rate.apply(step, jnp.int32(STEPS), jnp.zeros(()), state)
+            factor, state = rate.apply(Now(step, jnp.int32(STEPS), jnp.zeros(()), jnp.zeros(()), RATE), state)
             x = optax.apply_updates({"x": x}, {"x": -RATE * factor * direction["x"]})["x"]
             return (x, memory, state), (x, factor)
 
@@ -70,7 +70,9 @@ def test_twenty_steps_are_the_formula_s(part, pace):
 
 def test_a_linear_schedule_begins_at_one_and_ends_at_its_end():
     apply = schedule.make({"name": "linear", "end": 0.25}).apply
-    factor = lambda step, horizon: float(apply(jnp.int32(step), jnp.int32(horizon), None, ())[0])
+    factor = lambda step, horizon: float(
+        apply(Now(jnp.int32(step), jnp.int32(horizon), None, None, 1.0), ())[0]
+    )
     assert (factor(0, 20), factor(19, 20), factor(25, 20)) == (1.0, 0.25, 0.25)
     assert factor(0, 1) == 1.0  # a single step
     assert factor(0, 0) == 1.0  # none

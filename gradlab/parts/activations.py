@@ -17,10 +17,12 @@ class Activation(NamedTuple):
     """φ, and max|φ'|: an input is saturated where |φ'| is below a twentieth of it.
 
     `steepest` is None for piecewise linear φ, whose flat pieces are switched off rather than saturated.
+    `widen`: how many entries φ makes of one; the last axis grows by it.
     """
 
     phi: Callable[[Array], Array]
     steepest: float | None
+    widen: int = 1
 
 
 @activation

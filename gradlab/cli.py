@@ -52,7 +52,7 @@ def _dispatch(words: list[str]) -> int:
     elif first == "run" and {"-h", "--help"} & set(rest):
         print(run_help())
     else:
-        return int(import_module(f"gradlab.commands.{first}").main(rest))
+        return int(import_module(f"gradlab.commands.{first.replace('-', '_')}").main(rest))
     return 0
 
 

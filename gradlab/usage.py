@@ -30,7 +30,7 @@ gradlab run depth=30 activation=relu initializer=he normalization=layer --dry-ru
 
 def overview() -> str:
     """`gradlab --help`."""
-    lines = [f"  {name:<10}{what}" for name, what in COMMANDS.items()]
+    lines = [f"  {name:<14}{what}" for name, what in COMMANDS.items()]
     return "\n".join(
         [
             "gradlab COMMAND …: does the gradient of this deep network vanish, explode or flow?",

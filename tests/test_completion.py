@@ -46,7 +46,7 @@ def test_only_what_is_before_the_cursor_counts():
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_the_flags_offered_are_the_parser_s(command):
-    parser = import_module(f"gradlab.commands.{command}").arguments()
+    parser = import_module(f"gradlab.commands.{command.replace('-', '_')}").arguments()
     known = {option for action in parser._actions for option in action.option_strings} - {"-h", "--help"}
     offered = (
         OTHERS[command]

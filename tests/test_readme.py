@@ -27,7 +27,11 @@ COMMAND_LINES = [
 @pytest.mark.parametrize("line", [*COMMAND_LINES, *EXAMPLES.splitlines()])
 def test_a_command_of_the_readme_or_the_help_is_understood(line):
     _, command, *words = shlex.split(line)
-    asked = import_module(f"gradlab.commands.{command.replace('-', '_')}").arguments().parse_intermixed_args(words)
+    asked = (
+        import_module(f"gradlab.commands.{command.replace('-', '_')}")
+        .arguments()
+        .parse_intermixed_args(words)
+    )
     if command == "run":
         assert grid(asked.words, lambda recipe: recipe, asked.multirun).recipes
 

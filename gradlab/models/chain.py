@@ -27,6 +27,8 @@ class Visit(NamedTuple):
     stats: Tree
     train: bool
     watch: Callable[[Array], Array]  # the identity that measures the cotangent at the pre-activation
+    layer: Array | int  # its number within a stack, from 1
+    weigh: Callable[[str, Array], Array] = lambda path, z: z  # sees (path of a kernel, its layer's W h + b)
 
 
 class Notes(NamedTuple):
@@ -34,7 +36,7 @@ class Notes(NamedTuple):
 
     stats: Tree
     slope: Array | None = None
-    steepest: float | None = None
+    steepest: float | Array | None = None
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ class Signal(NamedTuple):
 
     h: Array
     slope: Array | None
-    steepest: float | None
+    steepest: float | Array | None
 
 
 Ask = Callable[[Signal], Array]  # -> the values of all signal columns, as one vector
@@ -132,10 +134,11 @@ def forward(
         step = jax.checkpoint(step) if remat else step
         stream = jax.random.fold_in(key, index)
         if block.count is None:
-            state, (own_stats, said) = step(state, (*own, record, stream))
+            state, (own_stats, said) = step(state, (*own, record, stream, 1))
         else:
             keys = jax.random.split(stream, block.count)
-            state, (own_stats, said) = jax.lax.scan(step, state, (*own, record, keys))
+            layers = jnp.arange(1, block.count + 1)
+            state, (own_stats, said) = jax.lax.scan(step, state, (*own, record, keys, layers))
         new_stats |= {f"{block.name}/{path}": value for path, value in own_stats.items()}
         told.append(said)
     output, s = state
@@ -148,13 +151,13 @@ def _step(block: Block, train: bool, ask: Ask | None, first: bool) -> Callable[[
     """One block between its taps, as a scan's body."""
 
     def step(state: tuple[Any, Array], xs: Any) -> tuple[tuple[Any, Array], tuple[Tree, Array | None]]:
-        (h, s), (params, stats, record, key) = state, xs
+        (h, s), (params, stats, record, key, layer) = state, xs
         watch: Callable[[Array], Array] = lambda z: z
         if record is not None:
             seen, s, params = taps.tap(() if first else h, s, params, record[0])
             h = h if first else seen
             watch = lambda z: taps.inner_tap(z, record[1])
-        h, notes = block.apply(params, h, Visit(key, stats, train, watch))
+        h, notes = block.apply(params, h, Visit(key, stats, train, watch, layer))
         said = None if ask is None else ask(_seen(h, notes))
         return (h, s), (notes.stats, said)
 

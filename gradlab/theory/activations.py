@@ -61,6 +61,46 @@ def _silu_slope(x: np.ndarray) -> np.ndarray:
     return s + x * s * (1 - s)
 
 
+def _tanh_gelu(x: np.ndarray) -> np.ndarray:
+    return 0.5 * x * (1 + np.tanh(_bent(x)))
+
+
+def _tanh_gelu_slope(x: np.ndarray) -> np.ndarray:
+    t = np.tanh(_bent(x))
+    return 0.5 * (1 + t) + 0.5 * x * (1 - t * t) * math.sqrt(2 / math.pi) * (1 + 3 * 0.044715 * x * x)
+
+
+def _bent(x: np.ndarray) -> np.ndarray:
+    return math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)
+
+
+def _mish_slope(x: np.ndarray) -> np.ndarray:
+    t = np.tanh(np.logaddexp(0, x))
+    return t + x * (1 - t * t) * _sigmoid(x)
+
+
+def sine(frequency: float) -> Activation:
+    """sin(frequency·x)."""
+    return Activation(lambda x: np.sin(frequency * x), lambda x: frequency * np.cos(frequency * x))
+
+
+def step(low: float) -> Activation:
+    """1 above 0, `low` below; its slope is that of the straight line between them over |x| ≤ 1."""
+    return Activation(
+        lambda x: np.where(x > 0, 1.0, low),
+        lambda x: (1 - low) / 2 * (np.abs(x) <= 1),
+        (-1.0, 0.0, 1.0),
+    )
+
+
+def _crelu(x: np.ndarray) -> np.ndarray:
+    return np.maximum(np.concatenate([x, -x], axis=-1), 0)
+
+
+def _crelu_slope(x: np.ndarray) -> np.ndarray:
+    return np.concatenate([(x > 0) * 1.0, (x < 0) * -1.0], axis=-1)
+
+
 _PLAIN = {
     "linear": Activation(lambda x: x, np.ones_like),
     "sigmoid": Activation(_sigmoid, lambda x: 0.25 / np.cosh(np.clip(0.5 * x, -300, 300)) ** 2),
@@ -68,7 +108,6 @@ _PLAIN = {
     "relu": leaky_relu(0.0),
     "gelu": Activation(lambda x: x * _cdf(x), lambda x: _cdf(x) + x * _bell(x)),
     "selu": elu(SELU_SCALE, SELU_ALPHA),
-    "elu": elu(1.0, 1.0),
     "erf": Activation(_erf, lambda x: 2 / math.sqrt(math.pi) * np.exp(-x * x)),
     "silu": Activation(lambda x: x * _sigmoid(x), _silu_slope),
     "softplus": Activation(lambda x: np.logaddexp(0, x), _sigmoid),
@@ -76,10 +115,23 @@ _PLAIN = {
         lambda x: np.clip(x, -1, 1), lambda x: (np.abs(x) < 1).astype(float), (-1.0, 1.0)
     ),
     "softsign": Activation(lambda x: x / (1 + np.abs(x)), lambda x: (1 + np.abs(x)) ** -2.0, (0.0,)),
+    "mish": Activation(lambda x: x * np.tanh(np.logaddexp(0, x)), _mish_slope),
+    "squared_relu": Activation(lambda x: np.maximum(x, 0) ** 2, lambda x: 2 * np.maximum(x, 0), (0.0,)),
+    "crelu": Activation(_crelu, _crelu_slope, (0.0,)),
 }
-NAMES = frozenset({*_PLAIN, "leaky_relu"})
+_NUMBERED: dict[str, Callable[[dict[str, Any]], Activation]] = {
+    "leaky_relu": lambda part: leaky_relu(part["slope"]),
+    "elu": lambda part: elu(1.0, part["alpha"]),
+    "sine": lambda part: sine(part["frequency"]),
+    "step": lambda part: step(part["low"]),
+    # a recipe that was stored before there was a choice has it not
+    "gelu": lambda part: _TANH_GELU if part.get("approximate") else _PLAIN["gelu"],
+}
+_TANH_GELU = Activation(_tanh_gelu, _tanh_gelu_slope)
+NAMES = frozenset({*_PLAIN, *_NUMBERED})
 
 
 def activation(part: dict[str, Any]) -> Activation:
     """The activation of a recipe's part, {"name": "leaky_relu", "slope": 0.01}."""
-    return leaky_relu(part["slope"]) if part["name"] == "leaky_relu" else _PLAIN[part["name"]]
+    name = part["name"]
+    return _NUMBERED[name](part) if name in _NUMBERED else _PLAIN[name]

@@ -19,7 +19,8 @@ from gradlab.theory.normalization import SMALLEST
 
 _COVERED = {
     "model": {"mlp"},
-    "activation": NAMES - {"hard_tanh"},
+    # kinks away from 0, two slopes an entry, waves, squared lengths: beyond the walk of `kernel`
+    "activation": NAMES - {"hard_tanh", "step", "crelu", "sine", "squared_relu"},
     "initializer": {"small_normal", "normal", "xavier", "he", "lecun", "orthogonal"},
     "normalization": {"none", "batch", "layer", "rms"},
     "residual": {"none", "plain", "scaled"},

@@ -38,9 +38,9 @@ def compare(the, networks=24, a_block=1.2, share=0.0):
     return found
 
 
-@pytest.mark.parametrize("name", ACTIVATIONS)
+@pytest.mark.parametrize("name", [*ACTIVATIONS, "erf", "elu", "silu", "softplus", "mish", "softsign"])
 def test_every_activation_is_followed(name):
-    compare(recipe(activation=part(name, slope=0.01)))
+    compare(recipe(activation=part(name, slope=0.01, alpha=1.3)))
 
 
 @pytest.mark.parametrize("initializer", INITIALIZERS, ids=lambda value: value["name"])

@@ -72,7 +72,7 @@ def test_every_command_is_shown():
 
 def test_every_option_is_named():
     for group, names in options.groups().items():
-        if group not in ("probe", "model", "loss"):
+        if group not in ("probe", "model"):
             assert all(re.search(rf"\b{name}\b", TEXT) for name in names), group
 
 

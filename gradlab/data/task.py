@@ -23,8 +23,7 @@ class Task(NamedTuple):
     classes: int
 
     def summary(self) -> dict[str, float | int | str]:
-        """What verdicts, figures and theory need to know of the data."""
-        share = np.bincount(self.train_y, minlength=self.classes) / len(self.train_y)
+        """What verdicts, figures and theory need to know of the data, whatever the loss."""
         x = self.train_x.astype(np.float64)
         unit = x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-300)
         count = len(x)
@@ -35,7 +34,6 @@ class Task(NamedTuple):
             "features": x.shape[1],
             "classes": self.classes,
             "chance_accuracy": float(np.bincount(self.test_y).max() / len(self.test_y)),
-            "chance_loss": float(-(share[share > 0] * np.log(share[share > 0])).sum()),
             "second_moment": float((x**2).mean()),
             "cosine": float((count**2 * (unit.mean(0) ** 2).sum() - count) / (count * (count - 1))),
         }

@@ -17,6 +17,7 @@ from gradlab.errors import NonFiniteError, RecipeError
 from gradlab.launch import machine, signals
 from gradlab.launch.journal import Journal
 from gradlab.launch.record import Record
+from gradlab.parts.losses import chance
 from gradlab.recipe import Recipe, folder_name, plain
 from gradlab.store import lock, write
 from gradlab.train import Chunk, Trainer
@@ -64,7 +65,8 @@ def launch(recipe: Recipe, tell: Tell = None) -> Outcome:
                 return before
             if recipe.force or not write.state(folder):
                 write.clear(folder)
-            data = {"name": recipe.data["name"], **task.summary()}
+            level = chance(recipe.loss, task.train_y, task.classes)
+            data = {"name": recipe.data["name"], **task.summary(), "chance_loss": level}
             journal = Journal(folder, machine.facts(device) | {"data": data})
             return Outcome(folder, *_run(recipe, task, journal, tell))
 

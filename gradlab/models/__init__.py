@@ -1,5 +1,5 @@
 """The models: importing this registers them all."""
 
-from gradlab.models import mlp
+from gradlab.models import lsuv, mlp
 
-__all__ = ["mlp"]
+__all__ = ["lsuv", "mlp"]

@@ -1,12 +1,18 @@
-"""Normalizations: layers put before or after the activation, each a Flax module made for a width."""
+"""Normalizations: of a layer's signal, before or after the activation, or of its kernel.
+
+Each is a module made for a width. The output block has none.
+"""
 
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
+import jax
 import jax.numpy as jnp
 from flax import nnx
+from jax import Array
 
-from gradlab.bounds import Fraction, Positive
+from gradlab import numerics
+from gradlab.bounds import Fraction, Positive, Size
 from gradlab.parts.family import Family
 
 normalization = Family("normalization")
@@ -14,7 +20,11 @@ Place = Literal["before", "after"]
 
 
 class Normalization(NamedTuple):
-    """Where the layer stands, seen from the activation, and how it is made for (width, compute dtype)."""
+    """Where it stands, and how it is made for (width, compute dtype): a module of the signal or of the kernel.
+
+    `place`: before or after the activation, or kernel. A kernel's module maps a kernel (fan_in, fan_out) to the
+    one that is used, and begins by `start(kernel)`, which sets what it takes from the drawn one.
+    """
 
     place: str
     make: Callable[[int, jnp.dtype], nnx.Module] | None
@@ -44,7 +54,8 @@ def batch(place: Place, momentum: Fraction, epsilon: Positive) -> Normalization:
     """y = γ(z − μ_B)/√(σ_B² + ε) + β over the batch (Ioffe & Szegedy 2015); running averages in evaluation.
 
     In a plain network the squared gradient grows by E φ'²/Var φ a layer, π/(π − 1) for ReLU (Yang et al. 2019).
-    `momentum` is the share that the running averages keep, Flax's convention (PyTorch's is 1 − momentum).
+    `momentum` is the share that the running averages keep, Flax's convention (PyTorch's is 1 − momentum); they
+    average σ_B² over B, as Flax does, where PyTorch averages Bσ_B²/(B − 1).
     """
     return Normalization(
         place,
@@ -70,3 +81,84 @@ def layer(place: Place, epsilon: Positive) -> Normalization:
 def rms(place: Place, epsilon: Positive) -> Normalization:
     """y = γz/√(mean z² + ε) over an example's units (Zhang & Sennrich 2019)."""
     return Normalization(place, lambda width, dtype: _made(nnx.RMSNorm, width, dtype, epsilon=epsilon))
+
+
+@normalization
+def group(place: Place, groups: Size, epsilon: Positive) -> Normalization:
+    """Layer normalization of each of `groups` equal groups of units (Wu & He 2018); 1 group is `layer`."""
+    return Normalization(
+        place,
+        lambda width, dtype: _made(
+            nnx.GroupNorm, width, dtype, num_groups=groups, epsilon=epsilon, use_fast_variance=False
+        ),
+    )
+
+
+class KernelNorm(nnx.Module):
+    """A rule from the kernel that is trained to the one that is used, with a factor for each output unit."""
+
+    def __init__(self, width: int, dtype: jnp.dtype, rule: Callable[[Array], Array], learned: bool) -> None:
+        wide = jnp.promote_types(dtype, jnp.float32)
+        self.rule = rule
+        self.scale = nnx.Param(jnp.ones((width,), wide)) if learned else nnx.data(None)
+
+    def start(self, kernel: Array) -> None:
+        """The factor stays 1 whatever was drawn."""
+
+    def __call__(self, kernel: Array) -> Array:
+        return self.rule(kernel) if self.scale is None else self.scale[...] * self.rule(kernel)
+
+
+class _OwnLength(KernelNorm):
+    """Begins as the drawn kernel itself."""
+
+    def start(self, kernel: Array) -> None:
+        self.scale = nnx.Param(_direction(kernel)[1])
+
+
+def _direction(kernel: Array) -> tuple[Array, Array]:
+    """v/‖v‖ and ‖v‖ of every column v, also where squares leave the dtype; a column of zeros stays one."""
+    v = kernel.T
+    power = jax.lax.stop_gradient(numerics.exponent(v, 1))
+    v = numerics.scale(v, -power)
+    squares = numerics.square_sum(v, 1)[:, None]
+    length = jnp.sqrt(jnp.where(squares > 0, squares, 1.0))
+    return (v / length).T, numerics.scale(jnp.where(squares > 0, length, 0.0), power)[:, 0]
+
+
+def _standard(kernel: Array, epsilon: Any, times: int) -> Array:
+    """Every output unit's weights with mean 0, over the root of `times` their variance, plus ε."""
+    centred = kernel - jnp.mean(kernel, axis=0, keepdims=True)
+    return centred / jnp.sqrt(times * jnp.mean(centred**2, axis=0, keepdims=True) + epsilon)
+
+
+@normalization
+def weight_norm() -> Normalization:
+    """W = g·V/‖V‖ for each output unit, g learned apart from V and ‖V‖ at the start (Salimans & Kingma 2016).
+
+    At the start nothing is changed by it; V then only turns: ⟨V, ∂L/∂V⟩ = 0. PyTorch's `weight_norm` with dim=0.
+    """
+    rule = lambda kernel: _direction(kernel)[0]
+    return Normalization("kernel", lambda width, dtype: _OwnLength(width, dtype, rule, learned=True))
+
+
+@normalization
+def weight_standardization(epsilon: Positive) -> Normalization:
+    """Ŵ = (W − μ)/√(σ² + ε) for each output unit over its inputs, nothing learned (Qiao et al. 2019).
+
+    Its weights have variance 1, σ_w² = fan_in: it is made for a normalization of the signal behind it. Alone it
+    multiplies the signal by about √fan_in a layer; `scaled_standardization` is the one that stands alone.
+    """
+    rule = lambda kernel: _standard(kernel, epsilon, 1)
+    return Normalization("kernel", lambda width, dtype: KernelNorm(width, dtype, rule, learned=False))
+
+
+@normalization
+def scaled_standardization(gain: Positive, epsilon: Positive) -> Normalization:
+    """Ŵ = gain·g·(W − μ)/√(fan_in·σ² + ε) for each output unit, g = 1 learned (Brock et al. 2021).
+
+    σ_w² = gain² at the start and Σ_i Ŵ_ij = 0 always: no mean shift. The article's gain for ReLU is
+    √(2/(1 − 1/π)) = 1.7128, which keeps the variance of the pre-activations.
+    """
+    rule = lambda kernel: gain * _standard(kernel, epsilon, kernel.shape[0])
+    return Normalization("kernel", lambda width, dtype: KernelNorm(width, dtype, rule, learned=True))

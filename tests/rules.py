@@ -5,21 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from tests.measures import length
+from tests.clipping import clip as clip
+from tests.clipping import order_norm as order_norm
 from tests.reference import Tree
-
-
-def clip(part: dict[str, Any], grads: Tree) -> Tree:
-    """The gradient after the clip."""
-    match part["name"]:
-        case "value":
-            c = part["threshold"]
-            return {path: np.minimum(np.maximum(g, -c), c) for path, g in grads.items()}
-        case "norm":
-            whole = length(*grads.values())
-            factor = part["threshold"] / whole if whole > part["threshold"] else 1.0
-            return {path: g * factor for path, g in grads.items()}
-    return grads
 
 
 def is_kernel(path: str) -> bool:

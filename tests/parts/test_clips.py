@@ -1,44 +1,201 @@
-"""Clips: what a person relies on, for ordinary gradients and for those that float32's squares cannot hold."""
+"""Clips: each its formula at any size, and what a person relies on of it."""
 
 import math
 from functools import lru_cache
 
 import jax
 import numpy as np
+import optax
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from omegaconf import OmegaConf
 
+from gradlab.errors import RecipeError
 from gradlab.parts.clips import clip
+from gradlab.paths import CONF
 from tests import rules
+from tests.measures import length
 
-LEAD = {"a": 1, "b": 0}
-entry = st.integers(-8000, 8000).map(lambda n: n / 8)  # with any power below: zero or a normal float32
-gradients = st.fixed_dictionaries(
-    {"a": arrays(np.float32, (2, 3), elements=entry), "b": arrays(np.float32, 4, elements=entry)}
-)
-thresholds = st.integers(1, 8000).map(lambda n: n / 64)
-powers = st.sampled_from([-30, -20, -10, 0, 10, 20, 30])
-quick = settings(max_examples=60, deadline=None)
+SHAPES = {  # a stack of three layers, and single ones
+    "hidden/linear/bias": (3, 5),
+    "hidden/linear/kernel": (3, 4, 5),
+    "input/conv/kernel": (3, 3, 2, 4),
+    "input/linear/kernel": (4, 5),
+    "output/linear/bias": (4,),
+}
+LEAD = {path: int(path.startswith("hidden/")) for path in SHAPES}
+# every maker, with numbers (of gradients of size 1) by which it acts on some entries and spares others
+CASES = {
+    "none": [{}],
+    "value": [{"threshold": 0.7}, {"low": -0.2, "high": 0.9}, {"threshold": 0.5, "low": -1.25}],
+    "norm": [
+        {"threshold": 11.0},
+        {"p": 1.0, "threshold": 130.0},
+        {"p": math.inf, "threshold": 3.0},
+        {"p": 3.5, "threshold": 6.0},
+    ],
+    "layer_norm": [{"threshold": 5.0}],
+    "tensor_norm": [{"threshold": 4.0}],
+    "agc": [{"threshold": 0.9, "eps": 2.0}],
+    "block_rms": [{"threshold": 0.95}],
+    "autoclip": [{"percentile": 10.0, "window": 6}, {"percentile": 62.5}, {"percentile": 100.0, "window": 2}],
+    "zscore": [{"warmup": 5, "threshold": 1.0}, {"warmup": 1, "threshold": 0.5, "alpha": 0.6}],
+    "normalize": [{"threshold": 0.5}],
+    "skip": [{"threshold": 11.0}],
+    "zero": [{"threshold": 1.3}],
+}
+TABLE = [(name, changes) for name, each in CASES.items() for changes in each]
+SIZED = ("threshold", "low", "high", "eps")  # the numbers that grow with the gradient
+UNSIZED = ("agc", "zscore")  # whose thresholds are ratios
+quick = settings(max_examples=40, deadline=None)
+
+
+def test_every_maker_stands_in_the_table():
+    assert CASES.keys() == clip.makers.keys()
+
+
+@pytest.mark.parametrize("path", sorted(CONF.glob("clip/*.yaml")), ids=lambda path: path.stem)
+def test_a_file_says_what_it_does_and_where(path):
+    text = path.read_text("utf-8")
+    assert text.startswith("# ")
+    assert path.stem == "none" or text.endswith("\nwhere: gradient\n")
+
+
+def part(name, size=1.0, **changes):
+    """The shipped option with changes, all numbers as float32 has them; `size` is the gradient's."""
+    made = OmegaConf.to_container(OmegaConf.load(CONF / "clip" / f"{name}.yaml")) | changes
+    for key in SIZED:
+        if isinstance(made.get(key), float) and not (key == "threshold" and name in UNSIZED):
+            made[key] = float(np.float32(made[key] * size))
+    return clip.check(made)
+
+
+def gradients(steps=20, size=1.0):
+    """Gradients that differ from step to step in size and direction, a spike among them."""
+    random = np.random.default_rng(1)
+    sizes = np.exp(0.3 * random.standard_normal(steps)) * np.where(np.arange(steps) == 13, 20.0, 1.0)
+    return [
+        {
+            path: (size * k * random.standard_normal(shape)).astype(np.float32)
+            for path, shape in SHAPES.items()
+        }
+        for k in sizes
+    ]
 
 
 @lru_cache
-def rule(name):
-    def apply(grads, threshold):
-        made = clip.make({"name": name} | ({} if name == "none" else {"threshold": threshold}))
-        return made.apply(grads, made.init(grads), grads, LEAD)
+def compiled(structure):
+    """One structure's rule; its numbers are arguments, as in training."""
+    words = dict(structure)
 
-    return jax.jit(apply)
+    def apply(numbers, grads, state, params, lead):
+        return clip.make(words | numbers).apply(grads, state, params, dict(lead))
+
+    return jax.jit(apply, static_argnums=4)
 
 
-def clipped(name, grads, threshold=1.0):
-    found, _, record = rule(name)(grads, np.float32(threshold))
-    return {key: np.asarray(value) for key, value in found.items()}, float(record["clipped"])
+def applied(given, steps, params=None, lead=LEAD):
+    """(gradient, record) of each step, in float64."""
+    numbers = {key: np.float32(value) for key, value in given.items() if isinstance(value, float)}
+    apply = compiled(tuple((key, value) for key, value in given.items() if key not in numbers))
+    state, told = clip.make(given).init(steps[0]), []
+    for grads in steps:
+        found, state, record = apply(numbers, grads, state, params or grads, tuple(lead.items()))
+        told.append((wide(found), {key: np.asarray(value) for key, value in record.items()}))
+    return told
+
+
+def wide(tree):
+    return {key: np.asarray(value, np.float64) for key, value in tree.items()}
 
 
 def flat(tree):
     return np.concatenate([np.ravel(tree[key]) for key in sorted(tree)]).astype(np.float64)
+
+
+@pytest.mark.parametrize("size", [1e-30, 1.0, 1e30])
+@pytest.mark.parametrize(("name", "changes"), TABLE)
+def test_a_clip_is_its_formula_at_any_size(name, changes, size):
+    given, steps = part(name, size, **changes), gradients(size=size)
+    params, past = gradients(1, 3 * size)[0], []
+    for grads, (found, record) in zip(steps, applied(given, steps, params), strict=True):
+        wanted = rules.clip(given, wide(grads), wide(params), LEAD, past)
+        np.testing.assert_allclose(flat(found), flat(wanted), rtol=2e-5, err_msg=f"step {len(past)}")
+        if name != "skip":
+            moved = np.abs(flat(wanted) / flat(grads) - 1) > 1e-6
+            assert record["clipped"] == pytest.approx(moved.mean(), abs=1e-6)
+        past.append(wide(grads))
+
+
+@pytest.mark.parametrize(("name", "changes"), TABLE)
+def test_a_clip_of_the_table_acts_at_times_and_not_always(name, changes):
+    acted = np.mean([record["clipped"] for _, record in applied(part(name, **changes), gradients())])
+    never = name == "none" or changes.get("percentile") == 100
+    assert acted == 0 if never else acted == 1 if name == "normalize" else 0 < acted < 1
+
+
+@pytest.mark.parametrize("size", [1e-30, 1.0, 1e30])
+def test_skip_drops_what_is_longer_than_its_threshold(size):
+    steps = gradients(size=size)
+    for grads, (found, record) in zip(steps, applied(part("skip", size, threshold=11.0), steps), strict=True):
+        assert record["skip"] == (length(*grads.values()) > 11.0 * size)
+        np.testing.assert_array_equal(flat(found), flat(grads))
+
+
+def test_the_skip_of_a_zscore_drops_what_it_would_have_clipped():
+    steps, numbers = gradients(), {"warmup": 5, "threshold": 1.0}
+    acted = [record["clipped"] for _, record in applied(part("zscore", **numbers), steps)]
+    told = applied(part("zscore", **numbers, skip=True), steps)
+    assert [record["skip"] for _, record in told] == [one == 1 for one in acted]
+    np.testing.assert_array_equal(flat(told[13][0]), flat(steps[13]))
+
+
+@pytest.mark.parametrize(("name", "changes"), TABLE)
+def test_a_zero_gradient_stays_zero(name, changes):
+    steps = [{path: np.zeros(shape, np.float32) for path, shape in SHAPES.items()}] * 8
+    for found, record in applied(part(name, **changes), steps):
+        assert (flat(found) == 0).all()
+        assert record["clipped"] == 0
+        assert not record.get("skip", False)
+
+
+@pytest.mark.parametrize(("name", "changes"), [case for case in TABLE if case[0] in ("autoclip", "zscore")])
+def test_after_gradients_of_zeros_one_that_is_none_is_not_made_zero(name, changes):
+    steps = [{path: np.zeros(shape, np.float32) for path, shape in SHAPES.items()}] * 12 + gradients(4, 1e-30)
+    assert all((flat(found) != 0).all() for found, _ in applied(part(name, **changes), steps)[12:])
+
+
+@pytest.mark.parametrize("bad", [math.inf, -math.inf, math.nan])
+@pytest.mark.parametrize(("name", "changes"), TABLE)
+def test_a_broken_gradient_is_neither_hidden_nor_remembered(name, changes, bad):
+    steps = gradients(12)
+    broken = {path: g.copy() for path, g in steps[0].items()}
+    broken["input/linear/kernel"][1, 2] = bad
+    told = applied(part(name, **changes), [*steps[:8], broken, *steps[8:]], steps[0])
+    at = told[8][0]["input/linear/kernel"][1, 2]
+    assert at == bad or (math.isnan(at) and math.isnan(bad))
+    others = flat(told[8][0])
+    assert (others[np.isfinite(others)] != 0).all() or name == "zero"
+    assert told[8][1].get("skip", True)
+    for (one, _), (two, _) in zip(told[9:], applied(part(name, **changes), steps, steps[0])[8:], strict=True):
+        np.testing.assert_array_equal(flat(one), flat(two))
+
+
+entry = st.integers(-8000, 8000).map(lambda n: n / 8)  # with any power below: zero or a normal float32
+some = st.fixed_dictionaries(
+    {"a/x": arrays(np.float32, (2, 3), elements=entry), "b/x": arrays(np.float32, 4, elements=entry)}
+)
+thresholds = st.integers(1, 8000).map(lambda n: n / 64)
+powers = st.sampled_from([-30, -20, -10, 0, 10, 20, 30])
+orders = st.sampled_from([1.0, 1.5, 2.0, 7.0, 100.0, math.inf])
+BOUNDING = ("norm", "layer_norm", "tensor_norm", "block_rms", "value", "zero", "skip")
+
+
+def clipped(grads, name, **changes):
+    found, record = applied(part(name, **changes), [grads], lead={"a/x": 1, "b/x": 0})[0]
+    return found, float(record["clipped"])
 
 
 def times(grads, power):
@@ -46,10 +203,10 @@ def times(grads, power):
 
 
 @quick
-@given(gradients, thresholds, powers)
+@given(some, thresholds, powers)
 def test_a_value_clip_bounds_each_entry_and_keeps_signs(grads, threshold, power):
     grads = times(grads, power)
-    found, share = clipped("value", grads, threshold)
+    found, share = clipped(grads, "value", threshold=threshold)
     before, after = flat(grads), flat(found)
     assert (np.abs(after) <= threshold).all()
     assert (np.sign(after) == np.sign(before)).all()
@@ -57,53 +214,132 @@ def test_a_value_clip_bounds_each_entry_and_keeps_signs(grads, threshold, power)
 
 
 @quick
-@given(gradients, thresholds, powers)
-def test_a_norm_clip_bounds_the_length_and_keeps_the_direction(grads, threshold, power):
+@given(some, thresholds, powers, orders)
+def test_a_norm_clip_bounds_the_norm_and_keeps_the_direction(grads, threshold, power, p):
     grads = times(grads, power)
-    found, share = clipped("norm", grads, threshold)
-    before, after = flat(grads), flat(found)
-    length = np.linalg.norm(before)
-    assert np.linalg.norm(after) <= threshold * (1 + 1e-6)
-    assert share == (length > threshold) or length == pytest.approx(threshold, rel=1e-6)
-    if length > 0:
-        assert before @ after >= (1 - 1e-6) * length * np.linalg.norm(after)
+    found, share = clipped(grads, "norm", threshold=threshold, p=p)
+    before, after = wide(grads), wide(found)
+    whole = rules.order_norm(p, before)
+    assert rules.order_norm(p, after) <= threshold * (1 + 1e-5)
+    assert share == (whole > threshold) or whole == pytest.approx(threshold, rel=1e-5)
+    if whole > 0:
+        straight = length(*before.values()) * length(*after.values())
+        assert flat(before) @ flat(after) >= (1 - 1e-6) * straight
 
 
 @quick
-@given(gradients, powers)
-def test_a_norm_clip_below_its_threshold_changes_no_bit(grads, power):
+@given(some, powers, st.sampled_from(BOUNDING))
+def test_a_clip_above_all_norms_changes_no_bit(grads, power, name):
     grads = times(grads, power)
-    found, share = clipped("norm", grads, min(1.01 * np.linalg.norm(flat(grads)) + 1e-37, 3e38))
+    found, share = clipped(grads, name, threshold=min(1.01 * length(*grads.values()) + 1e-37, 3e38))
     assert share == 0
-    for key, value in grads.items():
-        np.testing.assert_array_equal(found[key], value)
+    np.testing.assert_array_equal(flat(found), flat(grads))
 
 
-@pytest.mark.parametrize("power", [-30, 0, 30])
-@pytest.mark.parametrize("threshold", [1e-32, 1e-3, 1.0, 1e25])
-@pytest.mark.parametrize("name", ["none", "value", "norm"])
-def test_a_clip_is_its_formula_at_any_size(name, power, threshold):
-    grads = times({"a": np.arange(-3, 3, dtype=np.float32).reshape(2, 3), "b": np.ones(4, np.float32)}, power)
-    found, _ = clipped(name, grads, threshold)
-    wanted = rules.clip(
-        {"name": name, "threshold": float(np.float32(threshold))},
-        {k: g.astype(float) for k, g in grads.items()},
-    )
-    np.testing.assert_allclose(flat(found), flat(wanted), rtol=1e-6)
+@quick
+@given(some, thresholds, powers)
+def test_a_normalized_gradient_has_its_length_and_direction(grads, threshold, power):
+    grads = times(grads, power)
+    found, _ = clipped(grads, "normalize", threshold=threshold)
+    before, after = flat(grads), flat(found)
+    assert length(after) == pytest.approx(threshold if before.any() else 0.0, rel=1e-5)
+    assert before @ after >= (1 - 1e-6) * length(before) * length(after)
 
 
-@pytest.mark.parametrize("name", ["none", "value", "norm"])
-def test_a_zero_gradient_stays_zero(name):
-    found, share = clipped(name, {"a": np.zeros((2, 3), np.float32), "b": np.zeros(4, np.float32)})
-    assert (flat(found) == 0).all()
-    assert share == 0
+PEERS = {
+    "value": lambda: optax.clip(0.7),
+    "norm": lambda: optax.clip_by_global_norm(11.0),
+    "agc": lambda: optax.adaptive_grad_clip(0.9, 2.0),
+    "block_rms": lambda: optax.clip_by_block_rms(0.95),
+}
 
 
-@pytest.mark.parametrize("bad", [math.inf, -math.inf, math.nan])
-@pytest.mark.parametrize("name", ["none", "value", "norm"])
-def test_a_broken_gradient_does_not_silently_become_zeros(name, bad):
-    grads = {"a": np.ones((2, 3), np.float32), "b": np.array([1, bad, 2, 0], np.float32)}
-    found, _ = clipped(name, grads, 1.5)
-    at = found["b"][1]
-    assert at == bad or math.isnan(at) or (name == "value" and at == math.copysign(1.5, bad))
-    assert (found["a"] == 1).all()
+@pytest.mark.parametrize("name", PEERS)
+def test_a_clip_is_optax_s(name):
+    grads, params = gradients()[3], gradients(1, 3.0)[0]
+    alone = {path: g for path, g in grads.items() if not LEAD[path]}
+    weights = {path: params[path] for path in alone}
+    peer = PEERS[name]()
+    wanted, _ = peer.update(alone, peer.init(weights), weights)
+    found = applied(part(name, **CASES[name][0]), [alone], weights, dict.fromkeys(alone, 0))[0][0]
+    np.testing.assert_allclose(flat(found), flat(wanted), rtol=2e-6)
+
+
+@pytest.mark.parametrize("p", [1.0, 2.0, 3.0, math.inf])
+def test_a_norm_clip_is_pytorch_s_but_for_its_epsilon(p):
+    torch = pytest.importorskip("torch")
+    grads = gradients()[3]
+    limit = 0.4 * rules.order_norm(p, wide(grads))
+    tensors = [torch.zeros(g.shape, requires_grad=True) for g in grads.values()]
+    for tensor, g in zip(tensors, grads.values(), strict=True):
+        tensor.grad = torch.from_numpy(g.copy())
+    whole = float(torch.nn.utils.clip_grad_norm_(tensors, limit, norm_type=p))
+    found = applied(part("norm", threshold=limit, p=p), [grads])[0][0]
+    for tensor, g in zip(tensors, found.values(), strict=True):
+        np.testing.assert_allclose(tensor.grad.numpy() * (whole + 1e-6) / whole, g, rtol=3e-6)
+
+
+def test_a_value_clip_is_pytorch_s():
+    torch = pytest.importorskip("torch")
+    grads = gradients()[3]
+    found = applied(part("value", threshold=0.7), [grads])[0][0]
+    for path, g in grads.items():
+        tensor = torch.zeros(g.shape, requires_grad=True)
+        tensor.grad = torch.from_numpy(g.copy())
+        torch.nn.utils.clip_grad_value_([tensor], 0.7)
+        np.testing.assert_array_equal(tensor.grad.numpy(), found[path].astype(np.float32))
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"low": 2.0, "high": -1.0}, "clip.low=2.0 and clip.high=-1.0: low must be below high"),
+        (
+            {"low": 2.0},
+            "clip.low=2.0 and clip.high=auto (auto is ∓clip.threshold=1.0): low must be below high",
+        ),
+        ({"high": -1.5}, "low must be below high; give clip.low=-1.5 clip.high=-1.0"),
+        ({"low": 0.0, "high": 0.0}, "low must be below high"),
+        ({"low": 0.5}, "leave out 0"),
+        ({"low": -2.0, "high": -1.0}, "leave out 0"),
+        ({"high": "far"}, "clip.high=far must be a number or auto"),
+    ],
+)
+def test_limits_that_make_no_sense_are_refused(changes, told):
+    with pytest.raises(RecipeError) as error:
+        part("value", **changes)
+    assert told in str(error.value)
+
+
+def test_limits_that_make_sense_are_taken():
+    assert part("value", low=-3.0, high=0.0)["high"] == 0.0
+    assert part("norm", p=math.inf)["p"] == math.inf
+    with pytest.raises(RecipeError, match=r"clip\.p=0.5 must be a number from 1"):
+        part("norm", p=0.5)
+
+
+def descend(slope, x, rate, steps, name="none", **changes):
+    """Gradient descent on one number, every gradient through the clip."""
+    made = clip.make(part(name, **changes))
+
+    def step(x, _):
+        grads, _, _ = made.apply({"x": slope(x)[None]}, made.init({"x": x[None]}), {}, {"x": 0})
+        x = x - rate * grads["x"][0]
+        return x, x
+
+    return np.asarray(jax.lax.scan(step, np.float32(x), None, steps)[1])
+
+
+def test_on_the_fourth_power_descent_diverges_and_clipped_descent_arrives():
+    slope = lambda x: 4 * x**3
+    free = descend(slope, 10.0, 0.01, 6)
+    assert free[:2] == pytest.approx([-30.0, 1050.0])
+    assert not np.isfinite(free).all()
+    assert descend(slope, 10.0, 0.01, 2000, "norm", threshold=1.0)[-1] == pytest.approx(0.1067, abs=1e-4)
+
+
+def test_a_clip_that_always_binds_keeps_the_step_and_cycles():
+    slope = lambda w: 2 * 20 * (20 * w - 10) + 0.02 * w  # (20w − 10)² + 0.01 w², least at w = 0.49999
+    coarse = descend(slope, 0.05, 0.1, 1000, "norm", threshold=10.0)
+    assert coarse[-4:] == pytest.approx([1.05, 0.05, 1.05, 0.05], abs=1e-3)
+    assert descend(slope, 0.05, 1e-3, 1000, "norm", threshold=10.0)[-1] == pytest.approx(0.49999, abs=1e-4)

@@ -1,0 +1,67 @@
+"""Lengths as fraction·2^exponent, fraction in [½, 1): compared, multiplied and scaled to at any size.
+
+A zero has the exponent 0, what is not finite too; each stays what it is through every operation here.
+"""
+
+import jax.numpy as jnp
+from jax import Array
+
+from gradlab import numerics
+from gradlab.numerics import Length
+
+
+def normal(length: Length) -> Length:
+    """The same with its fraction in [½, 1)."""
+    fraction, shift = jnp.frexp(length.fraction)
+    return Length(fraction, length.exponent + shift.astype(fraction.dtype))
+
+
+def of(number: Array | float, like: Length) -> Length:
+    """A plain number as a length."""
+    fraction = jnp.asarray(number, like.fraction.dtype)
+    return normal(Length(fraction, jnp.zeros_like(fraction)))
+
+
+def over(x: Array, axes: tuple[int, ...]) -> Length:
+    """The Euclidean length over these axes, which stay with size 1."""
+    x = x.astype(numerics.compute_dtype(x))
+    top = jnp.max(jnp.abs(x), axis=axes, keepdims=True)
+    usable = (top > 0) & jnp.isfinite(top)
+    shift = jnp.where(usable, jnp.frexp(jnp.where(usable, top, 1.0))[1], 0).astype(x.dtype)
+    unit = numerics.scale(x, -shift)
+    return normal(Length(jnp.sqrt(jnp.sum(unit * unit, axis=axes, keepdims=True)), shift))
+
+
+def together(parts: list[Length]) -> Length:
+    """√(Σ length²), entry by entry: the length of what the parts are parts of."""
+    top = jnp.stack([jnp.where(part.fraction == 0, -jnp.inf, part.exponent) for part in parts]).max(0)
+    top = jnp.where(jnp.isfinite(top), top, 0.0)
+    squares = sum(numerics.scale(part.fraction, part.exponent - top) ** 2 for part in parts)
+    return normal(Length(jnp.sqrt(jnp.asarray(squares)), top))
+
+
+def times(one: Length, two: Length) -> Length:
+    """The product."""
+    return normal(Length(one.fraction * two.fraction, one.exponent + two.exponent))
+
+
+def above(one: Length, two: Length) -> Array:
+    """Whether one is finite and longer than two."""
+    other = numerics.scale(two.fraction, two.exponent - one.exponent)
+    return (one.fraction > other) & jnp.isfinite(one.fraction)
+
+
+def longer(one: Length, two: Length) -> Length:
+    """The longer of both."""
+    first = above(one, two)
+    return Length(*(jnp.where(first, a, b) for a, b in zip(one, two, strict=True)))
+
+
+def bring(x: Array, length: Length, limit: Length, acts: Array) -> Array:
+    """x·limit/length where `acts`, elsewhere x to the bit.
+
+    The fraction of the quotient first and then its power of two, exactly: nothing is lost on the way.
+    """
+    shift = limit.exponent - length.exponent
+    factor = (limit.fraction / length.fraction).astype(x.dtype)
+    return jnp.where(acts, numerics.scale(x * factor, shift.astype(x.dtype)), x)

@@ -9,6 +9,7 @@ COMMANDS = {
     "plot": "draw the figures of runs again, or in another format",
     "compare": "several runs in one picture and one table, by what differs",
     "diagnose": "say whether gradients vanish, explode or flow, as text or JSON",
+    "suggest-clip": "from recorded norms: what any clip threshold would have done, and which to take",
     "ls": "list the runs of a folder with state, verdict and accuracy",
 }
 FLAGS = {

@@ -2,11 +2,19 @@
 
 import math
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, Protocol, get_args, get_origin, runtime_checkable
 
 from gradlab.errors import RecipeError, hint
 
 _WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+
+
+@runtime_checkable
+class Limit(Protocol):
+    """What a value is checked by; its text says what is possible."""
+
+    def check(self, key: str, value: Any) -> Any:
+        """The value as it is used, or a RecipeError that names the key, the value and what is possible."""
 
 
 @dataclass(frozen=True)
@@ -74,11 +82,11 @@ class Many:
         return [self.each.check(key, one) for one in value]
 
 
-def bound(annotation: Any) -> Bound | Many:
+def bound(annotation: Any) -> Limit:
     """The bound that a parameter's annotation declares: one of the kinds below, or a Literal of names."""
     if get_origin(annotation) is Literal:
         return Bound(str, among=get_args(annotation))
-    return next(extra for extra in get_args(annotation) if isinstance(extra, Bound | Many))
+    return next(extra for extra in get_args(annotation) if isinstance(extra, Limit))
 
 
 Number = Annotated[float, Bound(float)]

@@ -1,10 +1,11 @@
 """From a recipe to what a step is made of: checked on the host, then built inside the trace."""
 
 from dataclasses import replace
+from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
-import optax
+import numpy as np
 from jax import Array
 
 from gradlab.bounds import LARGEST, bound
@@ -12,18 +13,20 @@ from gradlab.data.task import Task, data
 from gradlab.errors import RecipeError
 from gradlab.models.chain import Block
 from gradlab.models.family import Plan, model
+from gradlab.models.fit import fitted
+from gradlab.parts import phases, searches  # noqa: F401  their optimizers are known from here on
 from gradlab.parts.activations import activation
 from gradlab.parts.clips import Clip, clip
 from gradlab.parts.family import Family
 from gradlab.parts.initializers import Adjust, initializer
 from gradlab.parts.losses import Loss, loss
 from gradlab.parts.normalizations import normalization
-from gradlab.parts.optimizers import optimizer
+from gradlab.parts.optimizers import Optimizer, optimizer
 from gradlab.parts.penalties import Penalty, penalty
 from gradlab.parts.residuals import residual
 from gradlab.parts.schedules import Schedule, schedule
 from gradlab.probes.family import Probe, probe
-from gradlab.recipe import BOUNDS, Every, Recipe, flat, plain
+from gradlab.recipe import BOUNDS, Every, Recipe, Stop, flat, plain
 
 FAMILIES: dict[str, Family] = {
     family.name: family
@@ -45,15 +48,39 @@ FAMILIES: dict[str, Family] = {
 
 def check(recipe: Recipe) -> Recipe:
     """The recipe with every value of its kind and within its bounds, or a RecipeError told to a person."""
-    values = flat(plain(recipe))
+    values = flat(plain(recipe)) | {"lr_factors": recipe.lr_factors}
     roots: dict[str, Any] = {key: bound(kind).check(key, values[key]) for key, kind in BOUNDS.items()}
     if recipe.seed + recipe.seeds > LARGEST:
         raise RecipeError(f"seed={recipe.seed} leaves no room for seeds={recipe.seeds}; give a smaller one")
     parts = {name: family.check(getattr(recipe, name)) for name, family in FAMILIES.items()}
     probes = {name: probe.check(part) for name, part in sorted(recipe.probes.items())}
-    every = {key: Every(roots.pop(f"{key}.every")) for key in ("log", "eval")}
+    every: dict[str, Any] = {key: Every(roots.pop(f"{key}.every")) for key in ("log", "eval")}
+    every["stop"] = Stop(roots.pop("stop.patience"), roots.pop("stop.loss"))
+    _fits(recipe)
     checked: dict[str, Any] = {**roots, **parts, **every, "probes": probes}
-    return replace(recipe, **checked)
+    return fitted(replace(recipe, **checked))
+
+
+def _fits(recipe: Recipe) -> None:
+    """Refuse root numbers that contradict each other or a part."""
+    if recipe.batch_size % recipe.accumulate:
+        raise RecipeError(
+            f"batch_size={recipe.batch_size} cannot be cut into accumulate={recipe.accumulate} equal parts"
+        )
+    if recipe.batch_size == 0 and recipe.accumulate > 1:
+        raise RecipeError(
+            f"accumulate={recipe.accumulate} needs a batch_size that it divides; 0 is all examples"
+        )
+    if recipe.optimizer["name"] == "gd" and recipe.batch_size:
+        raise RecipeError(
+            f"optimizer=gd takes all examples at once, got batch_size={recipe.batch_size}; leave it out, "
+            "or choose optimizer=sgd"
+        )
+
+
+def whole(recipe: Recipe, task: Task) -> Recipe:
+    """The recipe with batch_size=0 as the number of examples that it stands for."""
+    return recipe if recipe.batch_size else replace(recipe, batch_size=len(task.train_y))
 
 
 def load(recipe: Recipe) -> Task:
@@ -75,10 +102,28 @@ class Setup(NamedTuple):
     loss: Loss
     penalty: Penalty | None
     clip: Clip
-    optimizer: optax.GradientTransformation
+    optimizer: Optimizer
     schedule: Schedule
     lr: Array | float
+    lr_factors: list[tuple[str, Array | float]]
     probes: list[Probe]
+
+    def factors(self, lead: dict[str, int], params: dict[str, Array]) -> dict[str, Array]:
+        """What multiplies the rate of each parameter, an entry a layer; only where a pattern of `lr_factors` fits.
+
+        A pattern is matched with `hidden 3/linear/kernel`; of several that fit, the last counts.
+        """
+        found: dict[str, Array] = {}
+        for pattern, number in self.lr_factors:
+            for path, value in params.items():
+                block, _, parameter = path.partition("/")
+                many = range(1, value.shape[0] + 1) if lead[path] else [None]
+                names = [f"{block}{f' {layer}' if layer else ''}/{parameter}" for layer in many]
+                fits = np.array([fnmatchcase(name, pattern) for name in names])
+                if fits.any():
+                    fits = fits.reshape(-1, *[1] * (value.ndim - 1)) if lead[path] else fits[0]
+                    found[path] = jnp.where(fits, number, found.get(path, jnp.ones(())))
+        return found
 
 
 def build(recipe: Recipe, numbers: dict[str, Any], features: int, classes: int) -> Setup:
@@ -105,10 +150,19 @@ def build(recipe: Recipe, numbers: dict[str, Any], features: int, classes: int) 
         made["optimizer"],
         made["schedule"],
         numbers["lr"],
+        [(pattern, numbers[f"lr_factors.{pattern}"]) for pattern in recipe.lr_factors],
         [probe.make(part) for part in recipe.probes.values()],
     )
 
 
 def _make(family: Family, recipe: Recipe, numbers: dict[str, Any]) -> Any:
-    part = getattr(recipe, family.name)
-    return family.make({key: numbers.get(f"{family.name}.{key}", value) for key, value in part.items()})
+    return family.make(_filled(getattr(recipe, family.name), family.name, numbers))
+
+
+def _filled(value: Any, key: str, numbers: dict[str, Any]) -> Any:
+    """A part with `numbers` in the place of its floats, through its lists and mappings."""
+    if isinstance(value, dict):
+        return {name: _filled(one, f"{key}.{name}", numbers) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_filled(one, f"{key}.{index}", numbers) for index, one in enumerate(value)]
+    return numbers.get(key, value)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from gradlab import options
-from gradlab.bounds import bound
+from gradlab.bounds import Bound, bound
 from gradlab.errors import RecipeError
 from gradlab.recipe import BOUNDS
 from gradlab.usage import COMMANDS, FLAGS
@@ -18,6 +18,7 @@ OTHERS = {
     "plot": ["--kind", "--format", "--out"],
     "compare": ["--by", "--format", "--out"],
     "diagnose": ["--json", "--fail-on"],
+    "suggest-clip": ["--threshold", "--json", "--format", "--out"],
     "ls": [],
 }
 
@@ -71,7 +72,7 @@ def _values(key: str, text: str) -> list[str]:
 
 def _words(key: str) -> list[str]:
     limit = bound(BOUNDS[key]) if key in BOUNDS else None
-    if limit is None:
+    if not isinstance(limit, Bound):
         return []
     return ["true", "false"] if limit.kind is bool else list(limit.among)
 

@@ -183,10 +183,10 @@ def _evaluate(recipe: Recipe, classes: int, state: State, numbers: Numbers, data
     """Mean loss and accuracy on the whole training and test part, in evaluation mode."""
     setup = build(recipe, numbers, data.train_x.shape[1], classes)
 
+    params = setup.optimizer.evaluated(state.optimizer, state.params)
+
     def metrics(x: Array, y: Array) -> list[Array]:
-        output, _, _ = chain.forward(
-            setup.chain, state.params, state.stats, x, jax.random.key(0), train=False
-        )
+        output, _, _ = chain.forward(setup.chain, params, state.stats, x, jax.random.key(0), train=False)
         output = output.astype(jnp.promote_types(output.dtype, jnp.float32))
         return [jnp.mean(setup.loss(output, y)), jnp.mean(jnp.argmax(output, -1) == y)]
 

@@ -4,9 +4,9 @@ import hashlib
 import json
 import re
 from dataclasses import dataclass, fields
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from gradlab.bounds import Count, Flag, Positive, Share, Size, Text
+from gradlab.bounds import Bound, Count, Flag, Many, NonNegative, Positive, Share, Size, Text
 
 Part = dict[str, Any]  # {"name": ..., and the part's own parameters}
 
@@ -16,6 +16,14 @@ class Every:
     """How often something looks: every so many steps."""
 
     every: int
+
+
+@dataclass
+class Stop:
+    """When training ends before its last step: 0 is never."""
+
+    patience: int
+    loss: float
 
 
 @dataclass
@@ -38,7 +46,9 @@ class Recipe:
     width: int
     steps: int
     batch_size: int
+    accumulate: int
     lr: float
+    lr_factors: dict[str, float]
     dropout: float
     seed: int
     seeds: int
@@ -46,6 +56,7 @@ class Recipe:
     remat: bool
     log: Every
     eval: Every
+    stop: Stop
     on_nonfinite: str
     device: str
     study: str
@@ -61,13 +72,17 @@ BOUNDS: dict[str, Any] = {  # what each root key may be
     "depth": Size,
     "width": Size,
     "steps": Count,
-    "batch_size": Size,
+    "batch_size": Count,
+    "accumulate": Size,
     "lr": Positive,
+    "lr_factors": Annotated[dict, Many(Bound(float, 0), named=True)],
     "dropout": Share,
     "seed": Count,
     "seeds": Size,
     "log.every": Size,
     "eval.every": Size,
+    "stop.patience": Count,
+    "stop.loss": NonNegative,
     "dtype": Literal["float32", "float64", "bfloat16"],
     "device": Literal["auto", "cpu", "gpu", "tpu"],
     "on_nonfinite": Literal["stop", "continue", "raise"],
@@ -84,7 +99,7 @@ USUAL = {"optimizer": "sgd", "schedule": "constant"}  # what a folder's name doe
 def plain(recipe: Recipe) -> dict[str, Any]:
     """The recipe as nested plain values, as `recipe.yaml` holds it."""
     values = {field.name: getattr(recipe, field.name) for field in fields(recipe)}
-    return {key: vars(value) if isinstance(value, Every) else value for key, value in values.items()}
+    return {key: vars(value) if isinstance(value, Every | Stop) else value for key, value in values.items()}
 
 
 def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -93,6 +108,15 @@ def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     for key, value in values.items():
         inner = isinstance(value, dict)
         found |= flat(value, f"{prefix}{key}.") if inner else {prefix + key: value}
+    return found
+
+
+def leaves(values: dict[str, Any]) -> dict[str, Any]:
+    """`flat`, and through lists too: {"schedule.milestones.0": 100.0, ...}."""
+    found: dict[str, Any] = {}
+    for key, value in flat(values).items():
+        inner = dict(enumerate(value)) if isinstance(value, list) else None
+        found |= {key: value} if inner is None else flat({key: leaves({str(k): v for k, v in inner.items()})})
     return found
 
 
@@ -115,16 +139,18 @@ def folder_name(recipe: Recipe) -> str:
 
 def numbers(recipe: Recipe) -> dict[str, float]:
     """Every float of the recipe by dotted key: the part that enters the compiled program as data."""
-    return {key: value for key, value in flat(plain(recipe)).items() if type(value) is float}
+    return {key: value for key, value in leaves(plain(recipe)).items() if type(value) is float}
 
 
 def structure(recipe: Recipe) -> tuple[tuple[str, Any], ...]:
     """All that is not a number: recipes of equal structure share one compiled program.
 
-    Dropout is there or not there; how much of it is a number. `steps` and `seed` are data.
+    Dropout is there or not there; how much of it is a number. `steps` and `seed` are data, and when to stop
+    is asked between chunks.
     """
-    loose = {*ASIDE, "steps", "seed"}
-    kept = {key: value for key, value in flat(plain(recipe)).items() if key not in loose}
+    loose = {*ASIDE, "steps", "seed", "stop.patience"}
+    kept = {key: value for key, value in leaves(plain(recipe)).items() if key not in loose}
     kept |= {key: None for key, value in kept.items() if type(value) is float}
     kept["dropout"] = recipe.dropout > 0
+    kept["lr_factors"] = tuple(recipe.lr_factors)  # their order counts
     return tuple(sorted(kept.items()))

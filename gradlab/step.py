@@ -1,5 +1,6 @@
 """One step of training and what is measured of it: pure functions, traced into the programs of `program.py`."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -11,19 +12,26 @@ from gradlab import numerics
 from gradlab.build import Setup
 from gradlab.models import chain
 from gradlab.models.chain import Dummies, Signal, Tree
+from gradlab.parts.optimizers import Batch, Given, Move
+from gradlab.parts.penalties import subject
 from gradlab.parts.schedules import Now
 from gradlab.probes.family import Moment, Probe
 from gradlab.recipe import Recipe
 
 COUNTS = ("zeros", "infs", "nans")
+SEARCH = 2**31 - 1  # the stream of a step's key that a search draws from; blocks have small numbers
 STEP_COLUMNS = (
     "loss",
     "penalty",
     "learning_rate",
     "log10_gradient",
+    "log10_unclipped",
     "log10_clipped",
     "clip_cosine",
     "clipped",
+    "weight_zeros",
+    "phase",
+    "evaluations",
 )
 
 
@@ -61,7 +69,24 @@ def initial(setup: Setup, key: Array, x: Array) -> State:
     params, stats = chain.initialize(setup.chain, key)
     if setup.adjust is not None:
         params = setup.adjust(setup.chain, params, stats, x)
-    return State(params, stats, setup.optimizer.init(params), setup.clip.init(params), setup.schedule.init())
+    lead = chain.lead(setup.chain, params)
+    return State(
+        params, stats, setup.optimizer.init(params, lead), setup.clip.init(params), setup.schedule.init()
+    )
+
+
+def _loss(
+    setup: Setup, recipe: Recipe, stats: Tree, x: Array, y: Array, key: Array, **looks: Any
+) -> Callable[[Tree, Dummies | None], tuple[Array, Any]]:
+    """The batch's mean data loss as a function of the parameters (and the taps' dummies)."""
+
+    def objective(params: Tree, probes: Dummies | None = None) -> tuple[Array, Any]:
+        output, after, told = chain.forward(
+            setup.chain, params, stats, x, key, train=True, probes=probes, remat=recipe.remat, **looks
+        )
+        return jnp.mean(setup.loss(output.astype(numerics.compute_dtype(output)), y)), (after, told)
+
+    return objective
 
 
 def slopes(
@@ -69,25 +94,46 @@ def slopes(
 ) -> Slopes:
     """Loss and gradient on one batch, with taps where `measured`."""
     blanks = chain.dummies(setup.chain, state.params) if measured else None
-
-    def objective(params: Tree, probes: Dummies | None) -> tuple[Array, Any]:
-        output, stats, told = chain.forward(
-            setup.chain,
-            params,
-            state.stats,
-            x,
-            key,
-            train=True,
-            probes=probes,
-            ask=_signals(setup.probes) if measured else None,
-            remat=recipe.remat,
-        )
-        return jnp.mean(setup.loss(output.astype(numerics.compute_dtype(output)), y)), (stats, told)
-
+    ask = _signals(setup.probes) if measured else None
+    objective = _loss(setup, recipe, state.stats, x, y, key, ask=ask)
     # the dummies' zeros are differentiated by only where there are taps
     wanted = (0, 1) if measured else (0,)
     (value, (stats, told)), found = jax.value_and_grad(objective, wanted, has_aux=True)(state.params, blanks)
     return Slopes(value, found[0], stats, found[1] if measured else None, told)
+
+
+def _accumulated(
+    setup: Setup, recipe: Recipe, state: State, x: Array, y: Array, key: Array, measured: bool
+) -> Slopes:
+    """The same over `accumulate` equal micro-batches: mean loss, mean gradient; the first one is measured."""
+    parts = recipe.accumulate
+    if parts == 1:
+        return slopes(setup, recipe, state, x, y, key, measured)
+    cut = lambda whole: whole.reshape(parts, len(whole) // parts, *whole.shape[1:])
+    (xs, ys), keys = (cut(x), cut(y)), jax.random.split(key, parts)
+    first = slopes(setup, recipe, state, xs[0], ys[0], keys[0], measured)
+
+    def add(total: tuple[Array, Tree, Tree], part: Any) -> tuple[tuple[Array, Tree, Tree], None]:
+        (loss, grads, stats), (x, y, key) = total, part
+        found = slopes(setup, recipe, state._replace(stats=stats), x, y, key, measured=False)
+        return (loss + found.loss, jax.tree.map(jnp.add, grads, found.grads), found.stats), None
+
+    rest = (xs[1:], ys[1:], keys[1:])
+    (loss, grads, stats), _ = jax.lax.scan(add, (first.loss, first.grads, first.stats), rest)
+    return first._replace(loss=loss / parts, grads=jax.tree.map(lambda g: g / parts, grads), stats=stats)
+
+
+def _forward(setup: Setup, recipe: Recipe, state: State, x: Array, y: Array, key: Array) -> Slopes:
+    """Loss and statistics alone, for an optimizer that needs no gradient."""
+    value, (stats, told) = _loss(setup, recipe, state.stats, x, y, key)(state.params, None)
+    return Slopes(value, jax.tree.map(jnp.zeros_like, state.params), stats, None, told)
+
+
+def _batch(setup: Setup, recipe: Recipe, stats: Tree, x: Array, y: Array, key: Array) -> Batch:
+    """The same batch, for an optimizer that looks at other parameters than θ."""
+    objective = _loss(setup, recipe, stats, x, y, key)
+    loss = lambda params: objective(params, None)[0]
+    return Batch(loss, jax.grad(loss))
 
 
 def _signals(probes: list[Probe]) -> chain.Ask:
@@ -111,43 +157,117 @@ def take(
     measured: bool,
 ) -> tuple[State, Row | None]:
     """One update from one batch at `time` = (step, horizon); the row is measured before it, at θ_t."""
-    back = slopes(setup, recipe, state, *batch, key, measured)
+    rule = setup.optimizer
+    if rule.free and not measured:
+        back = _forward(setup, recipe, state, *batch, key)
+    else:
+        back = _accumulated(setup, recipe, state, *batch, key, measured)
     lead = chain.lead(setup.chain, state.params)
-    penalty, grads = _penalized(setup, state.params, back.grads, lead)
-    clipped, clip_state, record = setup.clip.apply(grads, state.clip, state.params, lead)
+    memory = rule.enter(state.optimizer, time[0], back.loss)
+    elsewhere = _batch(setup, recipe, state.stats, *batch, key)
+    found = back.grads
+    if rule.search is not None:
+        found, memory = rule.search(state.params, memory, found, jax.random.fold_in(key, SEARCH), elsewhere)
+    penalty, grads = _penalized(setup, state.params, found, lead)
+    clipped, clip_state = grads, state.clip
+    record: dict[str, Array] = {}
+    if setup.clip.where == "gradient":
+        clipped, clip_state, record = setup.clip.apply(grads, state.clip, state.params, lead)
     given = numerics.log2_norms(clipped, lead).whole.log2()  # taken only where the schedule asks for it
     factor, schedule_state = setup.schedule.apply(Now(*time, back.loss, given, setup.lr), state.schedule)
     rate = setup.lr * factor
-    direction, optimizer_state = setup.optimizer.update(clipped, state.optimizer, state.params)
-    after = State(state.params, back.stats, optimizer_state, clip_state, schedule_state)
+    move, optimizer_state = rule.update(
+        clipped, memory, state.params, Given(rate, setup.lr, time[0], back.loss, lead, elsewhere)
+    )
+    before, after = grads, clipped
+    if setup.clip.where == "update":
+        before = {path: move.rate * value for path, value in move.direction.items()}
+        after, clip_state, record = setup.clip.apply(before, state.clip, state.params, lead)
+        move = move._replace(direction=after, rate=jnp.ones(()))
+    move = _beside(setup, state.params, move, rate, lead)
+    next_state = State(state.params, back.stats, optimizer_state, clip_state, schedule_state)
+    if "skip" in record:
+        kept = lambda old, new: jax.tree.map(lambda one, two: jnp.where(record["skip"], one, two), old, new)
+        move = move._replace(direction=kept(jax.tree.map(jnp.zeros_like, move.direction), move.direction))
+        next_state = next_state._replace(optimizer=kept(memory, optimizer_state))
     row = None
     if measured:
         norms = numerics.log2_norms(back.grads, lead)
-        whole = norms.whole if setup.penalty is None else numerics.log2_norms(grads, lead).whole
-        steps = [back.loss, penalty, rate, *_clipping(whole, grads, clipped, record, lead)]
-        moment = Moment(state.params, back.grads, norms, _true(setup, back, norms), direction, rate, lead)
+        plain = rule.search is None and setup.penalty is None
+        total = (
+            norms.whole
+            if plain
+            else numerics.log2_norms(_penalized(setup, state.params, back.grads, lead)[1], lead).whole
+        )
+        seen = total if before is grads and rule.search is None else numerics.log2_norms(before, lead).whole
+        spent = time[0] * rule.cost if rule.spent is None else rule.spent(time[0], memory)
+        steps = [
+            back.loss,
+            penalty,
+            rate,
+            numerics.LOG10_2 * total.log2(),
+            *_clipping(seen, before, after, record, lead),
+        ]
+        steps += [_zeros(setup, state.params, lead), rule.phase(memory), spent]
+        moment = Moment(
+            state.params, back.grads, norms, _true(setup, back, norms), move.direction, move.rate, lead
+        )
         parameters, counts = _parameters(setup.probes, moment)
-        row = Row(_layers(setup, back, len(batch[1])), parameters, counts, _stack(steps))
+        row = Row(_layers(setup, back, len(batch[1]) // recipe.accumulate), parameters, counts, _stack(steps))
         # everything is measured before the update, which then needs no second copy of the parameters
-        after, direction, row = jax.lax.optimization_barrier((after, direction, row))
-    updates = {path: (-rate * value).astype(value.dtype) for path, value in direction.items()}
-    return after._replace(params=optax.apply_updates(after.params, updates)), row
+        next_state, move, row = jax.lax.optimization_barrier((next_state, move, row))
+    updates = {path: (-move.rate * value).astype(value.dtype) for path, value in move.direction.items()}
+    return next_state._replace(params=optax.apply_updates(next_state.params, updates)), row
 
 
 def _penalized(setup: Setup, params: Tree, grads: Tree, lead: dict[str, int]) -> tuple[Array, Tree]:
-    """The penalty, and its gradient added to the data loss's."""
-    if setup.penalty is None:
-        return jnp.zeros(()), grads
-    kernels = {path: value for path, value in params.items() if value.ndim - lead[path] >= 2}
+    """The penalty, and its gradient added to the data loss's where it is part of the loss."""
     rule = setup.penalty
-    value, added = jax.value_and_grad(lambda kernels: rule(list(kernels.values())))(kernels)
-    return value, grads | {path: grads[path] + own for path, own in added.items()}
+    if rule is None:
+        return jnp.zeros(()), grads
+    own = subject(params, lead, rule.mask)
+    if not rule.smooth:
+        return rule.value(list(own.values())), grads
+    value, added = jax.value_and_grad(lambda own: rule.value(list(own.values())))(own)
+    return value, grads | {path: grads[path] + one for path, one in added.items()}
+
+
+def _beside(setup: Setup, params: Tree, move: Move, rate: Array, lead: dict[str, int]) -> Move:
+    """The move with what no clip sees: decoupled decay, factors by path, and the proximal step of all."""
+    direction, rule = dict(move.direction), setup.penalty
+    added = [move.decay or {}]
+    if rule is not None and rule.decay is not None:
+        added.append({path: rule.decay * w for path, w in subject(params, lead, rule.mask).items()})
+    unit = rate / move.rate if move.rate is not rate else 1.0
+    for path, value in [pair for tree in added for pair in tree.items()]:
+        direction[path] = direction[path] + (unit * value).astype(value.dtype)
+    factors = setup.factors(lead, params)
+    direction |= {
+        path: jnp.where(one == 0, 0, one * direction[path]).astype(direction[path].dtype)
+        for path, one in factors.items()
+    }
+    if rule is None or rule.shrink is None:
+        return move._replace(direction=direction)
+    for path, w in subject(params, lead, rule.mask).items():
+        after = w - (move.rate * direction[path]).astype(w.dtype)
+        least = rate * rule.shrink * factors.get(path, 1.0)
+        shrunk = jnp.sign(after) * jnp.maximum(jnp.abs(after) - least, 0)
+        direction[path] = ((w - shrunk) / move.rate).astype(w.dtype)
+    return move._replace(direction=direction)
+
+
+def _zeros(setup: Setup, params: Tree, lead: dict[str, int]) -> Array:
+    """The share of penalized parameters that are exactly zero; NaN where no penalty makes any."""
+    if setup.penalty is None or not setup.penalty.sparse:
+        return jnp.full((), jnp.nan)
+    own = list(subject(params, lead, setup.penalty.mask).values())
+    return jnp.asarray(sum(jnp.sum(w == 0) for w in own) / sum(w.size for w in own))
 
 
 def _clipping(
     whole: numerics.Length, grads: Tree, clipped: Tree, record: dict[str, Array], lead: dict[str, int]
 ) -> list[Array]:
-    """log10 of the global norm before and after the clip, their cosine, the share of entries changed."""
+    """log10 of the norm before and after the clip, their cosine, the share of entries changed."""
     before = numerics.LOG10_2 * whole.log2()
     if clipped is grads:
         return [before, before, jnp.ones(()), record["clipped"]]

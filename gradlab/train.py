@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gradlab import program, step
-from gradlab.build import build
+from gradlab.build import build, whole
 from gradlab.data.task import Task
 from gradlab.models.chain import Block
 from gradlab.program import FIXED, LAST, TRAIN, Data, Programs, Span
@@ -63,7 +63,7 @@ class Trainer:
     """One recipe, ready to run: its data on the device and its programs."""
 
     def __init__(self, recipe: Recipe, task: Task) -> None:
-        self.recipe = recipe
+        self.recipe = recipe = whole(recipe, task)
         self.task = task
         arrays = (
             task.train_x.astype(recipe.dtype),
@@ -117,6 +117,7 @@ def _next(step: int, every: int) -> int:
 
 def layout(recipe: Recipe, task: Task) -> Layout:
     """The names of everything in a Row, from the shapes alone: nothing is allocated."""
+    recipe = whole(recipe, task)
     given: dict[str, Any] = program.numbers_for(numbers(recipe), recipe.dtype)
     setup = build(recipe, given, task.train_x.shape[1], task.classes)
     x = jax.ShapeDtypeStruct((recipe.batch_size, task.train_x.shape[1]), jnp.dtype(recipe.dtype))

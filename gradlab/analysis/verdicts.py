@@ -53,7 +53,9 @@ def predicted(run: Run) -> Any:
         return None
     from gradlab.theory.mlp import predict  # scipy's functions take a while: only where they are asked for
 
-    return predict(run.recipe, run.status["data"])
+    data = run.status["data"]
+    examples = (run.recipe["batch_size"] or data["train"]) // run.recipe["accumulate"]  # seen at once
+    return predict({**run.recipe, "batch_size": examples}, data)
 
 
 def sentences(diagnosis: dict[str, Any]) -> list[tuple[str, str]]:

@@ -25,7 +25,7 @@ from gradlab.commands.overrides import PLAIN, Cell, Setting, cells, label, read,
 from gradlab.commands.spelling import meant
 from gradlab.errors import RecipeError
 from gradlab.paths import CONF
-from gradlab.recipe import FAMILIES, Every, Recipe, flat, folder_name
+from gradlab.recipe import FAMILIES, Every, Recipe, Stop, flat, folder_name
 
 
 @dataclass(frozen=True)
@@ -88,18 +88,20 @@ def recipe_of(values: dict[str, Any]) -> Recipe:
         raise RecipeError("outputs= must name a folder")
     if not PLAIN.fullmatch(study.replace(".", "_")) or study.startswith("."):
         raise RecipeError(f"study={study} must be a plain name: letters, digits, '.', '_', '-'")
-    every = {key: _every(key, values[key]) for key in ("log", "eval")}
-    return Recipe(**{**values, **every, "study": study, "outputs": outputs})
+    every = {key: Every(**_keys(key, values[key], {"every"})) for key in ("log", "eval")}
+    stop = Stop(**_keys("stop", values["stop"], {"patience", "loss"}))
+    return Recipe(**{**values, **every, "stop": stop, "study": study, "outputs": outputs})
 
 
 def _named(part: Any) -> bool:
     return isinstance(part, dict) and isinstance(part.get("name"), str)
 
 
-def _every(key: str, value: Any) -> Every:
-    if not isinstance(value, dict) or set(value) != {"every"}:
-        raise RecipeError(f"{key} has one key: {key}.every")
-    return Every(**value)
+def _keys(key: str, value: Any, wanted: set[str]) -> dict[str, Any]:
+    if not isinstance(value, dict) or set(value) != wanted:
+        names = " and ".join(f"{key}.{word}" for word in sorted(wanted))
+        raise RecipeError(f"{key} has {'one key' if len(wanted) == 1 else 'the keys'}: {names}")
+    return value
 
 
 def _own(config_dir: Path | None) -> list[Path]:
@@ -170,10 +172,14 @@ def _experiment(name: str, own: Sequence[Path]) -> tuple[dict[str, Any], dict[st
 
 def _recipe(cell: Cell, groups: dict[str, list[str]], composed: Any) -> Recipe:
     """One cell: Hydra composes its groups, then its numbers are set."""
-    chosen = [_choice(key, value, groups) for key, value in cell.items() if key in groups]
+    own = {_group(key): value for key, value in cell.items() if _is_own(key, value, groups)}
+    rest = {key: value for key, value in cell.items() if not _is_own(key, value, groups)}
+    chosen = [_choice(key, value, groups) for key, value in rest.items() if key in groups]
     try:
         config = copy.deepcopy(composed(tuple(chosen)))
-        _set(config, {key: value for key, value in cell.items() if key not in groups}, groups)
+        for group, name in own.items():
+            OmegaConf.update(config, group, {"name": name}, merge=False)
+        _set(config, {key: value for key, value in rest.items() if key not in groups}, groups)
         values = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     except (HydraException, OmegaConfBaseException) as error:
         raise RecipeError(" ".join(str(error).splitlines()[0].split())) from None
@@ -181,20 +187,43 @@ def _recipe(cell: Cell, groups: dict[str, list[str]], composed: Any) -> Recipe:
     return recipe_of({str(key): _whole(str(key), value) for key, value in values.items()})
 
 
+def _group(key: str) -> str:
+    return key.removesuffix(".name")
+
+
+def _is_own(key: str, value: Any, groups: dict[str, list[str]]) -> bool:
+    """`activation=my_pkg.acts:snake` or `optimizer.name=optax:lamb`: a function by its place, no option's name."""
+    return isinstance(value, str) and ":" in value and _group(key) in set(groups) - {"probe", "experiment"}
+
+
 def _whole(group: str, part: Any) -> Any:
-    """A part of a file of one's own with the defaults that it leaves out."""
-    named = isinstance(part, dict) and isinstance(part.get("name"), str)
-    file = CONF / group / f"{part['name']}.yaml" if named and group not in ("model", "probes") else None
-    if file is None or ":" in part["name"] or not file.is_file():
+    """A part with the defaults of its option where its file, or its list of phases, leaves them out."""
+    if not _named(part) or group not in FAMILIES:
         return part
-    return {**_defaults(file), **part}
+    whole = {**_defaults(group, part["name"]), **part}
+    if isinstance(whole.get("phases"), list):
+        whole["phases"] = [
+            {**_numbers(group, one["optimizer"]), **one}
+            if isinstance(one, dict) and "optimizer" in one
+            else one
+            for one in whole["phases"]
+        ]
+    return whole
+
+
+def _numbers(group: str, name: Any) -> dict[str, Any]:
+    return {key: value for key, value in _defaults(group, str(name)).items() if key != "name"}
 
 
 @cache
-def _defaults(file: Path) -> dict[str, Any]:
+def _defaults(group: str, name: str) -> dict[str, Any]:
+    """What an option's file says of its part, wherever in the recipe it puts it."""
+    file = CONF / group / f"{name}.yaml"
+    if not PLAIN.fullmatch(name) or not file.is_file():
+        return {}
     values = OmegaConf.to_container(OmegaConf.load(file))
     assert isinstance(values, dict)
-    return {str(key): value for key, value in values.items()}
+    return {str(key): value for key, value in values.get(group, values).items()}
 
 
 def _choice(group: str, value: Any, groups: dict[str, list[str]]) -> str:
@@ -213,7 +242,8 @@ def _known(group: str, name: Any, groups: dict[str, list[str]]) -> None:
 def _set(config: DictConfig, numbers: Cell, groups: dict[str, list[str]]) -> None:
     """Set each number by its key; a key that is not there is told by its right name."""
     known = flat(OmegaConf.to_container(config, resolve=False))  # type: ignore[arg-type]
-    settable = [key for key in known if not key.endswith(".name")]
+    settable = [*(key for key in known if not key.endswith(".name")), "lr_factors"]
+    settable += [key for key in numbers if ":" in str(known.get(f"{key.partition('.')[0]}.name", ""))]
     for key, value in numbers.items():
         if key.endswith(".name") and key in known:
             raise RecipeError(
@@ -223,7 +253,7 @@ def _set(config: DictConfig, numbers: Cell, groups: dict[str, list[str]]) -> Non
             raise RecipeError(
                 f"there is no option '{key}'{_elsewhere(key, config) or meant(key, [*settable, *groups])}"
             )
-        OmegaConf.update(config, key, value, merge=False)
+        OmegaConf.update(config, key, value, merge=False, force_add=True)  # it was looked up above
 
 
 def _elsewhere(key: str, config: DictConfig) -> str:

@@ -14,7 +14,8 @@ _SILENT = ("normalization", "residual", "penalty")  # groups whose `none` goes w
 
 def describe(recipe: dict[str, Any]) -> str:
     """`mlp · depth 50 · width 64 · tanh · orthogonal · sgd lr 0.1 · clip norm 1.0 · digits · seed 0`."""
-    optimizer = f"{_part('optimizer', recipe)} lr {recipe['lr']:g}"
+    optimizer = _part("optimizer", recipe)
+    optimizer += "" if "phases" in recipe["optimizer"] else f" lr {recipe['lr']:g}"
     words = [recipe["model"]["name"], f"depth {recipe['depth']}", f"width {recipe['width']}"]
     words += [_part(group, recipe) for group in ("activation", "initializer")]
     words += [f"{group} {_part(group, recipe)}" for group in _SILENT if recipe[group]["name"] != "none"]
@@ -22,17 +23,32 @@ def describe(recipe: dict[str, Any]) -> str:
     words += (
         [optimizer] if recipe["schedule"]["name"] == "constant" else [optimizer, _part("schedule", recipe)]
     )
-    words += ["clip " + " ".join(map(str, recipe["clip"].values())), recipe["data"]["name"]]
+    words += [f"clip {_part('clip', recipe, always='threshold')}", recipe["data"]["name"]]
     first, last = recipe["seed"], recipe["seed"] + recipe["seeds"] - 1
     return " · ".join([*words, f"seed {first}" if first == last else f"seeds {first}–{last}"])
 
 
-def _part(group: str, recipe: dict[str, Any]) -> str:
-    """An option's name and those of its numbers that are not the usual ones."""
+def _part(group: str, recipe: dict[str, Any], always: str = "") -> str:
+    """An option's name and those of its numbers that are not the usual ones; `always` is said without its key."""
     part = recipe[group]
+    if "phases" in part:
+        return " then ".join(_phase(one, recipe["lr"]) for one in part["phases"])
     usual = options.parameters(group, part["name"])
-    changed = [f"{k} {v}" for k, v in part.items() if k != "name" and not _same(str(v), usual.get(k, ""))]
-    return " ".join([part["name"], *changed])
+    words = [part["name"], *([str(part[always])] if always in part else [])]
+    for key, value in part.items():
+        if key not in ("name", always) and usual.get(key) is not None and not _same(str(value), usual[key]):
+            words.append(f"{key} {value}")
+    return " ".join(words)
+
+
+def _phase(one: dict[str, Any], lr: float) -> str:
+    """`adam lr 0.001 until step 250`."""
+    ends = [
+        f"until {key.removeprefix('until_')} {value:g}"
+        for key, value in one.items()
+        if key.startswith("until_")
+    ]
+    return " ".join([one["optimizer"], f"lr {one.get('lr', lr):g}", *ends])
 
 
 def _same(one: str, two: str) -> bool:

@@ -80,6 +80,7 @@ def _together(log10: np.ndarray) -> np.ndarray:
 def _steps(chunk: Chunk) -> Columns:
     seen = chunk.row.steps[..., None]
     found: Columns = {column: seen[:, :, index] for index, column in enumerate(STEP_COLUMNS)}
+    found["weight_zeros"] = (found["weight_zeros"], ~np.isnan(found["weight_zeros"]))
     if chunk.evaluation is not None:  # it belongs to the chunk's first step
         first = (np.arange(len(chunk.steps)) == 0)[None, :, None]
         for index, column in enumerate(EVALUATION):

@@ -2,25 +2,29 @@
 
 import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache, partial
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any, get_args, get_origin
+from types import MappingProxyType
+from typing import Annotated, Any, NamedTuple, get_args, get_origin
 
-from gradlab.bounds import Bound, Many, bound
+from gradlab.bounds import Bound, Limit, bound
 from gradlab.errors import RecipeError, hint
 
 Maker = Callable[..., Any]
-Limits = dict[str, Bound | Many]
+Limits = dict[str, Limit]
 
 
-class Own:
-    """How a plain function of a user's own becomes a part: the first `arguments` are not numbers of the recipe."""
+class Own(NamedTuple):
+    """How a plain function of a user's own becomes a part: the first `arguments` are not numbers of the recipe.
 
-    def __init__(self, arguments: int, part: Callable[[Callable[..., Any]], Any]) -> None:
-        self.arguments = arguments
-        self.part = part
+    `libraries` find the functions of a package by a rule of their own: {"optax": ...}.
+    """
+
+    arguments: int
+    part: Callable[[Callable[..., Any]], Any]
+    libraries: Mapping[str, Callable[[str], Callable[..., Any]]] = MappingProxyType({})
 
 
 class Family:
@@ -95,22 +99,27 @@ class Family:
         if ":" not in name:
             made = self.makers[name](**values)
         elif self.own is None:
-            made = function(name, self.name)(**values)
+            made = self._function(name)(**values)
         else:
-            made = self.own.part(partial(function(name, self.name), **values))
+            made = self.own.part(partial(self._function(name), **values))
         shared = {key: part[key] for key in self.common if key in part}
         return self.wrap(made, **shared) if self.wrap and shared else made
 
-    def _own(self, name: str) -> dict[str, tuple[Bound | Many, Any]]:
+    def _function(self, name: str) -> Callable[..., Any]:
+        find = self.own.libraries.get(name.partition(":")[0]) if self.own else None
+        return find(name) if find else function(name, self.name)
+
+    def _own(self, name: str) -> dict[str, tuple[Limit, Any]]:
         """A user's function's own parameters with their bounds and defaults."""
+        found = self._function(name)
         try:
-            listed = list(inspect.signature(function(name, self.name)).parameters.values())
+            listed = list(inspect.signature(found).parameters.values())
         except ValueError:  # built in: it does not tell
             return {}
         usual = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-        found = [one for one in listed[self.own.arguments if self.own else 0 :] if one.kind in usual]
+        numbers = [one for one in listed[self.own.arguments if self.own else 0 :] if one.kind in usual]
         known = {
-            one.name: (_limit(one), _NEEDED if one.default is one.empty else one.default) for one in found
+            one.name: (_limit(one), _NEEDED if one.default is one.empty else one.default) for one in numbers
         }
         # a default that no recipe can hold (None, a function) stays the function's own matter
         return {key: (limit, default) for key, (limit, default) in known.items() if limit is not None}
@@ -123,9 +132,7 @@ _KINDS = (bool, int, float, str)
 def _limit(parameter: inspect.Parameter) -> Any:
     """The bound of a user's parameter: declared by an annotation of `gradlab.bounds`, or its plain type."""
     annotation, default = parameter.annotation, parameter.default
-    if get_origin(annotation) is Annotated and any(
-        isinstance(one, Bound | Many) for one in get_args(annotation)
-    ):
+    if get_origin(annotation) is Annotated and any(isinstance(one, Limit) for one in get_args(annotation)):
         return bound(annotation)
     if default is parameter.empty:
         return Bound(annotation if annotation in _KINDS else float)

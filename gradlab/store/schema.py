@@ -2,7 +2,7 @@
 
 import pyarrow as pa
 
-VERSION = 1
+VERSION = 2
 SOURCES = ("batch", "probe")
 
 _f32, _i32, _i64 = pa.float32(), pa.int32(), pa.int64()
@@ -38,10 +38,13 @@ COLUMNS: dict[str, dict[str, str]] = {
         "loss": "mean data loss of the batch",
         "penalty": "penalty added to it",
         "learning_rate": "rate in use: peak times schedule",
-        "log10_gradient": "log10 of the global gradient norm (loss and penalty), before the clip",
+        "log10_gradient": "log10 of the global gradient norm (loss and penalty), by back-propagation at θ",
+        "log10_unclipped": "log10 of the norm of what the clip is given: the gradient in use, or the update",
         "log10_clipped": "the same after the clip",
-        "clip_cosine": "cosine between the gradient before and after the clip; 1 for a gradient of zeros",
-        "clipped": "share of the gradient's entries that the clip acted on: by norm all or none",
+        "clip_cosine": "cosine between what the clip is given and what it gives; 1 for zeros",
+        "clipped": "share of the entries that the clip acted on: by norm all or none",
+        "weight_zeros": "share of the penalized parameters that are exactly zero; null without an l1 penalty",
+        "evaluations": "losses of a batch evaluated for training before this step; a gradient counts as one",
         "train_loss": "data loss on the training part, evaluation mode; null between evaluations",
         "train_accuracy": "share classified rightly on the training part",
         "test_loss": "data loss on the test part",
@@ -55,6 +58,7 @@ SCHEMAS = {
     "parameters": pa.schema(
         [*_where, ("parameter", _word), ("size", _i64), *_floats["parameters"], *_counts]
     ),
-    "steps": pa.schema([*_where[:3], *_floats["steps"]]),
+    # phase: which of several optimizers is at work, from 0
+    "steps": pa.schema([*_where[:3], ("phase", _i32), *_floats["steps"]]),
 }
 STATES = ("running", "finished", "diverged", "failed", "stopped", "interrupted")

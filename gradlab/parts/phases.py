@@ -1,0 +1,170 @@
+"""One optimizer until something happens, then another: Adam first, then SGD (SWATS, Keskar & Socher 2017)."""
+
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from gradlab.bounds import Positive, bound
+from gradlab.errors import RecipeError, hint
+from gradlab.parts.optimizers import Batch, Given, Lead, Move, Optimizer, Tree, optimizer
+
+ENDS = ("until_step", "until_loss", "until_plateau")
+SMOOTHED = 0.9  # what the loss's running mean keeps a step: triggers look at it, not at single batches
+_positive = bound(Positive)
+
+
+@dataclass(frozen=True)
+class Phases:
+    """The bound of a list of phases, each `{optimizer: adam, lr: 0.01, until_step: 250, …}`."""
+
+    def __str__(self) -> str:
+        return "a list of phases, [{optimizer: adam, lr: 0.01, until_step: 250}, {optimizer: sgd, lr: 0.1}]"
+
+    def check(self, key: str, value: Any) -> list[dict[str, Any]]:
+        """Every phase with an optimizer that is there, its numbers, and an end but for the last."""
+        if not isinstance(value, list) or len(value) < 2 or not all(isinstance(one, dict) for one in value):
+            raise RecipeError(f"{key}={value} must be {self}")
+        found = [self._one(f"{key} {number}", dict(one)) for number, one in enumerate(value, 1)]
+        for number, one in enumerate(found, 1):
+            ends = [end for end in ENDS if end in one]
+            if len(ends) != (number < len(found)):
+                wanted = f"one of {', '.join(ENDS)}" if number < len(found) else "no end, it is the last"
+                raise RecipeError(f"{key} {number} ({one['optimizer']}) needs {wanted}; got {ends or 'none'}")
+        steps = [one["until_step"] for one in found if "until_step" in one]
+        if steps != sorted(set(steps)):
+            raise RecipeError(f"{key}: until_step must grow from phase to phase, got {steps}")
+        return found
+
+    def _one(self, key: str, one: dict[str, Any]) -> dict[str, Any]:
+        name = str(one.pop("optimizer", ""))
+        if name in ("phases", "gd", ""):
+            raise RecipeError(
+                f"{key} needs an optimizer of its own{hint(name, set(optimizer.makers) - {'phases', 'gd'})}"
+            )
+        own = {end: _positive.check(f"{key} {end}", one.pop(end)) for end in ("lr", *ENDS) if end in one}
+        try:
+            part = optimizer.check({"name": name, **one})
+        except RecipeError as error:
+            raise RecipeError(f"{key}: {error}") from None
+        return {"optimizer": part.pop("name"), **own, **part}
+
+
+class State(NamedTuple):
+    """Which phase is on and since when, the smoothed loss and its best, and every optimizer's own state."""
+
+    phase: Array
+    spent: Array
+    smooth: Array
+    best: Array
+    since: Array  # steps since the best
+    states: tuple[Any, ...]
+
+
+@optimizer
+def phases(phases: Annotated[list, Phases()], memory: Literal["fresh", "carried"]) -> Optimizer:
+    """Each phase's optimizer until its end, at its own `lr` (else the recipe's), times the schedule.
+
+    Ends: `until_step`, `until_loss` (the smoothed loss is below), `until_plateau` (so many steps without a new
+    least). memory=fresh: an optimizer's state begins with its phase; carried: it has seen every gradient before.
+    """
+    rules = [_made(phase) for phase in phases]
+    searches = any(rule.search for rule in rules)
+
+    def init(params: Tree, lead: Lead) -> State:
+        none, far = jnp.zeros((), jnp.int32), jnp.full((), jnp.inf)
+        return State(none, none, far, far, none, tuple(rule.init(params, lead) for rule in rules))
+
+    def search(params: Tree, state: State, grads: Tree, key: Array, batch: Batch) -> tuple[Tree, State]:
+        def one(index: int) -> Any:
+            def branch() -> tuple[Tree, tuple[Any, ...]]:
+                find = rules[index].search
+                if find is None:
+                    return grads, state.states
+                found, own = find(params, state.states[index], grads, key, batch)
+                return found, _put(state.states, index, own)
+
+            return branch
+
+        found, states = jax.lax.switch(state.phase, [one(index) for index in range(len(rules))])
+        return found, state._replace(states=states)
+
+    def update(grads: Tree, state: State, params: Tree, given: Given) -> tuple[Move, State]:
+        def one(index: int) -> Any:
+            def branch() -> tuple[Tree, Array, Tree, tuple[Any, ...]]:
+                rate = given.rate * jnp.asarray(phases[index].get("lr", given.lr)) / given.lr
+                states, found = list(state.states), None
+                for other, rule in enumerate(rules):
+                    if other == index or memory == "carried":
+                        move, states[other] = rule.update(
+                            grads, states[other], params, given._replace(rate=rate)
+                        )
+                        found = move if other == index else found
+                assert found is not None
+                decay = {} if found.decay is None else found.decay
+                # what decays does so at this phase's rate; the step multiplies it by the recipe's
+                own = {path: rate / given.rate * decay[path] for path in decay}
+                still = {path: own.get(path, jnp.zeros_like(w)) for path, w in params.items()}
+                return found.direction, jnp.asarray(found.rate, jnp.float32), still, tuple(states)
+
+            return branch
+
+        branches = [one(index) for index in range(len(rules))]
+        direction, rate, decay, states = jax.lax.switch(state.phase, branches)
+        costs = jnp.array([rule.cost for rule in rules])
+        return Move(direction, rate, decay), state._replace(
+            states=states, spent=state.spent + costs[state.phase]
+        )
+
+    def evaluated(state: State, params: Tree) -> Tree:
+        looks = [
+            lambda rule=rule, own=own: rule.evaluated(own, params)
+            for rule, own in zip(rules, state.states, strict=True)
+        ]
+        return dict(jax.lax.switch(state.phase, looks))
+
+    return Optimizer(
+        init,
+        update,
+        enter=lambda state, step, loss: _switched(phases, state, step, loss),
+        search=search if searches else None,
+        free=all(rule.free for rule in rules),
+        spent=lambda step, state: state.spent,
+        phase=lambda state: state.phase,
+        evaluated=evaluated,
+    )
+
+
+def _made(phase: dict[str, Any]) -> Optimizer:
+    numbers = {key: value for key, value in phase.items() if key not in ("optimizer", "lr", *ENDS)}
+    made: Optimizer = optimizer.make({"name": phase["optimizer"], **numbers})
+    return made
+
+
+def _put(states: tuple[Any, ...], index: int, own: Any) -> tuple[Any, ...]:
+    return (*states[:index], own, *states[index + 1 :])
+
+
+def _switched(phases: list[dict[str, Any]], state: State, step: Array, loss: Array) -> State:
+    """The state at this step: the loss seen, and the next phase where this one's end has come."""
+    loss = loss.astype(jnp.float32)
+    smooth = jnp.where(jnp.isinf(state.smooth), loss, SMOOTHED * state.smooth + (1 - SMOOTHED) * loss)
+    better = smooth < state.best
+    since = jnp.where(better, 0, state.since + 1)
+    over = [
+        step >= phase["until_step"]
+        if "until_step" in phase
+        else smooth < phase["until_loss"]
+        if "until_loss" in phase
+        else since >= phase["until_plateau"]
+        if "until_plateau" in phase
+        else jnp.zeros((), bool)
+        for phase in phases
+    ]
+    ends = jnp.stack([jnp.asarray(one) for one in over])[state.phase]
+    fresh = jnp.where(ends, smooth, jnp.minimum(smooth, state.best))
+    return state._replace(
+        phase=state.phase + ends.astype(jnp.int32), smooth=smooth, best=fresh, since=jnp.where(ends, 0, since)
+    )

@@ -119,6 +119,7 @@ _PLAIN = {
     "squared_relu": Activation(lambda x: np.maximum(x, 0) ** 2, lambda x: 2 * np.maximum(x, 0), (0.0,)),
     "crelu": Activation(_crelu, _crelu_slope, (0.0,)),
 }
+_TANH_GELU = Activation(_tanh_gelu, _tanh_gelu_slope)
 _NUMBERED: dict[str, Callable[[dict[str, Any]], Activation]] = {
     "leaky_relu": lambda part: leaky_relu(part["slope"]),
     "elu": lambda part: elu(1.0, part["alpha"]),
@@ -127,7 +128,6 @@ _NUMBERED: dict[str, Callable[[dict[str, Any]], Activation]] = {
     # a recipe that was stored before there was a choice has it not
     "gelu": lambda part: _TANH_GELU if part.get("approximate") else _PLAIN["gelu"],
 }
-_TANH_GELU = Activation(_tanh_gelu, _tanh_gelu_slope)
 NAMES = frozenset({*_PLAIN, *_NUMBERED})
 
 

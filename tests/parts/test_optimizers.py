@@ -1,4 +1,4 @@
-"""Optimizers, schedules and the penalty against their formulas in float64, twenty steps down a valley."""
+"""Optimizers and the penalty against their formulas in float64, twenty steps down a valley."""
 
 from functools import lru_cache
 
@@ -10,7 +10,6 @@ import pytest
 
 from gradlab.parts.optimizers import optimizer
 from gradlab.parts.penalties import penalty
-from gradlab.parts.schedules import Now, schedule
 from tests import rules
 
 STEPS, RATE = 20, 0.05
@@ -22,60 +21,37 @@ OPTIMIZERS = [
     {"name": "adam", "b1": 0.9, "b2": 0.999, "eps": 1e-8},
     {"name": "adam", "b1": 0.5, "b2": 0.9, "eps": 1e-2},
 ]
-SCHEDULES = [
-    {"name": "constant"},
-    {"name": "linear", "end": 0.0},
-    {"name": "linear", "end": 1.5},
-    {"name": "exponential", "rate": 0.5, "period": 7.0},
-    {"name": "exponential", "rate": 1.1, "period": 1.0},
-]
 named = lambda part: " ".join(map(str, part.values()))
 
 
 @lru_cache
-def walk(name, pace):
-    """gradlab's own walk down ½Σ c x², for any numbers of this optimizer and this schedule."""
+def walk(name):
+    """gradlab's own walk down ½Σ c x², for any numbers of this optimizer."""
 
-    def run(numbers, paces):
+    def run(numbers):
         moves = optimizer.make({"name": name} | numbers)
-        rate = schedule.make({"name": pace} | paces)
 
         def body(carry, step):
-            x, memory, state = carry
+            x, memory = carry
             direction, memory = moves.update({"x": CURVATURE * x}, memory, {"x": x})
-            factor, state = rate.apply(Now(step, jnp.int32(STEPS), jnp.zeros(()), jnp.zeros(()), RATE), state)
-            x = optax.apply_updates({"x": x}, {"x": -RATE * factor * direction["x"]})["x"]
-            return (x, memory, state), (x, factor)
+            x = optax.apply_updates({"x": x}, {"x": -RATE * direction["x"]})["x"]
+            return (x, memory), x
 
         x = jnp.array([1.0, -2.0, 3.0])
-        return jax.lax.scan(body, (x, moves.init({"x": x}), rate.init()), jnp.arange(STEPS))[1]
+        return jax.lax.scan(body, (x, moves.init({"x": x})), jnp.arange(STEPS))[1]
 
     return jax.jit(run)
 
 
-@pytest.mark.parametrize("pace", SCHEDULES, ids=named)
 @pytest.mark.parametrize("part", OPTIMIZERS, ids=named)
-def test_twenty_steps_are_the_formula_s(part, pace):
+def test_twenty_steps_are_the_formula_s(part):
     x, rule = {"x": np.array([1.0, -2.0, 3.0])}, rules.Optimizer(part)
-    wanted, factors = [], []
-    for step in range(STEPS):
-        factors.append(rules.factor(pace, step, STEPS))
-        x = {"x": x["x"] + rule.move({"x": CURVATURE * x["x"]}, RATE * factors[-1])["x"]}
+    wanted = []
+    for _ in range(STEPS):
+        x = {"x": x["x"] + rule.move({"x": CURVATURE * x["x"]}, RATE)["x"]}
         wanted.append(x["x"])
-    numbers = [{key: value for key, value in one.items() if key != "name"} for one in (part, pace)]
-    found, paced = walk(part["name"], pace["name"])(*numbers)
-    np.testing.assert_allclose(paced, factors, rtol=1e-5, atol=1e-7)
+    found = walk(part["name"])({key: value for key, value in part.items() if key != "name"})
     np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=2e-5)  # float32's rounding, twenty times
-
-
-def test_a_linear_schedule_begins_at_one_and_ends_at_its_end():
-    apply = schedule.make({"name": "linear", "end": 0.25}).apply
-    factor = lambda step, horizon: float(
-        apply(Now(jnp.int32(step), jnp.int32(horizon), None, None, 1.0), ())[0]
-    )
-    assert (factor(0, 20), factor(19, 20), factor(25, 20)) == (1.0, 0.25, 0.25)
-    assert factor(0, 1) == 1.0  # a single step
-    assert factor(0, 0) == 1.0  # none
 
 
 def test_a_penalty_is_half_the_strength_times_the_squares():

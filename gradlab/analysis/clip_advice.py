@@ -17,7 +17,7 @@ PERCENTILES = (5, 10, 25, 50, 75, 90, 95, 99)
 BEFORE = 50  # the recorded steps before a step whose median is its level
 FIRST = 10  # the fewest of them; the steps at the very start have the median of these
 JUMP = math.log10(3)  # above its level by which a step may be a spike,
-SPREADS = 4.0  # if it is as many robust standard deviations above
+SPREADS = 3.5  # if it is as many robust standard deviations above
 CALM = 95  # percentile of the other steps' norms that is advised
 
 
@@ -74,7 +74,7 @@ def _level(x: pd.Series) -> pd.Series:
 
 
 def _spikes(x: np.ndarray, level: np.ndarray) -> np.ndarray:
-    """Three times its level or more, and that far beyond the usual: four robust standard deviations."""
+    """Three times its level, and that far beyond the usual: 3.5 robust standard deviations."""
     above = np.subtract(x, level, where=np.isfinite(x), out=np.full(len(x), np.nan))
     usual = above[np.isfinite(above)]
     spread = np.subtract(*np.percentile(usual, [75, 25])) / 1.349 if usual.size else 0.0

@@ -1,5 +1,6 @@
 """How long the gradients were and what any threshold would have done to them."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -7,7 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter
 
 from gradlab.analysis.clip_advice import curve
 from gradlab.figures import marks, style
@@ -36,7 +37,7 @@ def clip_advice(frame: pd.DataFrame, advice: dict[str, Any], title: str = "") ->
     shown = [low, high, *levels.values()]
     middle, half = (min(shown) + max(shown)) / 2, max(1.0, 0.6 * (max(shown) - min(shown)))
     style.powers(left, middle - half, middle + half)
-    right.set_xlim(min(shown) - ROOM, max(shown) + ROOM)
+    _thresholds(right, min(shown) - ROOM, max(shown) + ROOM)
     style.legend(figure, legend.entries)
     return figure
 
@@ -72,5 +73,18 @@ def _effects(panel: Axes, finite: pd.DataFrame, low: float, high: float, legend:
         panel.plot(x, drawn[column], color=colour, linewidth=2.0)
         legend.entries[name] = Line2D([], [], color=colour, linewidth=2.5)
     panel.set_ylim(-0.03, 1.03)
-    panel.xaxis.set_major_locator(MaxNLocator(nbins=7, min_n_ticks=2, steps=[1, 2, 5, 10]))
-    panel.xaxis.set_major_formatter(FuncFormatter(style.power))
+
+
+def _thresholds(panel: Axes, low: float, high: float) -> None:
+    """The x axis of log10 values in numbers that one would type: 0.2, 0.5, 1; in powers of ten where many."""
+    steps = (1, 2, 5) if high - low < 2.5 else (1, 3) if high - low < 4 else (1,)
+    each = math.ceil((high - low) / 9)
+    ticks = [
+        d + math.log10(k) for d in range(math.floor(low), math.ceil(high) + 1) if d % each == 0 for k in steps
+    ]
+    panel.set_xlim(low, high)
+    panel.xaxis.set_major_locator(FixedLocator([tick for tick in ticks if low <= tick <= high]))
+    plain = low > -4 and high < 5
+    panel.xaxis.set_major_formatter(
+        FuncFormatter(lambda x, at: f"{10**x:.3g}" if plain else style.power(x, at))
+    )

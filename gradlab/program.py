@@ -62,6 +62,18 @@ def programs(recipe: Recipe, numbers: Numbers, data: Data, classes: int, length:
     return _compiled[key]
 
 
+def traced(recipe: Recipe, numbers: Numbers, data: Data, classes: int) -> Any:
+    """The shapes that a start and a chunk of one step have; raises what a part of the recipe raises."""
+
+    def run(numbers: Numbers, data: Data) -> Any:
+        seed, now = jnp.zeros((), jnp.uint32), jnp.zeros((), jnp.int32)
+        setup = build(recipe, numbers, data.train_x.shape[1], classes)
+        state = step.initial(setup, streams(seed)[0], data.train_x[: recipe.batch_size])
+        return _chunk(recipe, classes, 1, state, seed, numbers, data, Span(now, now, now, now))
+
+    return jax.eval_shape(run, numbers, data)
+
+
 def compilations() -> int:
     """How many structures this process has compiled so far."""
     return len(_compiled)

@@ -59,13 +59,13 @@ class Journal:
             write.part(self.folder, table, self.next, pieces)
             pieces.clear()
         self.next = following
-        self.note(steps_done=done, nonfinite=record.nonfinite)
+        self.note(steps_done=done, nonfinite=record.nonfinite, stopped=record.stopping.ended)
 
     def save(self, record: Record) -> None:
         """A checkpoint of the run as it is now."""
         leaves = {key: np.asarray(leaf) for key, leaf in _leaves(record.kept).items()}
         notes = {key: self.status[key] for key in REMEMBERED}
-        notes |= {"next": self.next, "nonfinite": record.nonfinite}
+        notes |= {"next": self.next, "nonfinite": record.nonfinite, "stopping": record.stopping.notes()}
         write.checkpoint(self.folder, write.Checkpoint(self.status["steps_done"], leaves, notes))
 
     def resume(self, blank: State, record: Record) -> tuple[int, State]:
@@ -80,6 +80,7 @@ class Journal:
         self.said += [f"checkpoint {name} is damaged, went on from step {step}" for name in damaged]
         if found:
             record.nonfinite, record.kept = found.notes["nonfinite"], _filled(blank, found.leaves)
+            record.stopping.restore(found.notes["stopping"])
             changed = machine.differing(_told(found.notes), _told(self.status))
             self.said += [f"its first {step} steps were made with {changed}"] if changed else []
         self.status |= {"steps_done": step, "nonfinite": record.nonfinite}

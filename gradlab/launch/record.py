@@ -7,32 +7,48 @@ import jax.numpy as jnp
 import numpy as np
 import pyarrow as pa
 
-from gradlab.launch.columns import PROFILES, columns, values
+from gradlab.launch.columns import EVALUATION, PROFILES, columns, values
+from gradlab.launch.stopping import Stopping
 from gradlab.step import STEP_COLUMNS, State
 from gradlab.store.rows import Rows, tables
 from gradlab.train import Chunk, Layout
 
 
 class Record:
-    """With `stop`, a seed ends at its first non-finite step, and the state before that chunk is kept."""
+    """With `stop`, a seed ends at its first non-finite step; and where `stopping` says that it is enough.
 
-    def __init__(self, layout: Layout, seeds: np.ndarray, stop: bool) -> None:
+    The state before the chunk in which it ended is kept.
+    """
+
+    def __init__(self, layout: Layout, seeds: np.ndarray, stop: bool, stopping: Stopping) -> None:
         self.layout = layout
         self.seeds = seeds.astype(np.int64)
         self.stop = stop
+        self.stopping = stopping
         self.nonfinite: list[dict[str, Any]] = []  # one entry a seed, as status.json tells it
         self.kept: State  # set when the run starts or goes on
 
     def lost(self) -> np.ndarray:
-        """Which seeds have stopped counting."""
+        """Which seeds have stopped counting because they are not finite."""
         return self.stop & np.isin(self.seeds, [one["seed"] for one in self.nonfinite])
+
+    def over(self) -> np.ndarray:
+        """Which seeds have stopped counting."""
+        return self.lost() | np.isin(self.seeds, self.stopping.seeds())
+
+    def state(self) -> str:
+        """How the run ends, if it ends now."""
+        if self.lost().all():
+            return "diverged"
+        return "stopped" if self.over().all() else "finished"
 
     def take(self, chunk: Chunk) -> dict[str, pa.Table]:
         """The chunk's rows of each table, without those of lost seeds; notes who is lost in it."""
-        kept = np.repeat(~self.lost()[:, None], len(chunk.steps), axis=1)
+        kept = np.repeat(~self.over()[:, None], len(chunk.steps), axis=1)
         found = columns(chunk, self.layout)
         if chunk.source == "batch":
             self._watch(chunk, found["layers"], kept)
+            self._judge(chunk, kept)
         last = chunk.source == "probe" or chunk.done in chunk.steps
         self._keep(chunk.state)
         return tables(Rows(self.seeds, chunk.steps, chunk.source, kept, last), found)
@@ -51,9 +67,17 @@ class Record:
             if self.stop:
                 kept[index, at + 1 :] = False
 
+    def _judge(self, chunk: Chunk, kept: np.ndarray) -> None:
+        """Where training was evaluated, let seeds end that have trained enough: that step's row is their last."""
+        if chunk.evaluation is None or chunk.done in chunk.steps:
+            return
+        train, test = (chunk.evaluation[:, EVALUATION.index(name)] for name in ("train_loss", "test_loss"))
+        self.stopping.look(int(chunk.steps[0]), train, test)
+        kept[np.isin(self.seeds, self.stopping.seeds()), 1:] = False
+
     def _keep(self, now: State) -> None:
-        """Each seed's newest state, or for a lost one that before the chunk it was lost in."""
-        old = self.lost()
+        """Each seed's newest state, or for one that is over that before the chunk it ended in."""
+        old = self.over()
         if not old.any():
             self.kept = now
             return
@@ -61,8 +85,8 @@ class Record:
         self.kept = jax.tree.map(pick, self.kept, now)
 
     def sentence(self) -> str:
-        """One line for all seeds that left the finite numbers."""
-        words = []
+        """One line for all seeds that left the finite numbers, or ended early."""
+        words = [self.stopping.sentence()] if self.stopping.ended else []
         for one in self.nonfinite:
             place = f" in {one['name']} ({one['where']})" if one["name"] else ""
             words.append(f"seed {one['seed']} is not finite at step {one['step']}{place}")

@@ -5,20 +5,23 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 
+from gradlab import program
 from gradlab.build import check, load
 from gradlab.data.task import Task
-from gradlab.errors import NonFiniteError, RecipeError
+from gradlab.errors import NonFiniteError, RecipeError, hint
 from gradlab.launch import machine, signals
 from gradlab.launch.journal import Journal
 from gradlab.launch.record import Record
+from gradlab.launch.stopping import Stopping
 from gradlab.parts.losses import chance
-from gradlab.recipe import Recipe, folder_name, plain
+from gradlab.recipe import FAMILIES, Recipe, folder_name, plain
 from gradlab.store import lock, write
 from gradlab.train import Chunk, Trainer
 
@@ -60,6 +63,7 @@ def launch(recipe: Recipe, tell: Tell = None) -> Outcome:
     machine.prepare()
     with machine.device(recipe) as device:
         task = load(recipe)
+        _vet(recipe, task)
         with _claimed(folder, recipe):
             if (before := _ended(folder)) and not recipe.force:  # by who held it until now
                 return before
@@ -69,6 +73,28 @@ def launch(recipe: Recipe, tell: Tell = None) -> Outcome:
             data = {"name": recipe.data["name"], **task.summary(), "chance_loss": level}
             journal = Journal(folder, machine.facts(device) | {"data": data})
             return Outcome(folder, *_run(recipe, task, journal, tell))
+
+
+def _vet(recipe: Recipe, task: Task) -> None:
+    """Refuse what only the network itself can say is wrong, before anything is written."""
+    names = {group: str(getattr(recipe, group)["name"]) for group in FAMILIES}
+    own = [f"{group}={name}" for group, name in names.items() if ":" in name]
+    if not own and not recipe.lr_factors:
+        return
+    try:
+        trainer = Trainer(recipe, task)
+        if own:
+            program.traced(trainer.recipe, trainer.numbers, trainer.data, task.classes)
+    except RecipeError:
+        raise
+    except Exception as error:  # whatever a user's own function may raise
+        reason = " ".join(str(error).split())[:200]
+        raise RecipeError(f"{', '.join(own)} does not fit: {type(error).__name__}: {reason}") from error
+    found = trainer.layout
+    paths = [f"{found.names[layer]}/{parameter}" for layer, parameter, _ in found.entries]
+    for pattern in recipe.lr_factors:
+        if not any(fnmatchcase(path, pattern) for path in paths):
+            raise RecipeError(f"lr_factors: '{pattern}' fits no parameter{hint(pattern, paths[:12])}")
 
 
 def _run(recipe: Recipe, task: Task, journal: Journal, tell: Tell) -> tuple[str, str]:
@@ -90,13 +116,15 @@ def _train(
     began = time.perf_counter()
     programs = trainer.compile()
     compiled = saved = time.perf_counter()
-    record = Record(trainer.layout, trainer.seeds, recipe.on_nonfinite == "stop")
+    record = Record(
+        trainer.layout, trainer.seeds, recipe.on_nonfinite == "stop", Stopping(recipe.stop, trainer.seeds)
+    )
     begun, state = journal.resume(
         programs.start(jnp.asarray(trainer.seeds), trainer.numbers, trainer.data), record
     )
     parameters = sum(entry[2] for entry in trainer.layout.entries)
     journal.note(parameters=parameters, compile_seconds=round(compiled - began, 3))
-    complete = journal.next > recipe.steps or record.lost().all()
+    complete = journal.next > recipe.steps or record.over().all()
     for chunk in () if complete or caught else trainer.chunks((begun, state)):
         journal.add(record.take(chunk))
         if chunk.source == "probe":
@@ -108,7 +136,7 @@ def _train(
         if tell is not None and len(chunk.steps):
             rate = (chunk.done - begun) / max(time.perf_counter() - compiled, 1e-9)
             tell(_progress(recipe, trainer, chunk, rate))
-        complete = journal.next > recipe.steps or record.lost().all()
+        complete = journal.next > recipe.steps or record.over().all()
         if complete or caught:
             break
         if time.perf_counter() - saved > PATIENCE:
@@ -118,7 +146,7 @@ def _train(
     if not complete:
         name = signal.Signals(caught[0]).name
         return journal.end("interrupted", f"{name} after step {journal.status['steps_done']}")
-    return journal.end("diverged" if record.lost().all() else "finished", record.sentence())
+    return journal.end(record.state(), record.sentence())
 
 
 def _progress(recipe: Recipe, trainer: Trainer, chunk: Chunk, rate: float) -> Progress:

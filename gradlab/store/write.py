@@ -21,7 +21,7 @@ from gradlab.store.schema import SCHEMAS, VERSION
 
 TABLES = tuple(SCHEMAS)
 KEPT = 2  # checkpoints: the one before is there until the newest has outlived it
-RESULTS = ("finished", "diverged")  # the states of a run whose rows are all there
+RESULTS = ("finished", "diverged", "stopped")  # the states of a run whose rows are all there
 NOTES = "notes"  # the entry of a checkpoint that is no leaf of the state
 
 

@@ -98,7 +98,9 @@ def _percentiles(frame: pd.DataFrame) -> np.ndarray:
 def _advice(frame: pd.DataFrame, acted: float) -> dict[str, Any]:
     """`norm` where steps stand out from those before them, at the 95th percentile of the others; else `none`.
 
-    So every spike is cut down to what a long step of this run is, and nineteen of twenty others keep their length.
+    So a spike is cut down to what a long step of this run is, and nineteen of twenty others keep their length.
+    Where most spikes are below that (the norms fell on the way) no one threshold tells them apart: `zscore`,
+    whose threshold follows the norms.
     """
     spikes, calm = frame[frame.spike], frame[~frame.spike]
     x = values(calm.log10_norm)
@@ -111,21 +113,19 @@ def _advice(frame: pd.DataFrame, acted: float) -> dict[str, Any]:
         kept = "; but this run's own clip acted, which may be what kept it calm" if acted else ""
         return found | {"reason": reason + kept}
     threshold = round_two(float(10 ** np.percentile(x, CALM)))
-    row = curve(frame, [threshold]).iloc[0]
     cut = int((values(spikes.log10_norm) > math.log10(threshold)).sum())
-    reason = (
+    head = (
         f"{counted(len(spikes), 'step')} of {len(frame)} {'is a spike' if len(spikes) == 1 else 'are spikes'}, "
         f"up to {most:.2g} times the median of the {BEFORE} before; {threshold:g} is the {CALM}th percentile of "
-        f"the others, so that it acts on {share(float(row.clipped))} of the steps, {cut} of the spikes among them"
+        "the others"
     )
-    return found | {
-        "clip": "norm",
-        "threshold": threshold,
-        "clipped": float(row.clipped),
-        "scale": float(row.scale),
-        "cut": cut,
-        "reason": reason,
-    }
+    if cut < len(spikes) / 2:
+        why = f"and longer than {len(spikes) - cut} of the spikes: a threshold has to follow the norms"
+        return found | {"clip": "zscore", "reason": f"{head} {why}"}
+    row = curve(frame, [threshold]).iloc[0]
+    why = f"so that it acts on {share(float(row.clipped))} of the steps, {cut} of the spikes among them"
+    told = {"clipped": float(row.clipped), "scale": float(row.scale), "cut": cut, "reason": f"{head}, {why}"}
+    return found | {"clip": "norm", "threshold": threshold, **told}
 
 
 def round_two(number: float) -> float:
@@ -158,13 +158,10 @@ def _warnings(run: Run, found: dict[str, Any], asked: Sequence[float]) -> list[s
         told.append(
             f"this run's own clip, {own['clip']}, acted at every step: the rate, not the gradient, sets the step"
         )
-    if (
-        own
-        and own["threshold"]
-        and own["clipped"] > 0
-        and own["threshold"] < (found["advice"]["threshold"] or 0.0)
-    ):
-        told.append("the advice is looser than this run's own clip, to which its calm may be due")
+    if own and own["clipped"] > 0 and found["advice"]["clip"] != "none":
+        told.append(
+            "the norms are those of a run whose own clip acted: a looser one may meet longer gradients"
+        )
     for threshold in asked:
         if threshold >= found["largest"]:
             told.append(f"{threshold:g} would never act: the largest norm is {found['largest']:.3g}")

@@ -67,6 +67,12 @@ def test_a_gradient_that_falls_by_decades_has_no_spikes(tmp_path):
     assert advise(recorded(tmp_path / "run", noise() - np.linspace(0, 6, 300)))["advice"]["clip"] == "none"
 
 
+def test_spikes_below_what_was_usual_before_want_a_threshold_that_follows(tmp_path):
+    found = advise(recorded(tmp_path / "run", spiky(size=5.0) - np.linspace(0, 4, 300)))["advice"]
+    assert (found["clip"], found["threshold"], found["spikes"]) == ("zscore", None, 10)
+    assert "a threshold has to follow the norms" in found["reason"]
+
+
 def test_a_calm_run_under_a_clip_that_acted_is_no_proof(tmp_path):
     clip = {"name": "norm", "threshold": 1.0, "p": 2.0, "where": "gradient"}
     log10 = noise()

@@ -3,6 +3,7 @@
 A zero has the exponent 0, what is not finite too; each stays what it is through every operation here.
 """
 
+import jax
 import jax.numpy as jnp
 from jax import Array
 
@@ -23,13 +24,19 @@ def of(number: Array | float, like: Length) -> Length:
 
 
 def over(x: Array, axes: tuple[int, ...]) -> Length:
-    """The Euclidean length over these axes, which stay with size 1."""
+    """The Euclidean length over these axes, which stay with size 1; one pass where no sum of squares needs scaling."""
     x = x.astype(numerics.compute_dtype(x))
-    top = jnp.max(jnp.abs(x), axis=axes, keepdims=True)
-    usable = (top > 0) & jnp.isfinite(top)
-    shift = jnp.where(usable, jnp.frexp(jnp.where(usable, top, 1.0))[1], 0).astype(x.dtype)
-    unit = numerics.scale(x, -shift)
-    return normal(Length(jnp.sqrt(jnp.sum(unit * unit, axis=axes, keepdims=True)), shift))
+    squares = jnp.sum(x * x, axis=axes, keepdims=True)
+
+    def scaled() -> Length:
+        top = jnp.max(jnp.abs(x), axis=axes, keepdims=True)
+        usable = (top > 0) & jnp.isfinite(top)
+        shift = jnp.where(usable, jnp.frexp(jnp.where(usable, top, 1.0))[1], 0).astype(x.dtype)
+        unit = numerics.scale(x, -shift)
+        return Length(jnp.sqrt(jnp.sum(unit * unit, axis=axes, keepdims=True)), shift)
+
+    plain = lambda: Length(jnp.sqrt(squares), jnp.zeros_like(squares))
+    return normal(jax.lax.cond(jnp.all(numerics.safe(squares)), plain, scaled))
 
 
 def together(parts: list[Length]) -> Length:

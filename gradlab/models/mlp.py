@@ -19,7 +19,10 @@ _OWN = "residual/"
 
 @model
 def mlp(branch: Size) -> Model:
-    """h_0 = layer(x); h_l = residual(h_{l−1}, f), f of `branch` layers, l = 1…depth; logits = W h_depth + b."""
+    """h_0 = layer(x); h_l = residual(h_{l−1}, f), f of `branch` layers, l = 1…depth; logits = W h_depth + b.
+
+    Where the activation comes first in a branch, h_0 = W x + b, as He et al. 2016b have it.
+    """
 
     def build(plan: Plan) -> list[Block]:
         wide = plan.width * plan.activation.widen
@@ -35,14 +38,20 @@ def mlp(branch: Size) -> Model:
             )
             for k in range(1, branch + 1)
         ]
-        first = Dense("", plan.features, plan.width, normed=True, behind=False)
+        linear = joined.form == "first"
+        first = Dense("", plan.features, plan.width, normed=not linear, behind=False)
         last = Dense("", wide, plan.outputs, normed=False, scale=joined.head)
         return [
-            Block("input", partial(_draw, [first], plan), partial(_input, first, plan)),
+            Block(
+                "input",
+                partial(_draw, [first], plan),
+                partial(_linear if linear else _input, first, plan),
+                active=not linear,
+            ),
             Block(
                 "hidden", partial(_draw, hidden, plan, own=True), partial(_hidden, hidden, plan), plan.depth
             ),
-            Block("output", partial(_draw, [last], plan), partial(_output, last, plan), active=False),
+            Block("output", partial(_draw, [last], plan), partial(_linear, last, plan), active=False),
         ]
 
     return build
@@ -74,8 +83,8 @@ def _hidden(layers: list[Dense], plan: Plan, params: Tree, h: Array, visit: Visi
     return run.activate(-1, out) if plan.residual.form == "outside" else out, run.notes()
 
 
-def _output(last: Dense, plan: Plan, params: Tree, h: Array, visit: Visit) -> tuple[Array, Notes]:
-    run = _Run([last], plan, params, visit)
+def _linear(the: Dense, plan: Plan, params: Tree, h: Array, visit: Visit) -> tuple[Array, Notes]:
+    run = _Run([the], plan, params, visit)
     return run.weigh(0, h), Notes({}, None, plan.activation.steepest)
 
 

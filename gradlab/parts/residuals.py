@@ -64,7 +64,12 @@ def scaled() -> Residual:
 
 @residual
 def pre_activation() -> Residual:
-    """h' = h + W φ(norm(h)) (He et al. 2016b): nothing stands on the skip; squared backward gain 1 + χ a block."""
+    """h' = h + W φ(norm(h)) (He et al. 2016b): nothing stands on the skip, and the input block is linear.
+
+    Squared backward gain 1 + σ_w²·E φ'² a block, E φ'² at h ~ N(0, q_l), q_l = q_{l−1} + σ_w²·E φ²: for ReLU
+    1 + σ_w²/2. Behind batch normalization it is 1 + σ_w²·E φ'²/v_l with a variance v_l that grows with l:
+    a power of depth and not an exponential.
+    """
     return Residual(lambda own, h, branch, site: h + branch(h), form="first")
 
 

@@ -11,22 +11,46 @@ from gradlab.theory.kernel import DEGREE, Moments, length
 from gradlab.theory.normalization import BatchStatistics, batch_statistics
 
 Recipe = dict[str, Any]
+TRUNCATED = (
+    0.7737413035499232  # the variance of a standard normal cut at two deviations: 1 − 4φ(2)/(2Φ(2) − 1)
+)
 
 
 def weight_variance(initializer: dict[str, Any], fan_in: int, fan_out: int) -> float:
     """Var W of a (fan_in, fan_out) kernel. An orthogonal rectangular one has gain²/max(fan_in, fan_out)."""
+    the = {"gain": 1.0, "mode": "fan_in", "slope": 0.0} | initializer  # recipes of before these options
     match initializer["name"]:
         case "small_normal":
-            return initializer["std"] ** 2
-        case "normal":
-            return initializer["sigma_w"] ** 2 / fan_in
+            return the["std"] ** 2
+        case "truncated_normal":
+            return TRUNCATED * the["std"] ** 2
+        case "uniform":
+            return the["scale"] ** 2 / 3
+        case "normal" | "critical":
+            return the["sigma_w"] ** 2 / fan_in
+        case "article_xavier":
+            return fan_in / fan_out
         case "xavier":
-            return 2 / (fan_in + fan_out)
+            return 2 * the["gain"] ** 2 / (fan_in + fan_out)
         case "he":
-            return 2 / fan_in
+            return 2 / (1 + the["slope"] ** 2) / (fan_in if the["mode"] == "fan_in" else fan_out)
         case "lecun":
             return 1 / fan_in
-    return initializer["gain"] ** 2 / max(fan_in, fan_out)  # orthogonal
+    return the["gain"] ** 2 / max(fan_in, fan_out)  # orthogonal
+
+
+def branch_factor(residual: dict[str, Any], depth: int) -> float:
+    """α of h + α·f(h) at the start; 0 where there is no residual, and so little as to be nothing for ReZero's 0."""
+    match residual["name"]:
+        case "none":
+            return 0.0
+        case "scaled":
+            return depth**-0.5
+        case "rezero":
+            return 1e-60
+        case "layer_scale":
+            return residual["start"]
+    return 1.0  # plain
 
 
 @dataclass(frozen=True)
@@ -53,19 +77,19 @@ def plan(recipe: Recipe, features: int, classes: int) -> Plan:
     """The recipe in the walk's own words."""
     norm, initializer = recipe["normalization"], recipe["initializer"]
     width, depth = recipe["width"], recipe["depth"]
-    normal = initializer["name"] == "normal"
+    signal = norm["name"] not in ("none", "weight_norm")  # which begins as the drawn kernel itself
     return Plan(
         act=activation(recipe["activation"]),
-        norm=norm["name"],
-        place=norm["place"] if norm["name"] != "none" else "none",
-        epsilon=norm["epsilon"] if norm["name"] != "none" else 0.0,
+        norm=norm["name"] if signal else "none",
+        place=norm["place"] if signal else "none",
+        epsilon=norm["epsilon"] if signal else 0.0,
         depth=depth,
         width=width,
         batch=recipe["batch_size"],
         kept=1 - recipe["dropout"],
-        branch={"none": 0.0, "plain": 1.0, "scaled": depth**-0.5}[recipe["residual"]["name"]],
+        branch=branch_factor(recipe["residual"], depth),
         weight=width * weight_variance(initializer, width, width),
-        bias=initializer["sigma_b"] ** 2 if normal else 0.0,
+        bias=initializer.get("sigma_b", 0.0) ** 2,
         orthogonal=initializer["name"] == "orthogonal",
         input_gain=features * weight_variance(initializer, features, width),
         logit_gain=width * weight_variance(initializer, width, classes),

@@ -21,10 +21,22 @@ _COVERED = {
     "model": {"mlp"},
     # kinks away from 0, two slopes an entry, waves, squared lengths: beyond the walk of `kernel`
     "activation": NAMES - {"hard_tanh", "step", "crelu", "sine", "squared_relu"},
-    "initializer": {"small_normal", "normal", "xavier", "he", "lecun", "orthogonal"},
-    "normalization": {"none", "batch", "layer", "rms"},
-    "residual": {"none", "plain", "scaled"},
+    "initializer": set(
+        "small_normal truncated_normal uniform normal critical xavier article_xavier he lecun orthogonal".split()
+    ),
+    "normalization": {"none", "batch", "layer", "rms", "weight_norm"},
+    "residual": {"none", "plain", "scaled", "rezero", "layer_scale"},
     "loss": {"cross_entropy"},
+}
+_REASONS = {  # where there is one to tell
+    "constant": "a constant kernel is not random: mean field needs independent weights",
+    "zeros": "no signal passes through weights that are all zero",
+    "identity": "an identity kernel is not random: mean field needs independent weights",
+    "lsuv": "initializer=lsuv fits its weights to a batch",
+    "fixup": "residual=fixup starts with an output of zero: no gradient comes back before the first update",
+    "stochastic_depth": "residual=stochastic_depth draws the depth itself anew in each step",
+    "post_activation": "residual=post_activation puts h through the activation: it is not Gaussian",
+    "pre_activation": "no finite-width theory for residual=pre_activation; its gain is 1 + σ_w²·E φ'(h)² a block",
 }
 _HALF_DECADE = 0.5 / math.log(10)  # ln‖·‖² -> log10‖·‖
 
@@ -51,8 +63,10 @@ class Prediction:
 def unavailable(recipe: dict[str, Any]) -> str | None:
     """Why theory says nothing of this recipe, in one line; None where it does."""
     for family, names in _COVERED.items():
-        if recipe[family]["name"] not in names:
-            return f"no mean-field theory for {family}={recipe[family]['name']}"
+        if (name := recipe[family]["name"]) not in names:
+            return _REASONS.get(name, f"no mean-field theory for {family}={name}")
+    if recipe["model"].get("branch", 1) > 1:  # not in recipes of before this option
+        return f"no mean-field theory for model.branch={recipe['model']['branch']}"
     initializer, norm = recipe["initializer"], recipe["normalization"]
     if 0.0 in (initializer.get("sigma_w"), initializer.get("gain"), initializer.get("std")):
         return "no signal passes through weights that are all zero"

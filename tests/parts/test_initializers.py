@@ -10,12 +10,22 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import gradlab.models  # noqa: F401  initializers that look at a chain are known from here on
 from gradlab.parts.initializers import initializer
 from tests.driver import driver
+from tests.test_conf import CONF, content
 
 FAN_IN, FAN_OUT = 128, 1000
 VARIANCES = {"xavier": 2 / (FAN_IN + FAN_OUT), "he": 2 / FAN_IN, "lecun": 1 / FAN_IN}
 KURTOSIS = {"normal": 3.0, "uniform": 1.8, "truncated_normal": 2.3652}  # cut at two deviations
+
+
+CUT = 0.7737413  # the variance of a standard normal cut at two deviations
+
+
+def part(name, **values):
+    """The option's own file, with some values changed."""
+    return content(CONF / "initializer" / f"{name}.yaml") | values
 
 
 def draw(part, shape=(FAN_IN, FAN_OUT), seed=0):
@@ -25,28 +35,101 @@ def draw(part, shape=(FAN_IN, FAN_OUT), seed=0):
 @pytest.mark.parametrize("distribution", KURTOSIS)
 @pytest.mark.parametrize("name", VARIANCES)
 def test_the_variance_and_the_shape_are_the_named_ones(name, distribution):
-    w = draw({"name": name, "distribution": distribution})
+    w = draw(part(name, distribution=distribution))
     deviation = math.sqrt(VARIANCES[name])
     assert w.var() == pytest.approx(VARIANCES[name], rel=0.02)
     assert abs(w.mean()) < 5 * deviation / math.sqrt(w.size)
     assert (w**4).mean() / w.var() ** 2 == pytest.approx(KURTOSIS[distribution], rel=0.03)
-    bound = {"uniform": math.sqrt(3), "truncated_normal": 2 / 0.87962566}.get(distribution, 6)
+    bound = {"uniform": math.sqrt(3), "truncated_normal": 2 / math.sqrt(CUT)}.get(distribution, 6)
     assert np.abs(w).max() <= bound * deviation * (1 + 1e-6)
     if distribution != "normal":
         assert np.abs(w).max() > 0.999 * bound * deviation  # and it comes near
 
 
-@pytest.mark.parametrize(
-    ("part", "variance"),
-    [
-        ({"name": "small_normal", "std": 0.01}, 1e-4),
-        ({"name": "normal", "sigma_w": 1.7, "sigma_b": 0.4}, 1.7**2 / FAN_IN),
-    ],
-)
-def test_the_normals_have_the_variance_one_gives(part, variance):
+FREE = [  # part, Var W, kurtosis
+    (part("small_normal", std=0.01), 1e-4, 3),
+    (part("normal", sigma_w=1.7, sigma_b=0.4), 1.7**2 / FAN_IN, 3),
+    (part("critical", sigma_w=1.7, sigma_b=0.4), 1.7**2 / FAN_IN, 3),
+    (part("uniform", scale=0.3), 0.03, 1.8),
+    (part("truncated_normal", std=0.2), CUT * 0.04, KURTOSIS["truncated_normal"]),
+    (part("article_xavier"), FAN_IN / FAN_OUT, 3),
+    (part("xavier", gain=5 / 3), 25 / 9 * VARIANCES["xavier"], 3),
+    (part("he", mode="fan_out"), 2 / FAN_OUT, 3),
+    (part("he", slope=0.5), 2 / 1.25 / FAN_IN, 3),
+    (part("he", slope=math.sqrt(5), distribution="uniform"), 1 / 3 / FAN_IN, 1.8),  # PyTorch's Linear
+]
+FIXED = {"constant", "zeros", "identity", "orthogonal", "looks_linear", "lsuv", "lecun"}
+
+
+@pytest.mark.parametrize(("part", "variance", "kurtosis"), FREE, ids=lambda one: str(one)[:40])
+def test_the_variance_is_the_one_that_the_numbers_give(part, variance, kurtosis):
     w = draw(part)
     assert w.var() == pytest.approx(variance, rel=0.02)
-    assert (w**4).mean() / w.var() ** 2 == pytest.approx(3, rel=0.03)
+    assert (w**4).mean() / w.var() ** 2 == pytest.approx(kurtosis, rel=0.03)
+    assert abs(w.mean()) < 5 * math.sqrt(variance / w.size)
+
+
+def test_every_initializer_is_tested_here():
+    assert initializer.makers.keys() == {part["name"] for part, *_ in FREE} | FIXED
+
+
+def torch_draw(fill, **options):
+    torch = pytest.importorskip("torch")
+    torch.manual_seed(0)
+    w = torch.empty(FAN_OUT, FAN_IN)  # (out, in), the other way round
+    getattr(torch.nn.init, fill)(w, **options)
+    return w.numpy().T.astype(np.float64)
+
+
+@pytest.mark.parametrize(
+    ("ours", "fill", "options"),
+    [
+        (part("xavier"), "xavier_normal_", {}),
+        (part("xavier", distribution="uniform", gain=5 / 3), "xavier_uniform_", {"gain": 5 / 3}),
+        (part("he"), "kaiming_normal_", {"nonlinearity": "relu"}),
+        (part("he", slope=0.2), "kaiming_normal_", {"a": 0.2}),
+        (part("he", mode="fan_out", distribution="uniform"), "kaiming_uniform_", {"mode": "fan_out"}),
+        (part("orthogonal", gain=1.3), "orthogonal_", {"gain": 1.3}),
+        (part("uniform", scale=0.3), "uniform_", {"a": -0.3, "b": 0.3}),
+        (part("identity", gain=1.0), "eye_", {}),
+        # PyTorch cuts at −2 and 2: two deviations only where std is 1
+        (part("truncated_normal", std=1.0), "trunc_normal_", {}),
+    ],
+)
+def test_deviation_and_reach_are_pytorch_s(ours, fill, options):
+    w, theirs = draw(ours), torch_draw(fill, **options)
+    assert w.std() == pytest.approx(theirs.std(), rel=0.02)
+    if ours.get("distribution", "") != "normal":
+        assert np.abs(w).max() == pytest.approx(
+            np.abs(theirs).max(), rel=0.25 if fill == "orthogonal_" else 2e-3
+        )
+
+
+def test_pytorch_cuts_its_truncated_normal_elsewhere():
+    ours, theirs = draw(part("truncated_normal", std=0.2)), torch_draw("trunc_normal_", std=0.2)
+    assert np.abs(ours).max() < 0.4 < np.abs(theirs).max()
+    assert theirs.var() == pytest.approx(0.04, rel=0.02)
+
+
+def test_jax_s_own_initializers_have_the_same_conventions():
+    key, shape = jax.random.key(0), (FAN_IN, FAN_OUT)
+    jax_s = {
+        "he": jax.nn.initializers.he_normal(),  # named normal, and truncated
+        "xavier": jax.nn.initializers.glorot_normal(),
+        "lecun": jax.nn.initializers.lecun_normal(),
+    }
+    for name, theirs in jax_s.items():
+        mine = draw(part(name, distribution="truncated_normal"))
+        np.testing.assert_allclose(mine, theirs(key, shape), rtol=1e-6)
+    theirs = jax.nn.initializers.truncated_normal(0.2)(key, shape)
+    np.testing.assert_allclose(draw(part("truncated_normal", std=0.2)), theirs, rtol=1e-6)
+
+
+def test_what_is_not_drawn_is_what_it_says():
+    assert (draw(part("constant", value=-0.3)) == np.float32(-0.3)).all()
+    assert not draw(part("zeros")).any()
+    np.testing.assert_array_equal(draw(part("identity", gain=2.0), (3, 5)), 2 * np.eye(3, 5))
+    assert initializer.make(part("looks_linear")).mirrored
 
 
 @pytest.mark.parametrize("shape", [(64, 64), (64, 24), (24, 64)])
@@ -62,13 +145,13 @@ def test_orthogonal_draws_have_no_preferred_direction():
     assert {round(sign) for sign in np.linalg.det(drawn)} == {-1, 1}
 
 
-@pytest.mark.parametrize("name", ["small_normal", "normal", "xavier", "he", "lecun", "orthogonal"])
+@pytest.mark.parametrize("name", sorted(initializer.makers))
 def test_biases_are_zero_unless_the_initializer_says_otherwise(name):
-    part = {"name": name, "std": 0.1, "sigma_w": 1.0, "sigma_b": 0.4, "distribution": "normal", "gain": 1.0}
-    keys = initializer.parameters(name)
-    made = initializer.make({"name": name} | {key: part[key] for key in keys})
-    bias = np.asarray(made.bias(jax.random.key(0), (20_000,)))
-    assert bias.std() == pytest.approx(0.4, rel=0.03) if name == "normal" else not bias.any()
+    given = part(name)
+    random = "sigma_b" in given
+    given |= {"sigma_b": 0.4, "sigma_w": 1.0} if random else {}
+    bias = np.asarray(initializer.make(given).bias(jax.random.key(0), (20_000,)))
+    assert bias.std() == pytest.approx(0.4, rel=0.03) if random else not bias.any()
 
 
 @pytest.fixture(scope="module")

@@ -45,11 +45,22 @@ def kernel(rng: np.random.Generator, initializer: dict[str, Any], fan_in: int, f
         q, r = np.linalg.qr(tall)
         q = q * np.sign(np.diag(r)) * initializer["gain"]
         return q if fan_in >= fan_out else q.T
+    if name == "truncated_normal":
+        drawn = rng.standard_normal((8 * fan_in * fan_out,))
+        return initializer["std"] * drawn[np.abs(drawn) < 2][: fan_in * fan_out].reshape(fan_in, fan_out)
+    if name == "uniform":
+        return rng.uniform(-1, 1, (fan_in, fan_out)) * initializer["scale"]
     deviations = {
         "small_normal": lambda: initializer["std"],
         "normal": lambda: initializer["sigma_w"] / math.sqrt(fan_in),
-        "xavier": lambda: math.sqrt(2 / (fan_in + fan_out)),
-        "he": lambda: math.sqrt(2 / fan_in),
+        "critical": lambda: initializer["sigma_w"] / math.sqrt(fan_in),
+        "article_xavier": lambda: math.sqrt(fan_in / fan_out),
+        "xavier": lambda: initializer.get("gain", 1.0) * math.sqrt(2 / (fan_in + fan_out)),
+        "he": lambda: math.sqrt(
+            2
+            / (1 + initializer.get("slope", 0.0) ** 2)
+            / (fan_out if initializer.get("mode") == "fan_out" else fan_in)
+        ),
         "lecun": lambda: math.sqrt(1 / fan_in),
     }
     deviation = deviations[name]()
@@ -74,15 +85,16 @@ def normalize(x: Array, name: str, epsilon: float) -> tuple[Array, Callable[[Arr
 def block(rng: np.random.Generator, the: dict[str, Any], h: Array, first: bool) -> tuple[Array, Callable]:
     """One block and its backward pass."""
     act, how, p = activation(the["activation"]), the["normalization"], the["dropout"]
-    alpha = {"none": 0.0, "plain": 1.0, "scaled": the["depth"] ** -0.5}[the["residual"]["name"]]
-    skip = alpha > 0 and not first
+    alphas = {"none": 0.0, "plain": 1.0, "scaled": the["depth"] ** -0.5, "rezero": 0.0}
+    alpha = the["residual"].get("start", alphas.get(the["residual"]["name"], 0.0))
+    skip = the["residual"]["name"] != "none" and not first
     w = kernel(rng, the["initializer"], h.shape[1], the["width"])
     z = h @ w + the["initializer"].get("sigma_b", 0.0) * rng.standard_normal(the["width"])
     before = after = lambda g: g
-    if how["name"] != "none" and how["place"] == "before":
+    if how.get("place") == "before":
         z, before = normalize(z, how["name"], how["epsilon"])
     f, slope = act.phi(z), act.slope(z)
-    if how["name"] != "none" and how["place"] == "after":
+    if how.get("place") == "after":
         f, after = normalize(f, how["name"], how["epsilon"])
     mask = (rng.random(f.shape) >= p) / (1 - p)
     scale = alpha if skip else 1.0

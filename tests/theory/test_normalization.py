@@ -25,7 +25,7 @@ LIMIT = {
 
 @pytest.mark.parametrize("name", sorted(LIMIT))
 def test_factors_of_batch_and_layer_norm_agree_with_the_reference(name):
-    act, (batch, layer) = activation({"name": name, "slope": 0.01}), LIMIT[name]
+    act, (batch, layer) = activation({"name": name, "slope": 0.01, "alpha": 1.0}), LIMIT[name]
     assert batch_factor_limit(act) == pytest.approx(batch, abs=6e-6)
     assert chi(act, 1.0, 1.0) / length(act, 1.0, 1.0, 0.0) == pytest.approx(layer, abs=6e-6)
 

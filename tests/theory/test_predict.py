@@ -24,6 +24,15 @@ INITIALIZERS = [
     part("lecun", distribution="normal"),
     part("orthogonal", gain=1.0),
 ]
+MORE = [  # each is one of the above in other words
+    part("truncated_normal", std=0.1),
+    part("uniform", scale=0.2),
+    part("critical", sigma_w=1.327, sigma_b=0.2236),
+    part("article_xavier"),
+    part("xavier", distribution="normal", gain=1.3),
+    part("he", distribution="normal", mode="fan_out", slope=0.0),
+    part("he", distribution="normal", mode="fan_in", slope=0.5),
+]
 NORMS = [norm(name, place) for name in ("batch", "layer", "rms") for place in ("before", "after")]
 
 
@@ -47,6 +56,26 @@ def test_every_activation_is_followed(name):
 @pytest.mark.parametrize("name", ["tanh", "relu"])
 def test_every_initializer_is_followed(name, initializer):
     compare(recipe(activation=part(name), initializer=initializer))
+
+
+@pytest.mark.parametrize("initializer", MORE, ids=lambda value: value["name"])
+def test_initializers_that_differ_in_their_variance_only_are_followed(initializer):
+    compare(recipe(activation=part("tanh"), initializer=initializer), a_block=2)
+
+
+@pytest.mark.parametrize(
+    "residual", [part("rezero"), part("layer_scale", start=0.3)], ids=lambda one: one["name"]
+)
+def test_learned_scales_are_followed_from_where_they_start(residual):
+    found = compare(recipe(activation=part("relu"), residual=residual, initializer=MORE[-1]), share=0.02)
+    if residual["name"] == "rezero":
+        assert found.gain == 1
+        assert not found.sd[:-1].round(50).any()
+
+
+def test_weight_norm_starts_as_no_norm_at_all():
+    plain, normed = (predict(recipe(normalization=part(name)), DATA) for name in ("none", "weight_norm"))
+    np.testing.assert_array_equal(plain.log10_backward, normed.log10_backward)
 
 
 @pytest.mark.parametrize("normalization", NORMS, ids=lambda value: f"{value['name']}-{value['place']}")
@@ -185,6 +214,15 @@ def test_a_width_too_small_for_the_expansion_is_said():
 def test_what_theory_does_not_cover_is_said():
     small = recipe(normalization=norm("batch", "before"), batch_size=3)
     biased = recipe(normalization=norm("batch", "after"), initializer=INITIALIZERS[1])
-    for the, word in ((recipe(model=part("cnn")), "cnn"), (small, "examples"), (biased, "biases")):
+    groups = part("group", place="before", groups=2, epsilon=1e-5)
+    told = [(recipe(model=part("cnn")), "cnn"), (small, "examples"), (biased, "biases")]
+    told += [(recipe(model=part("mlp", branch=2)), "model.branch=2"), (recipe(normalization=groups), "group")]
+    told += [
+        (recipe(initializer=part(name)), name.rstrip("s"))
+        for name in ("zeros", "constant", "identity", "lsuv")
+    ]
+    names = ("fixup", "stochastic_depth", "pre_activation", "post_activation", "deepnorm")
+    told += [(recipe(residual=part(name)), name) for name in names]
+    for the, word in told:
         assert word in unavailable(the)
         assert predict(the, DATA) is None

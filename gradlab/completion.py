@@ -19,6 +19,7 @@ OTHERS = {
     "compare": ["--by", "--format", "--out"],
     "diagnose": ["--json", "--fail-on"],
     "suggest-clip": ["--threshold", "--json", "--format", "--out"],
+    "lr-find": ["--low", "--high", "--steps", "--force", "--json", "--format", "--config-dir"],
     "ls": [],
 }
 
@@ -38,7 +39,7 @@ def answer(line: str, point: str) -> list[str]:
     done = [other for other in words[1:-1] if other]
     if not done:
         return _spaced(name for name in [*COMMANDS, "--help", "--version"] if name.startswith(word))
-    if done[0] != "run":
+    if done[0] != "run" and (done[0] != "lr-find" or word.startswith("-")):
         return _spaced(
             flag for flag in [*OTHERS.get(done[0], []), "--help"] if word and flag.startswith(word)
         )

@@ -10,6 +10,7 @@ COMMANDS = {
     "compare": "several runs in one picture and one table, by what differs",
     "diagnose": "say whether gradients vanish, explode or flow, as text or JSON",
     "suggest-clip": "from recorded norms: what any clip threshold would have done, and which to take",
+    "lr-find": "from one run in which the learning rate rises: which rates make the loss fall",
     "ls": "list the runs of a folder with state, verdict and accuracy",
 }
 FLAGS = {

@@ -19,7 +19,7 @@ ROOT = Path(__file__).parent.parent
     ("line", "offered"),
     [
         ("gradlab ru", ["run "]),
-        ("gradlab run activation=s", ["selu ", "sigmoid "]),
+        ("gradlab run activation=so", ["softplus ", "softsign "]),
         ("gradlab run opti", ["optimizer="]),
         ("gradlab run de", ["depth=", "device="]),
         ("gradlab run log", ["log.every="]),
@@ -34,6 +34,8 @@ ROOT = Path(__file__).parent.parent
         ("gradlab run depth=5", []),
         ("gradlab run --mu", ["--multirun "]),
         ("gradlab plot --k", ["--kind "]),
+        ("gradlab lr-find --hi", ["--high "]),
+        ("gradlab lr-find clip=non", ["none "]),
         ("gradlab nonsense --k", []),
     ],
 )

@@ -53,7 +53,7 @@ def _phase(one: dict[str, Any], lr: float) -> str:
 
 def _same(one: str, two: str) -> bool:
     try:
-        return one == two or float(one) == float(two)
+        return one.lower() == two.lower() or float(one) == float(two)
     except ValueError:
         return False
 

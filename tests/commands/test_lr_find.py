@@ -1,0 +1,64 @@
+"""`gradlab lr-find`: one ordinary run of a rising rate, stored, told and drawn."""
+
+import json
+
+import pytest
+
+from gradlab.cli import main
+from gradlab.commands.lr_find import compose
+
+SMALL = ["depth=2", "width=16", "probe=[backward]", "--steps", "60"]
+
+
+def test_the_recipe_is_a_run_whose_rate_rises_from_low_to_high():
+    recipe = compose(["depth=3", "seeds=2"], 1e-4, 2.0, 60)
+    assert (recipe.lr, recipe.steps, recipe.log.every, recipe.study) == (2.0, 60, 1, "lr_find")
+    assert recipe.schedule["name"] == "range"
+    assert recipe.lr * recipe.schedule["low"] == pytest.approx(1e-4)
+    assert compose(["study=mine"], 1e-4, 2.0, 60).study == "mine"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--low", "3", "--high", "1"], "--low 3 and --high 1"),
+        (["--low", "0"], "above 0"),
+        (["--high", "inf"], "--high inf"),
+        (["--high", "nan"], "--high nan"),
+        (["--high", "much"], "invalid float value"),
+        (["--steps", "5"], "too few"),
+        (["lr=0.1"], "give --high"),
+        (["schedule=linear"], "give --low"),
+        (["steps=100"], "give --steps"),
+        (["log.every=10"], "sets log.every itself"),
+        (["depth=3,4"], "one network at a time"),
+        (["experiment=he_vs_xavier"], "one network at a time"),
+        (["dept=3"], "did you mean 'depth'"),
+        (["batch_size=100000"], "batch_size"),
+    ],
+    ids=str,
+)
+def test_bad_input_is_told_in_a_line(words, said, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["lr-find", *words]) == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert error.startswith("gradlab lr-find: ")
+    assert error.count("\n") == 1
+    assert not (tmp_path / "outputs").exists()
+
+
+def test_it_runs_once_tells_draws_and_is_json(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["lr-find", *SMALL, "seeds=2"]) == 0
+    told = capsys.readouterr().out
+    assert "recommended lr from" in told
+    assert "try         gradlab run depth=2 width=16 'probe=[backward]' seeds=2 lr=" in told
+    (figure,) = tmp_path.glob("outputs/lr_find/*/figures/lr_range.png")
+    assert figure.stat().st_size > 10_000
+    assert main(["lr-find", *SMALL, "seeds=2", "--json"]) == 0  # not run again
+    found = json.loads(capsys.readouterr().out)
+    assert [one["seed"] for one in found["seeds"]] == [0, 1]
+    assert len(found["seeds"][0]["rates"]) == 60
+    low, high = found["recommended"]
+    assert 1e-5 < low < high < 10

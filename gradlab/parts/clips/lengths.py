@@ -67,8 +67,18 @@ def longer(one: Length, two: Length) -> Length:
 def bring(x: Array, length: Length, limit: Length, acts: Array) -> Array:
     """x·limit/length where `acts`, elsewhere x to the bit.
 
-    The fraction of the quotient first and then its power of two, exactly: nothing is lost on the way.
+    In two factors whose powers of two are exact: nothing is lost on the way, and a quotient below float32's
+    smallest number is none.
     """
-    shift = limit.exponent - length.exponent
-    factor = (limit.fraction / length.fraction).astype(x.dtype)
-    return jnp.where(acts, numerics.scale(x * factor, shift.astype(x.dtype)), x)
+
+    def factors() -> tuple[Array, Array]:
+        shift = limit.exponent - length.exponent
+        half = jnp.trunc(shift / 2)
+        first = numerics.scale(limit.fraction / length.fraction, half)
+        second = numerics.scale(jnp.ones_like(first), shift - half)
+        return jnp.where(acts, first, -1.0).astype(x.dtype), second.astype(x.dtype)
+
+    blank = jnp.full(acts.shape, -1, x.dtype)
+    # worked out once a group: without the condition XLA would do it again for every entry
+    first, second = jax.lax.cond(jnp.any(acts), factors, lambda: (blank, blank))
+    return jnp.where(first < 0, x, x * first * second)

@@ -36,9 +36,9 @@ def training(run: "Run") -> "Figure":
     from gradlab.figures.training import training as draw
 
     data, clip = run.status["data"], run.recipe["clip"]
-    threshold = (
-        clip["threshold"] if clip["name"] == "norm" else None
-    )  # a value clip bounds entries, not norms
+    # of the clips only this one bounds the norm that is drawn: a value clip bounds entries, another p another norm
+    bounds = clip["name"] == "norm" and clip.get("p", 2.0) == 2 and clip.get("where") != "update"
+    threshold = clip["threshold"] if bounds else None
     return draw(run.steps, data["chance_loss"], data["chance_accuracy"], threshold, describe(run.recipe))
 
 

@@ -97,12 +97,13 @@ def _columns(params: list[Array], grads: list[Array], updates: list[Array], dtyp
 
 
 def clipping(grads: Tree, clipped: Tree) -> dict[str, float]:
-    """The steps' columns of the clip: norms before and after, their cosine, the share of entries changed."""
+    """The steps' columns of a clip of the gradient: norms before and after, their cosine, the share changed."""
     before, after = (
         np.concatenate([np.ravel(tree[key]) for key in sorted(tree)]) for tree in (grads, clipped)
     )
     return {
         "log10_gradient": log10(length(before)),
+        "log10_unclipped": log10(length(before)),
         "log10_clipped": log10(length(after)),
         "clip_cosine": float(before / length(before) @ (after / length(after))),
         "clipped": float((before != after).mean()),

@@ -16,15 +16,18 @@ def is_kernel(path: str) -> bool:
 
 
 def penalty(part: dict[str, Any], params: Tree) -> float:
-    """½·strength·Σ w² over kernels."""
-    kernels = [value for path, value in params.items() if is_kernel(path)]
-    return part.get("strength", 0.0) / 2 * sum(float((w**2).sum()) for w in kernels)
+    """½·strength·Σ w², or strength·Σ|w| for l1, over kernels (or all)."""
+    size = (lambda w: np.abs(w)) if part["name"] == "l1" else (lambda w: w**2 / 2)
+    own = [value for path, value in params.items() if part.get("mask") == "all" or is_kernel(path)]
+    return part.get("strength", 0.0) * sum(float(size(w).sum()) for w in own)
 
 
 def penalized(part: dict[str, Any], params: Tree, grads: Tree) -> Tree:
-    """The gradient of loss and penalty."""
-    strength = part.get("strength", 0.0)
-    return {path: g + strength * params[path] * is_kernel(path) for path, g in grads.items()}
+    """The gradient of loss and penalty, where the penalty is part of the loss."""
+    strength = part.get("strength", 0.0) * (part["name"] != "decoupled" and not part.get("proximal"))
+    slope = np.sign if part["name"] == "l1" else (lambda w: w)
+    wide = lambda path: part.get("mask") == "all" or is_kernel(path)
+    return {path: g + strength * slope(params[path]) * wide(path) for path, g in grads.items()}
 
 
 def factor(
@@ -115,19 +118,40 @@ class Optimizer:
         self.first: Tree = {}
         self.second: Tree = {}
 
-    def move(self, grads: Tree, rate: float) -> Tree:
+    def move(self, grads: Tree, rate: float, params: Tree | None = None) -> Tree:
         self.steps += 1
-        return {path: -rate * self._direction(path, g) for path, g in grads.items()}
+        moved = {path: -rate * self._direction(path, g) for path, g in grads.items()}
+        if decay := self.part["decay"] if self.part["name"] in ("adamw", "lion") else 0.0:
+            assert params is not None
+            wide = lambda path: self.part["mask"] == "all" or is_kernel(path)
+            moved = {path: d - rate * decay * params[path] * wide(path) for path, d in moved.items()}
+        return moved
 
     def _direction(self, path: str, g: np.ndarray) -> np.ndarray:
-        m, v = self.first.get(path, 0.0), self.second.get(path, 0.0)
-        match self.part["name"]:
-            case "momentum":
-                self.first[path] = g + self.part["decay"] * m
+        part, m, v = self.part, self.first.get(path, 0.0), self.second.get(path, 0.0)
+        match part["name"]:
+            case "momentum" | "sam":
+                self.first[path] = g + part["decay"] * m
                 return self.first[path]
-            case "adam":
-                b1, b2 = self.part["b1"], self.part["b2"]
+            case "nesterov":
+                self.first[path] = g + part["decay"] * m
+                return g + part["decay"] * self.first[path]
+            case "adam" | "adamw":
+                b1, b2 = part["b1"], part["b2"]
                 self.first[path], self.second[path] = b1 * m + (1 - b1) * g, b2 * v + (1 - b2) * g * g
                 unbiased = self.second[path] / (1 - b2**self.steps)
-                return self.first[path] / (1 - b1**self.steps) / (np.sqrt(unbiased) + self.part["eps"])
+                return self.first[path] / (1 - b1**self.steps) / (np.sqrt(unbiased) + part["eps"])
+            case "adagrad":
+                self.second[path] = (v if path in self.second else part["initial"]) + g * g
+                return g / np.sqrt(self.second[path] + part["eps"])
+            case "rmsprop":
+                self.second[path] = part["decay"] * v + (1 - part["decay"]) * g * g
+                if part["eps_in_sqrt"]:
+                    return g / np.sqrt(self.second[path] + part["eps"])
+                return g / (np.sqrt(self.second[path]) + part["eps"])
+            case "lion":
+                self.first[path] = part["b2"] * m + (1 - part["b2"]) * g
+                return np.sign(part["b1"] * m + (1 - part["b1"]) * g)
+            case "sign":
+                return np.sign(g)
         return g

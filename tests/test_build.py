@@ -5,15 +5,15 @@ from dataclasses import replace
 
 import pytest
 
-from gradlab.bounds import Bound
+from gradlab.bounds import Bound, Many
 from gradlab.build import FAMILIES, check, load
 from gradlab.errors import RecipeError
 from gradlab.probes.family import probe
-from gradlab.recipe import BOUNDS, Every, flat, plain
+from gradlab.recipe import BOUNDS, Every, Stop, flat, plain
 from tests.recipes import recipe
 
 PLAIN = recipe()
-NORM = {"name": "norm", "threshold": 1.0, "where": "gradient"}
+NORM = {"name": "norm", "threshold": 1.0, "p": 2.0, "where": "gradient"}
 BAD = [  # key, value, what the message must say
     ("depth", 0, "depth=0 must be a whole number from 1"),
     ("depth", -1, "depth=-1 must be a whole number from 1"),
@@ -23,7 +23,14 @@ BAD = [  # key, value, what the message must say
     ("depth", None, "depth=None must be a whole number"),
     ("width", 0, "width=0"),
     ("steps", -1, "steps=-1 must be a whole number from 0"),
-    ("batch_size", 0, "batch_size=0"),
+    ("batch_size", -1, "batch_size=-1"),
+    ("accumulate", 0, "accumulate=0"),
+    ("accumulate", 3, "batch_size=128 cannot be cut into accumulate=3 equal parts"),
+    ("lr_factors", {"input/*": -0.5}, "lr_factors.input/*=-0.5 must be a number from 0"),
+    ("lr_factors", 0.5, "lr_factors=0.5 must be a mapping"),
+    ("stop", Stop(-1, 0.0), "stop.patience=-1"),
+    ("stop", Stop(0, math.nan), "stop.loss=nan"),
+    ("optimizer", {"name": "gd"}, "optimizer=gd takes all examples at once, got batch_size=128"),
     ("lr", "abc", "lr=abc must be a number above 0"),
     ("lr", -1, "lr=-1.0 must be a number above 0"),
     ("lr", 0.0, "lr=0.0 must be a number above 0"),
@@ -42,9 +49,9 @@ BAD = [  # key, value, what the message must say
     ("remat", "yes", "remat=yes must be true or false"),
     ("clip", NORM | {"threshold": 0}, "clip.threshold=0.0 must be a number above 0"),
     ("clip", NORM | {"threshold": math.nan}, "clip.threshold=nan"),
-    ("clip", {"name": "norm", "where": "update"}, "clip=norm needs clip.threshold: a number above 0"),
+    ("clip", {"name": "norm", "p": 2.0, "where": "update"}, "clip=norm needs clip.threshold: a number above 0"),
     ("clip", {"name": "none", "threshold": 1.0}, "clip=none has no option 'clip.threshold'"),
-    ("clip", {"name": "norm", "where": "update", "treshold": 1.0}, "did you mean 'clip.threshold'"),
+    ("clip", {"name": "norm", "p": 2.0, "where": "update", "treshold": 1.0}, "did you mean 'clip.threshold'"),
     ("clip", {"name": "norms", "threshold": 1.0}, "clip=norms is not known; did you mean 'norm'"),
     ("activation", {"name": "rleu"}, "did you mean 'relu'"),
     ("activation", {}, "activation= is not known"),
@@ -102,7 +109,10 @@ DECLARED = [
 
 @pytest.mark.parametrize(("key", "bound"), DECLARED, ids=lambda one: one if isinstance(one, str) else "")
 def test_every_parameter_refuses_what_is_not_finite_or_not_its_kind(key, bound: Bound):
-    for value in (math.nan, math.inf, "abc", None, [], {}):
+    wrong = [math.nan, math.inf, "abc", None, {}, [] if not isinstance(bound, Many) else [math.nan]]
+    if isinstance(bound, Bound) and not bound.finite:
+        wrong.remove(math.inf)
+    for value in wrong:
         with pytest.raises(RecipeError, match=key):
             bound.check(key, value)
 
@@ -110,7 +120,8 @@ def test_every_parameter_refuses_what_is_not_finite_or_not_its_kind(key, bound: 
 def test_every_root_key_is_checked():
     for key in BOUNDS:
         head, _, tail = key.partition(".")
-        wrong = Every("x") if tail else object()
+        parts = {"log": Every("x"), "eval": Every("x"), "stop": replace(PLAIN.stop, **{tail or "loss": "x"})}
+        wrong = parts[head] if tail else object()
         with pytest.raises(RecipeError, match=key):
             check(replace(PLAIN, **{head: wrong}))
-    assert BOUNDS.keys() <= flat(plain(PLAIN)).keys()
+    assert BOUNDS.keys() - {"lr_factors"} <= flat(plain(PLAIN)).keys()

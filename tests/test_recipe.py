@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gradlab.build import check
-from gradlab.recipe import ASIDE, BOUNDS, Every, flat, folder_name, numbers, plain, structure
+from gradlab.recipe import ASIDE, BOUNDS, Every, Stop, flat, folder_name, numbers, plain, structure
 from tests.recipes import recipe
 
 PLAIN = recipe()
@@ -18,7 +18,9 @@ OTHER = {  # another value of every root key
     "width": 9,
     "steps": 7,
     "batch_size": 5,
+    "accumulate": 2,
     "lr": 0.3,
+    "lr_factors": {"input/*": 0.5},
     "dropout": 0.5,
     "seed": 4,
     "seeds": 2,
@@ -26,6 +28,7 @@ OTHER = {  # another value of every root key
     "remat": True,
     "log": Every(3),
     "eval": Every(9),
+    "stop": Stop(3, 0.0),
     "on_nonfinite": "raise",
     "device": "cpu",
     "study": "mine",
@@ -43,7 +46,7 @@ def test_a_digest_does_not_see_the_order_of_keys():
     turned = {
         key: dict(reversed(value.items())) for key, value in plain(RICH).items() if isinstance(value, dict)
     }
-    turned |= {key: getattr(RICH, key) for key in ("log", "eval")}
+    turned |= {key: getattr(RICH, key) for key in ("log", "eval", "stop")}
     assert digest(replace(RICH, **turned)) == digest(RICH)
 
 
@@ -69,7 +72,7 @@ def test_a_digest_sees_every_number_of_a_part(key):
         "normalization=batch",
         "optimizer=adam",
         "penalty=l2",
-        f"{key}=0.125",
+        f"{key}={1.5 if key == 'clip.p' else 0.125}",
     )
     assert digest(changed) != digest(RICH)
     assert structure(changed) == (structure(RICH) if key != "dropout" else structure(changed))
@@ -85,8 +88,8 @@ def test_a_digest_and_a_structure_see_every_choice(words):
 
 def test_numbers_and_structure_have_all_that_counts():
     given = flat(plain(RICH))
-    apart = {"steps", "seed", *ASIDE}  # data of the program, and what it does not know
-    assert numbers(RICH).keys() | dict(structure(RICH)).keys() == given.keys() - apart
+    apart = {"steps", "seed", "stop.patience", *ASIDE}  # data of the program, and what it does not know
+    assert numbers(RICH).keys() | dict(structure(RICH)).keys() == given.keys() - apart | {"lr_factors"}
     assert all(type(value) is float for value in numbers(RICH).values())
     assert not [key for key, value in structure(RICH) if type(value) is float]
 
@@ -96,6 +99,15 @@ def test_numbers_and_structure_have_all_that_counts():
 )
 def test_what_is_no_structure_shares_the_program(words):
     assert structure(recipe(*words)) == structure(PLAIN)
+
+
+def test_numbers_in_lists_and_mappings_are_numbers_too():
+    words = ("optimizer=phases", "lr_factors={input/*:0.5}", "schedule=milestones")
+    found = numbers(recipe(*words))
+    assert (found["optimizer.phases.0.lr"], found["lr_factors.input/*"]) == (0.001, 0.5)
+    assert found["schedule.milestones.0"] == recipe(*words).schedule["milestones"][0]
+    other = recipe("optimizer=phases", "lr_factors={input/*:0.2}", "schedule=milestones")
+    assert structure(other) == structure(recipe(*words)) != structure(recipe(*words[::2]))
 
 
 def test_dropout_is_there_or_not():

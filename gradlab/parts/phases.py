@@ -74,7 +74,7 @@ def phases(phases: Annotated[list, Phases()], memory: Literal["fresh", "carried"
     searches = any(rule.search for rule in rules)
 
     def init(params: Tree, lead: Lead) -> State:
-        none, far = jnp.zeros((), jnp.int32), jnp.full((), jnp.inf)
+        none, far = jnp.zeros((), jnp.int32), jnp.full((), jnp.inf, jnp.float32)
         return State(none, none, far, far, none, tuple(rule.init(params, lead) for rule in rules))
 
     def search(params: Tree, state: State, grads: Tree, key: Array, batch: Batch) -> tuple[Tree, State]:
@@ -107,13 +107,13 @@ def phases(phases: Annotated[list, Phases()], memory: Literal["fresh", "carried"
                 # what decays does so at this phase's rate; the step multiplies it by the recipe's
                 own = {path: rate / given.rate * decay[path] for path in decay}
                 still = {path: own.get(path, jnp.zeros_like(w)) for path, w in params.items()}
-                return found.direction, jnp.asarray(found.rate, jnp.float32), still, tuple(states)
+                return found.direction, jnp.asarray(found.rate, given.rate.dtype), still, tuple(states)
 
             return branch
 
         branches = [one(index) for index in range(len(rules))]
         direction, rate, decay, states = jax.lax.switch(state.phase, branches)
-        costs = jnp.array([rule.cost for rule in rules])
+        costs = jnp.array([rule.cost for rule in rules], jnp.int32)
         return Move(direction, rate, decay), state._replace(
             states=states, spent=state.spent + costs[state.phase]
         )

@@ -29,7 +29,7 @@ def test_no_words_give_the_defaults():
 
 def test_groups_and_numbers_are_set():
     recipe = one("depth=50", "clip=norm", "clip.threshold=0.5", "log.every=10", "study=mine")
-    assert (recipe.depth, recipe.clip) == (50, {"name": "norm", "threshold": 0.5, "where": "gradient"})
+    assert (recipe.depth, recipe.clip) == (50, {"name": "norm", "threshold": 0.5, "p": 2.0, "where": "gradient"})
     assert (recipe.log.every, recipe.study) == (10, "mine")
 
 
@@ -64,7 +64,7 @@ BAD = {
     "clip=null": "there is no clip 'null'",
     "clip=": "there is no clip ''",
     "clip={name: norm}": "there is no clip",
-    "clip.threshold=1": "no option 'clip.threshold' for clip=none; it belongs to clip=norm, clip=value",
+    "clip.threshold=1": "no option 'clip.threshold' for clip=none; it belongs to clip=agc, ",
     "clip.name=norm": "write clip=norm",
     "probe=[forward,bakward]": "there is no probe 'bakward'; did you mean 'backward'?",
     "mlp": "'mlp' is not key=value; did you mean 'model=mlp'?",

@@ -141,7 +141,7 @@ def test_a_folder_of_one_s_own_adds_options_and_experiments(tmp_path):
     (tmp_path / "experiments").mkdir()
     (tmp_path / "experiments" / "soft.yaml").write_text("# Soft?\ndefaults: [override /clip: gentle]\n")
     (recipe,) = composed("experiment=soft", config_dir=tmp_path).recipes
-    assert recipe.clip == {"name": "norm", "threshold": 10.0, "where": "gradient"}
+    assert recipe.clip == {"name": "norm", "threshold": 10.0, "p": 2.0, "where": "gradient"}
 
 
 @pytest.mark.parametrize(

@@ -1,14 +1,23 @@
 """Compiled once: recipes of equal structure share their programs, whatever their numbers."""
 
 import jax
+import jax.numpy as jnp
 import pytest
 
-from gradlab import program
+from gradlab import options, program
 from gradlab.launch import launch
-from gradlab.recipe import numbers
+from gradlab.paths import CONF
+from gradlab.recipe import leaves, numbers
+from tests.driver import batch, driver
 from tests.launch import stored
 from tests.recipes import TINY, recipe, tiny
 from tests.test_conf import FILES, part
+
+
+def numbers_of(group: str, name: str) -> list[str]:
+    """The floats of an option as it stands in its file."""
+    return [key for key, value in leaves(part(CONF / group / f"{name}.yaml")).items() if type(value) is float]
+
 
 compiled: list[str] = []  # every compilation of this process, as JAX itself counts
 jax.monitoring.register_event_duration_secs_listener(
@@ -16,27 +25,25 @@ jax.monitoring.register_event_duration_secs_listener(
         compiled.append(event) if event.endswith("backend_compile_duration") else None
     )
 )
-# between them: every number of every part
+# run for real; every number of every part is traced below
 NETWORKS = [
     "activation=leaky_relu initializer=normal normalization=batch optimizer=adam schedule=exponential "
     "clip=value penalty=l2 dropout=0.1",
-    "initializer=orthogonal normalization=layer optimizer=momentum schedule=linear clip=norm",
-    "initializer=small_normal normalization=rms",
 ]
 CHANGED = {
     "clip.threshold": 1e-3,
-    "schedule.end": 0.5,
     "schedule.period": 2.0,
+    "schedule.warmup": 3.0,
+    "schedule.horizon": 4.0,
     "dropout": 0.5,
     "initializer.sigma_b": 0.5,
 }
+ASIDE = {"data.test_fraction", "stop.loss"}  # for the host
 NUMBERS = [
-    pytest.param(
-        words, key, id=f"{NETWORKS.index(words)}-{key}", marks=[pytest.mark.slow] * words.count("rms")
-    )
+    pytest.param(words, key, id=f"{NETWORKS.index(words)}-{key}")
     for words in NETWORKS
     for key in numbers(recipe(*TINY, *words.split()))
-    if key != "data.test_fraction" and (key != "dropout" or "dropout" in words)
+    if key not in ASIDE
 ]
 
 
@@ -69,14 +76,44 @@ def test_another_number_is_another_run_of_the_same_program(first, tmp_path, word
     assert tables(stored.result(changed.folder)) != tables(before)  # the number is not baked into the program
 
 
-def test_the_networks_above_have_every_number_there_is():
+GROUPS = "activation initializer normalization residual optimizer schedule clip penalty loss".split()
+NEEDS = {"looks_linear": "activation=crelu", "fixup": "model.branch=2"}
+FLOATS = {  # the options of each group that have numbers, and what stands for none
+    group: [name for name in options.groups()[group] if numbers_of(group, name)] for group in GROUPS
+}
+MOST = max(map(len, FLOATS.values()))
+
+
+@pytest.mark.parametrize("turn", range(MOST))
+def test_no_number_of_any_part_is_baked_into_the_program(turn):
+    """The n-th options of all groups in one network, traced with abstract numbers: each must be read."""
+    chosen = {group: names[turn % len(names)] for group, names in FLOATS.items() if names}
+    words = dict(chosen) | dict(NEEDS[name].split("=") for name in chosen.values() if name in NEEDS)
+    words |= {"dropout": "0.1", "lr_factors": "{input/*:0.5}"}
+    found = driver(*(f"{key}={value}" for key, value in words.items()))
+    key, time = jax.random.key(0), (jnp.int32(0), jnp.int32(9))
+    data = tuple(map(jnp.asarray, batch()))
+
+    def run(given: dict) -> object:
+        return found._step(given, found._initial(given, key), data, key, time, measured=True)
+
+    given = found.numbers()
+    traced = jax.make_jaxpr(run)(given)
+    read = {id(var) for equation in traced.jaxpr.eqns for var in equation.invars}
+    baked = [
+        name for name, var in zip(sorted(given), traced.jaxpr.invars, strict=True) if id(var) not in read
+    ]
+    assert set(baked) <= ASIDE
+
+
+def test_every_number_there_is_stands_in_one_of_those_networks():
+    traced = {(group, name) for group, names in FLOATS.items() for name in names}
     every = {
-        f"{path.parent.name}.{key}"
+        (path.parent.name, path.stem)
         for path in FILES
-        for key, value in part(path).items()
-        if type(value) is float and path.parent.name != "probe"
+        if path.parent.name in GROUPS and any(type(value) is float for value in leaves(part(path)).values())
     }
-    assert {one.values[1] for one in NUMBERS} == every - {"data.test_fraction"} | {"lr", "dropout"}
+    assert traced == every
 
 
 def test_a_new_seed_or_horizon_compiles_nothing(tmp_path):

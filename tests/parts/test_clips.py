@@ -298,7 +298,7 @@ def test_a_value_clip_is_pytorch_s():
             {"low": 2.0},
             "clip.low=2.0 and clip.high=auto (auto is ∓clip.threshold=1.0): low must be below high",
         ),
-        ({"high": -1.5}, "low must be below high; give clip.low=-1.5 clip.high=-1.0"),
+        ({"high": -1.5}, "low must be below high; give low ≤ 0 ≤ high"),
         ({"low": 0.0, "high": 0.0}, "low must be below high"),
         ({"low": 0.5}, "leave out 0"),
         ({"low": -2.0, "high": -1.0}, "leave out 0"),

@@ -18,7 +18,7 @@ def _in_order(threshold: float, low: float | str, high: float | str, where: str)
     told = f"clip.low={low} and clip.high={high}"
     told += f" (auto is ∓clip.threshold={threshold})" if "auto" in (low, high) else ""
     if not isinstance(a, str) and not isinstance(b, str) and a >= b:
-        raise RecipeError(f"{told}: low must be below high; give clip.low={min(a, b)} clip.high={max(a, b)}")
+        raise RecipeError(f"{told}: low must be below high; give low ≤ 0 ≤ high")
     if not isinstance(a, str) and not isinstance(b, str) and not a <= 0 <= b:
         raise RecipeError(f"{told} leave out 0, so that no gradient could rest; give low ≤ 0 ≤ high")
 

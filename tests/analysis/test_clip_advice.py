@@ -68,7 +68,7 @@ def test_a_gradient_that_falls_by_decades_has_no_spikes(tmp_path):
 
 
 def test_spikes_below_what_was_usual_before_want_a_threshold_that_follows(tmp_path):
-    found = advise(recorded(tmp_path / "run", spiky(size=5.0) - np.linspace(0, 4, 300)))["advice"]
+    found = advise(recorded(tmp_path / "run", spiky() - np.linspace(0, 4, 300)))["advice"]
     assert (found["clip"], found["threshold"], found["spikes"]) == ("zscore", None, 10)
     assert "a threshold has to follow the norms" in found["reason"]
 

@@ -18,7 +18,11 @@ TRUNCATED = (
 
 def weight_variance(initializer: dict[str, Any], fan_in: int, fan_out: int) -> float:
     """Var W of a (fan_in, fan_out) kernel. An orthogonal rectangular one has gain²/max(fan_in, fan_out)."""
-    the = {"gain": 1.0, "mode": "fan_in", "slope": 0.0} | initializer  # recipes of before these options
+    the: dict[str, Any] = {
+        "gain": 1.0,
+        "mode": "fan_in",
+        "slope": 0.0,
+    } | initializer  # recipes of before these options
     match initializer["name"]:
         case "small_normal":
             return the["std"] ** 2

@@ -149,7 +149,7 @@ def _sentences(result: dict[str, Any]) -> list[tuple[str, str]]:
     told = f"{_number(result['low'])} to {_number(result['high'])}"
     seeds = len(result["seeds"])
     if not result["fell"]:
-        words = f"at no rate from {told} does the loss fall below its first level, {short(result['first'])}"
+        words = f"at no rate from {told} does the loss fall by {FALL:.0%} of its first level, {short(result['first'])}"
         if result["lost"] is not None:
             words += f"; it rises from {_number(result['lost'])} on"
         why = "no rate helps here: look at the signal first (`gradlab diagnose`)"

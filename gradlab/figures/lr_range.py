@@ -60,4 +60,4 @@ def _limits(found: dict[str, Any]) -> tuple[float, float]:
     low = min(min(each["smoothed"]) for each in found["seeds"])
     first = max(each["first"] for each in found["seeds"])
     fall = max(first - low, 0.2 * abs(first), 1e-12)
-    return first - 1.15 * fall, first + 0.8 * fall
+    return first - 1.35 * fall, first + 0.8 * fall

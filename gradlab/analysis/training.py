@@ -71,6 +71,13 @@ def clip_share(steps: pd.DataFrame) -> float | None:
     return float((values(rows.clipped) > 0).mean()) if len(rows) else None
 
 
+def switches(steps: pd.DataFrame) -> np.ndarray:
+    """The steps at which another optimizer took over, of any seed."""
+    rows = known(batch(steps), "phase").sort_values("step")
+    later = rows[(rows.phase.astype("int64").groupby(rows.seed).diff() > 0).to_numpy()]
+    return np.unique(later.step.to_numpy())
+
+
 def _seed(rows: pd.DataFrame, chance: Chance, lost: list[dict[str, Any]]) -> dict[str, Any]:
     """One seed's word and what it rests on."""
     rows = rows.sort_values("step")

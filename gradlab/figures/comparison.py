@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from gradlab.analysis.columns import batch, measured, values
+from gradlab.analysis.columns import batch, known, measured, values
 from gradlab.figures import marks, scales, style
 from gradlab.figures.marks import Curve, Legend
 
@@ -37,16 +37,28 @@ def comparison(layers: pd.DataFrame, steps: pd.DataFrame, by: str, title: str = 
         style.head(panel, f"Backward signal {when}", "layer  (0 input)", "‖∂loss/∂h‖ at a layer's output")
         style.whole(panel, 0, int(layers.layer.max()))
         style.powers(panel, *limits)
+    x, what = _cost(steps)
     column = "train_loss" if measured(steps.train_loss).any() else "loss"
-    style.head(loss, "Training loss", "training step", "mean data loss")
-    scales.amounts(loss, _draw(loss, steps, "step", column, groups, by, legend), legend)
-    style.head(accuracy, "Test accuracy", "training step", "share classified rightly")
-    _draw(accuracy, steps, "step", "test_accuracy", groups, by, legend)
+    style.head(loss, "Training loss", what, "mean data loss")
+    scales.amounts(loss, _draw(loss, steps, x, column, groups, by, legend), legend)
+    style.head(accuracy, "Test accuracy", what, "share classified rightly")
+    _draw(accuracy, steps, x, "test_accuracy", groups, by, legend)
     accuracy.set_ylim(-0.03, 1.03)
     for panel in (loss, accuracy):
-        style.whole(panel, int(steps.step.min()), int(steps.step.max()))
+        style.whole(panel, int(steps[x].min()), int(steps[x].max()))
+        if x == "evaluations":
+            panel.set_xscale("symlog", linthresh=100)
     style.legend(figure, _entries(groups, layers, steps, by) | legend.entries, by)
     return figure
+
+
+def _cost(steps: pd.DataFrame) -> tuple[str, str]:
+    """What training is counted in: steps, or losses evaluated where a step of one run takes more than of another."""
+    rows = known(steps, "evaluations")
+    rows = rows[(rows.step > 0).to_numpy()]
+    if len(np.unique(np.round(values(rows.evaluations) / rows.step.to_numpy(), 3))) < 2:
+        return "step", "training step"
+    return "evaluations", "losses of a batch evaluated (a gradient counts as one)"
 
 
 def _groups(frame: pd.DataFrame, by: str) -> dict[Any, Any]:

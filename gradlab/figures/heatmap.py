@@ -15,7 +15,8 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from gradlab.analysis.columns import batch, grid, known, values
 from gradlab.analysis.gain import first_defects
-from gradlab.figures import style
+from gradlab.analysis.training import switches
+from gradlab.figures import marks, style
 
 # What is no number of decades has a colour of its own, none of them on the scale from blue to red.
 ODD = {
@@ -45,6 +46,8 @@ def heatmap(layers: pd.DataFrame, steps: pd.DataFrame, title: str = "") -> Figur
     else:
         entries |= _cells(figure, panel, rows, last)
         entries |= _first_bad(panel, rows)
+        taken = marks.Legend(entries)
+        marks.switched(panel, switches(steps), taken)
     if acted.size:
         entries |= _strip(panel, acted)
     style.legend(figure, entries)

@@ -121,6 +121,16 @@ def band(curves: list[Curve]) -> tuple[np.ndarray, ...]:
     return xs, np.nanmedian(table, axis=0), np.nanmin(table, axis=0), np.nanmax(table, axis=0)
 
 
+def switched(axes: Axes, steps: np.ndarray, legend: Legend) -> None:
+    """A line where another optimizer took over."""
+    for step in steps:
+        axes.axvline(step, color=INK, linewidth=1.1, linestyle="-.", label="_switch")
+    if len(steps):
+        legend.entries["the next optimizer takes over"] = Line2D(
+            [], [], color=INK, linewidth=1.1, linestyle="-."
+        )
+
+
 def finite_range(values: list[np.ndarray]) -> tuple[float, float] | None:
     """The least and the largest finite value, None where there is none."""
     there = np.concatenate([each[np.isfinite(each)] for each in values]) if values else np.array([])

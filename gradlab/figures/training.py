@@ -7,16 +7,21 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from gradlab.analysis.columns import batch
-from gradlab.analysis.training import clip_share
+from gradlab.analysis.columns import batch, known, values
+from gradlab.analysis.training import clip_share, switches
 from gradlab.analysis.wording import share
 from gradlab.figures import marks, scales, style
 from gradlab.figures.marks import Curve, Legend
 
 BATCH, TRAIN, TEST = style.FAINT, style.COLOURS[0], style.COLOURS[1]
-NOISY = ("loss", "log10_gradient", "log10_clipped")  # they jump from one minibatch to the next
+NOISY = (
+    "loss",
+    "log10_gradient",
+    "log10_unclipped",
+    "log10_clipped",
+)  # they jump from one minibatch to the next
 DENSE = 150  # points from which on a thick line becomes a blot
-BEFORE, AFTER = style.COLOURS[2], style.COLOURS[3]
+BEFORE, AFTER, GIVEN = style.COLOURS[2], style.COLOURS[3], style.COLOURS[4]
 
 
 def training(
@@ -38,6 +43,7 @@ def training(
     scales.amounts(rate, _draw(rate, rows, {"learning_rate": (style.INK, "")}, legend), legend)
     for panel in (loss, accuracy, gradient, rate):
         style.whole(panel, int(rows.step.min()), int(rows.step.max()))
+        marks.switched(panel, switches(rows), legend)
     lost = sum(not np.isfinite(y).all() for _, y in marks.curves(rows, "step", "loss"))
     if lost and seeds > 1:
         legend.entries[f"{lost} of {seeds} seeds diverged"] = Line2D([], [], linestyle="")
@@ -69,11 +75,17 @@ def _accuracy(panel: Axes, rows: pd.DataFrame, chance: float | None, legend: Leg
 
 
 def _gradient(panel: Axes, rows: pd.DataFrame, threshold: float | None, legend: Legend) -> None:
-    """Both norms where the clip acted, one where it never did: two equal lines would hide each other."""
+    """Norms that differ only, since equal lines would hide each other: before and after a clip that acted, and
+    the gradient itself where the clip is given another thing, an update or a search's estimate.
+    """
     part = clip_share(rows)
     told = f": the clip acted on {share(part)} of the steps" if part else ""
     style.head(panel, f"Gradient norm{told}", "training step", "‖gradient‖ of all parameters")
-    drawn = {"log10_gradient": (BEFORE, "gradient before the clip" if part else "gradient")}
+    given = known(rows, "log10_unclipped")
+    other = not np.array_equal(values(given.log10_unclipped), values(given.log10_gradient), equal_nan=True)
+    drawn = {"log10_gradient": (BEFORE, "gradient before the clip" if part and not other else "gradient")}
+    if other:
+        drawn["log10_unclipped"] = (GIVEN, "update or estimate that the clip is given")
     if part:
         drawn["log10_clipped"] = (AFTER, "after the clip")
     found = _draw(panel, rows, drawn, legend)

@@ -60,7 +60,9 @@ def test_every_initializer_is_followed(name, initializer):
 
 @pytest.mark.parametrize("initializer", MORE, ids=lambda value: value["name"])
 def test_initializers_that_differ_in_their_variance_only_are_followed(initializer):
-    compare(recipe(activation=part("tanh"), initializer=initializer), a_block=2)
+    # deep in chaos (σ_w = 10, 34 in ln‖·‖²) terms of order 1/n² count
+    a_block = 5 if initializer["name"] == "article_xavier" else 2
+    compare(recipe(activation=part("tanh"), initializer=initializer), a_block=a_block)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from gradlab.errors import RecipeError
 from gradlab.models.chain import Block
 from gradlab.models.family import Plan, model
 from gradlab.models.fit import fitted
-from gradlab.parts import phases, searches  # noqa: F401  their optimizers are known from here on
+from gradlab.parts import phases, schedules, searches  # noqa: F401  all optimizers are known from here on
 from gradlab.parts.activations import activation
 from gradlab.parts.clips import Clip, clip
 from gradlab.parts.family import Family
@@ -76,6 +76,11 @@ def _fits(recipe: Recipe) -> None:
             f"optimizer=gd takes all examples at once, got batch_size={recipe.batch_size}; leave it out, "
             "or choose optimizer=sgd"
         )
+
+
+def remarks(recipe: Recipe) -> list[str]:
+    """What is allowed and yet odd: parts that are shorter or longer than the run."""
+    return schedules.remarks(recipe.schedule, recipe.steps) + phases.remarks(recipe.optimizer, recipe.steps)
 
 
 def whole(recipe: Recipe, task: Task) -> Recipe:

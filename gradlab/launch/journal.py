@@ -25,12 +25,12 @@ REMEMBERED = ("versions", "device_kind", "threads")  # what the bits of a run de
 class Journal:
     """Whatever is asked of it here is on the disk when it returns."""
 
-    def __init__(self, folder: Path, facts: dict[str, Any]) -> None:
+    def __init__(self, folder: Path, facts: dict[str, Any], said: list[str]) -> None:
         self.folder = folder
         self.began = time.perf_counter()
         self.pending: dict[str, list[pa.Table]] = {table: [] for table in SCHEMAS}
         self.next = 0  # the step whose rows are not written yet
-        self.said: list[str] = []  # what a reader of the result should know of how it came about
+        self.said = list(said)  # what a reader of the result should know of how it came about
         before = write.state(folder)  # of a run that goes on
         self.spent = before.get("seconds") or 0.0
         started = before.get("started", datetime.now(UTC).isoformat(timespec="seconds"))

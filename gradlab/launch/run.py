@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gradlab import program
-from gradlab.build import check, load
+from gradlab.build import check, load, remarks
 from gradlab.data.task import Task
 from gradlab.errors import NonFiniteError, RecipeError, hint
 from gradlab.launch import machine, signals
@@ -71,7 +71,7 @@ def launch(recipe: Recipe, tell: Tell = None) -> Outcome:
                 write.clear(folder)
             level = chance(recipe.loss, task.train_y, task.classes)
             data = {"name": recipe.data["name"], **task.summary(), "chance_loss": level}
-            journal = Journal(folder, machine.facts(device) | {"data": data})
+            journal = Journal(folder, machine.facts(device) | {"data": data}, remarks(recipe))
             return Outcome(folder, *_run(recipe, task, journal, tell))
 
 

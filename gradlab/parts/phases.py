@@ -137,6 +137,14 @@ def phases(phases: Annotated[list, Phases()], memory: Literal["fresh", "carried"
     )
 
 
+def remarks(part: dict[str, Any], steps: int) -> list[str]:
+    """The phases that a run of so many steps does not reach."""
+    late = [one for one in part.get("phases", []) if one.get("until_step", 0) >= steps > 0]
+    return [
+        f"{one['optimizer']} until_step={one['until_step']:g} is not reached in {steps} steps" for one in late
+    ]
+
+
 def _made(phase: dict[str, Any]) -> Optimizer:
     numbers = {key: value for key, value in phase.items() if key not in ("optimizer", "lr", *ENDS)}
     made: Optimizer = optimizer.make({"name": phase["optimizer"], **numbers})

@@ -21,7 +21,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from gradlab import options
 from gradlab.commands import vetting
-from gradlab.commands.overrides import PLAIN, Cell, Setting, cells, label, read, read_grid
+from gradlab.commands.overrides import PLAIN, Cell, Setting, all_cells, differing, label, read, read_grid
 from gradlab.commands.spelling import meant
 from gradlab.errors import RecipeError
 from gradlab.paths import CONF
@@ -52,10 +52,11 @@ def grid(
     keys: list[str] = []
     with _hydra(own) as composed:
         for name in _experiments(settings, groups):
-            spread = _spread(name, settings, groups, multirun, own)
-            keys += [setting.key for setting in spread if len(setting.values) > 1]
-            for cell in cells(spread):
-                said = label(cell, spread)
+            rows = all_cells(_grids(name, settings, groups, multirun, own))
+            differ = differing(rows)
+            keys += differ
+            for cell in rows:
+                said = label(cell, differ)
                 try:
                     recipe = check(_recipe(cell, groups, composed))
                     found.setdefault(f"{recipe.study}/{folder_name(recipe)}", (said, recipe))
@@ -142,10 +143,10 @@ def _experiments(settings: Iterable[Setting], groups: dict[str, list[str]]) -> l
     return names or [""]
 
 
-def _spread(
+def _grids(
     name: str, settings: list[Setting], groups: dict[str, list[str]], multirun: bool, own: Sequence[Path]
-) -> list[Setting]:
-    """The settings of one experiment: its grid, narrowed or widened by the command line."""
+) -> list[list[Setting]]:
+    """The settings of one experiment: its grid, or several, narrowed or widened by the command line."""
     content, params, mode = _experiment(name, own)
     said = {setting.key: setting for setting in settings}
     for key in said:
@@ -154,8 +155,6 @@ def _spread(
     asked = said.pop("hydra.mode", Setting("", ("MULTIRUN" if multirun or mode else "RUN",))).values[0]
     if asked not in ("RUN", "MULTIRUN"):
         raise RecipeError(f"hydra.mode={asked} is not RUN or MULTIRUN")
-    if asked == "MULTIRUN":
-        said = {setting.key: setting for setting in read_grid(params, groups)} | said
     for setting in said.values():
         if setting.sweep and asked == "RUN" and not multirun:
             values = ",".join(map(str, setting.values[:8]))
@@ -163,11 +162,14 @@ def _spread(
     if name:
         said["experiment"] = Setting("experiment", (name,))
         ConfigStore.instance().store(name=name, node=content, group="experiment", package="_global_")
-    return list(said.values())
+    grids = params if asked == "MULTIRUN" else [{}]
+    return [
+        list(({setting.key: setting for setting in read_grid(one, groups)} | said).values()) for one in grids
+    ]
 
 
-def _experiment(name: str, own: Sequence[Path]) -> tuple[dict[str, Any], dict[str, Any], bool]:
-    return vetting.experiment(options.experiments(*own)[name]) if name else ({}, {}, False)
+def _experiment(name: str, own: Sequence[Path]) -> tuple[dict[str, Any], list[dict[str, Any]], bool]:
+    return vetting.experiment(options.experiments(*own)[name]) if name else ({}, [{}], False)
 
 
 def _recipe(cell: Cell, groups: dict[str, list[str]], composed: Any) -> Recipe:

@@ -52,9 +52,27 @@ def cells(settings: Sequence[Setting]) -> list[Cell]:
     ]
 
 
-def label(cell: Cell, settings: Sequence[Setting]) -> str:
+def all_cells(grids: Iterable[Sequence[Setting]]) -> list[Cell]:
+    """The cells of one grid after another: an experiment may list several."""
+    found: list[Cell] = []
+    for settings in grids:
+        found += cells(settings)
+        if len(found) > MOST_CELLS:
+            raise RecipeError(
+                f"these grids have {len(found)} cells or more; at most {MOST_CELLS} are run at once"
+            )
+    return found
+
+
+def differing(rows: Sequence[Cell]) -> list[str]:
+    """The keys that tell the cells apart, in the order in which they were said."""
+    keys = dict.fromkeys(key for cell in rows for key in cell)
+    return [key for key in keys if len({repr(cell.get(key)) for cell in rows}) > 1]
+
+
+def label(cell: Cell, keys: Iterable[str]) -> str:
     """What tells a cell from the others of its grid: `depth=10 clip=norm`."""
-    return " ".join(f"{s.key}={cell[s.key]}" for s in settings if len(s.values) > 1)
+    return " ".join(f"{key}={cell[key]}" for key in keys if key in cell)
 
 
 def _setting(word: str, groups: dict[str, list[str]]) -> Setting:

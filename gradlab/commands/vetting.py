@@ -29,8 +29,8 @@ def option(path: Path) -> None:
         raise RecipeError(f"{path}: an option has a name, as in 'name: norm'")
 
 
-def experiment(path: Path) -> tuple[dict[str, Any], dict[str, Any], bool]:
-    """An experiment's file as (its choices, its grid, whether it is run as a grid)."""
+def experiment(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]], bool]:
+    """An experiment's file as (its choices, its grids, whether it is run as a grid)."""
     content = _mapping(path)
     if "outputs" in content:
         raise RecipeError(f"{path}: where things go is said on the command line: outputs=…")
@@ -40,15 +40,17 @@ def experiment(path: Path) -> tuple[dict[str, Any], dict[str, Any], bool]:
     hydra = content.pop("hydra", None) or {}
     if not _harmless(hydra):
         raise RecipeError(f"{path}: of hydra only 'mode' and 'sweeper.params' may be set")
-    if named := _functions({**content, **hydra.get("sweeper", {}).get("params", {})}):
+    params = hydra.get("sweeper", {}).get("params", {})
+    grids = params if isinstance(params, list) else [params]
+    if named := _functions([content, *grids]):
         raise RecipeError(
             f"{path}: '{named}' names code, which an experiment may not; put it into an option's file of your "
             "--config-dir, or on the command line"
         )
-    mode, grid = hydra.get("mode"), hydra.get("sweeper", {}).get("params", {})
+    mode = hydra.get("mode")
     if mode not in (None, "RUN", "MULTIRUN"):
         raise RecipeError(f"{path}: hydra.mode={mode} is not RUN or MULTIRUN")
-    return content, grid, mode == "MULTIRUN"
+    return content, grids, mode == "MULTIRUN"
 
 
 def _functions(value: Any) -> str:
@@ -64,10 +66,11 @@ def _harmless(hydra: Any) -> bool:
     if not isinstance(hydra, dict) or not set(hydra) <= {"mode", "sweeper"}:
         return False
     sweeper = hydra.get("sweeper", {})
-    return (
-        isinstance(sweeper, dict)
-        and set(sweeper) <= {"params"}
-        and isinstance(sweeper.get("params", {}), dict)
+    if not isinstance(sweeper, dict) or not set(sweeper) <= {"params"}:
+        return False
+    params = sweeper.get("params", {})  # a grid, or a list of grids run one after the other
+    return isinstance(params, dict) or (
+        isinstance(params, list) and bool(params) and all(isinstance(one, dict) for one in params)
     )
 
 

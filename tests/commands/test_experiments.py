@@ -3,11 +3,28 @@
 import pytest
 
 from gradlab import options
+from gradlab.build import check
 from gradlab.commands.compose import Grid, grid
 from gradlab.errors import RecipeError
 from gradlab.recipe import Recipe
 
-SHIPPED = ("batchnorm_explodes", "clipping_cannot_cure_depth", "clipping_saves_training", "he_vs_xavier")
+SHIPPED = (
+    "activation_compare",
+    "batchnorm_explodes",
+    "clip_compare",
+    "clipping_cannot_cure_depth",
+    "clipping_saves_training",
+    "gradient_free_at_dead_depth",
+    "he_vs_xavier",
+    "initializer_compare",
+    "normalization_compare",
+    "optimizer_compare",
+    "phases",
+    "regularization_and_gradients",
+    "residual_compare",
+    "schedule_compare",
+    "vanishing_by_activation",
+)
 
 
 def composed(*words: str, **more: object) -> Grid:
@@ -23,7 +40,21 @@ def test_an_experiment_asks_a_question_and_composes(name):
 
 
 def test_the_shipped_experiments_are_there():
-    assert set(SHIPPED) <= set(options.groups()["experiment"])
+    assert set(SHIPPED) == set(options.groups()["experiment"])
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_a_shipped_experiment_can_be_built_and_runs_in_a_few_minutes(name):
+    recipes = grid([f"experiment={name}"], check).recipes
+    updates = sum(recipe.depth * recipe.steps * recipe.seeds for recipe in recipes)
+    assert len(recipes) <= 12  # each structure compiles for 6 to 8 s
+    assert updates < 1.5e6  # about 0.1 ms each at width 64
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_a_shipped_experiment_needs_no_extra(name):
+    names = {recipe.optimizer["name"] for recipe in composed(f"experiment={name}").recipes}
+    assert "es" not in names
 
 
 def test_the_command_line_narrows_an_experiment_s_grid():
@@ -34,6 +65,19 @@ def test_the_command_line_narrows_an_experiment_s_grid():
 
 def test_the_command_line_widens_an_experiment_s_grid():
     assert len(composed("experiment=he_vs_xavier", "lr=0.1,0.01").recipes) == 4
+
+
+def test_the_command_line_narrows_every_one_of_an_experiment_s_grids():
+    study = composed("experiment=optimizer_compare", "optimizer=adam", "lr=0.001")
+    assert [(recipe.optimizer["name"], recipe.lr) for recipe in study.recipes] == [("adam", 0.001)]
+    assert study.labels == [""]
+
+
+def test_every_optimizer_of_the_comparison_has_its_own_rate_and_the_same_seeds():
+    recipes = composed("experiment=optimizer_compare").recipes
+    assert len({recipe.optimizer["name"] for recipe in recipes}) == len(recipes)
+    assert len({recipe.lr for recipe in recipes}) > 1
+    assert len({(recipe.seed, recipe.seeds, recipe.steps) for recipe in recipes}) == 1
 
 
 def test_an_experiment_runs_once_when_asked():
@@ -84,10 +128,24 @@ def test_the_current_folder_s_experiments_count(written):
         ("{sweeper: {params: {depth: '3,4'}}}", 1),
         ("{mode: RUN, sweeper: {params: {depth: '3,4'}}}", 1),
         ("{mode: MULTIRUN}", 1),
+        ("{mode: MULTIRUN, sweeper: {params: [{depth: '3,4'}, {depth: 5, width: '6,7'}]}}", 4),
+        ("{mode: MULTIRUN, sweeper: {params: [{depth: '3,4'}, {depth: '4,5'}]}}", 3),
+        ("{mode: RUN, sweeper: {params: [{depth: '3,4'}, {depth: 5}]}}", 1),
     ],
 )
 def test_a_grid_may_be_written_in_a_file_as(written, hydra, cells):
     assert len(written(f"# Deep?\nhydra: {hydra}\n")) == cells
+
+
+def test_each_grid_of_a_list_says_what_differs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "experiments").mkdir()
+    grids = "[{depth: 3, lr: '1,2', seed: 4}, {depth: 5, seed: 4}]"
+    text = f"# Deep?\nhydra: {{mode: MULTIRUN, sweeper: {{params: {grids}}}}}\n"
+    (tmp_path / "experiments" / "mine.yaml").write_text(text, "utf-8")
+    study = composed("experiment=mine")
+    assert study.labels == ["depth=3 lr=1", "depth=3 lr=2", "depth=5"]
+    assert study.keys == ["depth", "lr"]
 
 
 HOSTILE = {
@@ -113,6 +171,11 @@ HOSTILE = {
     "hydra: 5": "of hydra only",
     "hydra: {sweeper: 5}": "of hydra only",
     "hydra: {sweeper: {params: 5}}": "of hydra only",
+    "hydra: {sweeper: {params: []}}": "of hydra only",
+    "hydra: {sweeper: {params: [5]}}": "of hydra only",
+    "hydra: {mode: MULTIRUN, sweeper: {params: [{activation: 'os:system'}]}}": "names code",
+    "hydra: {mode: MULTIRUN, sweeper: {params: [{dpeth: 5}]}}": "there is no option 'dpeth'",
+    "hydra: {mode: MULTIRUN, sweeper: {params: [{seed: 'range(6000)'}, {seed: 'range(6000)'}]}}": "at most 10000",
     "defaults: 5": "is not '- override /group: option'",
     "clip: 5": "clip is chosen by an option's name",
     "clip: {name: [1]}": "clip is chosen by an option's name",

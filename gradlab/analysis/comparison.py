@@ -21,6 +21,8 @@ def table(runs: list[Run], by: str = "") -> pd.DataFrame:
         rows.append({key: values[i] for key, values in differing.items()} | _row(found))
     frame = pd.DataFrame(rows).assign(run=names(runs))
     first = next(iter(differing), "run")
+    if not pd.api.types.is_numeric_dtype(frame[first]):
+        return frame  # words stand in the order in which they were asked for
     return frame.sort_values(first, kind="stable", ignore_index=True, na_position="first")
 
 

@@ -109,7 +109,7 @@ def _defect(seed: int, depths: np.ndarray, forward: np.ndarray, backward: np.nda
     if (bad := np.flatnonzero(forward == -np.inf)).size and bad[0] and forward[bad[0] - 1] < LOW:
         return Defect(seed, "underflow", int(depths[bad[0]]), "forward")
     if (bad := np.flatnonzero(backward == -np.inf)).size:
-        dead = np.flatnonzero(forward == -np.inf)
+        dead = np.flatnonzero(forward[:-1] == -np.inf)  # an output of zeros, as fixup's, is no dead unit
         return Defect(seed, "cut", int(depths[bad[-1]]), "forward" if dead.size else "backward")
     return None
 

@@ -103,13 +103,18 @@ def target(runs: list["Run"], by: list[str], suffix: str = "png") -> Path:
 
 
 def _joined(frame: "pd.DataFrame", by: list[str]) -> "pd.DataFrame":
-    """With several choices one column that holds them all: "depth, clip" is "10, norm"."""
+    """With several choices one column that holds them all: "depth, clip" is "10, norm", or "10" without a clip."""
     if len(by) == 1:
         return frame
-    words = frame[by[0]].astype(str)
-    for key in by[1:]:
-        words = words + ", " + frame[key].astype(str)
-    return frame.assign(**{", ".join(by): words})
+    rows = list(zip(*(frame[key].tolist() for key in by), strict=True))
+    names = {row: ", ".join(_words(row)) for row in dict.fromkeys(rows)}
+    return frame.assign(**{", ".join(by): [names[row] for row in rows]})
+
+
+def _words(row: tuple[Any, ...]) -> list[str]:
+    """The first choice, and of the others what is there to be told."""
+    cells = [_cell(value) for value in row]
+    return [cells[0] or "none", *(cell for cell in cells[1:] if cell not in ("", "none"))]
 
 
 def text(runs: list["Run"], by: list[str]) -> str:
@@ -117,7 +122,9 @@ def text(runs: list["Run"], by: list[str]) -> str:
     from gradlab.analysis.comparison import table
 
     found = table(runs, next((key for key in by if key not in TOLD), ""))
-    named = [key for key in by if key in found] or ["run"]
+    named = [key for key in by if key in found]
+    if not named or found[named].astype(str).duplicated().any():
+        named.append("run")
     shown = [key for key in HEADS if key in found and _tells(key, found[key])]
     heads = [*named, *(HEADS[key] for key in shown)]
     rows = [[_cell(value) for value in row] for row in found[[*named, *shown]].itertuples(index=False)]

@@ -10,18 +10,22 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from gradlab.analysis.columns import batch, known, measured, values
+from gradlab.analysis.training import switches
 from gradlab.figures import marks, scales, style
 from gradlab.figures.marks import Curve, Legend
 
 STYLES = ("-", "--", ":", "-.")  # runs that share a colour
 WHO = ("run", "seed")
+CROWD = 4  # groups beyond which the lines of single seeds would be a tangle
+FAR = 1000.0  # times the least loss at the start: one that is lost must not flatten the others
 
 
 def comparison(layers: pd.DataFrame, steps: pd.DataFrame, by: str, title: str = "") -> Figure:
     """Backward profiles at the first and the last step, training loss and test accuracy, coloured by `by`.
 
-    Frames of `gradlab.load`, with a column `by`. A line is one seed of one run; a run of five seeds or more
-    is its median in a band from least to most. The legend counts seeds, and those that diverged among them.
+    Frames of `gradlab.load`, with a column `by`. A line is one seed of one run; a run of five seeds or more, of
+    two where many are compared, is its median in a band from least to most. The legend counts seeds, and those
+    that left the finite numbers.
     """
     layers, steps = batch(layers), batch(steps)
     figure, (start, end, loss, accuracy) = style.panels(2, 2, (12, 8.2), title)
@@ -40,15 +44,21 @@ def comparison(layers: pd.DataFrame, steps: pd.DataFrame, by: str, title: str = 
     x, what = _cost(steps)
     column = "train_loss" if measured(steps.train_loss).any() else "loss"
     style.head(loss, "Training loss", what, "mean data loss")
-    scales.amounts(loss, _draw(loss, steps, x, column, groups, by, legend), legend)
+    top = _top(known(steps, column), column)
+    losses = _draw(loss, steps, x, column, groups, by, legend, top)
+    scales.amounts(loss, [(at[~(y > top)], y[~(y > top)]) for at, y in losses], legend)
     style.head(accuracy, "Test accuracy", what, "share classified rightly")
     _draw(accuracy, steps, x, "test_accuracy", groups, by, legend)
     accuracy.set_ylim(-0.03, 1.03)
     for panel in (loss, accuracy):
+        marks.switched(panel, _switches(steps, x), legend)
         style.whole(panel, int(steps[x].min()), int(steps[x].max()))
         if x == "evaluations":
             panel.set_xscale("symlog", linthresh=100)
-    style.legend(figure, _entries(groups, layers, steps, by) | legend.entries, by)
+    each = set(steps.groupby("run", observed=True).seed.nunique())
+    same = max(each) if len(each) == 1 else 0
+    entries = _entries(groups, layers, steps, by, same)
+    style.legend(figure, entries | legend.entries, f"{by}  ({same} seeds each)" if same > 1 else by)
     return figure
 
 
@@ -61,6 +71,18 @@ def _cost(steps: pd.DataFrame) -> tuple[str, str]:
     return "evaluations", "losses of a batch evaluated (a gradient counts as one)"
 
 
+def _top(steps: pd.DataFrame, column: str) -> float:
+    """The largest loss that is shown."""
+    first = values(steps[column][(steps.step == steps.step.min()).to_numpy()])
+    return FAR * float(min(first[np.isfinite(first) & (first > 0)], default=np.inf))
+
+
+def _switches(steps: pd.DataFrame, x: str) -> np.ndarray:
+    """Where in any run another optimizer took over."""
+    runs = [rows for _, rows in steps.groupby("run", observed=True)]
+    return np.unique(np.concatenate([rows[x][rows.step.isin(switches(rows)).to_numpy()] for rows in runs]))
+
+
 def _groups(frame: pd.DataFrame, by: str) -> dict[Any, Any]:
     """Each value of `by` and its colour: numbers from dark to light, words in contrast."""
     numbers = pd.api.types.is_numeric_dtype(frame[by]) and not pd.api.types.is_bool_dtype(frame[by])
@@ -70,6 +92,11 @@ def _groups(frame: pd.DataFrame, by: str) -> dict[Any, Any]:
     colours = style.shades(len(found), bool(numbers))
     groups = dict(zip(found, colours, strict=True))
     return groups | ({None: style.FAINT} if frame[by].isna().any() else {})
+
+
+def _apart(groups: dict[Any, Any]) -> int:
+    """Seeds of a run from which on they are a band."""
+    return marks.SEEDS if len(groups) <= CROWD else 2
 
 
 def _dash(groups: dict[Any, Any], value: Any, run: int) -> Any:
@@ -85,15 +112,25 @@ def _of(frame: pd.DataFrame, by: str, value: Any) -> pd.DataFrame:
 
 
 def _draw(
-    panel: Axes, frame: pd.DataFrame, x: str, y: str, groups: dict[Any, Any], by: str, legend: Legend
+    panel: Axes,
+    frame: pd.DataFrame,
+    x: str,
+    y: str,
+    groups: dict[Any, Any],
+    by: str,
+    legend: Legend,
+    top: float = np.inf,
 ) -> list[Curve]:
-    """Each run in its group's colour; what was drawn, for the axis."""
+    """Each run in its group's colour, with marks for what is above `top`; what was drawn, for the axis."""
     found = []
     for value, colour in groups.items():
         for i, (_, rows) in enumerate(_of(frame, by, value).groupby("run", observed=True, sort=False)):
             curves = marks.curves(rows, x, y)
             if curves:
-                marks.many(panel, curves, colour, legend, _dash(groups, value, i))
+                marks.many(panel, curves, colour, legend, _dash(groups, value, i), apart=_apart(groups))
+            above = [at[np.isfinite(each) & (each > top)] for at, each in curves]
+            if any(map(len, above)):
+                marks.edge(panel, np.unique(np.concatenate(above)), "above", colour, legend)
             found += curves
     if not found:
         style.say(panel, "not measured")
@@ -106,26 +143,28 @@ def _ends(layers: pd.DataFrame) -> pd.DataFrame:
     return layers[(layers.step == last).to_numpy()]
 
 
-def _entries(groups: dict, layers: pd.DataFrame, steps: pd.DataFrame, by: str) -> dict[str, Line2D | Patch]:
-    """A value's name, with its runs and seeds where there are several, and how many of them diverged."""
+def _entries(
+    groups: dict, layers: pd.DataFrame, steps: pd.DataFrame, by: str, same: int
+) -> dict[str, Line2D | Patch]:
+    """A value's name, with its runs, its seeds where not all have the `same`, and how many were not finite."""
     entries: dict[str, Line2D | Patch] = {}
     for value, colour in groups.items():
         own = _of(steps, by, value)
-        seeds, gone = own.groupby(list(WHO), observed=True).ngroups, _diverged(own, _of(layers, by, value))
+        seeds, gone = own.groupby(list(WHO), observed=True).ngroups, _lost(own, _of(layers, by, value))
         runs = own.run.nunique()
         name = "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
         told = [f"{runs} runs"] if runs > 1 else []
-        told += [f"{seeds} seeds"] if seeds > runs else []
-        told += [f"{gone} of {seeds} diverged" if seeds > 1 else "diverged"] if gone else []
+        told += [f"{seeds} seeds"] if seeds > runs and not same else []
+        told += [f"{gone} of {seeds} not finite" if seeds > 1 else "not finite"] if gone else []
         entries[name + (f" ({', '.join(told)})" if told else "")] = Line2D(
             [], [], color=colour, linewidth=3, linestyle=_dash(groups, value, 0)
         )
-    if max(steps.groupby("run", observed=True).seed.nunique(), default=0) >= marks.SEEDS:
+    if max(steps.groupby("run", observed=True).seed.nunique(), default=0) >= _apart(groups):
         entries["median and range of a run's seeds"] = Patch(color=style.FAINT, alpha=0.3)
     return entries
 
 
-def _diverged(steps: pd.DataFrame, layers: pd.DataFrame) -> int:
+def _lost(steps: pd.DataFrame, layers: pd.DataFrame) -> int:
     """Seeds with a loss or a backward signal that was measured and is not finite (a true zero is)."""
     lost = steps[measured(steps.loss) & ~np.isfinite(values(steps.loss))]
     signal = values(layers.log10_backward)

@@ -20,6 +20,7 @@ EDGES = {
     "zero": ("v", "bottom", "exactly zero"),
     "inf": ("^", "top", "infinite"),
     "nan": ("x", "top", "NaN"),
+    "above": (r"$\uparrow$", "top", "above the panel"),
 }
 
 
@@ -76,7 +77,8 @@ def edge(axes: Axes, x: np.ndarray, kind: str, colour: str, legend: Legend) -> N
     axes.plot(
         x,
         np.full(len(x), height),
-        marker,
+        marker=marker,
+        linestyle="",
         color=colour,
         markersize=7 if len(x) <= FEW / 2 else 4.5,
         markeredgewidth=1.5,
@@ -89,13 +91,19 @@ def edge(axes: Axes, x: np.ndarray, kind: str, colour: str, legend: Legend) -> N
 
 
 def many(
-    axes: Axes, curves: list[Curve], colour: str, legend: Legend, style: str = "-", width: float = 2.0
+    axes: Axes,
+    curves: list[Curve],
+    colour: str,
+    legend: Legend,
+    style: str = "-",
+    width: float = 2.0,
+    apart: int = SEEDS,
 ) -> None:
-    """The (x, y) of each seed: a line each, or from five seeds on their median in a band from least to most.
+    """The (x, y) of each seed: a line each, or from `apart` seeds on their median in a band from least to most.
 
     Values that are not finite are marked and no part of the median.
     """
-    if len(curves) < SEEDS:
+    if len(curves) < apart:
         for x, y in curves:
             line(axes, x, y, colour, legend, min(width, 2.0 if len(curves) == 1 else 1.1), style)
         return
@@ -104,7 +112,7 @@ def many(
     if len(x) == 1:
         axes.vlines(x, low, high, color=colour, alpha=0.4, linewidth=3)
     line(axes, x, middle, colour, legend, width, style)
-    for kind in EDGES:
+    for kind in kinds(x):
         marked = np.unique(np.concatenate([x[kinds(y)[kind]] for x, y in curves]))
         if marked.size:
             edge(axes, marked, kind, colour, legend)

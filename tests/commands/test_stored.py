@@ -5,6 +5,8 @@ import json
 import pytest
 
 from gradlab.cli import main
+from gradlab.commands.compare import picture
+from gradlab.store.read import find_runs
 from tests import runs
 
 
@@ -142,6 +144,22 @@ def test_numbers_that_a_choice_implies_are_not_told(tmp_path, capsys):
     head, *_, path = capsys.readouterr().out.splitlines()
     assert head.split()[:2] == ["clip", "training"]
     assert path.endswith("comparison-clip.png")
+
+
+def test_choices_that_do_not_tell_runs_apart_come_with_their_names(tmp_path, capsys):
+    runs.simple(tmp_path / "a")
+    runs.simple(tmp_path / "b", clip={"name": "norm", "threshold": 1.0})
+    assert main(["compare", str(tmp_path), "--by", "depth"]) == 0
+    head, *rows, _ = capsys.readouterr().out.splitlines()
+    assert [row.split()[:2] for row in (head, *rows)] == [["depth", "run"], ["20", "a"], ["20", "b"]]
+
+
+def test_several_choices_are_one_name_without_what_is_not_there(tmp_path):
+    runs.simple(tmp_path / "a")
+    runs.simple(tmp_path / "b", clip={"name": "norm", "threshold": 0.5})
+    runs.simple(tmp_path / "c", activation={"name": "relu"})
+    figure = picture(find_runs(tmp_path), ["activation", "clip", "clip.threshold"])
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["tanh", "tanh, norm, 0.5", "relu"]
 
 
 def test_compare_names_a_misspelt_choice(study, capsys):

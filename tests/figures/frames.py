@@ -43,7 +43,7 @@ def data(axes):
     return [line for line in axes.get_lines() if not line.get_label().startswith(("_dots", *MARKS))]
 
 
-MARKS = ("_zero", "_inf", "_nan")
+MARKS = ("_zero", "_inf", "_nan", "_above")
 
 
 def marked(figure):

@@ -44,7 +44,7 @@ def test_five_seeds_are_a_band_and_four_are_lines(tmp_path):
     assert legend(figure)[:2] == ["5 (5 seeds)", "9 (4 seeds)"]
 
 
-def test_diverged_seeds_are_counted_and_marked(tmp_path):
+def test_lost_seeds_are_counted_and_marked(tmp_path):
     broken = runs.walk(20, 2)
     broken[1, :3] = np.nan
     layers = [runs.layer_table(runs.walk(20, 2), [0, 100]), runs.layer_table(broken, [0, 50], seed=1)]
@@ -53,7 +53,7 @@ def test_diverged_seeds_are_counted_and_marked(tmp_path):
     runs.simple(tmp_path / "b", depth=9)
     found = find_runs(tmp_path)
     figure = comparison(gather(found), gather(found, "steps"), "depth")
-    assert legend(figure)[:2] == ["9", "20 (2 seeds, 1 of 2 diverged)"]
+    assert legend(figure)[:2] == ["9", "20 (2 seeds, 1 of 2 not finite)"]
     assert {"NaN", "infinite"} <= set(legend(figure))
 
 
@@ -76,3 +76,43 @@ def test_more_values_than_colours_differ_in_dashes(tmp_path):
     layers, steps = study(tmp_path, "initializer", depth=[2] * 10, initializer=names)
     lines = data(comparison(layers, steps, "initializer").axes[0])
     assert len({(line.get_color(), line.get_linestyle()) for line in lines}) == 10
+
+
+def test_a_lost_loss_does_not_flatten_the_others(tmp_path):
+    tables = {"a": [2.3, 0.1], "b": [1e12, 1e13]}
+    for depth, (name, losses) in enumerate(tables.items(), 5):
+        steps = runs.step_table(losses, [0, 100], train_loss=losses)
+        runs.opened(tmp_path / name, [runs.layer_table(runs.walk(5, 2), [0, 100])], [steps], depth=depth)
+    found = find_runs(tmp_path)
+    figure = comparison(gather(found), gather(found, "steps"), "depth")
+    assert figure.axes[2].get_ylim()[1] < 10
+    assert "above the panel" in legend(figure)
+    (marks,) = [line for line in figure.axes[2].get_lines() if line.get_label() == "_above"]
+    assert marks.get_xdata().tolist() == [0, 100]
+
+
+def test_seeds_that_all_have_alike_are_told_once(tmp_path):
+    layers, steps = study(tmp_path, "depth", depth=[5, 9], seeds=[3, 3])
+    figure = comparison(layers, steps, "depth")
+    assert legend(figure) == ["5", "9"]
+    assert figure.legends[0].get_title().get_text() == "depth  (3 seeds each)"
+
+
+def test_of_many_groups_each_is_a_band(tmp_path):
+    layers, steps = study(tmp_path, "depth", depth=[2, 3, 4, 5, 6], seeds=[2] * 5)
+    figure = comparison(layers, steps, "depth")
+    assert len(data(figure.axes[0])) == 5
+    assert "median and range of a run's seeds" in legend(figure)
+
+
+def test_the_step_at_which_another_optimizer_takes_over_is_seen(tmp_path):
+    for depth, phase in ((5, [0, 0, 0]), (9, [0, 1, 1])):
+        steps = runs.step_table([2.3, 1.0, 0.5], [0, 50, 100], phase=phase)
+        layers = [runs.layer_table(runs.walk(depth, 3), [0, 50, 100])]
+        runs.opened(tmp_path / f"d{depth}", layers, [steps], depth=depth)
+    found = find_runs(tmp_path)
+    figure = comparison(gather(found), gather(found, "steps"), "depth")
+    for panel in figure.axes[2:]:
+        (line,) = [line for line in panel.get_lines() if line.get_label() == "_switch"]
+        assert line.get_xdata() == [50, 50]
+    assert "the next optimizer takes over" in legend(figure)

@@ -20,10 +20,16 @@ def table(runs: list[Run], by: str = "") -> pd.DataFrame:
         found = diagnose(run)
         rows.append({key: values[i] for key, values in differing.items()} | _row(found))
     frame = pd.DataFrame(rows).assign(run=names(runs))
-    first = next(iter(differing), "run")
-    if not pd.api.types.is_numeric_dtype(frame[first]):
-        return frame  # words stand in the order in which they were asked for
-    return frame.sort_values(first, kind="stable", ignore_index=True, na_position="first")
+    return frame.sort_values(
+        list(differing), key=_place, kind="stable", ignore_index=True, na_position="first"
+    )
+
+
+def _place(column: pd.Series) -> pd.Series:
+    """Where each value stands: numbers by size, words in the order in which they were asked for."""
+    if pd.api.types.is_numeric_dtype(column):
+        return column
+    return pd.Series(pd.factorize(column.map(lambda value: None if value is None else str(value)))[0])
 
 
 def _row(found: dict[str, Any]) -> dict[str, Any]:

@@ -66,8 +66,7 @@ def columns(runs: list["Run"], by: list[str]) -> list[str]:
     from gradlab.store.read import choices
 
     if not by:
-        found = choices(runs)
-        return [key for key in found if not _implied(key, found)] or ["run"]
+        return told(runs, list(choices(runs)))
     found = choices(runs, [word for word in by if word not in TOLD])
     return [
         next((name for name in (word, f"{word}.name", word.removesuffix(".name")) if name in found), word)
@@ -75,10 +74,20 @@ def columns(runs: list["Run"], by: list[str]) -> list[str]:
     ]
 
 
+def told(runs: list["Run"], keys: list[str]) -> list[str]:
+    """Of the keys of a grid those that tell its runs apart, but for what another of them implies; `run` if none."""
+    from gradlab.store.read import choices
+
+    found = choices(runs)
+    named = [next((name for name in (key, f"{key}.name") if name in found), key) for key in keys]
+    return [key for key in named if key == "seed" or (key in found and not _implied(key, found))] or ["run"]
+
+
 def _implied(key: str, found: dict[str, list[Any]]) -> bool:
     """Whether the group's choice says it already: `clip=norm` has a threshold, `clip=none` has none."""
     group = key.partition(".")[0]
-    if group == key or group not in found:
+    group = group if group in found else f"{group}.name"
+    if key == group or group not in found:
         return False
     return len(set(zip(map(str, found[group]), map(str, found[key]), strict=True))) == len(
         set(map(str, found[group]))

@@ -113,11 +113,11 @@ class Report:
             self.unwanted.append(f"--fail-on: {label or run.folder.name} is {', '.join(unwanted)}")
 
     def _compare(self) -> None:
-        from gradlab.commands.compare import columns, picture, target, text
-        from gradlab.store.read import choices, open_run
+        from gradlab.commands.compare import picture, target, text, told
+        from gradlab.store.read import open_run
 
         runs = [open_run(folder) for folder in self.measured]
-        by = columns(runs, [key for key in self.study.keys if key in {*choices(runs), "seed"}])
+        by = told(runs, self.study.keys)
         try:
             self.say(f"\n{text(runs, by)}")
         except RecipeError as error:

@@ -32,3 +32,9 @@ def test_a_missing_number_sorts_first_and_stays_missing(tmp_path):
 
 def test_one_run_is_a_table_of_one_row(tmp_path):
     assert len(table(find_runs(runs.simple(tmp_path / "a")))) == 1
+
+
+def test_words_keep_the_order_of_the_runs_and_numbers_below_them_rise(tmp_path):
+    for name, clip, depth in (("a", "zscore", 9), ("b", "norm", 5), ("c", "zscore", 5)):
+        runs.simple(tmp_path / name, clip={"name": clip}, depth=depth)
+    assert table(find_runs(tmp_path), "clip").run.tolist() == ["c", "a", "b"]

@@ -112,7 +112,10 @@ def test_quiet_says_nothing(capsys):
 def test_cfg_prints_the_recipe_and_runs_nothing(elsewhere, capsys):
     assert main(["run", "depth=50", "clip=norm", "--cfg", "job"]) == 0
     recipe = yaml.safe_load(capsys.readouterr().out)
-    assert (recipe["depth"], recipe["clip"]) == (50, {"name": "norm", "threshold": 1.0})
+    assert (recipe["depth"], recipe["clip"]) == (
+        50,
+        {"name": "norm", "threshold": 1.0, "p": 2.0, "where": "gradient"},
+    )
     assert list(elsewhere.iterdir()) == []
 
 

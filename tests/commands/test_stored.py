@@ -5,7 +5,7 @@ import json
 import pytest
 
 from gradlab.cli import main
-from gradlab.commands.compare import picture
+from gradlab.commands.compare import picture, told
 from gradlab.store.read import find_runs
 from tests import runs
 
@@ -176,3 +176,10 @@ def test_a_picture_that_cannot_be_written_is_told(study, tmp_path, capsys):
     (tmp_path / "file").write_text("")
     assert main(["plot", str(study / "d10"), "--out", str(tmp_path / "file")]) == 2
     assert "cannot be written" in capsys.readouterr().err
+
+
+def test_a_grid_is_told_without_what_its_choices_imply(tmp_path):
+    for name in ("none", "l2"):
+        penalty = {"name": name} | ({"strength": 0.1} if name == "l2" else {})
+        runs.simple(tmp_path / name, penalty=penalty, depth=5)
+    assert told(find_runs(tmp_path), ["penalty", "penalty.strength", "depth"]) == ["penalty.name"]

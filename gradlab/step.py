@@ -168,7 +168,9 @@ def take(
     found = back.grads
     if rule.search is not None:
         found, memory = rule.search(state.params, memory, found, jax.random.fold_in(key, SEARCH), elsewhere)
-    penalty, grads = _penalized(setup, state.params, found, lead)
+    penalty, grads = jnp.zeros(()), found
+    if setup.penalty is not None:
+        penalty, grads = _alone(lambda w, g: _penalized(setup, w, g, lead), time[0])(state.params, found)
     clipped, clip_state = grads, state.clip
     record: dict[str, Array] = {}
     if setup.clip.where == "gradient":
@@ -176,12 +178,15 @@ def take(
     given = numerics.log2_norms(clipped, lead).whole.log2()  # taken only where the schedule asks for it
     factor, schedule_state = setup.schedule.apply(Now(*time, back.loss, given, setup.lr), state.schedule)
     rate = setup.lr * factor
-    move, optimizer_state = rule.update(
-        clipped, memory, state.params, Given(rate, setup.lr, time[0], back.loss, lead, elsewhere)
-    )
+    held = Given(rate, setup.lr, time[0], back.loss, lead, elsewhere)
+    update = lambda g, m, w: rule.update(g, m, w, held)
+    if jax.tree.leaves(memory):  # a rule without a memory has no sums
+        update = _alone(update, time[0])
+    move, optimizer_state = update(clipped, memory, state.params)
     before, after = grads, clipped
     if setup.clip.where == "update":
-        before = {path: move.rate * value for path, value in move.direction.items()}
+        own = rate if move.rate is None else move.rate
+        before = {path: (own * value).astype(value.dtype) for path, value in move.direction.items()}
         after, clip_state, record = setup.clip.apply(before, state.clip, state.params, lead)
         move = move._replace(direction=after, rate=jnp.ones(()))
     move = _beside(setup, state.params, move, rate, lead)
@@ -190,15 +195,14 @@ def take(
         kept = lambda old, new: jax.tree.map(lambda one, two: jnp.where(record["skip"], one, two), old, new)
         move = move._replace(direction=kept(jax.tree.map(jnp.zeros_like, move.direction), move.direction))
         next_state = next_state._replace(optimizer=kept(memory, optimizer_state))
-    row = None
+    row, applied = None, rate if move.rate is None else move.rate
     if measured:
         norms = numerics.log2_norms(back.grads, lead)
-        plain = rule.search is None and setup.penalty is None
-        total = (
-            norms.whole
-            if plain
-            else numerics.log2_norms(_penalized(setup, state.params, back.grads, lead)[1], lead).whole
-        )
+        total = norms.whole
+        if setup.penalty is not None or rule.search is not None:
+            # of what back-propagation gives, which a search does not use
+            own = grads if rule.search is None else _penalized(setup, state.params, back.grads, lead)[1]
+            total = numerics.log2_norms(own, lead).whole
         seen = total if before is grads and rule.search is None else numerics.log2_norms(before, lead).whole
         spent = time[0] * rule.cost if rule.spent is None else rule.spent(time[0], memory)
         steps = [
@@ -210,14 +214,30 @@ def take(
         ]
         steps += [_zeros(setup, state.params, lead), rule.phase(memory), spent]
         moment = Moment(
-            state.params, back.grads, norms, _true(setup, back, norms), move.direction, move.rate, lead
+            state.params, back.grads, norms, _true(setup, back, norms), move.direction, applied, lead
         )
         parameters, counts = _parameters(setup.probes, moment)
         row = Row(_layers(setup, back, len(batch[1]) // recipe.accumulate), parameters, counts, _stack(steps))
         # everything is measured before the update, which then needs no second copy of the parameters
-        next_state, move, row = jax.lax.optimization_barrier((next_state, move, row))
-    updates = {path: (-move.rate * value).astype(value.dtype) for path, value in move.direction.items()}
+        # (the rate stays outside: behind a barrier it would change last bits)
+        next_state, direction, row = jax.lax.optimization_barrier((next_state, move.direction, row))
+        move = move._replace(direction=direction)
+    updates = {path: (-applied * value).astype(value.dtype) for path, value in move.direction.items()}
     return next_state._replace(params=optax.apply_updates(next_state.params, updates)), row
+
+
+def _alone(function: Callable[..., Any], step: Array) -> Callable[..., Any]:
+    """`function` as a computation of its own (the branch of a condition that always holds).
+
+    Fused with its neighbours, a sum of products rounds by what these are, so that measuring would change bits.
+    """
+
+    def call(*given: Any) -> Any:
+        shapes = jax.eval_shape(function, *given)
+        blank = lambda: jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+        return jax.lax.cond(step >= 0, lambda: function(*given), blank)
+
+    return call
 
 
 def _penalized(setup: Setup, params: Tree, grads: Tree, lead: dict[str, int]) -> tuple[Array, Tree]:
@@ -238,7 +258,7 @@ def _beside(setup: Setup, params: Tree, move: Move, rate: Array, lead: dict[str,
     added = [move.decay or {}]
     if rule is not None and rule.decay is not None:
         added.append({path: rule.decay * w for path, w in subject(params, lead, rule.mask).items()})
-    unit = rate / move.rate if move.rate is not rate else 1.0
+    unit = 1.0 if move.rate is None else rate
     for path, value in [pair for tree in added for pair in tree.items()]:
         direction[path] = direction[path] + (unit * value).astype(value.dtype)
     factors = setup.factors(lead, params)
@@ -248,12 +268,12 @@ def _beside(setup: Setup, params: Tree, move: Move, rate: Array, lead: dict[str,
     }
     if rule is None or rule.shrink is None:
         return move._replace(direction=direction)
+    own = rate if move.rate is None else move.rate
+    direction = {path: (own * value).astype(value.dtype) for path, value in direction.items()}
     for path, w in subject(params, lead, rule.mask).items():
-        after = w - (move.rate * direction[path]).astype(w.dtype)
-        least = rate * rule.shrink * factors.get(path, 1.0)
-        shrunk = jnp.sign(after) * jnp.maximum(jnp.abs(after) - least, 0)
-        direction[path] = ((w - shrunk) / move.rate).astype(w.dtype)
-    return move._replace(direction=direction)
+        after, least = w - direction[path], rate * rule.shrink * factors.get(path, 1.0)
+        direction[path] = w - (jnp.sign(after) * jnp.maximum(jnp.abs(after) - least, 0)).astype(w.dtype)
+    return Move(direction, jnp.ones(()))
 
 
 def _zeros(setup: Setup, params: Tree, lead: dict[str, int]) -> Array:

@@ -41,10 +41,12 @@ class Given(NamedTuple):
 
 
 class Move(NamedTuple):
-    """Δθ = −rate·direction, and then −rate_in_use·decay, which no clip touches."""
+    """Δθ = −rate·direction, where no rate is the rate in use and any other is 1; and −(rate in use)·decay, which
+    no clip touches.
+    """
 
     direction: Tree
-    rate: Array
+    rate: Array | None = None
     decay: Tree | None = None
 
 
@@ -73,7 +75,7 @@ def _plain(rule: optax.GradientTransformation) -> Optimizer:
 
     def update(grads: Tree, state: Any, params: Tree, given: Given) -> tuple[Move, Any]:
         direction, state = rule.update(grads, state, params)
-        return Move(direction, given.rate), state
+        return Move(direction), state
 
     return Optimizer(lambda params, lead: rule.init(params), update)
 

@@ -56,7 +56,7 @@ def l2(strength: NonNegative) -> Penalty:
 
     Some write strength·Σ w², whose gradient is twice this one's.
     """
-    return Penalty(_sum(lambda w: w * w / 2, strength))
+    return Penalty(_sum(lambda w: w * w, strength / 2))
 
 
 @penalty
@@ -65,7 +65,7 @@ def decoupled(strength: NonNegative) -> Penalty:
 
     For plain SGD without a clip the same as `l2`; Adam divides l2's gradient by its own size, and not this.
     """
-    return Penalty(_sum(lambda w: w * w / 2, strength), smooth=False, decay=strength)
+    return Penalty(_sum(lambda w: w * w, strength / 2), smooth=False, decay=strength)
 
 
 @penalty

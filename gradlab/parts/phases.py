@@ -93,8 +93,9 @@ def phases(phases: Annotated[list, Phases()], memory: Literal["fresh", "carried"
 
     def update(grads: Tree, state: State, params: Tree, given: Given) -> tuple[Move, State]:
         def one(index: int) -> Any:
-            def branch() -> tuple[Tree, Array, Tree, tuple[Any, ...]]:
-                rate = given.rate * jnp.asarray(phases[index].get("lr", given.lr)) / given.lr
+            def branch() -> tuple[Tree, Tree, tuple[Any, ...]]:
+                share = jnp.asarray(phases[index].get("lr", given.lr)) / given.lr
+                rate = given.rate * share
                 states, found = list(state.states), None
                 for other, rule in enumerate(rules):
                     if other == index or memory == "carried":
@@ -105,16 +106,18 @@ def phases(phases: Annotated[list, Phases()], memory: Literal["fresh", "carried"
                 assert found is not None
                 decay = {} if found.decay is None else found.decay
                 # what decays does so at this phase's rate; the step multiplies it by the recipe's
-                own = {path: rate / given.rate * decay[path] for path in decay}
+                own = {path: share * value for path, value in decay.items()}
                 still = {path: own.get(path, jnp.zeros_like(w)) for path, w in params.items()}
-                return found.direction, jnp.asarray(found.rate, given.rate.dtype), still, tuple(states)
+                unit = rate if found.rate is None else found.rate
+                step = {path: (unit * d).astype(d.dtype) for path, d in found.direction.items()}
+                return step, still, tuple(states)
 
             return branch
 
         branches = [one(index) for index in range(len(rules))]
-        direction, rate, decay, states = jax.lax.switch(state.phase, branches)
+        step, decay, states = jax.lax.switch(state.phase, branches)
         costs = jnp.array([rule.cost for rule in rules], jnp.int32)
-        return Move(direction, rate, decay), state._replace(
+        return Move(step, jnp.ones(()), decay), state._replace(
             states=states, spent=state.spent + costs[state.phase]
         )
 

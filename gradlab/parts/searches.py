@@ -104,7 +104,7 @@ def es(strategy: Strategy, population: Size, sigma: Positive) -> Optimizer:
     # the strategy's memory is the optimizer's: what follows is the plain step
     return sgd()._replace(
         init=init,
-        update=lambda grads, state, params, given: (Move(grads, given.rate), state),
+        update=lambda grads, state, params, given: (Move(grads), state),
         search=search,
         free=True,
         cost=population,

@@ -91,7 +91,8 @@ def walk(words, problem):
             given = Given(jnp.asarray(rate), rate, step, value, lead, batch)
             move, memory = rule.update(grads, memory, x, given)
             decay = move.decay or {}
-            x = {key: w - move.rate * move.direction[key] - rate * decay.get(key, 0) for key, w in x.items()}
+            own = rate if move.rate is None else move.rate
+            x = {key: w - own * move.direction[key] - rate * decay.get(key, 0) for key, w in x.items()}
             return (x, memory), (x, phase, value)
 
         x = jax.tree.map(jnp.asarray, START)
@@ -263,7 +264,7 @@ def test_an_evolution_strategy_is_evosax_s_own_at_rate_one(strategy):
         x, memory = carry
         grads, memory = rule.search(x, memory, None, key, given.batch)
         move, memory = rule.update(grads, memory, x, given)
-        return (jax.tree.map(lambda w, d: w - move.rate * d, x, move.direction), memory), loss(x)
+        return (jax.tree.map(lambda w, d: w - given.rate * d, x, move.direction), memory), loss(x)
 
     keys = jax.random.split(jax.random.key(1), 200)
     _, losses = jax.jit(lambda x: jax.lax.scan(body, (x, rule.init(x, given.lead)), keys))(x)

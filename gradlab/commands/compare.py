@@ -116,14 +116,18 @@ def _joined(frame: "pd.DataFrame", by: list[str]) -> "pd.DataFrame":
     if len(by) == 1:
         return frame
     rows = list(zip(*(frame[key].tolist() for key in by), strict=True))
-    names = {row: ", ".join(_words(row)) for row in dict.fromkeys(rows)}
+    names = {row: ", ".join(_words(by, row)) for row in dict.fromkeys(rows)}
     return frame.assign(**{", ".join(by): [names[row] for row in rows]})
 
 
-def _words(row: tuple[Any, ...]) -> list[str]:
-    """The first choice, and of the others what is there to be told."""
-    cells = [_cell(value) for value in row]
-    return [cells[0] or "none", *(cell for cell in cells[1:] if cell not in ("", "none"))]
+def _words(by: list[str], row: tuple[Any, ...]) -> list[str]:
+    """The first choice, and of the others what is there, a number with its name: `norm`, `dropout 0.1`."""
+    told = [_cell(row[0]) or "none"]
+    for key, value in zip(by[1:], row[1:], strict=True):
+        if _cell(value) in ("", "none") or (value == 0 and key != "seed"):
+            continue
+        told.append(_cell(value) if isinstance(value, str) else f"{key.rpartition('.')[2]} {_cell(value)}")
+    return told
 
 
 def text(runs: list["Run"], by: list[str]) -> str:

@@ -42,6 +42,7 @@ def comparison(layers: pd.DataFrame, steps: pd.DataFrame, by: str, title: str = 
         style.whole(panel, 0, int(layers.layer.max()))
         style.powers(panel, *limits)
     x, what = _cost(steps)
+    spent = values(steps.groupby("run", observed=True)[x].max())
     column = "train_loss" if measured(steps.train_loss).any() else "loss"
     style.head(loss, "Training loss", what, "mean data loss")
     top = _top(known(steps, column), column)
@@ -53,7 +54,7 @@ def comparison(layers: pd.DataFrame, steps: pd.DataFrame, by: str, title: str = 
     for panel in (loss, accuracy):
         marks.switched(panel, _switches(steps, x), legend)
         style.whole(panel, int(steps[x].min()), int(steps[x].max()))
-        if x == "evaluations":
+        if x == "evaluations" and spent.max() > 5 * spent.min():
             panel.set_xscale("symlog", linthresh=100)
     each = set(steps.groupby("run", observed=True).seed.nunique())
     same = max(each) if len(each) == 1 else 0

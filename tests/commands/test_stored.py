@@ -159,7 +159,11 @@ def test_several_choices_are_one_name_without_what_is_not_there(tmp_path):
     runs.simple(tmp_path / "b", clip={"name": "norm", "threshold": 0.5})
     runs.simple(tmp_path / "c", activation={"name": "relu"})
     figure = picture(find_runs(tmp_path), ["activation", "clip", "clip.threshold"])
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["tanh", "tanh, norm, 0.5", "relu"]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == [
+        "tanh",
+        "tanh, norm, threshold 0.5",
+        "relu",
+    ]
 
 
 def test_compare_names_a_misspelt_choice(study, capsys):

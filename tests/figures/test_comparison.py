@@ -116,3 +116,15 @@ def test_the_step_at_which_another_optimizer_takes_over_is_seen(tmp_path):
         (line,) = [line for line in panel.get_lines() if line.get_label() == "_switch"]
         assert line.get_xdata() == [50, 50]
     assert "the next optimizer takes over" in legend(figure)
+
+
+@pytest.mark.parametrize(("dear", "scale"), [(2, "linear"), (40, "symlog")])
+def test_training_is_counted_in_losses_evaluated_where_steps_cost_unlike(tmp_path, dear, scale):
+    for depth, cost in ((5, 1), (9, dear)):
+        steps = runs.step_table([2.3, 0.5], [0, 100], evaluations=[0, 100 * cost], train_loss=[2.3, 0.5])
+        layers = [runs.layer_table(runs.walk(depth, 2), [0, 100])]
+        runs.opened(tmp_path / f"d{depth}", layers, [steps], depth=depth)
+    found = find_runs(tmp_path)
+    panel = comparison(gather(found), gather(found, "steps"), "depth").axes[2]
+    assert [line.get_xdata().tolist() for line in data(panel)] == [[0, 100], [0, 100 * dear]]
+    assert panel.get_xscale() == scale

@@ -17,7 +17,8 @@ from gradlab import step
 from gradlab.build import build
 from gradlab.models import chain
 from gradlab.recipe import Recipe, structure
-from gradlab.step import Row, State
+from gradlab.scheme import State
+from gradlab.step import Row
 
 TRAIN, LAST, FIXED = 0, 1, 2  # what a chunk is for: steps, the row after them, a row of the fixed batch
 Numbers = dict[str, Any]

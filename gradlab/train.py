@@ -13,7 +13,8 @@ from gradlab.data.task import Task
 from gradlab.models.chain import Block
 from gradlab.program import FIXED, LAST, TRAIN, Data, Programs, Span
 from gradlab.recipe import Recipe, numbers
-from gradlab.step import Row, State
+from gradlab.scheme import State
+from gradlab.step import Row
 
 LONGEST = 100  # steps in a chunk: what a kill can lose, and how often one sees progress
 BUFFER = 64e6  # bytes of rows that a chunk may hold on the device

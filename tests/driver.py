@@ -12,6 +12,8 @@ from gradlab.build import build, check
 from gradlab.commands.compose import grid
 from gradlab.data.task import Task
 from gradlab.recipe import Recipe, numbers
+from gradlab.scheme import State
+from gradlab.slopes import Scene, Slopes, slopes
 from gradlab.train import layout
 
 FEATURES, CLASSES, BATCH = 9, 4, 12
@@ -47,7 +49,7 @@ def task(train: int = 43, test: int = 10) -> Task:
 class Taken(NamedTuple):
     """The state after one step, and its row by names; parameters by (layer, name)."""
 
-    state: step.State
+    state: State
     layers: dict[str, np.ndarray]
     parameters: dict[tuple[int, str], dict[str, float]]
     steps: dict[str, float]
@@ -68,15 +70,15 @@ class Driver:
         named = {key.replace("__", "."): value for key, value in changes.items()}
         return program.numbers_for(numbers(self.recipe) | named, self.recipe.dtype)
 
-    def start(self, seed: int = 0, **changes: float) -> step.State:
+    def start(self, seed: int = 0, **changes: float) -> State:
         """The state that gradlab's initializer draws."""
         return self._start(self.numbers(**changes), jax.random.key(seed))
 
-    def _initial(self, numbers: dict[str, Any], key: Any) -> step.State:
+    def _initial(self, numbers: dict[str, Any], key: Any) -> State:
         x = task().train_x[: self.recipe.batch_size].astype(self.recipe.dtype)
         return step.initial(self._setup(numbers), key, jnp.asarray(x))
 
-    def random(self, seed: int = 0, gain: float = 1.2, bias: float = 0.3) -> step.State:
+    def random(self, seed: int = 0, gain: float = 1.2, bias: float = 0.3) -> State:
         """A state with nothing special in it: biases and scales are drawn too."""
         shapes = jax.eval_shape(lambda: self._initial(self.numbers(), jax.random.key(0)))
         rng = np.random.default_rng([11, seed])
@@ -97,7 +99,7 @@ class Driver:
 
     def take(
         self,
-        state: step.State,
+        state: State,
         batch: tuple[Any, Any],
         at: int = 0,
         horizon: int = 20,
@@ -111,7 +113,7 @@ class Driver:
         after, row = self._take(self.numbers(**changes), state, given, jax.random.key(key), time, measured)
         return self._named(after, row) if measured else Taken(after, {}, {}, {})
 
-    def slopes(self, state: step.State, batch: tuple[Any, Any], measured: bool, key: int = 0) -> step.Slopes:
+    def slopes(self, state: State, batch: tuple[Any, Any], measured: bool, key: int = 0) -> Slopes:
         """Loss, gradient and the taps' measurements as the step sees them."""
         x, y = (jnp.asarray(array) for array in batch)
         return self._slopes(self.numbers(), state, x, y, jax.random.key(key), measured)
@@ -123,9 +125,10 @@ class Driver:
         return step.take(self._setup(numbers), self.recipe, state, batch, key, time, measured)
 
     def _backward(self, numbers: Any, state: Any, x: Any, y: Any, key: Any, measured: bool) -> Any:
-        return step.slopes(self._setup(numbers), self.recipe, state, x, y, key, measured)
+        scene = Scene(self._setup(numbers), self.recipe, state.stats, x, y, key)
+        return slopes(scene, state.params, measured)
 
-    def _named(self, state: step.State, row: step.Row) -> Taken:
+    def _named(self, state: State, row: step.Row) -> Taken:
         told = self.layout
         layers = dict(zip(told.columns, np.asarray(row.layers, np.float64), strict=True))
         for column in told.active:
@@ -158,7 +161,7 @@ def tree(params: Tree) -> Tree:
     return {path: np.asarray(value, np.float64) for path, value in params.items()}
 
 
-def with_(state: step.State, **params: Any) -> step.State:
+def with_(state: State, **params: Any) -> State:
     """The state with some parameters put in: hidden__linear__kernel is hidden/linear/kernel."""
     changed = {path.replace("__", "/"): jnp.asarray(value, jnp.float32) for path, value in params.items()}
     return state._replace(params=state.params | changed)

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gradlab import step
 from gradlab.numerics import LOG10_2
+from gradlab.slopes import Scene, slopes
 from tests import measures
 from tests.driver import FEATURES, RICH, batch, driver, tree
 from tests.reference import network
@@ -153,9 +153,8 @@ def scaled():
     def run(state, x, y, factor):
         setup = found._setup(found.numbers())
         loss = lambda output, labels: factor * setup.loss(output, labels)
-        return step.slopes(
-            setup._replace(loss=loss), found.recipe, state, x, y, jax.random.key(0), measured=True
-        )
+        scene = Scene(setup._replace(loss=loss), found.recipe, state.stats, x, y, jax.random.key(0))
+        return slopes(scene, state.params, measured=True)
 
     run = jax.jit(run)
     state, (x, y) = found.random(), batch()

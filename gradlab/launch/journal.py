@@ -15,7 +15,7 @@ import pyarrow as pa
 from gradlab.errors import NonFiniteError
 from gradlab.launch import machine
 from gradlab.launch.record import Record
-from gradlab.step import State
+from gradlab.scheme import State
 from gradlab.store import write
 from gradlab.store.schema import SCHEMAS
 

@@ -9,7 +9,8 @@ import pyarrow as pa
 
 from gradlab.launch.columns import EVALUATION, PROFILES, columns, values
 from gradlab.launch.stopping import Stopping
-from gradlab.step import STEP_COLUMNS, State
+from gradlab.scheme import State
+from gradlab.step import STEP_COLUMNS
 from gradlab.store.rows import Rows, tables
 from gradlab.train import Chunk, Layout
 

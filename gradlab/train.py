@@ -28,7 +28,7 @@ class Layout(NamedTuple):
     active: list[str]  # the columns that only a block with an activation has
     parameter_columns: list[str]
     entries: list[tuple[int, str, int]]  # (layer, parameter, size) of each parameter of each layer
-    kernels: list[bool]  # which entries are kernels
+    kernels: list[list[int]]  # of each layer, which entries are its kernels
 
     @property
     def names(self) -> list[str]:
@@ -126,13 +126,16 @@ def layout(recipe: Recipe, task: Task) -> Layout:
     first, offsets = 0, {}
     for block in setup.chain:
         offsets[block.name], first = first, first + block.layers
-    entries, kernels = [], []
+    entries: list[tuple[int, str, int]] = []
+    kernels: list[list[int]] = [[] for _ in range(first)]
     for path in sorted(params):
         name, _, parameter = path.partition("/")
         block = next(one for one in setup.chain if one.name == name)
         size = params[path].size // block.layers
-        entries += [(offsets[name] + index, parameter, size) for index in range(block.layers)]
-        kernels += [params[path].ndim - (block.count is not None) >= 2] * block.layers
+        for layer in range(offsets[name], offsets[name] + block.layers):
+            if params[path].ndim - (block.count is not None) >= 2:
+                kernels[layer].append(len(entries))
+            entries.append((layer, parameter, size))
     return Layout(
         setup.chain,
         step.layer_columns(setup.probes),

@@ -39,6 +39,7 @@ def test_a_command_of_the_readme_or_the_help_is_understood(line):
 @pytest.mark.parametrize("line", [line for line in COMMAND_LINES if line.startswith("gradlab run ")])
 def test_what_the_readme_runs_could_run(line, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
+    Path("my_acts.py").write_text(next(block for block in blocks("python") if block.startswith("# my_acts.py")))
     asked = set(line.split())
     if not asked & {"--help", "--cfg"}:
         assert main([*shlex.split(line)[1:], "--dry-run"]) == 0

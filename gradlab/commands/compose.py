@@ -238,7 +238,9 @@ def _choice(group: str, value: Any, groups: dict[str, list[str]]) -> str:
 def _known(group: str, name: Any, groups: dict[str, list[str]]) -> None:
     if not isinstance(name, str) or not PLAIN.fullmatch(name) or name not in groups[group]:
         shown = "null" if name is None else name
-        raise RecipeError(f"there is no {group} '{shown}'{meant(str(name), groups[group])}")
+        home = next((other for other, names in groups.items() if name in names), None)
+        wanted = f"; did you mean '{home}={name}'?" if home else meant(str(name), groups[group])
+        raise RecipeError(f"there is no {group} '{shown}'{wanted}")
 
 
 def _set(config: DictConfig, numbers: Cell, groups: dict[str, list[str]]) -> None:

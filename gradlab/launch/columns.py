@@ -38,8 +38,7 @@ def _layers(chunk: Chunk, layout: Layout) -> Columns:
 
 def _kernels(chunk: Chunk, layout: Layout) -> Columns:
     """A layer's weight, gradient and update: over its kernels together."""
-    layer, size = (np.array([entry[index] for entry in layout.entries]) for index in (0, 2))
-    groups = [np.flatnonzero((layer == one) & layout.kernels) for one in range(len(layout.names))]
+    size, groups = np.array([entry[2] for entry in layout.entries]), layout.kernels
     found: Columns = {"size": np.array([size[group].sum() for group in groups])}
     for column, seen in _entries(chunk, layout).items():
         if column in COUNTS:

@@ -12,13 +12,14 @@ import time
 import sklearn.datasets  # noqa: F401  # slow to import
 
 from gradlab.launch import launch, run
-from gradlab.recipe import Every, Recipe
+from gradlab.recipe import Every, Recipe, Stop
 
 
 def one(pause: float, values: dict) -> None:
     """Run a recipe with a checkpoint after every chunk, and then a rest."""
     run.PATIENCE = 0.0
-    recipe = Recipe(**values | {key: Every(**values[key]) for key in ("log", "eval")})
+    parts = {"log": Every(**values["log"]), "eval": Every(**values["eval"]), "stop": Stop(**values["stop"])}
+    recipe = Recipe(**values | parts)
     launch(recipe, lambda now: time.sleep(pause))
 
 

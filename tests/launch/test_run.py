@@ -7,6 +7,7 @@ from gradlab.data.digits import digits
 from gradlab.errors import RecipeError
 from gradlab.launch import estimate, launch
 from gradlab.store.read import open_run
+from gradlab.store.schema import VERSION
 from tests.launch import stored
 from tests.recipes import tiny
 
@@ -23,7 +24,7 @@ def test_a_run_ends_finished_with_its_facts(tmp_path):
     outcome = launch(tiny(tmp_path))
     status = stored.status(outcome.folder)
     assert (outcome.state, outcome.message, outcome.fresh) == ("finished", "", True)
-    assert (status["schema"], status["state"], status["steps_done"]) == (1, "finished", 8)
+    assert (status["schema"], status["state"], status["steps_done"]) == (VERSION, "finished", 8)
     assert status["parameters"] == 64 * 8 + 8 + 2 * (8 * 8 + 8) + 8 * 10 + 10
     assert {"gradlab", "jax", "python"} <= status["versions"].keys()
     assert status["threads"] >= 1

@@ -1,0 +1,74 @@
+"""Early stopping: judged at each evaluation, seed by seed, and a result like any other."""
+
+import math
+
+import numpy as np
+import pytest
+
+from gradlab.launch import launch
+from gradlab.launch.stopping import Stopping
+from gradlab.recipe import Stop
+from gradlab.store.read import open_run
+from tests.launch import stored
+from tests.recipes import tiny
+
+
+def looked(stop, train, test):
+    """What becomes of seeds with these losses, an evaluation a row."""
+    judge = Stopping(stop, np.arange(len(test[0])))
+    for step, losses in enumerate(zip(train, test, strict=True)):
+        judge.look(10 * step, *map(np.asarray, losses))
+    return {one["seed"]: one["step"] for one in judge.ended}
+
+
+def test_patience_counts_evaluations_without_a_new_least_test_loss():
+    test = [[3.0, 3.0], [2.0, 4.0], [2.5, 2.9], [2.0, 2.8], [9.0, 2.7]]
+    assert looked(Stop(2, 0.0), np.ones((5, 2)), test) == {0: 30}
+    assert looked(Stop(1, 0.0), np.ones((5, 2)), test) == {0: 20, 1: 10}
+    assert looked(Stop(0, 0.0), np.ones((5, 2)), test) == {}
+
+
+def test_a_training_loss_that_is_low_enough_ends_a_seed():
+    assert looked(Stop(0, 0.5), [[2.0], [0.6], [0.5], [0.1]], np.ones((4, 1))) == {0: 20}
+
+
+def test_a_loss_that_is_nan_is_never_the_least():
+    assert looked(Stop(2, 0.0), np.ones((4, 1)), [[1.0], [math.nan], [math.nan], [0.5]]) == {0: 20}
+
+
+def test_a_checkpoint_s_notes_restore_it():
+    one, two = (Stopping(Stop(2, 0.0), np.arange(2)) for _ in range(2))
+    one.look(0, np.ones(2), np.array([1.0, 2.0]))
+    one.look(5, np.ones(2), np.array([1.5, 1.0]))
+    two.restore(one.notes())
+    for judge in (one, two):
+        judge.look(10, np.ones(2), np.array([1.5, 0.5]))
+    assert (
+        one.ended == two.ended == [{"seed": 0, "step": 10, "why": "no new least test loss in 2 evaluations"}]
+    )
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_run_that_stops_says_so_and_keeps_its_rows(tmp_path):
+    words = ("seeds=2", "steps=40", "eval.every=4", "lr=3.0", "stop.patience=1")
+    outcome = launch(tiny(tmp_path, *words))
+    status = stored.status(outcome.folder)
+    assert outcome.state == status["state"] == "stopped"
+    assert "no new least test loss in 1 evaluations" in outcome.message
+    steps = open_run(outcome.folder).steps
+    ends = {one["seed"]: one["step"] for one in status["stopped"]}
+    for seed, last in ends.items():
+        rows = steps[(steps.seed == seed) & (steps.source == "batch")]
+        assert rows.step.tolist() == list(range(last + 1))
+        assert rows.test_loss.iloc[-1] > rows.test_loss[rows.test_loss.notna()].min()
+    assert launch(tiny(tmp_path, *words)).fresh is False  # a result: not run again
+
+
+@pytest.mark.usefixtures("quick")
+def test_the_steps_before_the_stop_are_those_of_a_run_without_one(tmp_path):
+    words = ("steps=40", "eval.every=4", "lr=3.0")
+    whole = open_run(launch(tiny(tmp_path, *words)).folder).steps
+    early = open_run(launch(tiny(tmp_path, *words, "stop.patience=1")).folder).steps
+    last = early.step.max()
+    assert last < 40
+    assert early.loss.tolist() == whole[whole.step <= last].loss.tolist()

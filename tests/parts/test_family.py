@@ -1,0 +1,118 @@
+"""A user's own function as a part: named by its place, its numbers in the recipe, tried before anything is written."""
+
+import sys
+from pathlib import Path
+
+import jax.numpy as jnp
+import pytest
+
+from gradlab.bounds import Fraction
+from gradlab.build import FAMILIES, check
+from gradlab.commands.compose import grid
+from gradlab.errors import RecipeError
+from gradlab.launch import launch
+from gradlab.recipe import numbers, structure
+from tests.recipes import tiny
+
+activation = FAMILIES["activation"]
+
+
+def snake(z, frequency=1.0, harmonic: int = 1):
+    return z + jnp.sin(frequency * harmonic * z) ** 2 / frequency
+
+
+def bounded(z, share: Fraction):
+    return share * z
+
+
+def no_array(z):
+    raise ValueError("only for even widths")
+
+
+HERE = f"{__name__}:"
+
+
+def test_its_numbers_are_keys_with_their_defaults():
+    assert activation.check({"name": f"{HERE}snake"}) == {
+        "name": f"{HERE}snake",
+        "frequency": 1.0,
+        "harmonic": 1,
+    }
+    assert activation.check({"name": f"{HERE}snake", "frequency": 2})["frequency"] == 2.0
+    made = activation.make({"name": f"{HERE}snake", "frequency": 2.0, "harmonic": 1})
+    assert float(made.phi(jnp.float32(1.0))) == pytest.approx(1 + 0.8268218 / 2, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("part", "told"),
+    [
+        ({"name": f"{HERE}snaek"}, "has no 'snaek'"),
+        ({"name": "no_such_package:snake"}, "'no_such_package' cannot be imported"),
+        ({"name": f"{HERE}HERE"}, "is not a function"),
+        ({"name": f"{HERE}snake", "frequncy": 2.0}, "did you mean 'activation.frequency'"),
+        ({"name": f"{HERE}snake", "frequency": "fast"}, "activation.frequency=fast must be a number"),
+        ({"name": f"{HERE}snake", "harmonic": 1.5}, "activation.harmonic=1.5 must be a whole number"),
+        ({"name": f"{HERE}bounded"}, "needs activation.share: a number above 0 below 1"),
+        ({"name": f"{HERE}bounded", "share": 1.0}, "activation.share=1.0 must be a number above 0 below 1"),
+    ],
+)
+def test_what_is_wrong_with_it_is_told_in_one_line(part, told):
+    with pytest.raises(RecipeError) as caught:
+        activation.check(part)
+    assert told in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_it_is_chosen_on_the_command_line_and_its_floats_are_data():
+    words = [f"activation={HERE}snake", "activation.frequency=2"]
+    (one,) = grid(words, check).recipes
+    (two,) = grid([words[0], "activation.frequency=3"], check).recipes
+    assert numbers(one)["activation.frequency"] == 2.0
+    assert structure(one) == structure(two)
+
+
+def test_a_grid_may_hold_it_beside_others():
+    found = grid([f"activation=tanh,{HERE}snake"], check, multirun=True).recipes
+    assert [one.activation["name"] for one in found] == ["tanh", f"{HERE}snake"]
+
+
+def test_an_option_of_one_s_own_folder_may_name_it(tmp_path):
+    (tmp_path / "activation").mkdir()
+    (tmp_path / "activation" / "snake.yaml").write_text(f"name: {HERE}snake\nfrequency: 3.0\n")
+    (found,) = grid(["activation=snake"], check, config_dir=tmp_path).recipes
+    assert found.activation == {"name": f"{HERE}snake", "frequency": 3.0, "harmonic": 1}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "activation: {name: 'os:system'}",
+        "hydra: {mode: MULTIRUN, sweeper: {params: {activation: 'os:system,tanh'}}}",
+        "optimizer: {name: phases, phases: [{optimizer: 'os:system', until_step: 3}]}",
+    ],
+)
+def test_an_experiment_may_not_name_code(tmp_path, monkeypatch, text):
+    monkeypatch.chdir(tmp_path)
+    Path("experiments").mkdir()
+    Path("experiments/mine.yaml").write_text(f"# Harmless?\n{text}\n")
+    with pytest.raises(RecipeError, match="os:system"):
+        grid(["experiment=mine"], check)
+
+
+def test_the_current_folder_counts(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("my_own_acts.py").write_text("def double(z):\n    return 2 * z\n")
+    assert activation.check({"name": "my_own_acts:double"}) == {"name": "my_own_acts:double"}
+    assert str(tmp_path) not in sys.path
+
+
+def test_one_that_does_not_fit_leaves_nothing_behind(tmp_path):
+    with pytest.raises(RecipeError, match=r"no_array does not fit: ValueError: only for even widths"):
+        launch(tiny(tmp_path / "outputs", f"activation={HERE}no_array"))
+    assert not (tmp_path / "outputs").exists()
+
+
+def test_a_factor_for_no_parameter_leaves_nothing_behind(tmp_path):
+    with pytest.raises(RecipeError, match=r"lr_factors: 'inptu/\*' fits no parameter"):
+        launch(tiny(tmp_path / "outputs", "lr_factors={inptu/*:0.0}"))
+    assert not (tmp_path / "outputs").exists()

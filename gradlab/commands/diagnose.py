@@ -30,7 +30,7 @@ def main(argv: list[str]) -> int:
         print(json.dumps(found, indent=2, ensure_ascii=False))
     else:
         for one in found:
-            told = [f"  {name:<12}{sentence}" for name, sentence in sentences(one)]
+            told = [f"  {name:<11} {sentence}" for name, sentence in sentences(one)]
             print("\n".join([f"{one['run']} ({one['state']})", *told]))
     for name, said in unwanted.items():
         if said:

@@ -15,6 +15,7 @@ from gradlab.commands.spelling import meant
 from gradlab.errors import RecipeError
 
 MOST_CELLS = 10_000
+LONG = 60  # letters of one key and value in a label
 PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,79}")  # no dots, no slashes: a name cannot leave its folder
 
 
@@ -72,7 +73,8 @@ def differing(rows: Sequence[Cell]) -> list[str]:
 
 def label(cell: Cell, keys: Iterable[str]) -> str:
     """What tells a cell from the others of its grid: `depth=10 clip=norm`."""
-    return " ".join(f"{key}={cell[key]}" for key in keys if key in cell)
+    words = {key: f"{key}={cell[key]}" for key in keys if key in cell}
+    return " ".join(text if len(text) <= LONG else f"{text[:LONG]}…" for text in words.values())
 
 
 def _setting(word: str, groups: dict[str, list[str]]) -> Setting:

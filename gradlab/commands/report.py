@@ -107,7 +107,7 @@ class Report:
             self.say(f"verdict     {error}")
             return
         for name, sentence in sentences(found):
-            self.say(f"{name:<12}{sentence}")
+            self.say(f"{name:<11} {sentence}")
         unwanted = failed(found, self.fail_on)
         if unwanted:
             self.unwanted.append(f"--fail-on: {label or run.folder.name} is {', '.join(unwanted)}")

@@ -73,7 +73,9 @@ def scheme(setup: Setup, state: State, now: Here, lead: dict[str, int]) -> Schem
     seen = Now(now.step, now.horizon, now.loss, norm, setup.lr)
     factor, schedule = setup.schedule.apply(seen, state.schedule)
     rate = setup.lr * factor
-    given = Given(rate, setup.lr, now.step, now.loss, lead, now.batch)
+    if rule.pace is not None:
+        rate = rate * rule.pace(memory, setup.lr)
+    given = Given(rate, now.step, now.loss, lead, now.batch)
     update = lambda grads, memory, params: rule.update(grads, memory, params, given)
     if jax.tree.leaves(memory):  # a rule without a memory has no sums
         update = _alone(update, now.step)

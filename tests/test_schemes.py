@@ -196,3 +196,19 @@ def test_a_search_without_gradients_trains_on_unmeasured_steps_alike():
     state = found.random()
     ends = [found.take(state, batch(), at=2, measured=flag).state.params for flag in (True, False)]
     close(tree(ends[1]), tree(ends[0]))
+
+
+def test_each_phase_has_its_own_rate_and_the_row_tells_it():
+    phases = "optimizer.phases=[{optimizer:adamw,lr:0.02,until_step:2,decay:0.3},{optimizer:momentum}]"
+    found = driver("optimizer=phases", phases, "schedule=linear")
+    state, rates = found.random(), []
+    alone = driver("optimizer=adamw", "schedule=linear")
+    for at in range(4):
+        taken = found.take(state, batch(), at=at, lr=0.5, schedule__end=0.0)
+        if at == 0:
+            one = alone.take(alone.random(), batch(), at=0, lr=0.02, optimizer__decay=0.3, schedule__end=0.0)
+            close(tree(taken.state.params), tree(one.state.params))
+        rates.append((taken.steps["phase"], taken.steps["learning_rate"]))
+        state = taken.state
+    wanted = [(at // 2, (0.02, 0.5)[at // 2] * (1 - at / 19)) for at in range(4)]
+    np.testing.assert_allclose(rates, wanted, rtol=1e-5)

@@ -33,7 +33,6 @@ class Given(NamedTuple):
     """What an optimizer may use beside the gradient, its state and the parameters."""
 
     rate: Array  # in use: peak times schedule
-    lr: Array | float  # the peak
     step: Array
     loss: Array
     lead: Lead
@@ -56,7 +55,8 @@ class Optimizer(NamedTuple):
     enter: what a step's number and loss change in the state before it; search: finds the gradient elsewhere than
     by back-propagation at θ, which a `free` one does not need; cost: loss evaluations a step (a gradient counts as
     the one that it takes); spent: those before this step, where they are not cost times steps; phase: which of
-    several optimizers is at work; evaluated: the parameters that evaluations look at.
+    several optimizers is at work; pace: its own rate over the recipe's `lr`; evaluated: the parameters that
+    evaluations look at.
     """
 
     init: Callable[[Tree, Lead], Any]
@@ -67,6 +67,7 @@ class Optimizer(NamedTuple):
     cost: int = 1
     spent: Callable[[Array, Any], Array] | None = None
     phase: Callable[[Any], Array] = lambda state: jnp.zeros((), jnp.int32)
+    pace: Callable[[Any, Array | float], Array] | None = None
     evaluated: Callable[[Any, Tree], Tree] = lambda state, params: params
 
 

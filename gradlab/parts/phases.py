@@ -94,23 +94,15 @@ def phases(phases: Annotated[list, Phases()], memory: Literal["fresh", "carried"
     def update(grads: Tree, state: State, params: Tree, given: Given) -> tuple[Move, State]:
         def one(index: int) -> Any:
             def branch() -> tuple[Tree, Tree, tuple[Any, ...]]:
-                share = jnp.asarray(phases[index].get("lr", given.lr)) / given.lr
-                rate = given.rate * share
-                states, found = list(state.states), None
+                states, found = list(state.states), Move({})
                 for other, rule in enumerate(rules):
                     if other == index or memory == "carried":
-                        move, states[other] = rule.update(
-                            grads, states[other], params, given._replace(rate=rate)
-                        )
+                        move, states[other] = rule.update(grads, states[other], params, given)
                         found = move if other == index else found
-                assert found is not None
-                decay = {} if found.decay is None else found.decay
-                # what decays does so at this phase's rate; the step multiplies it by the recipe's
-                own = {path: share * value for path, value in decay.items()}
-                still = {path: own.get(path, jnp.zeros_like(w)) for path, w in params.items()}
-                unit = rate if found.rate is None else found.rate
+                decay = {path: jnp.zeros_like(w) for path, w in params.items()} | (found.decay or {})
+                unit = given.rate if found.rate is None else found.rate
                 step = {path: (unit * d).astype(d.dtype) for path, d in found.direction.items()}
-                return step, still, tuple(states)
+                return step, decay, tuple(states)
 
             return branch
 
@@ -136,6 +128,9 @@ def phases(phases: Annotated[list, Phases()], memory: Literal["fresh", "carried"
         free=all(rule.free for rule in rules),
         spent=lambda step, state: state.spent,
         phase=lambda state: state.phase,
+        pace=lambda state, lr: jnp.stack([jnp.asarray(one.get("lr", lr)) / lr for one in phases])[
+            state.phase
+        ],
         evaluated=evaluated,
     )
 

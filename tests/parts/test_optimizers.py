@@ -88,11 +88,12 @@ def walk(words, problem):
                 key = jax.random.fold_in(jax.random.key(7), step)
                 grads, memory = rule.search(x, memory, grads, key, batch)
             phase = rule.phase(memory)
-            given = Given(jnp.asarray(rate), rate, step, value, lead, batch)
+            pace = 1.0 if rule.pace is None else rule.pace(memory, rate)
+            given = Given(jnp.asarray(rate * pace), step, value, lead, batch)
             move, memory = rule.update(grads, memory, x, given)
             decay = move.decay or {}
-            own = rate if move.rate is None else move.rate
-            x = {key: w - own * move.direction[key] - rate * decay.get(key, 0) for key, w in x.items()}
+            own = given.rate if move.rate is None else move.rate
+            x = {key: w - own * move.direction[key] - given.rate * decay.get(key, 0) for key, w in x.items()}
             return (x, memory), (x, phase, value)
 
         x = jax.tree.map(jnp.asarray, START)
@@ -189,7 +190,7 @@ def test_a_stack_of_layers_is_to_optax_what_the_layers_are(name):
     rng = np.random.default_rng(1)
     layers = {f"{k}": jnp.asarray(rng.standard_normal((4, 4)) * 3**k, jnp.float32) for k in range(3)}
     stack = {"stack": jnp.stack(list(layers.values()))}
-    given = lambda lead: Given(jnp.float32(0.1), 0.1, jnp.int32(0), jnp.float32(1), lead, Batch(None, None))
+    given = lambda lead: Given(jnp.float32(0.1), jnp.int32(0), jnp.float32(1), lead, Batch(None, None))
     found = []
     for params in (layers, stack):
         lead = dict.fromkeys(params, int(params is stack))
@@ -226,7 +227,7 @@ def test_schedule_free_is_evaluated_at_its_average():
     part = optimizer.check({"name": "optax:schedule_free_sgd"})
     rule, x = optimizer.make(part), {"w": jnp.array([1.0, -2.0])}
     memory = rule.init(x, {"w": 0})
-    given = Given(jnp.float32(0.1), 0.1, jnp.int32(0), jnp.float32(1), {"w": 0}, Batch(None, None))
+    given = Given(jnp.float32(0.1), jnp.int32(0), jnp.float32(1), {"w": 0}, Batch(None, None))
     for _ in range(3):
         move, memory = rule.update(x, memory, x, given)
         x = {"w": x["w"] - move.rate * move.direction["w"]}
@@ -258,7 +259,7 @@ def test_an_evolution_strategy_is_evosax_s_own_at_rate_one(strategy):
     part = {"name": "es", "strategy": strategy, "population": 16, "sigma": 0.3}
     rule, x = optimizer.make(optimizer.check(part)), {"w": jnp.array([3.0, -2.0]), "b": jnp.array([1.0])}
     loss = lambda p: jnp.sum(p["w"] ** 2) + jnp.sum(p["b"] ** 2)
-    given = Given(jnp.float32(0.2), 0.2, jnp.int32(0), jnp.float32(1), {"w": 0, "b": 0}, Batch(loss, None))
+    given = Given(jnp.float32(0.2), jnp.int32(0), jnp.float32(1), {"w": 0, "b": 0}, Batch(loss, None))
 
     def body(carry, key):
         x, memory = carry

@@ -49,7 +49,11 @@ BAD = [  # key, value, what the message must say
     ("remat", "yes", "remat=yes must be true or false"),
     ("clip", NORM | {"threshold": 0}, "clip.threshold=0.0 must be a number above 0"),
     ("clip", NORM | {"threshold": math.nan}, "clip.threshold=nan"),
-    ("clip", {"name": "norm", "p": 2.0, "where": "update"}, "clip=norm needs clip.threshold: a number above 0"),
+    (
+        "clip",
+        {"name": "norm", "p": 2.0, "where": "update"},
+        "clip=norm needs clip.threshold: a number above 0",
+    ),
     ("clip", {"name": "none", "threshold": 1.0}, "clip=none has no option 'clip.threshold'"),
     ("clip", {"name": "norm", "p": 2.0, "where": "update", "treshold": 1.0}, "did you mean 'clip.threshold'"),
     ("clip", {"name": "norms", "threshold": 1.0}, "clip=norms is not known; did you mean 'norm'"),

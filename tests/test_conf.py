@@ -36,8 +36,13 @@ def test_a_file_has_its_maker_and_its_maker_s_keys_within_bounds(path):
         return
     assert given["name"] == path.stem
     if "phases" in given:  # filled with the defaults of their optimizers when composed
-        given = {**given, "phases": [{**part(path.with_stem(one["optimizer"])), **one} for one in given["phases"]]}
-        given["phases"] = [{key: value for key, value in one.items() if key != "name"} for one in given["phases"]]
+        given = {
+            **given,
+            "phases": [{**part(path.with_stem(one["optimizer"])), **one} for one in given["phases"]],
+        }
+        given["phases"] = [
+            {key: value for key, value in one.items() if key != "name"} for one in given["phases"]
+        ]
     assert family.check(given) == given  # the very types: 1.0, not 1
 
 

@@ -36,10 +36,16 @@ def test_a_command_of_the_readme_or_the_help_is_understood(line):
         assert grid(asked.words, lambda recipe: recipe, asked.multirun).recipes
 
 
-@pytest.mark.parametrize("line", [line for line in COMMAND_LINES if line.startswith("gradlab run ")])
-def test_what_the_readme_runs_could_run(line, tmp_path, monkeypatch, capsys):
+@pytest.fixture
+def newcomer(tmp_path, monkeypatch):
+    """An empty folder to work in, with the one module that the README writes."""
     monkeypatch.chdir(tmp_path)
-    Path("my_acts.py").write_text(next(block for block in blocks("python") if block.startswith("# my_acts.py")))
+    Path("my_acts.py").write_text(next(block for block in blocks("python") if "# my_acts.py" in block))
+
+
+@pytest.mark.usefixtures("newcomer")
+@pytest.mark.parametrize("line", [line for line in COMMAND_LINES if line.startswith("gradlab run ")])
+def test_what_the_readme_runs_could_run(line, capsys):
     asked = set(line.split())
     if not asked & {"--help", "--cfg"}:
         assert main([*shlex.split(line)[1:], "--dry-run"]) == 0
@@ -47,15 +53,15 @@ def test_what_the_readme_runs_could_run(line, tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.slow
-def test_all_commands_and_python_of_the_readme_run(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+@pytest.mark.usefixtures("newcomer")
+def test_all_commands_and_python_of_the_readme_run():
     for line in COMMAND_LINES:
         few = ["steps=10", "eval.every=5"] if line.startswith("gradlab run ") else []
         assert main([*shlex.split(line)[1:], *few]) in (0, 1), (
             line
         )  # 1: a verdict that --fail-on does not want
     known: dict = {}
-    for block in blocks("python")[:-2]:  # a part to add, and what Polars reads, stand at the end
+    for block in blocks("python")[:2]:  # after them parts to add, and what Polars reads
         exec(block, known)
     assert known["found"].log10_forward.shape == (50,)
 

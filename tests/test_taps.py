@@ -109,6 +109,7 @@ def test_a_gradient_that_is_infinite_from_the_start_is_told_as_such():
 STRUCTURES = {
     "plain": CASES["gelu"],  # layer norm after, plain residual, value clip, penalty
     "rich": RICH,
+    "adam": ("optimizer=adam", "normalization=batch", "penalty=l2"),  # sums of products in small arrays
 }
 
 

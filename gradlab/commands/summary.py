@@ -24,6 +24,8 @@ def describe(recipe: dict[str, Any]) -> str:
         [optimizer] if recipe["schedule"]["name"] == "constant" else [optimizer, _part("schedule", recipe)]
     )
     words += [f"clip {_part('clip', recipe, always='threshold')}", recipe["data"]["name"]]
+    words += [f"accumulate {recipe['accumulate']}"] if recipe["accumulate"] > 1 else []
+    words += [f"rate of {path} × {factor:g}" for path, factor in recipe["lr_factors"].items()]
     first, last = recipe["seed"], recipe["seed"] + recipe["seeds"] - 1
     return " · ".join([*words, f"seed {first}" if first == last else f"seeds {first}–{last}"])
 

@@ -29,7 +29,10 @@ def test_no_words_give_the_defaults():
 
 def test_groups_and_numbers_are_set():
     recipe = one("depth=50", "clip=norm", "clip.threshold=0.5", "log.every=10", "study=mine")
-    assert (recipe.depth, recipe.clip) == (50, {"name": "norm", "threshold": 0.5, "p": 2.0, "where": "gradient"})
+    assert (recipe.depth, recipe.clip) == (
+        50,
+        {"name": "norm", "threshold": 0.5, "p": 2.0, "where": "gradient"},
+    )
     assert (recipe.log.every, recipe.study) == (10, "mine")
 
 

@@ -161,7 +161,7 @@ def _ended(folder: Path) -> Outcome | None:
     before = write.state(folder)
     if before.get("state") not in write.RESULTS:
         return None
-    if any(write.parts(folder, table) for table in write.TABLES):
+    if not write.compacted(folder):
         with suppress(OSError, RecipeError), lock.hold(folder):
             write.compact(folder)
     other = machine.differing(before.get("versions", {}), machine.versions())

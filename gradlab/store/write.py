@@ -125,6 +125,8 @@ def compact(folder: Path) -> None:
 
     May be cut off anywhere and done again: once `all.parquet` is there it holds every part's rows.
     """
+    for path in _hidden(folder):
+        path.unlink()
     for table in TABLES:
         found = parts(folder, table)
         whole = folder / table / "all.parquet"
@@ -134,8 +136,24 @@ def compact(folder: Path) -> None:
             _parquet(whole, table, rows.unify_dictionaries().sort_by(order))
         for path in found:
             path.unlink()
-    for path in sorted((folder / "checkpoint").glob("*.npz"))[:-1]:
+    for path in _older(folder):
         path.unlink()
+
+
+def compacted(folder: Path) -> bool:
+    """Whether `compact` has nothing left to do, wherever an earlier one was cut off."""
+    return not (_hidden(folder) or _older(folder) or any(parts(folder, table) for table in TABLES))
+
+
+def _hidden(folder: Path) -> list[Path]:
+    """What a killed writer left half-written; figures are another's, who may be drawing now."""
+    places = [folder, folder / "checkpoint", *(folder / table for table in TABLES)]
+    return [path for place in places for path in place.glob(".*.tmp")]
+
+
+def _older(folder: Path) -> list[Path]:
+    """All checkpoints but the newest."""
+    return sorted((folder / "checkpoint").glob("*.npz"))[:-1]
 
 
 def forget(folder: Path, step: int) -> None:
@@ -144,9 +162,8 @@ def forget(folder: Path, step: int) -> None:
         for path in parts(folder, table):
             if int(path.stem.removeprefix("part-")) >= step:
                 path.unlink()
-    for pattern in (".*.tmp", "*/.*.tmp"):
-        for path in folder.glob(pattern):
-            path.unlink()
+    for path in _hidden(folder):
+        path.unlink()
 
 
 def clear(folder: Path) -> None:

@@ -166,6 +166,18 @@ def test_a_compaction_that_was_cut_off_is_done_by_the_next_call(tmp_path, done):
     assert stored.clean(cut_folder)
 
 
+def test_what_a_compaction_cut_off_at_its_very_end_left_is_removed(tmp_path):
+    folder = launch(tiny(tmp_path, *LONG)).folder
+    before = stored.result(folder)
+    (newest,) = folder.glob("checkpoint/*.npz")
+    shutil.copy(newest, newest.with_name("0" + newest.name[1:]))
+    (folder / "layers" / ".all.parquet.1.tmp").write_bytes(b"half")
+    assert not stored.clean(folder)
+    assert not launch(tiny(tmp_path, *LONG)).fresh
+    assert stored.clean(folder)
+    assert stored.result(folder) == before
+
+
 @pytest.mark.parametrize("damage", [b"", b"[]"])
 def test_a_run_whose_status_is_lost_starts_over(tmp_path, damage):
     whole = launch(tiny(tmp_path / "whole", *LONG)).folder

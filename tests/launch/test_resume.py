@@ -170,7 +170,7 @@ def test_what_a_compaction_cut_off_at_its_very_end_left_is_removed(tmp_path):
     folder = launch(tiny(tmp_path, *LONG)).folder
     before = stored.result(folder)
     (newest,) = folder.glob("checkpoint/*.npz")
-    shutil.copy(newest, newest.with_name("0" + newest.name[1:]))
+    shutil.copy(newest, newest.with_name("000000000" + newest.name[9:]))
     (folder / "layers" / ".all.parquet.1.tmp").write_bytes(b"half")
     assert not stored.clean(folder)
     assert not launch(tiny(tmp_path, *LONG)).fresh

@@ -7,7 +7,7 @@ Only the compose API is used: no logging is set up, no launcher starts, nothing 
 
 import copy
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields
 from functools import cache, lru_cache
 from pathlib import Path
@@ -22,7 +22,7 @@ from omegaconf.errors import OmegaConfBaseException
 from gradlab import options
 from gradlab.commands import vetting
 from gradlab.commands.overrides import PLAIN, Cell, Setting, all_cells, differing, label, read, read_grid
-from gradlab.commands.spelling import meant
+from gradlab.commands.spelling import SYNONYMS, meant, suggest
 from gradlab.errors import RecipeError
 from gradlab.paths import CONF
 from gradlab.recipe import FAMILIES, Every, Recipe, Stop, flat, folder_name
@@ -238,9 +238,19 @@ def _choice(group: str, value: Any, groups: dict[str, list[str]]) -> str:
 def _known(group: str, name: Any, groups: dict[str, list[str]]) -> None:
     if not isinstance(name, str) or not PLAIN.fullmatch(name) or name not in groups[group]:
         shown = "null" if name is None else name
-        home = next((other for other, names in groups.items() if name in names), None)
-        wanted = f"; did you mean '{home}={name}'?" if home else meant(str(name), groups[group])
+        home = next((f"{other}={name}" for other, names in groups.items() if name in names), "")
+        home = home or ("optimizer=optax:" + str(name) if group == "optimizer" and _in_optax(name) else "")
+        wanted = f"; did you mean '{home}'?" if home else meant(str(name), groups[group])
         raise RecipeError(f"there is no {group} '{shown}'{wanted}")
+
+
+def _in_optax(name: Any) -> bool:
+    """Whether Optax has an optimizer of this name; asked only to mend an error."""
+    from gradlab.build import FAMILIES
+
+    with suppress(RecipeError):
+        return bool(FAMILIES["optimizer"].check({"name": f"optax:{name}"}))
+    return False
 
 
 def _set(config: DictConfig, numbers: Cell, groups: dict[str, list[str]]) -> None:
@@ -254,19 +264,28 @@ def _set(config: DictConfig, numbers: Cell, groups: dict[str, list[str]]) -> Non
                 f"'{key}' is chosen with its numbers: write {key.partition('.')[0].rstrip('s')}={value}"
             )
         if key not in settable:
-            raise RecipeError(
-                f"there is no option '{key}'{_elsewhere(key, config) or meant(key, [*settable, *groups])}"
-            )
+            home = next((f"; did you mean '{group}={key}'?" for group in groups if key in groups[group]), "")
+            told = _elsewhere(key, config, settable) or meant(key, [*settable, *groups]) or home
+            raise RecipeError(f"there is no option '{key}'{told}")
         OmegaConf.update(config, key, value, merge=False, force_add=True)  # it was looked up above
 
 
-def _elsewhere(key: str, config: DictConfig) -> str:
-    """`clip.threshold` of a clip that has none: say which options have it."""
+def _elsewhere(key: str, config: DictConfig, settable: list[str]) -> str:
+    """`clip.threshold` of a clip that has none: say which options have it; `clip.c`: what this one has."""
     group, _, name = key.partition(".")
-    having = [
-        option for option in options.groups().get(group, []) if name in options.parameters(group, option)
-    ]
-    if not having or not name:
+    if group not in options.groups() or not name or name in {*settable, *SYNONYMS}:
         return ""
+    if name in options.groups()[group]:
+        return f"; did you mean '{group}={name}'?"
+    having = [option for option in options.groups()[group] if name in options.parameters(group, option)]
+    if not having:
+        own = [one.partition(".")[2] for one in settable if one.startswith(f"{group}.")]
+        near = suggest(name, own)
+        told = (
+            f"did you mean '{group}.{near}'?"
+            if near
+            else f"{group}={config[group].name} has {', '.join(own)}"
+        )
+        return f"; {told}" if own else ""
     homes = ", ".join(f"{group}={option}" for option in having)
     return f" for {group}={config[group].name}; it belongs to {homes}"

@@ -16,6 +16,9 @@ SYNONYMS = {
     "probes": "probe",
     "regularization": "penalty",
     "weight_decay": "penalty",
+    "reg": "penalty",
+    "freeze": "lr_factors",
+    "early_stopping": "stop.patience",
     "skip": "residual",
     "nonlinearity": "activation",
 }
@@ -41,4 +44,4 @@ def meant(word: str, known: Iterable[str]) -> str:
     guess = suggest(word, known)
     if guess:
         return f"; did you mean '{guess}'?"
-    return f"; there are: {', '.join(known)}" if len(known) <= 12 else ""
+    return f"; there are: {', '.join(known)}" if len(known) <= 20 else ""

@@ -60,6 +60,23 @@ def test_a_run_that_was_cut_off_goes_on_to_the_same_end(tmp_path, step):
     assert stored.clean(folder)
 
 
+PHASES = "optimizer.phases=[{optimizer:spsa,until_step:10},{optimizer:adam,lr:0.01,until_plateau:20},{optimizer:es}]"
+MEMORIES = {  # whatever a part remembers from step to step
+    "phases": ("optimizer=phases", PHASES, "optimizer.memory=carried", "clip=autoclip", "schedule=plateau"),
+    "optax": ("optimizer=optax:muon", "clip=zscore", "stop.patience=4", "lr=0.5", "seeds=2"),
+}
+
+
+@pytest.mark.parametrize("words", MEMORIES.values(), ids=MEMORIES)
+@pytest.mark.usefixtures("eager")
+def test_every_memory_is_carried_over_a_cut(tmp_path, words):
+    paced = (*LONG, *words)
+    whole = launch(tiny(tmp_path / "whole", *paced))
+    folder = cut(tiny(tmp_path / "cut", *paced), 12)
+    assert launch(tiny(tmp_path / "cut", *paced)).state == whole.state
+    assert stored.result(folder) == stored.result(whole.folder)
+
+
 @pytest.mark.parametrize("step", [8, 24, 36])
 @pytest.mark.usefixtures("eager")
 def test_seeds_that_were_lost_before_the_cut_stay_lost(tmp_path, step):

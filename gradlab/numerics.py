@@ -43,12 +43,12 @@ def power(k: Array, dtype: jnp.dtype) -> Array:
 
 
 def scale(x: Array, k: Array) -> Array:
-    """x·2**k, exact unless the result leaves the dtype: two multiplications, so that |k| may pass the range."""
+    """x·2**k, exact unless the result leaves the dtype: in three factors, so that |k| may pass the range."""
     limit = jnp.finfo(x.dtype).maxexp - 2  # normal powers only: XLA on CPU flushes the others to 0
-    k = jnp.clip(k, -2 * limit, 2 * limit)
-    half = jnp.trunc(k / 2)
-    wide = compute_dtype(x)
-    return x * power(half, wide).astype(x.dtype) * power(k - half, wide).astype(x.dtype)
+    for _ in range(3):  # from the largest number to the smallest it takes more than two
+        part = jnp.clip(k, -limit, limit)
+        x, k = x * power(part, compute_dtype(x)).astype(x.dtype), k - part
+    return x
 
 
 def square_sum(x: Array, lead: int = 0) -> Array:

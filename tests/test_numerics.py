@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gradlab import numerics
@@ -57,6 +57,9 @@ def test_leading_axes_are_kept():
 
 
 @settings(max_examples=100, deadline=None)
+@example(2.0, 126, -253)
+@example(1.5, 126, -253)
+@example(1.0, -126, 253)
 @given(st.floats(1.0, 2.0, width=32), st.integers(-126, 126), st.integers(-300, 300))
 def test_scaling_is_exact_wherever_the_result_is_a_normal_number(fraction, start, k):
     x = np.float32(math.ldexp(fraction, start))

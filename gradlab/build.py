@@ -49,7 +49,9 @@ FAMILIES: dict[str, Family] = {
 def check(recipe: Recipe) -> Recipe:
     """The recipe with every value of its kind and within its bounds, or a RecipeError told to a person."""
     values = flat(plain(recipe)) | {"lr_factors": recipe.lr_factors}
-    roots: dict[str, Any] = {key: bound(kind).check(key, values[key]) for key, kind in BOUNDS.items()}
+    # a mapping in the place of a number is not among the flat values
+    given = {key: values.get(key, getattr(recipe, key.partition(".")[0])) for key in BOUNDS}
+    roots: dict[str, Any] = {key: bound(kind).check(key, given[key]) for key, kind in BOUNDS.items()}
     if recipe.seed + recipe.seeds > LARGEST:
         raise RecipeError(f"seed={recipe.seed} leaves no room for seeds={recipe.seeds}; give a smaller one")
     parts = {name: family.check(getattr(recipe, name)) for name, family in FAMILIES.items()}
@@ -91,6 +93,10 @@ def whole(recipe: Recipe, task: Task) -> Recipe:
 def load(recipe: Recipe) -> Task:
     """The recipe's data, on the host; refuses a batch larger than its training part."""
     task: Task = data.make(recipe.data)
+    if not isinstance(task, Task):
+        raise RecipeError(
+            f"data={recipe.data['name']} gives a {type(task).__name__}, not a gradlab.data.task.Task"
+        )
     if recipe.batch_size > len(task.train_y):
         raise RecipeError(
             f"batch_size={recipe.batch_size} is larger than the training part of {recipe.data['name']}, "

@@ -107,7 +107,7 @@ def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key, value in values.items():
         inner = isinstance(value, dict)
-        found |= flat(value, f"{prefix}{key}.") if inner else {prefix + key: value}
+        found |= flat(value, f"{prefix}{key}.") if inner else {f"{prefix}{key}": value}
     return found
 
 
@@ -133,8 +133,23 @@ def folder_name(recipe: Recipe) -> str:
         name = values[group]["name"]
         if name != USUAL.get(group, "none"):
             words.append(f"{group}_{name}")
+    kept = {key: value for key, value in values.items() if key not in ASIDE}
+    if recipe.lr_factors:
+        kept["lr_factors"] = list(recipe.lr_factors.items())  # their order counts
     label = re.sub(r"[^A-Za-z0-9._-]+", "_", "-".join(words))[:80]
-    return f"{label}-{_digest({key: value for key, value in values.items() if key not in ASIDE})}"
+    return f"{label}-{_digest(kept)}"
+
+
+def named(recipe: Recipe) -> list[tuple[str, str]]:
+    """Every part's group and name, those of the optimizers in phases too."""
+    found = [(group, str(getattr(recipe, group)["name"])) for group in FAMILIES]
+    phases = recipe.optimizer.get("phases", [])
+    inner = (
+        [one.get("optimizer", "") for one in phases if isinstance(one, dict)]
+        if isinstance(phases, list)
+        else []
+    )
+    return found + [("optimizer", str(name)) for name in inner]
 
 
 def numbers(recipe: Recipe) -> dict[str, float]:

@@ -55,10 +55,10 @@ class Scheme(NamedTuple):
     memory: Any  # the optimizer's state at this step, before its update
 
 
-def scheme(setup: Setup, state: State, now: Here, lead: dict[str, int]) -> Scheme:
-    """The update of one step."""
+def scheme(setup: Setup, state: State, stats: Tree, now: Here, lead: dict[str, int]) -> Scheme:
+    """The update of one step, which takes the running statistics to `stats`; a dropped step changes none of them."""
     rule, params = setup.optimizer, state.params
-    memory = rule.enter(state.optimizer, now.step, now.loss)
+    memory = rule.enter(state.optimizer, now.step, now.loss, params, lead)
     grads = now.gradient
     if rule.search is not None:
         key = jax.random.fold_in(now.key, SEARCH)
@@ -70,11 +70,9 @@ def scheme(setup: Setup, state: State, now: Here, lead: dict[str, int]) -> Schem
         clipped, clip, record = setup.clip.apply(grads, state.clip, params, lead)
 
     norm = numerics.log2_norms(clipped, lead).whole.log2()  # taken only where the schedule asks for it
-    seen = Now(now.step, now.horizon, now.loss, norm, setup.lr)
-    factor, schedule = setup.schedule.apply(seen, state.schedule)
-    rate = setup.lr * factor
-    if rule.pace is not None:
-        rate = rate * rule.pace(memory, setup.lr)
+    peak = setup.lr if rule.pace is None else rule.pace(memory, setup.lr)
+    factor, schedule = setup.schedule.apply(Now(now.step, now.horizon, now.loss, norm, peak), state.schedule)
+    rate = peak * factor
     given = Given(rate, now.step, now.loss, lead, now.batch)
     update = lambda grads, memory, params: rule.update(grads, memory, params, given)
     if jax.tree.leaves(memory):  # a rule without a memory has no sums
@@ -90,9 +88,9 @@ def scheme(setup: Setup, state: State, now: Here, lead: dict[str, int]) -> Schem
     if "skip" in record:
         kept = lambda old, new: jax.tree.map(lambda one, two: jnp.where(record["skip"], one, two), old, new)
         move = move._replace(direction=kept(jax.tree.map(jnp.zeros_like, move.direction), move.direction))
-        optimizer = kept(memory, optimizer)
+        optimizer, stats = kept(memory, optimizer), kept(state.stats, stats)
     return Scheme(
-        state._replace(optimizer=optimizer, clip=clip, schedule=schedule),
+        State(state.params, stats, optimizer, clip, schedule),
         move.direction,
         rate if move.rate is None else move.rate,
         rate,

@@ -67,7 +67,7 @@ def take(
     needed = measured or not setup.optimizer.free
     back = accumulated(scene, state.params, measured) if needed else forward(scene, state.params)
     now = Here(*time, back.loss, back.grads, elsewhere(scene), key)
-    found = scheme(setup, state._replace(stats=back.stats), now, lead)
+    found = scheme(setup, state, back.stats, now, lead)
     after, direction, row = found.state, found.direction, None
     if measured:
         row = _row(setup, state.params, back, found, lead, time[0], len(batch[1]) // recipe.accumulate)

@@ -31,6 +31,7 @@ BAD = [  # key, value, what the message must say
     ("stop", Stop(-1, 0.0), "stop.patience=-1"),
     ("stop", Stop(0, math.nan), "stop.loss=nan"),
     ("optimizer", {"name": "gd"}, "optimizer=gd takes all examples at once, got batch_size=128"),
+    ("lr", {"a": 1}, "lr={'a': 1} must be a number above 0"),
     ("lr", "abc", "lr=abc must be a number above 0"),
     ("lr", -1, "lr=-1.0 must be a number above 0"),
     ("lr", 0.0, "lr=0.0 must be a number above 0"),

@@ -110,6 +110,15 @@ def test_numbers_in_lists_and_mappings_are_numbers_too():
     assert structure(other) == structure(recipe(*words)) != structure(recipe(*words[::2]))
 
 
+def test_the_order_of_factors_counts():
+    one, two = (
+        recipe(f"lr_factors={{{words}}}")
+        for words in ("hidden*:0.0,*/kernel:1.0", "*/kernel:1.0,hidden*:0.0")
+    )
+    assert digest(one) != digest(two)
+    assert structure(one) != structure(two)
+
+
 def test_dropout_is_there_or_not():
     assert structure(recipe("dropout=0.1")) == structure(recipe("dropout=0.9")) != structure(PLAIN)
 

@@ -104,12 +104,14 @@ def test_a_clip_of_the_update_leaves_decoupled_decay_alone():
 
 
 def test_a_skipped_step_changes_no_bit_of_parameters_and_optimizer():
-    found = driver("clip=skip", "optimizer=adam", "penalty=decoupled")
+    found = driver("clip=skip", "optimizer=adam", "penalty=decoupled", "normalization=batch")
     state = found.random()
     state = found.take(state, batch(), clip__threshold=1e6).state  # something in Adam's memory
     taken = found.take(state, batch(seed=1), at=1, clip__threshold=1e-6)
     for path, value in state.params.items():
         np.testing.assert_array_equal(taken.state.params[path], value)
+    for path, value in state.stats.items():
+        np.testing.assert_array_equal(taken.state.stats[path], value)
     for before, after in zip(state.optimizer, taken.state.optimizer, strict=True):
         assert str(before) == str(after)
     assert taken.steps["clipped"] == 1

@@ -6,6 +6,7 @@ Only the compose API is used: no logging is set up, no launcher starts, nothing 
 """
 
 import copy
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields
@@ -20,12 +21,13 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from gradlab import options
+from gradlab.bounds import bound
 from gradlab.commands import vetting
 from gradlab.commands.overrides import PLAIN, Cell, Setting, all_cells, differing, label, read, read_grid
 from gradlab.commands.spelling import SYNONYMS, meant, suggest
 from gradlab.errors import RecipeError
 from gradlab.paths import CONF
-from gradlab.recipe import FAMILIES, Every, Recipe, Stop, flat, folder_name
+from gradlab.recipe import BOUNDS, FAMILIES, Every, Recipe, Stop, flat, folder_name, named
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,7 @@ def grid(
     own = _own(config_dir)
     groups = options.groups(*own)
     settings = read([word.lstrip("+") for word in words], groups)  # +experiment=x means experiment=x
+    trusted = _code([repr(setting.values) for setting in settings] + _texts(own))
     found: dict[str, tuple[str, Recipe]] = {}  # two cells of one folder are one run
     wrong: dict[str, list[str]] = {}
     keys: list[str] = []
@@ -58,7 +61,7 @@ def grid(
             for cell in rows:
                 said = label(cell, differ)
                 try:
-                    recipe = check(_recipe(cell, groups, composed))
+                    recipe = check(_harmless(_recipe(cell, groups, composed), trusted))
                     found.setdefault(f"{recipe.study}/{folder_name(recipe)}", (said, recipe))
                 except RecipeError as error:
                     wrong.setdefault(str(error), []).append(said)
@@ -66,6 +69,34 @@ def grid(
         raise RecipeError("\n".join(_told(error, where) for error, where in wrong.items()))
     labels, recipes = zip(*found.values(), strict=True)
     return Grid(list(recipes), list(labels), list(dict.fromkeys(keys)))
+
+
+def _code(texts: Iterable[str]) -> set[str]:
+    """Every `package.module:function` in these texts."""
+    return {name for text in texts for name in re.findall(r"[\w.]+:[\w.]+", text)}
+
+
+def _texts(own: Sequence[Path]) -> list[str]:
+    """The options' files of one's own folder; its experiments are no more trusted than others."""
+    files = [file for folder in own for file in folder.glob("*/*.yaml") if file.parent.name != "experiments"]
+    return [file.read_text("utf-8") for file in files]
+
+
+def _harmless(recipe: Recipe, trusted: set[str]) -> Recipe:
+    """The recipe, if all code that it names was named on the command line or in an option's file of one's own.
+
+    Looked at when all is composed, since an experiment may quote and refer; Optax's optimizers are known ones.
+    """
+    for group, name in named(recipe):
+        if ":" not in name or name in trusted:
+            continue
+        if group == "optimizer" and name.startswith("optax:") and _in_optax(name):
+            continue
+        raise RecipeError(
+            f"{group}={name} names code, which an experiment may not; put it into an option's file of your "
+            "--config-dir, or on the command line"
+        )
+    return recipe
 
 
 def _told(error: str, wrong: list[str]) -> str:
@@ -89,6 +120,9 @@ def recipe_of(values: dict[str, Any]) -> Recipe:
         raise RecipeError("outputs= must name a folder")
     if not PLAIN.fullmatch(study.replace(".", "_")) or study.startswith("."):
         raise RecipeError(f"study={study} must be a plain name: letters, digits, '.', '_', '-'")
+    values["lr_factors"] = bound(BOUNDS["lr_factors"]).check("lr_factors", values["lr_factors"])
+    if "probes" not in values:
+        raise RecipeError("probe=[] measures nothing; name one or more")
     every = {key: Every(**_keys(key, values[key], {"every"})) for key in ("log", "eval")}
     stop = Stop(**_keys("stop", values["stop"], {"patience", "loss"}))
     return Recipe(**{**values, **every, "stop": stop, "study": study, "outputs": outputs})
@@ -202,7 +236,7 @@ def _whole(group: str, part: Any) -> Any:
     """A part with the defaults of its option where its file, or its list of phases, leaves them out."""
     if not _named(part) or group not in FAMILIES:
         return part
-    whole = {**_defaults(group, part["name"]), **part}
+    whole = {**_defaults(group, part["name"]), **_common(group, part["name"]), **part}
     if isinstance(whole.get("phases"), list):
         whole["phases"] = [
             {**_numbers(group, one["optimizer"]), **one}
@@ -211,6 +245,16 @@ def _whole(group: str, part: Any) -> Any:
             for one in whole["phases"]
         ]
     return whole
+
+
+def _common(group: str, name: str) -> dict[str, Any]:
+    """The keys that a function of one's own shares with every option of its group, as these have them."""
+    from gradlab.build import FAMILIES
+
+    keys = FAMILIES[group].common if ":" in name else {}
+    known = [_defaults(group, option) for option in options.groups()[group]]
+    having = next((one for one in known if keys.keys() <= one.keys()), {})
+    return {key: having[key] for key in keys}
 
 
 def _numbers(group: str, name: Any) -> dict[str, Any]:
@@ -239,17 +283,19 @@ def _known(group: str, name: Any, groups: dict[str, list[str]]) -> None:
     if not isinstance(name, str) or not PLAIN.fullmatch(name) or name not in groups[group]:
         shown = "null" if name is None else name
         home = next((f"{other}={name}" for other, names in groups.items() if name in names), "")
-        home = home or ("optimizer=optax:" + str(name) if group == "optimizer" and _in_optax(name) else "")
+        home = home or (
+            f"optimizer=optax:{name}" if group == "optimizer" and _in_optax(f"optax:{name}") else ""
+        )
         wanted = f"; did you mean '{home}'?" if home else meant(str(name), groups[group])
         raise RecipeError(f"there is no {group} '{shown}'{wanted}")
 
 
-def _in_optax(name: Any) -> bool:
-    """Whether Optax has an optimizer of this name; asked only to mend an error."""
-    from gradlab.build import FAMILIES
+def _in_optax(name: str) -> bool:
+    """Whether `optax:lamb` is one of Optax's optimizers, and nothing else that could be reached from there."""
+    from gradlab.parts.optimizers import optax_function
 
     with suppress(RecipeError):
-        return bool(FAMILIES["optimizer"].check({"name": f"optax:{name}"}))
+        return bool(optax_function(name))
     return False
 
 

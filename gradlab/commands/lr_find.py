@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from gradlab.store.read import Run
 
 SET = {"lr": "--high", "schedule": "--low", "schedule.low": "--low", "steps": "--steps"}
-FIXED = ("log.every", "schedule.warmup", "schedule.horizon")
+FIXED = ("log.every", "schedule.warmup", "schedule.horizon", "stop.patience", "stop.loss")
 
 
 def arguments() -> Arguments:
@@ -91,11 +91,16 @@ def compose(
     study = [] if any(word.startswith("study=") for word in words) else ["study=lr_find"]
     rising = [f"lr={high!r}", "schedule=range", f"schedule.low={low / high:.12g}", f"steps={steps}"]
     force_word = ["force=true"] if force else []
-    asked = [*words, *study, *rising, "log.every=1", *force_word]
+    asked = [*words, *study, *rising, "log.every=1", "stop.patience=0", "stop.loss=0", *force_word]
     found = grid(asked, check, multirun=True, config_dir=config_dir)
     if len(found.recipes) > 1:
         raise RecipeError(f"{', '.join(found.keys)} would be a grid; lr-find looks at one network at a time")
-    return found.recipes[0]
+    (recipe,) = found.recipes
+    if any("lr" in phase for phase in recipe.optimizer.get("phases", [])):
+        raise RecipeError(
+            "a phase with an lr of its own does not follow --low and --high; test its optimizer alone"
+        )
+    return recipe
 
 
 def draw(run: "Run", found: dict[str, Any], suffix: str) -> Path:

@@ -42,23 +42,10 @@ def experiment(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]], bool]:
         raise RecipeError(f"{path}: of hydra only 'mode' and 'sweeper.params' may be set")
     params = hydra.get("sweeper", {}).get("params", {})
     grids = params if isinstance(params, list) else [params]
-    if named := _functions([content, *grids]):
-        raise RecipeError(
-            f"{path}: '{named}' names code, which an experiment may not; put it into an option's file of your "
-            "--config-dir, or on the command line"
-        )
     mode = hydra.get("mode")
     if mode not in (None, "RUN", "MULTIRUN"):
         raise RecipeError(f"{path}: hydra.mode={mode} is not RUN or MULTIRUN")
     return content, grids, mode == "MULTIRUN"
-
-
-def _functions(value: Any) -> str:
-    """A `package.module:function` among names of parts or values of a grid; Optax's own are harmless."""
-    if isinstance(value, dict | list):
-        return next(filter(None, map(_functions, value.values() if isinstance(value, dict) else value)), "")
-    words = re.findall(r"[\w.]+:[\w.]+", value) if isinstance(value, str) else []
-    return next((word for word in words if not word.startswith("optax:")), "")
 
 
 def _harmless(hydra: Any) -> bool:

@@ -83,7 +83,7 @@ class Journal:
             record.stopping.restore(found.notes["stopping"])
             changed = machine.differing(_told(found.notes), _told(self.status))
             self.said += [f"its first {step} steps were made with {changed}"] if changed else []
-        self.status |= {"steps_done": step, "nonfinite": record.nonfinite}
+        self.status |= {"steps_done": step, "nonfinite": record.nonfinite, "stopped": record.stopping.ended}
         return step, record.kept
 
     def end(self, state: str, message: str) -> tuple[str, str]:
@@ -112,7 +112,15 @@ def _told(facts: dict[str, Any]) -> dict[str, Any]:
 
 
 def _leaves(state: State) -> dict[str, Any]:
-    return {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(state)}
+    leaves = jax.tree_util.tree_leaves_with_path(state)
+    return {
+        jax.tree_util.keystr(path): jax.random.key_data(leaf) if _is_key(leaf) else leaf
+        for path, leaf in leaves
+    }
+
+
+def _is_key(leaf: Any) -> bool:
+    return bool(jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key))
 
 
 def _fits(blank: State, leaves: dict[str, np.ndarray]) -> bool:
@@ -121,5 +129,12 @@ def _fits(blank: State, leaves: dict[str, np.ndarray]) -> bool:
 
 
 def _filled(blank: State, leaves: dict[str, np.ndarray]) -> State:
-    fill = lambda path, leaf: jnp.asarray(leaves[jax.tree_util.keystr(path)], leaf.dtype)
+    def fill(path: Any, leaf: Any) -> Any:
+        stored = leaves[jax.tree_util.keystr(path)]
+        return (
+            jax.random.wrap_key_data(jnp.asarray(stored))
+            if _is_key(leaf)
+            else jnp.asarray(stored, leaf.dtype)
+        )
+
     return State(*jax.tree_util.tree_map_with_path(fill, blank))

@@ -48,8 +48,8 @@ class Record:
         kept = np.repeat(~self.over()[:, None], len(chunk.steps), axis=1)
         found = columns(chunk, self.layout)
         if chunk.source == "batch":
-            self._watch(chunk, found["layers"], kept)
             self._judge(chunk, kept)
+            self._watch(chunk, found["layers"], kept)
         last = chunk.source == "probe" or chunk.done in chunk.steps
         self._keep(chunk.state)
         return tables(Rows(self.seeds, chunk.steps, chunk.source, kept, last), found)
@@ -57,7 +57,7 @@ class Record:
     def _watch(self, chunk: Chunk, layers: dict[str, Any], kept: np.ndarray) -> None:
         """Note each seed's first step with a non-finite loss or gradient, and drop what follows it."""
         told = dict(zip(STEP_COLUMNS, np.moveaxis(np.asarray(chunk.row.steps), 2, 0), strict=True))
-        broken = ~np.isfinite(told["loss"]) | _bad(told["log10_gradient"])
+        broken = (~np.isfinite(told["loss"]) | _bad(told["log10_gradient"])) & kept
         known = {one["seed"] for one in self.nonfinite}
         for index in np.flatnonzero(broken.any(1)):
             at = int(broken[index].argmax())
@@ -73,7 +73,7 @@ class Record:
         if chunk.evaluation is None or chunk.done in chunk.steps:
             return
         train, test = (chunk.evaluation[:, EVALUATION.index(name)] for name in ("train_loss", "test_loss"))
-        self.stopping.look(int(chunk.steps[0]), train, test)
+        self.stopping.look(int(chunk.steps[0]), train, test, self.seeds[~self.lost()].tolist())
         kept[np.isin(self.seeds, self.stopping.seeds()), 1:] = False
 
     def _keep(self, now: State) -> None:

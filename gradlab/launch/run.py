@@ -21,7 +21,7 @@ from gradlab.launch.journal import Journal
 from gradlab.launch.record import Record
 from gradlab.launch.stopping import Stopping
 from gradlab.parts.losses import chance
-from gradlab.recipe import FAMILIES, Recipe, folder_name, plain
+from gradlab.recipe import Recipe, folder_name, named, plain
 from gradlab.store import lock, write
 from gradlab.train import Chunk, Trainer
 
@@ -77,8 +77,7 @@ def launch(recipe: Recipe, tell: Tell = None) -> Outcome:
 
 def _vet(recipe: Recipe, task: Task) -> None:
     """Refuse what only the network itself can say is wrong, before anything is written."""
-    names = {group: str(getattr(recipe, group)["name"]) for group in FAMILIES}
-    own = [f"{group}={name}" for group, name in names.items() if ":" in name]
+    own = [f"{group}={name}" for group, name in named(recipe) if ":" in name]
     if not own and not recipe.lr_factors:
         return
     try:

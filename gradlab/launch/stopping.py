@@ -21,8 +21,8 @@ class Stopping:
         """Those that have ended."""
         return [one["seed"] for one in self.ended]
 
-    def look(self, step: int, train_loss: np.ndarray, test_loss: np.ndarray) -> None:
-        """Judge every seed by an evaluation at θ_step."""
+    def look(self, step: int, train_loss: np.ndarray, test_loss: np.ndarray, live: list[int]) -> None:
+        """Judge every seed that is alive by an evaluation at θ_step."""
         for seed, train, test in zip(self.best, train_loss, test_loss, strict=True):
             better = test < self.best[seed]  # False for NaN
             self.best[seed] = float(test) if better else self.best[seed]
@@ -32,7 +32,7 @@ class Stopping:
                 why = f"no new least test loss in {self.stop.patience} evaluations"
             elif train <= self.stop.loss and self.stop.loss > 0:
                 why = f"training loss at most {self.stop.loss:g}"
-            if why and seed not in self.seeds():
+            if why and seed in live and seed not in self.seeds():
                 self.ended.append({"seed": seed, "step": step, "why": why})
 
     def notes(self) -> dict[str, Any]:

@@ -3,10 +3,11 @@
 import inspect
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import cache, partial
 from importlib import import_module
 from pathlib import Path
-from types import MappingProxyType
+from types import MappingProxyType, ModuleType
 from typing import Annotated, Any, NamedTuple, get_args, get_origin
 
 from gradlab.bounds import Bound, Limit, bound
@@ -90,7 +91,7 @@ class Family:
         checked = {key: limit.check(f"{self.name}.{key}", given[key]) for key, limit in declared.items()}
         if name in self.rules:
             self.rules[name](**checked)
-        return {"name": name, **checked}
+        return {"name": name, **{key: value for key, value in checked.items() if value is not None}}
 
     def make(self, part: dict[str, Any]) -> Any:
         """The part itself; its numbers may be traced."""
@@ -125,6 +126,20 @@ class Family:
         return {key: (limit, default) for key, (limit, default) in known.items() if limit is not None}
 
 
+@dataclass(frozen=True)
+class Optional:
+    """A number that a user's function may be given or not: its own default is None."""
+
+    bound: Bound
+
+    def __str__(self) -> str:
+        return str(self.bound)
+
+    def check(self, key: str, value: Any) -> Any:
+        """The bound's, of what is given."""
+        return None if value is None else self.bound.check(key, value)
+
+
 _NEEDED = object()
 _KINDS = (bool, int, float, str)
 
@@ -136,6 +151,9 @@ def _limit(parameter: inspect.Parameter) -> Any:
         return bound(annotation)
     if default is parameter.empty:
         return Bound(annotation if annotation in _KINDS else float)
+    if default is None:
+        kinds = {Bound(kind) for kind in (float, int) if kind in {annotation, *get_args(annotation)}}
+        return Optional(min(kinds, key=lambda one: one.kind is int, default=Bound(float)))
     return Bound(type(default)) if type(default) in _KINDS else None
 
 
@@ -146,7 +164,7 @@ def function(name: str, group: str) -> Callable[..., Any]:
     sys.path.insert(0, str(Path.cwd()))
     try:
         found: Any = import_module(module)
-    except (ImportError, ValueError) as error:
+    except Exception as error:  # whatever a user's own module may raise
         raise RecipeError(
             f"{group}={name}: '{module}' cannot be imported ({error}); is it on the Python path?"
         ) from None
@@ -160,6 +178,8 @@ def function(name: str, group: str) -> Callable[..., Any]:
             near = hint(word, public) if len(public) < 12 or hint(word, public).startswith("; did") else ""
             raise RecipeError(f"{group}={name}: {module} has no '{word}'{near}")
         found = getattr(found, word)
+        if isinstance(found, ModuleType):
+            raise RecipeError(f"{group}={name}: '{word}' is a module; write {module}.{word}:…")
     if not callable(found):
         raise RecipeError(f"{group}={name} is not a function")
     return found

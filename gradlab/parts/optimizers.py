@@ -55,13 +55,13 @@ class Optimizer(NamedTuple):
     enter: what a step's number and loss change in the state before it; search: finds the gradient elsewhere than
     by back-propagation at θ, which a `free` one does not need; cost: loss evaluations a step (a gradient counts as
     the one that it takes); spent: those before this step, where they are not cost times steps; phase: which of
-    several optimizers is at work; pace: its own rate over the recipe's `lr`; evaluated: the parameters that
+    several optimizers is at work; pace: its own peak rate, given the recipe's; evaluated: the parameters that
     evaluations look at.
     """
 
     init: Callable[[Tree, Lead], Any]
     update: Callable[[Tree, Any, Tree, Given], tuple[Move, Any]]
-    enter: Callable[[Any, Array, Array], Any] = lambda state, step, loss: state
+    enter: Callable[[Any, Array, Array, Tree, Lead], Any] = lambda state, *_: state
     search: Callable[[Tree, Any, Tree, Array, Batch], tuple[Tree, Any]] | None = None
     free: bool = False
     cost: int = 1

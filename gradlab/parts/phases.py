@@ -8,11 +8,12 @@ import jax.numpy as jnp
 from jax import Array
 
 from gradlab.bounds import Positive, bound
-from gradlab.errors import RecipeError, hint
+from gradlab.errors import RecipeError
 from gradlab.parts.optimizers import Batch, Given, Lead, Move, Optimizer, Tree, optimizer
 
 ENDS = ("until_step", "until_loss", "until_plateau")
 SMOOTHED = 0.9  # what the loss's running mean keeps a step: triggers look at it, not at single batches
+APART = {"phases", "gd", "optax"}  # no phases within phases; all examples at once or not is the whole run's
 _positive = bound(Positive)
 
 
@@ -39,10 +40,11 @@ class Phases:
         return found
 
     def _one(self, key: str, one: dict[str, Any]) -> dict[str, Any]:
-        name = str(one.pop("optimizer", ""))
-        if name in ("phases", "gd", ""):
+        name = one.pop("optimizer", None)
+        if not isinstance(name, str) or name in APART or "name" in one:
+            known = ", ".join(sorted(optimizer.makers.keys() - APART))
             raise RecipeError(
-                f"{key} needs an optimizer of its own{hint(name, set(optimizer.makers) - {'phases', 'gd'})}"
+                f"{key} needs an optimizer of its own: optimizer: one of {known}, or optax:NAME"
             )
         own = {end: _positive.check(f"{key} {end}", one.pop(end)) for end in ("lr", *ENDS) if end in one}
         try:
@@ -76,6 +78,17 @@ def phases(phases: Annotated[list, Phases()], memory: Literal["fresh", "carried"
     def init(params: Tree, lead: Lead) -> State:
         none, far = jnp.zeros((), jnp.int32), jnp.full((), jnp.inf, jnp.float32)
         return State(none, none, far, far, none, tuple(rule.init(params, lead) for rule in rules))
+
+    def enter(state: State, step: Array, loss: Array, params: Tree, lead: Lead) -> State:
+        after = _switched(phases, state, step, loss)
+        if memory == "carried":
+            return after
+        begins = lambda index: (after.phase == index) & (state.phase != index)
+        states = tuple(
+            jax.lax.cond(begins(index), lambda rule=rule: rule.init(params, lead), lambda own=own: own)
+            for index, (rule, own) in enumerate(zip(rules, state.states, strict=True))
+        )
+        return after._replace(states=states)
 
     def search(params: Tree, state: State, grads: Tree, key: Array, batch: Batch) -> tuple[Tree, State]:
         def one(index: int) -> Any:
@@ -123,14 +136,12 @@ def phases(phases: Annotated[list, Phases()], memory: Literal["fresh", "carried"
     return Optimizer(
         init,
         update,
-        enter=lambda state, step, loss: _switched(phases, state, step, loss),
+        enter=enter,
         search=search if searches else None,
         free=all(rule.free for rule in rules),
         spent=lambda step, state: state.spent,
         phase=lambda state: state.phase,
-        pace=lambda state, lr: jnp.stack([jnp.asarray(one.get("lr", lr)) / lr for one in phases])[
-            state.phase
-        ],
+        pace=lambda state, lr: jnp.stack([jnp.asarray(one.get("lr", lr)) for one in phases])[state.phase],
         evaluated=evaluated,
     )
 

@@ -60,6 +60,8 @@ BAD = {
     "act=relu": "there is no option 'act'; did you mean 'activation'?",
     "optimizer.lr=0.1": "there is no option 'optimizer.lr'; did you mean 'lr'?",
     "learning_rate=1": "there is no option 'learning_rate'; did you mean 'lr'?",
+    "lr_factors=0.5": "lr_factors=0.5 must be a mapping",
+    "probe=[]": "probe=[] measures nothing; name one or more",
     "momentum=0.9": "there is no option 'momentum'; did you mean 'optimizer=momentum'?",
     "freeze=input": "there is no option 'freeze'; did you mean 'lr_factors'?",
     "early_stopping=3": "there is no option 'early_stopping'; did you mean 'stop.patience'?",

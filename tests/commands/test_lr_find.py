@@ -31,6 +31,8 @@ def test_the_recipe_is_a_run_whose_rate_rises_from_low_to_high():
         (["schedule=linear"], "give --low"),
         (["steps=100"], "give --steps"),
         (["log.every=10"], "sets log.every itself"),
+        (["stop.loss=0.1"], "sets stop.loss itself"),
+        (["optimizer=phases"], "does not follow --low and --high"),
         (["depth=3,4"], "one network at a time"),
         (["experiment=he_vs_xavier"], "one network at a time"),
         (["dept=3"], "did you mean 'depth'"),

@@ -75,6 +75,7 @@ def test_every_memory_is_carried_over_a_cut(tmp_path, words):
     folder = cut(tiny(tmp_path / "cut", *paced), 12)
     assert launch(tiny(tmp_path / "cut", *paced)).state == whole.state
     assert stored.result(folder) == stored.result(whole.folder)
+    assert stored.status(folder)["stopped"] == stored.status(whole.folder)["stopped"]
 
 
 @pytest.mark.parametrize("step", [8, 24, 36])

@@ -17,7 +17,7 @@ def looked(stop, train, test):
     """What becomes of seeds with these losses, an evaluation a row."""
     judge = Stopping(stop, np.arange(len(test[0])))
     for step, losses in enumerate(zip(train, test, strict=True)):
-        judge.look(10 * step, *map(np.asarray, losses))
+        judge.look(10 * step, *map(np.asarray, losses), live=list(range(len(test[0]))))
     return {one["seed"]: one["step"] for one in judge.ended}
 
 
@@ -38,14 +38,29 @@ def test_a_loss_that_is_nan_is_never_the_least():
 
 def test_a_checkpoint_s_notes_restore_it():
     one, two = (Stopping(Stop(2, 0.0), np.arange(2)) for _ in range(2))
-    one.look(0, np.ones(2), np.array([1.0, 2.0]))
-    one.look(5, np.ones(2), np.array([1.5, 1.0]))
+    one.look(0, np.ones(2), np.array([1.0, 2.0]), [0, 1])
+    one.look(5, np.ones(2), np.array([1.5, 1.0]), [0, 1])
     two.restore(one.notes())
     for judge in (one, two):
-        judge.look(10, np.ones(2), np.array([1.5, 0.5]))
+        judge.look(10, np.ones(2), np.array([1.5, 0.5]), [0, 1])
     assert (
         one.ended == two.ended == [{"seed": 0, "step": 10, "why": "no new least test loss in 2 evaluations"}]
     )
+
+
+def test_a_lost_seed_is_not_judged():
+    judge = Stopping(Stop(1, 0.0), np.arange(2))
+    for step in range(3):
+        judge.look(step, np.ones(2), np.ones(2), [1])
+    assert [one["seed"] for one in judge.ended] == [1]
+
+
+@pytest.mark.usefixtures("quick")
+def test_what_a_seed_does_after_its_end_is_not_looked_at(tmp_path):
+    words = ("steps=40", "eval.every=20", "stop.loss=1e9", "lr=1e37")
+    outcome = launch(tiny(tmp_path, *words, "on_nonfinite=raise"))
+    assert outcome.state == "stopped"
+    assert stored.status(outcome.folder)["nonfinite"] == []
 
 
 @pytest.mark.usefixtures("quick")

@@ -11,6 +11,8 @@ from gradlab.build import FAMILIES, check
 from gradlab.commands.compose import grid
 from gradlab.errors import RecipeError
 from gradlab.launch import launch
+from gradlab.parts.clips import Clip
+from gradlab.parts.penalties import Penalty
 from gradlab.recipe import numbers, structure
 from tests.recipes import tiny
 
@@ -88,15 +90,60 @@ def test_an_option_of_one_s_own_folder_may_name_it(tmp_path):
     [
         "activation: {name: 'os:system'}",
         "hydra: {mode: MULTIRUN, sweeper: {params: {activation: 'os:system,tanh'}}}",
-        "optimizer: {name: phases, phases: [{optimizer: 'os:system', until_step: 3}]}",
+        "optimizer: {name: phases, phases: [{optimizer: 'os:system', until_step: 3}, {optimizer: sgd}]}",
+        "study: os\nactivation: {name: '${study}:system'}",
+        "hydra: {mode: MULTIRUN, sweeper: {params: {activation: 'os\\:system'}}}",
+        "clip: {name: 'optax:os:system'}",
     ],
 )
 def test_an_experiment_may_not_name_code(tmp_path, monkeypatch, text):
     monkeypatch.chdir(tmp_path)
     Path("experiments").mkdir()
     Path("experiments/mine.yaml").write_text(f"# Harmless?\n{text}\n")
-    with pytest.raises(RecipeError, match="os:system"):
+    with pytest.raises(RecipeError, match="names code, which an experiment may not"):
         grid(["experiment=mine"], check)
+
+
+def test_an_experiment_may_name_what_the_command_line_names_and_optax_s_optimizers(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("experiments").mkdir()
+    Path("experiments/mine.yaml").write_text("# Harmless?\noptimizer: {name: 'optax:lamb'}\n")
+    (found,) = grid(["experiment=mine", f"activation={HERE}snake"], check).recipes
+    assert (found.optimizer["b1"], found.activation["harmonic"]) == (0.9, 1)
+
+
+def test_a_module_is_not_walked_through():
+    with pytest.raises(RecipeError, match="'os' is a module"):
+        activation.check({"name": "contextlib:os.abort"})
+
+
+def half(step, horizon, share=0.5):
+    return jnp.full((), share)
+
+
+def sum_of_fourths(strength: float = 1.0):
+    return Penalty(lambda arrays: strength * sum(jnp.sum(w**4) for w in arrays))
+
+
+def nothing():
+    return Clip(
+        lambda params: (), lambda grads, state, params, lead: (grads, state, {"clipped": jnp.zeros(())})
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "keys"),
+    [
+        ((f"schedule={HERE}half", "schedule.warmup=3"), {"share": 0.5, "warmup": 3.0, "horizon": 0.0}),
+        ((f"penalty={HERE}sum_of_fourths",), {"strength": 1.0, "mask": "kernels"}),
+        ((f"clip={HERE}nothing", "clip.where=update"), {"where": "update"}),
+    ],
+)
+def test_one_s_own_maker_has_what_all_options_of_its_group_have(words, keys):
+    group = words[0].partition("=")[0]
+    (found,) = grid(words, check).recipes
+    assert getattr(found, group) == {"name": words[0].partition("=")[2], **keys}
+    assert FAMILIES[group].make(getattr(found, group))
 
 
 def test_the_current_folder_counts(tmp_path, monkeypatch):

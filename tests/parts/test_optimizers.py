@@ -82,14 +82,14 @@ def walk(words, problem):
         def body(carry, step):
             x, memory = carry
             value = loss(x)
-            memory = rule.enter(memory, step, value)
+            memory = rule.enter(memory, step, value, x, lead)
             grads = jax.grad(loss)(x)
             if rule.search is not None:
                 key = jax.random.fold_in(jax.random.key(7), step)
                 grads, memory = rule.search(x, memory, grads, key, batch)
             phase = rule.phase(memory)
-            pace = 1.0 if rule.pace is None else rule.pace(memory, rate)
-            given = Given(jnp.asarray(rate * pace), step, value, lead, batch)
+            peak = rate if rule.pace is None else rule.pace(memory, rate)
+            given = Given(jnp.asarray(peak), step, value, lead, batch)
             move, memory = rule.update(grads, memory, x, given)
             decay = move.decay or {}
             own = given.rate if move.rate is None else move.rate
@@ -319,6 +319,26 @@ def smoothed(losses):
     return np.array(kept)
 
 
+def test_a_fresh_memory_begins_where_its_phase_does():
+    part = {
+        "name": "phases",
+        "memory": "fresh",
+        "phases": [FIRST | {"until_step": 2.0}, {"optimizer": "optax:schedule_free_sgd"}],
+    }
+    rule, lead = optimizer.make(optimizer.check(part)), {"w": 0}
+    memory, now = rule.init({"w": jnp.zeros(2)}, lead), {"w": jnp.array([3.0, -1.0])}
+    for step, wanted in ((1, jnp.zeros(2)), (2, now["w"]), (3, now["w"])):
+        memory = rule.enter(memory, jnp.int32(step), jnp.float32(1), now, lead)
+        np.testing.assert_array_equal(memory.states[1][0].z["w"], wanted)
+
+
+def test_an_argument_of_optax_that_is_none_may_be_given():
+    given = optimizer.check({"name": "optax:sgd", "momentum": 0.9})
+    found, wanted = walked(given, "bowl"), walked({"name": "momentum", "decay": 0.9}, "bowl")
+    np.testing.assert_allclose(found["kernel"], wanted["kernel"], rtol=1e-9)
+    assert "momentum" not in optimizer.check({"name": "optax:sgd"})
+
+
 def test_a_phase_ends_where_the_smoothed_loss_is_low_enough():
     _, phase, losses = phased({"until_loss": 3.0})
     assert phase.tolist() == [int(value) for value in np.maximum.accumulate(smoothed(losses) < 3.0)]
@@ -348,6 +368,11 @@ def test_a_phase_ends_on_a_plateau():
         ([FIRST | {"until_step": -1.0}, SECOND], "until_step=-1.0 must be a number above 0"),
         ([{"optimizer": "momentun", "until_step": 1.0}, SECOND], "did you mean 'momentum'"),
         ([{"optimizer": "phases", "until_step": 1.0}, SECOND], "needs an optimizer of its own"),
+        (
+            [{"optimizer": None, "until_step": 1.0}, SECOND],
+            "needs an optimizer of its own: optimizer: one of adagrad",
+        ),
+        ([FIRST | {"name": "sign", "until_step": 1.0}, SECOND], "needs an optimizer of its own"),
         ([FIRST | {"until_step": 1.0, "decai": 0.3}, SECOND], "no option 'optimizer.decai'"),
     ],
 )

@@ -81,7 +81,7 @@ def scheme(setup: Setup, state: State, stats: Tree, now: Here, lead: dict[str, i
 
     before, after = grads, clipped
     if setup.clip.where == "update":
-        before = _scaled(move.direction, rate if move.rate is None else move.rate)
+        before = move.scaled(rate)
         after, clip, record = setup.clip.apply(before, state.clip, params, lead)
         move = move._replace(direction=after, rate=jnp.ones(()))
     move = _beside(setup, params, move, rate, lead)
@@ -92,7 +92,7 @@ def scheme(setup: Setup, state: State, stats: Tree, now: Here, lead: dict[str, i
     return Scheme(
         State(state.params, stats, optimizer, clip, schedule),
         move.direction,
-        rate if move.rate is None else move.rate,
+        move.paced(rate),
         rate,
         penalty,
         grads,
@@ -152,12 +152,8 @@ def _beside(setup: Setup, params: Tree, move: Move, rate: Array, lead: dict[str,
     }
     if rule is None or rule.shrink is None:
         return move._replace(direction=direction)
-    direction = _scaled(direction, rate if move.rate is None else move.rate)
+    direction = move._replace(direction=direction).scaled(rate)
     for path, w in subject(params, lead, rule.mask).items():
         after, least = w - direction[path], rate * rule.shrink * factors.get(path, 1.0)
         direction[path] = w - (jnp.sign(after) * jnp.maximum(jnp.abs(after) - least, 0)).astype(w.dtype)
     return Move(direction, jnp.ones(()))
-
-
-def _scaled(tree: Tree, factor: Array) -> Tree:
-    return {path: (factor * value).astype(value.dtype) for path, value in tree.items()}

@@ -6,9 +6,8 @@ Only the compose API is used: no logging is set up, no launcher starts, nothing 
 """
 
 import copy
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from functools import cache, lru_cache
 from pathlib import Path
@@ -27,7 +26,7 @@ from gradlab.commands.overrides import PLAIN, Cell, Setting, all_cells, differin
 from gradlab.commands.spelling import SYNONYMS, meant, suggest
 from gradlab.errors import RecipeError
 from gradlab.paths import CONF
-from gradlab.recipe import BOUNDS, FAMILIES, Every, Recipe, Stop, flat, folder_name, named
+from gradlab.recipe import BOUNDS, FAMILIES, Every, Recipe, Stop, flat, folder_name
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,7 @@ def grid(
     own = _own(config_dir)
     groups = options.groups(*own)
     settings = read([word.lstrip("+") for word in words], groups)  # +experiment=x means experiment=x
-    trusted = _code([repr(setting.values) for setting in settings] + _texts(own))
+    trusted = vetting.trusted([repr(setting.values) for setting in settings], own)
     found: dict[str, tuple[str, Recipe]] = {}  # two cells of one folder are one run
     wrong: dict[str, list[str]] = {}
     keys: list[str] = []
@@ -61,7 +60,7 @@ def grid(
             for cell in rows:
                 said = label(cell, differ)
                 try:
-                    recipe = check(_harmless(_recipe(cell, groups, composed), trusted))
+                    recipe = check(vetting.harmless(_recipe(cell, groups, composed), trusted))
                     found.setdefault(f"{recipe.study}/{folder_name(recipe)}", (said, recipe))
                 except RecipeError as error:
                     wrong.setdefault(str(error), []).append(said)
@@ -69,34 +68,6 @@ def grid(
         raise RecipeError("\n".join(_told(error, where) for error, where in wrong.items()))
     labels, recipes = zip(*found.values(), strict=True)
     return Grid(list(recipes), list(labels), list(dict.fromkeys(keys)))
-
-
-def _code(texts: Iterable[str]) -> set[str]:
-    """Every `package.module:function` in these texts."""
-    return {name for text in texts for name in re.findall(r"[\w.]+:[\w.]+", text)}
-
-
-def _texts(own: Sequence[Path]) -> list[str]:
-    """The options' files of one's own folder; its experiments are no more trusted than others."""
-    files = [file for folder in own for file in folder.glob("*/*.yaml") if file.parent.name != "experiments"]
-    return [file.read_text("utf-8") for file in files]
-
-
-def _harmless(recipe: Recipe, trusted: set[str]) -> Recipe:
-    """The recipe, if all code that it names was named on the command line or in an option's file of one's own.
-
-    Looked at when all is composed, since an experiment may quote and refer; Optax's optimizers are known ones.
-    """
-    for group, name in named(recipe):
-        if ":" not in name or name in trusted:
-            continue
-        if group == "optimizer" and name.startswith("optax:") and _in_optax(name):
-            continue
-        raise RecipeError(
-            f"{group}={name} names code, which an experiment may not; put it into an option's file of your "
-            "--config-dir, or on the command line"
-        )
-    return recipe
 
 
 def _told(error: str, wrong: list[str]) -> str:
@@ -284,19 +255,10 @@ def _known(group: str, name: Any, groups: dict[str, list[str]]) -> None:
         shown = "null" if name is None else name
         home = next((f"{other}={name}" for other, names in groups.items() if name in names), "")
         home = home or (
-            f"optimizer=optax:{name}" if group == "optimizer" and _in_optax(f"optax:{name}") else ""
+            f"optimizer=optax:{name}" if group == "optimizer" and vetting.in_optax(f"optax:{name}") else ""
         )
         wanted = f"; did you mean '{home}'?" if home else meant(str(name), groups[group])
         raise RecipeError(f"there is no {group} '{shown}'{wanted}")
-
-
-def _in_optax(name: str) -> bool:
-    """Whether `optax:lamb` is one of Optax's optimizers, and nothing else that could be reached from there."""
-    from gradlab.parts.optimizers import optax_function
-
-    with suppress(RecipeError):
-        return bool(optax_function(name))
-    return False
 
 
 def _set(config: DictConfig, numbers: Cell, groups: dict[str, list[str]]) -> None:

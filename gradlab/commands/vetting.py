@@ -5,6 +5,8 @@ read the environment, leave its folder, reach Hydra's own machinery, or fill the
 """
 
 import re
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from gradlab.commands.overrides import PLAIN
 from gradlab.errors import RecipeError
+from gradlab.recipe import Recipe, named
 
 _MOST_BYTES, _MOST_NODES, _MOST_DEEP = 1 << 20, 10_000, 50
 _RESOLVER = re.compile(r"\$\{[^}]*:")  # ${oc.env:TOKEN}; ${depth} is fine
@@ -38,7 +41,7 @@ def experiment(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]], bool]:
     for line in lines if isinstance(lines, list) else [lines]:
         _default(path, line)
     hydra = content.pop("hydra", None) or {}
-    if not _harmless(hydra):
+    if not _grid_only(hydra):
         raise RecipeError(f"{path}: of hydra only 'mode' and 'sweeper.params' may be set")
     params = hydra.get("sweeper", {}).get("params", {})
     grids = params if isinstance(params, list) else [params]
@@ -48,7 +51,7 @@ def experiment(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]], bool]:
     return content, grids, mode == "MULTIRUN"
 
 
-def _harmless(hydra: Any) -> bool:
+def _grid_only(hydra: Any) -> bool:
     """Whether nothing but a mode and a grid is set of Hydra."""
     if not isinstance(hydra, dict) or not set(hydra) <= {"mode", "sweeper"}:
         return False
@@ -59,6 +62,39 @@ def _harmless(hydra: Any) -> bool:
     return isinstance(params, dict) or (
         isinstance(params, list) and bool(params) and all(isinstance(one, dict) for one in params)
     )
+
+
+def trusted(texts: Iterable[str], own: Iterable[Path]) -> set[str]:
+    """Every `package.module:function` in the command line's values and in the options' files of one's own folders.
+
+    Their experiments are no more trusted than others.
+    """
+    files = [file for folder in own for file in folder.glob("*/*.yaml") if file.parent.name != "experiments"]
+    every = [*texts, *(file.read_text("utf-8") for file in files)]
+    return {name for text in every for name in re.findall(r"[\w.]+:[\w.]+", text)}
+
+
+def harmless(recipe: Recipe, known: set[str]) -> Recipe:
+    """The recipe, if all code that it names is known, or one of Optax's optimizers.
+
+    Asked when all is composed, since an experiment may quote and refer.
+    """
+    for group, name in named(recipe):
+        if ":" in name and name not in known and not (group == "optimizer" and in_optax(name)):
+            raise RecipeError(
+                f"{group}={name} names code, which an experiment may not; put it into an option's file of your "
+                "--config-dir, or on the command line"
+            )
+    return recipe
+
+
+def in_optax(name: str) -> bool:
+    """Whether `optax:lamb` is one of Optax's optimizers, and nothing else that could be reached from there."""
+    from gradlab.parts.optimizers import optax_function
+
+    with suppress(RecipeError):
+        return name.startswith("optax:") and bool(optax_function(name))
+    return False
 
 
 def _default(path: Path, line: Any) -> None:

@@ -5,7 +5,7 @@ Where Optax and PyTorch mean different things by one name, the docstring says wh
 
 import inspect
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 import jax
@@ -47,6 +47,15 @@ class Move(NamedTuple):
     direction: Tree
     rate: Array | None = None
     decay: Tree | None = None
+
+    def paced(self, rate: Array) -> Array:
+        """What multiplies the direction, `rate` being the one in use."""
+        return rate if self.rate is None else self.rate
+
+    def scaled(self, rate: Array) -> Tree:
+        """rate·direction, −Δθ itself."""
+        factor = self.paced(rate)
+        return {path: (factor * value).astype(value.dtype) for path, value in self.direction.items()}
 
 
 class Optimizer(NamedTuple):
@@ -138,11 +147,19 @@ def _own(make: Callable[..., Any]) -> Optimizer:
 
 def optax_function(name: str) -> Callable[..., Any]:
     """`optax:lamb`, also where it stands in optax.contrib; an optimizer takes its learning rate first."""
-    known = {one for place in (optax, optax.contrib) for one in dir(place) if _is_optimizer(place, one)}
+    known = _optimizers()
     word = name.partition(":")[2].removeprefix("contrib.")
     if word not in known:
         raise RecipeError(f"optimizer={name}: Optax has no optimizer '{word}'{hint(word, known)}")
     return getattr(optax, word) if _is_optimizer(optax, word) else getattr(optax.contrib, word)
+
+
+@cache
+def _optimizers() -> frozenset[str]:
+    """The names of all that Optax has."""
+    return frozenset(
+        one for place in (optax, optax.contrib) for one in dir(place) if _is_optimizer(place, one)
+    )
 
 
 def _is_optimizer(place: Any, name: str) -> bool:

@@ -113,9 +113,7 @@ def phases(phases: Annotated[list, Phases()], memory: Literal["fresh", "carried"
                         move, states[other] = rule.update(grads, states[other], params, given)
                         found = move if other == index else found
                 decay = {path: jnp.zeros_like(w) for path, w in params.items()} | (found.decay or {})
-                unit = given.rate if found.rate is None else found.rate
-                step = {path: (unit * d).astype(d.dtype) for path, d in found.direction.items()}
-                return step, decay, tuple(states)
+                return found.scaled(given.rate), decay, tuple(states)
 
             return branch
 
@@ -170,16 +168,13 @@ def _switched(phases: list[dict[str, Any]], state: State, step: Array, loss: Arr
     smooth = jnp.where(jnp.isinf(state.smooth), loss, SMOOTHED * state.smooth + (1 - SMOOTHED) * loss)
     better = smooth < state.best
     since = jnp.where(better, 0, state.since + 1)
-    over = [
-        step >= phase["until_step"]
-        if "until_step" in phase
-        else smooth < phase["until_loss"]
-        if "until_loss" in phase
-        else since >= phase["until_plateau"]
-        if "until_plateau" in phase
-        else jnp.zeros((), bool)
-        for phase in phases
-    ]
+    reached = {
+        "until_step": lambda at: step >= at,
+        "until_loss": lambda at: smooth < at,
+        "until_plateau": lambda at: since >= at,
+    }
+    # each phase has one end, the last has none
+    over = [next((test(one[end]) for end, test in reached.items() if end in one), False) for one in phases]
     ends = jnp.stack([jnp.asarray(one) for one in over])[state.phase]
     fresh = jnp.where(ends, smooth, jnp.minimum(smooth, state.best))
     return state._replace(

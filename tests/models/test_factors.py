@@ -111,34 +111,27 @@ def test_a_tanh_branch_grows_with_the_root_of_depth():
     assert found == pytest.approx(tanh_branch(first), rel=0.1)
 
 
+STOCHASTIC = (
+    "width=100",
+    "depth=40",
+    "batch_size=4",
+    "initializer=normal",
+    "activation=linear",
+    "residual=stochastic_depth",
+)
+SURVIVE = [1 - layer / L * 0.5 for layer in range(1, L + 1)]
+
+
 def test_stochastic_depth_passes_as_many_blocks_as_survive():
-    words = (
-        "width=100",
-        "depth=40",
-        "batch_size=4",
-        "initializer=normal",
-        "activation=linear",
-        "residual=stochastic_depth",
-    )
-    survive = [1 - layer / L * 0.5 for layer in range(1, L + 1)]
-    spread = math.sqrt(sum(p * (1 - p) for p in survive)) * math.log(2)
-    trained = ratio(words, networks=24)
-    assert trained == pytest.approx(sum(survive) * math.log(2), abs=4 * spread / math.sqrt(24))
+    spread = math.sqrt(sum(p * (1 - p) for p in SURVIVE)) * math.log(2)
+    trained = ratio(STOCHASTIC, networks=24)
+    assert trained == pytest.approx(sum(SURVIVE) * math.log(2), abs=4 * spread / math.sqrt(24))
 
 
 @pytest.mark.slow
 def test_stochastic_depth_evaluates_the_mean_branch():
-    words = (
-        "width=100",
-        "depth=40",
-        "batch_size=4",
-        "initializer=normal",
-        "activation=linear",
-        "residual=stochastic_depth",
-    )
-    survive = [1 - layer / L * 0.5 for layer in range(1, L + 1)]
-    wanted = sum(math.log1p(p * p) for p in survive)
-    assert ratio(words, train=False) == pytest.approx(wanted, rel=0.05)
+    wanted = sum(math.log1p(p * p) for p in SURVIVE)
+    assert ratio(STOCHASTIC, train=False) == pytest.approx(wanted, rel=0.05)
 
 
 @pytest.mark.parametrize("depth", [10, pytest.param(160, marks=pytest.mark.slow)])

@@ -92,7 +92,7 @@ def walk(words, problem):
             given = Given(jnp.asarray(peak), step, value, lead, batch)
             move, memory = rule.update(grads, memory, x, given)
             decay = move.decay or {}
-            own = given.rate if move.rate is None else move.rate
+            own = move.paced(given.rate)
             x = {key: w - own * move.direction[key] - given.rate * decay.get(key, 0) for key, w in x.items()}
             return (x, memory), (x, phase, value)
 

@@ -9,17 +9,17 @@ import numpy as np
 from jax import Array
 
 from gradlab.bounds import LARGEST, bound
-from gradlab.data.task import Task, data
+from gradlab.data.task import Form, Task, data
 from gradlab.errors import RecipeError
 from gradlab.models.chain import Block
-from gradlab.models.family import Plan, model
+from gradlab.models.family import Model, Plan, model
 from gradlab.models.fit import fitted
 from gradlab.parts import phases, schedules, searches  # noqa: F401  all optimizers are known from here on
 from gradlab.parts.activations import activation
 from gradlab.parts.clips import Clip, clip
 from gradlab.parts.family import Family
 from gradlab.parts.initializers import Adjust, initializer
-from gradlab.parts.losses import Loss, loss
+from gradlab.parts.losses import Loss, averaged, loss
 from gradlab.parts.normalizations import normalization
 from gradlab.parts.optimizers import Optimizer, optimizer
 from gradlab.parts.penalties import Penalty, penalty
@@ -137,12 +137,11 @@ class Setup(NamedTuple):
         return found
 
 
-def build(recipe: Recipe, numbers: dict[str, Any], features: int, classes: int) -> Setup:
+def build(recipe: Recipe, numbers: dict[str, Any], form: Form) -> Setup:
     """The parts of `recipe`, with `numbers` in the place of its floats: called inside the trace."""
     made = {name: _make(FAMILIES[name], recipe, numbers) for name in FAMILIES if name != "data"}
     plan = Plan(
-        features,
-        classes,
+        *form,
         recipe.depth,
         recipe.width,
         made["activation"],
@@ -153,9 +152,9 @@ def build(recipe: Recipe, numbers: dict[str, Any], features: int, classes: int) 
         jnp.dtype(recipe.dtype),
     )
     return Setup(
-        made["model"](plan),
+        _chain(recipe, made["model"], plan),
         made["initializer"].adjust,
-        made["loss"],
+        averaged(made["loss"]) if form.each else made["loss"],
         made["penalty"],
         made["clip"],
         made["optimizer"],
@@ -164,6 +163,14 @@ def build(recipe: Recipe, numbers: dict[str, Any], features: int, classes: int) 
         [(pattern, numbers[f"lr_factors.{pattern}"]) for pattern in recipe.lr_factors],
         [probe.make(part) for part in recipe.probes.values()],
     )
+
+
+def _chain(recipe: Recipe, model: Model, plan: Plan) -> list[Block]:
+    """The network's blocks; what it refuses is told with the names of both."""
+    try:
+        return model(plan)
+    except RecipeError as error:
+        raise RecipeError(f"model={recipe.model['name']}, data={recipe.data['name']}: {error}") from None
 
 
 def _make(family: Family, recipe: Recipe, numbers: dict[str, Any]) -> Any:

@@ -15,6 +15,8 @@ from jax import Array
 
 from gradlab import step
 from gradlab.build import build
+from gradlab.data.task import Form
+from gradlab.evaluate import measures
 from gradlab.models import chain
 from gradlab.recipe import Recipe, structure
 from gradlab.scheme import State
@@ -47,30 +49,30 @@ class Programs(NamedTuple):
 
     start: Callable[[Any, Numbers, Data], State]
     chunk: Callable[[State, Any, Numbers, Data, Span], tuple[State, Row]]  # donates the state
-    evaluate: Callable[[State, Numbers, Data], Array]  # seeds × (train loss, accuracy, test loss, accuracy)
+    evaluate: Callable[[State, Numbers, Data], Array]  # seeds × measures of the training and the test part
     compile_seconds: float
 
 
 _compiled: dict[Any, Programs] = {}
 
 
-def programs(recipe: Recipe, numbers: Numbers, data: Data, classes: int, length: int) -> Programs:
+def programs(recipe: Recipe, numbers: Numbers, data: Data, form: Form, length: int) -> Programs:
     """The programs for this structure and these shapes, compiled once in a process."""
     shapes = tuple((leaf.shape, str(leaf.dtype)) for leaf in data)
-    key = (structure(recipe), shapes, classes, length, _place(data))
+    key = (structure(recipe), shapes, form, length, _place(data))
     if key not in _compiled:
-        _compiled[key] = _compile(recipe, numbers, data, classes, length)
+        _compiled[key] = _compile(recipe, numbers, data, form, length)
     return _compiled[key]
 
 
-def traced(recipe: Recipe, numbers: Numbers, data: Data, classes: int) -> Any:
+def traced(recipe: Recipe, numbers: Numbers, data: Data, form: Form) -> Any:
     """The shapes that a start and a chunk of one step have; raises what a part of the recipe raises."""
 
     def run(numbers: Numbers, data: Data) -> Any:
         seed, now = jnp.zeros((), jnp.uint32), jnp.zeros((), jnp.int32)
-        setup = build(recipe, numbers, data.train_x.shape[1], classes)
+        setup = build(recipe, numbers, form)
         state = step.initial(setup, streams(seed)[0], data.train_x[: recipe.batch_size])
-        return _chunk(recipe, classes, 1, state, seed, numbers, data, Span(now, now, now, now))
+        return _chunk(recipe, form, 1, state, seed, numbers, data, Span(now, now, now, now))
 
     return jax.eval_shape(run, numbers, data)
 
@@ -84,20 +86,19 @@ def _place(data: Data) -> str:
     return str(next(iter(data.train_x.devices())))
 
 
-def _compile(recipe: Recipe, numbers: Numbers, data: Data, classes: int, length: int) -> Programs:
+def _compile(recipe: Recipe, numbers: Numbers, data: Data, form: Form, length: int) -> Programs:
     began = time.perf_counter()
-    features = data.train_x.shape[1]
     spread = _spread(recipe, data)
 
     def start(seed: Array, numbers: Numbers, data: Data) -> State:
-        setup = build(recipe, numbers, features, classes)
+        setup = build(recipe, numbers, form)
         return step.initial(setup, streams(seed)[0], data.train_x[: recipe.batch_size])
 
     def run(state: State, seed: Array, numbers: Numbers, data: Data, span: Span) -> tuple[State, Row]:
-        return _chunk(recipe, classes, length, state, seed, numbers, data, span)
+        return _chunk(recipe, form, length, state, seed, numbers, data, span)
 
     def look(state: State, numbers: Numbers, data: Data) -> Array:
-        return _evaluate(recipe, classes, state, numbers, data)
+        return _evaluate(recipe, form, state, numbers, data)
 
     seeds = jax.ShapeDtypeStruct((recipe.seeds,), jnp.uint32)
     number: Any = jax.ShapeDtypeStruct((), jnp.int32)
@@ -140,7 +141,7 @@ def streams(seed: Array) -> tuple[Array, Array, Array]:
 
 def _chunk(
     recipe: Recipe,
-    classes: int,
+    form: Form,
     length: int,
     state: State,
     seed: Array,
@@ -149,7 +150,7 @@ def _chunk(
     span: Span,
 ) -> tuple[State, Row]:
     """Up to `length` steps; rows of steps that were not measured or not made are zero."""
-    setup = build(recipe, numbers, data.train_x.shape[1], classes)
+    setup = build(recipe, numbers, form)
     _, order_key, dropout_key = streams(seed)
     examples = len(data.train_y)
     batches = examples // recipe.batch_size
@@ -192,19 +193,17 @@ def looked(recipe: Recipe, step: Any, mode: Any) -> Any:
     return (step % recipe.log.every == 0) | (step % recipe.eval.every == 0) | (mode != TRAIN)
 
 
-def _evaluate(recipe: Recipe, classes: int, state: State, numbers: Numbers, data: Data) -> Array:
-    """Mean loss and accuracy on the whole training and test part, in evaluation mode."""
-    setup = build(recipe, numbers, data.train_x.shape[1], classes)
-
+def _evaluate(recipe: Recipe, form: Form, state: State, numbers: Numbers, data: Data) -> Array:
+    """The measures of the whole training and test part, in evaluation mode."""
+    setup = build(recipe, numbers, form)
     params = setup.optimizer.evaluated(state.optimizer, state.params)
 
-    def metrics(x: Array, y: Array) -> list[Array]:
-        output, _, _ = chain.forward(setup.chain, params, state.stats, x, jax.random.key(0), train=False)
-        output = output.astype(jnp.promote_types(output.dtype, jnp.float32))
-        return [jnp.mean(setup.loss(output, y)), jnp.mean(jnp.argmax(output, -1) == y)]
+    def network(x: Array) -> Array:
+        return chain.forward(setup.chain, params, state.stats, x, jax.random.key(0), train=False)[0]
 
-    found = metrics(data.train_x, data.train_y) + metrics(data.test_x, data.test_y)
-    return jnp.stack([value.astype(jnp.float32) for value in found])
+    parts = ((data.train_x, data.train_y), (data.test_x, data.test_y))
+    found = [measures(network, setup.loss, x, y, form.outputs, recipe.width) for x, y in parts]
+    return jnp.concatenate(found)
 
 
 def numbers_for(recipe_numbers: dict[str, float], dtype: str) -> Numbers:

@@ -93,6 +93,7 @@ BOUNDS: dict[str, Any] = {  # what each root key may be
     "outputs": Text,
 }
 ASIDE = frozenset("study outputs device quiet force on_nonfinite".split())  # no part of the digest
+SIZED = ("model.width_mult",)  # floats that decide shapes: structure, not data
 USUAL = {"optimizer": "sgd", "schedule": "constant"}  # what a folder's name does not say
 
 
@@ -154,7 +155,8 @@ def named(recipe: Recipe) -> list[tuple[str, str]]:
 
 def numbers(recipe: Recipe) -> dict[str, float]:
     """Every float of the recipe by dotted key: the part that enters the compiled program as data."""
-    return {key: value for key, value in leaves(plain(recipe)).items() if type(value) is float}
+    found = leaves(plain(recipe)).items()
+    return {key: value for key, value in found if type(value) is float and key not in SIZED}
 
 
 def structure(recipe: Recipe) -> tuple[tuple[str, Any], ...]:
@@ -165,7 +167,7 @@ def structure(recipe: Recipe) -> tuple[tuple[str, Any], ...]:
     """
     loose = {*ASIDE, "steps", "seed", "stop.patience"}
     kept = {key: value for key, value in leaves(plain(recipe)).items() if key not in loose}
-    kept |= {key: None for key, value in kept.items() if type(value) is float}
+    kept |= {key: None for key in numbers(recipe) if key in kept}
     kept["dropout"] = recipe.dropout > 0
     kept["lr_factors"] = tuple(recipe.lr_factors)  # their order counts
     return tuple(sorted(kept.items()))

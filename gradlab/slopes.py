@@ -16,6 +16,13 @@ from gradlab.probes.family import Probe
 from gradlab.recipe import Recipe
 
 
+class Told(NamedTuple):
+    """What a block's signals told: the values of all signal columns, and its own inner measures by name."""
+
+    columns: Array
+    inner: dict[str, Array]
+
+
 class Slopes(NamedTuple):
     """One backward pass: the loss, its gradient by path, new statistics, and what the taps and signals told."""
 
@@ -23,7 +30,7 @@ class Slopes(NamedTuple):
     grads: Tree
     stats: Tree
     seen: Dummies | None
-    told: list[Array]
+    told: list[Told]
 
 
 class Scene(NamedTuple):
@@ -96,9 +103,10 @@ def elsewhere(scene: Scene) -> Batch:
 def _signals(probes: list[Probe]) -> chain.Ask:
     """All signal probes as one question: a block's answers are one vector, so that a scan stacks one array."""
 
-    def ask(signal: Signal) -> Array:
+    def ask(signal: Signal) -> Told:
         asked = [probe for probe in probes if probe.signal and (signal.slope is not None or not probe.active)]
         told = {column: value for probe in asked for column, value in probe.signal(signal).items()}  # type: ignore[misc]
-        return jnp.stack([value.astype(jnp.float32) for value in told.values()] or [jnp.zeros(())])
+        values = jnp.stack([value.astype(jnp.float32) for value in told.values()] or [jnp.zeros(())])
+        return Told(values, dict(signal.inner))
 
     return ask

@@ -10,7 +10,7 @@ from jax import Array
 from gradlab import numerics
 from gradlab.build import Setup
 from gradlab.models import chain
-from gradlab.models.chain import Tree
+from gradlab.models.chain import Backward, Tree
 from gradlab.parts.penalties import subject
 from gradlab.probes.family import Moment, Probe
 from gradlab.recipe import Recipe
@@ -34,12 +34,17 @@ STEP_COLUMNS = (
 
 
 class Row(NamedTuple):
-    """What one step measured: columns × layers, columns × parameters, their whole counts, step columns."""
+    """What one step measured: columns × layers, columns × parameters, their whole counts, step columns.
+
+    notes: the blocks' inner measures; times: log10 of the backward signal at time steps, h_t and c_t.
+    """
 
     layers: Array
     parameters: Array
     counts: Array
     steps: Array
+    notes: Array
+    times: Array
 
 
 def initial(setup: Setup, key: Array, x: Array) -> State:
@@ -70,7 +75,8 @@ def take(
     found = scheme(setup, state, back.stats, now, lead)
     after, direction, row = found.state, found.direction, None
     if measured:
-        row = _row(setup, state.params, back, found, lead, time[0], len(batch[1]) // recipe.accumulate)
+        terms = _terms(batch[1], recipe.accumulate)
+        row = _row(setup, state.params, back, found, lead, time[0], terms)
         # everything is measured before the update, which then needs no second copy of the parameters
         # (the rate stays outside: behind a barrier it would change last bits)
         after, direction, row = jax.lax.optimization_barrier((after, direction, row))
@@ -79,9 +85,15 @@ def take(
 
 
 def _row(
-    setup: Setup, params: Tree, back: Slopes, found: Scheme, lead: dict[str, int], step: Array, batch: int
+    setup: Setup,
+    params: Tree,
+    back: Slopes,
+    found: Scheme,
+    lead: dict[str, int],
+    step: Array,
+    batch: Array | int,
 ) -> Row:
-    """All columns of one step; `batch` examples went through the taps together."""
+    """All columns of one step; `batch` is how many terms the mean loss had."""
     assert back.seen is not None
     rule, norms = setup.optimizer, numerics.log2_norms(back.grads, lead)
     whole = norms.whole  # of the gradient by back-propagation, which a search does not use
@@ -98,7 +110,21 @@ def _row(
     steps += [_zeros(setup, params, lead), rule.phase(found.memory), spent]
     true = chain.true_norms(setup.chain, back.seen, norms.leaves)
     moment = Moment(params, back.grads, norms, true, found.direction, found.rate, lead)
-    return Row(_layers(setup, back, batch), *_parameters(setup.probes, moment), _stack(steps))
+    record = chain.backward(setup.chain, back.seen, batch)
+    times = [numerics.LOG10_2 * (part + record.half_log2_batch).reshape(-1) for part in record.times]
+    return Row(
+        _layers(setup, back, record),
+        *_parameters(setup.probes, moment),
+        _stack(steps),
+        _flat(
+            [
+                told.inner[name]
+                for block, told in zip(setup.chain, back.told, strict=True)
+                for name in block.told
+            ]
+        ),
+        _flat(times),
+    )
 
 
 def _zeros(setup: Setup, params: Tree, lead: dict[str, int]) -> Array:
@@ -144,20 +170,18 @@ def parameter_columns(probes: list[Probe]) -> list[str]:
     return [column for probe in probes if probe.moment for column in probe.columns if column not in COUNTS]
 
 
-def _layers(setup: Setup, back: Slopes, batch: int) -> Array:
+def _layers(setup: Setup, back: Slopes, record: Backward) -> Array:
     """Columns × layers; where a block has no activation its entry is 0 and the host writes null."""
-    assert back.seen is not None
     signal = [probe for probe in setup.probes if probe.signal]
     all_columns = [column for probe in signal for column in probe.columns]
     present = [column for probe in signal if not probe.active for column in probe.columns]
     columns: dict[str, list[Array]] = {column: [] for column in all_columns}
     for block, told in zip(setup.chain, back.told, strict=True):
         have = all_columns if block.active else present
-        values = dict(zip(have, jnp.moveaxis(told, -1, 0), strict=False))
+        values = dict(zip(have, jnp.moveaxis(told.columns, -1, 0), strict=False))
         for column in all_columns:
             columns[column].append(values.get(column, jnp.zeros(block.layers)).reshape(-1))
     rows = [jnp.concatenate(parts) for parts in columns.values()]
-    record = chain.backward(setup.chain, back.seen, batch)
     rows += [value for probe in setup.probes if probe.backward for value in probe.backward(record).values()]
     return _stack(rows) if rows else jnp.zeros((0, sum(block.layers for block in setup.chain)))
 
@@ -177,6 +201,16 @@ def _parameters(probes: list[Probe], moment: Moment) -> tuple[Array, Array]:
         _stack(floats) if floats else jnp.zeros((0, 0)),
         jnp.stack(counts) if counts else jnp.zeros((0, 0), jnp.int32),
     )
+
+
+def _terms(y: Array, parts: int) -> Array | int:
+    """How many answers a loss is the mean of, in one of `parts` micro-batches."""
+    labels = jnp.issubdtype(y.dtype, jnp.integer) and y.ndim > 1
+    return jnp.sum(y[: len(y) // parts] >= 0) if labels else len(y) // parts
+
+
+def _flat(values: list[Array]) -> Array:
+    return jnp.concatenate([value.astype(jnp.float32).reshape(-1) for value in values] or [jnp.zeros(0)])
 
 
 def _stack(values: list[Array]) -> Array:

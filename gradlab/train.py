@@ -29,6 +29,8 @@ class Layout(NamedTuple):
     parameter_columns: list[str]
     entries: list[tuple[int, str, int]]  # (layer, parameter, size) of each parameter of each layer
     kernels: list[list[int]]  # of each layer, which entries are its kernels
+    notes: list[tuple[int, str]]  # (layer, measure) of each inner measure
+    times: list[tuple[int, int]]  # (layer, time steps) of each layer that measures its time steps
 
     @property
     def names(self) -> list[str]:
@@ -49,7 +51,7 @@ class Layout(NamedTuple):
 class Chunk(NamedTuple):
     """What one pass over some steps found; every array's leading axis is the seeds.
 
-    steps: the steps of the rows; evaluation: (step, seeds × 4) where one was taken at the chunk's first step.
+    steps: the steps of the rows; evaluation: (step, seeds × measures) where one was taken at the chunk's first step.
     """
 
     steps: np.ndarray
@@ -66,12 +68,8 @@ class Trainer:
     def __init__(self, recipe: Recipe, task: Task) -> None:
         self.recipe = recipe = whole(recipe, task)
         self.task = task
-        arrays = (
-            task.train_x.astype(recipe.dtype),
-            task.train_y,
-            task.test_x.astype(recipe.dtype),
-            task.test_y,
-        )
+        kind = lambda x: x if np.issubdtype(x.dtype, np.integer) else x.astype(recipe.dtype)
+        arrays = (kind(task.train_x), task.train_y, kind(task.test_x), task.test_y)
         self.data = Data(*(jnp.asarray(array) for array in arrays))
         self.numbers = program.numbers_for(numbers(recipe), recipe.dtype)
         self.seeds = np.arange(recipe.seed, recipe.seed + recipe.seeds, dtype=np.uint32)
@@ -80,7 +78,7 @@ class Trainer:
 
     def compile(self) -> Programs:
         """The programs of this structure, compiled now or before."""
-        return program.programs(self.recipe, self.numbers, self.data, self.task.classes, self.length)
+        return program.programs(self.recipe, self.numbers, self.data, self.task.form, self.length)
 
     def chunks(self, resumed: tuple[int, State] | None = None) -> Iterator[Chunk]:
         """All chunks of the run: steps from the beginning (or from where it was left) to the last row."""
@@ -120,8 +118,9 @@ def layout(recipe: Recipe, task: Task) -> Layout:
     """The names of everything in a Row, from the shapes alone: nothing is allocated."""
     recipe = whole(recipe, task)
     given: dict[str, Any] = program.numbers_for(numbers(recipe), recipe.dtype)
-    setup = build(recipe, given, task.train_x.shape[1], task.classes)
-    x = jax.ShapeDtypeStruct((recipe.batch_size, task.train_x.shape[1]), jnp.dtype(recipe.dtype))
+    setup = build(recipe, given, task.form)
+    kind = jnp.int32 if task.vocabulary else jnp.dtype(recipe.dtype)
+    x = jax.ShapeDtypeStruct((recipe.batch_size, *task.form.shape), kind)
     params = jax.eval_shape(lambda x: step.initial(setup, jax.random.key(0), x), x).params
     first, offsets = 0, {}
     for block in setup.chain:
@@ -143,6 +142,18 @@ def layout(recipe: Recipe, task: Task) -> Layout:
         step.parameter_columns(setup.probes),
         entries,
         kernels,
+        [
+            (offsets[block.name] + l, name)
+            for block in setup.chain
+            for name in block.told
+            for l in range(block.layers)
+        ],
+        [
+            (offsets[block.name] + l, block.times)
+            for block in setup.chain
+            if block.times
+            for l in range(block.layers)
+        ],
     )
 
 
@@ -150,5 +161,6 @@ def _length(recipe: Recipe, layout: Layout) -> int:
     """Steps in a chunk: up to the next evaluation, fewer where rows are long; a number of the structure."""
     layers = sum(block.layers for block in layout.blocks)
     row = 4 * (len(layout.columns) * layers + (len(layout.parameter_columns) + 3) * len(layout.entries))
+    row += 4 * (len(layout.notes) + 2 * sum(times for _, times in layout.times))
     fits = int(BUFFER // (row * recipe.seeds))
     return max(1, min(LONGEST, recipe.eval.every, fits))

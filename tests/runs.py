@@ -53,7 +53,7 @@ DATA = {
     "train": 1437,
     "test": 360,
     "features": 64,
-    "classes": 10,
+    "outputs": 10,
     "chance_accuracy": 0.10,
     "chance_loss": 2.302585,
     "second_moment": 0.95,

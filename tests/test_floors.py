@@ -26,6 +26,7 @@ FLOORS = {  # a module's floor is that of its longest name here
     "gradlab.store": 2,
     "gradlab.build": 3,
     "gradlab.analysis": 3,
+    "gradlab.evaluate": 2,
     "gradlab.slopes": 4,
     "gradlab.scheme": 4,
     "gradlab.step": 4,
@@ -38,7 +39,7 @@ FLOORS = {  # a module's floor is that of its longest name here
     "gradlab.__main__": 7,
     "gradlab.completion": 7,
 }
-LEFT = tuple("parts taps numerics models data probes build slopes scheme step program train".split())
+LEFT = tuple("parts taps numerics models data probes evaluate build slopes scheme step program train".split())
 RIGHT = ("analysis", "figures", "theory", "store.read")
 JAX, PANDAS, HYDRA = {"jax", "flax", "optax"}, {"pandas", "matplotlib"}, {"hydra", "omegaconf"}
 

@@ -12,7 +12,8 @@ def digits(seed: Count, test_fraction: Fraction) -> Task:
     from sklearn.datasets import load_digits  # slow to import: only when asked for
 
     x, y = load_digits(return_X_y=True)
-    train_x, train_y, test_x, test_y = split(x, y.astype(np.int32), seed, test_fraction)
+    images = x.reshape(-1, 8, 8, 1)
+    train_x, train_y, test_x, test_y = split(images, y.astype(np.int32), seed, test_fraction)
     train_x, test_x = standardized(train_x, test_x)
     source = "real: 1 797 handwritten digits, 8×8 pixels (scikit-learn, UCI)"
-    return Task(source, train_x, train_y, test_x, test_y, classes=10)
+    return Task(source, train_x, train_y, test_x, test_y, outputs=10)

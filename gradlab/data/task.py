@@ -8,42 +8,97 @@ from gradlab.errors import RecipeError
 from gradlab.parts.family import Family
 
 data = Family("data")
-Floats = np.ndarray[tuple[int, int], np.dtype[np.float32]]
-Labels = np.ndarray[tuple[int], np.dtype[np.int32]]
+
+
+class Form(NamedTuple):
+    """What a network must know of its data: the shape of one input, the tokens there are, and what is asked."""
+
+    shape: tuple[int, ...]
+    vocabulary: int
+    outputs: int
+    each: bool  # whether every time step has a label of its own
 
 
 class Task(NamedTuple):
-    """Standardized inputs (examples, features) and integer labels, already split; `source` says where from."""
+    """Inputs and targets, already split and standardized; `source` says where from, and whether real or synthetic.
+
+    Inputs x are numbers, float32: vectors (examples, features), sequences (examples, time, features) or images
+    (examples, height, width, channels); or tokens, whole numbers below `vocabulary`: (examples, time).
+    Targets y are int32 labels, one an example or one each time step (−1: not counted; all examples count equally
+    many); or float32 numbers (examples, outputs).
+    """
 
     source: str
-    train_x: Floats
-    train_y: Labels
-    test_x: Floats
-    test_y: Labels
-    classes: int
+    train_x: np.ndarray
+    train_y: np.ndarray
+    test_x: np.ndarray
+    test_y: np.ndarray
+    outputs: int  # classes of a label, or numbers of a target
+    vocabulary: int = 0  # above 0 where inputs are tokens
+    metric: str = "accuracy"  # what verdicts judge by: accuracy, balanced_accuracy, r2 or bits
 
-    def summary(self) -> dict[str, float | int | str]:
+    @property
+    def form(self) -> Form:
+        """What a network must know of it."""
+        each = labelled(self.train_y) and self.train_y.ndim > 1
+        return Form(self.train_x.shape[1:], self.vocabulary, self.outputs, each)
+
+    def summary(self) -> dict[str, float | int | str | list[int] | None]:
         """What verdicts, figures and theory need to know of the data, whatever the loss."""
-        x = self.train_x.astype(np.float64)
-        unit = x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-300)
-        count = len(x)
+        shares = _shares(self.test_y, self.outputs)
         return {
             "source": self.source,
-            "train": count,
+            "metric": self.metric,
+            "train": len(self.train_y),
             "test": len(self.test_y),
-            "features": x.shape[1],
-            "classes": self.classes,
-            "chance_accuracy": float(np.bincount(self.test_y).max() / len(self.test_y)),
-            "second_moment": float((x**2).mean()),
-            "cosine": float((count**2 * (unit.mean(0) ** 2).sum() - count) / (count * (count - 1))),
+            "judged": counted(self.test_y),  # answers of the test part, and of the training part
+            "practised": counted(self.train_y),
+            "shape": list(self.train_x.shape[1:]),
+            "features": int(np.prod(self.train_x.shape[1:])),
+            "vocabulary": self.vocabulary,
+            "outputs": self.outputs,
+            "chance_accuracy": None if shares is None else float(shares.max()),
+            "second_moment": None if self.vocabulary else _second_moment(self.train_x),
+            "cosine": None if self.vocabulary else _cosine(self.train_x),
         }
 
 
-def standardized(train: Floats, test: Floats) -> tuple[Floats, Floats]:
-    """Both parts less the training part's mean, over its deviation; a constant feature stays at 0."""
+def labelled(y: np.ndarray) -> bool:
+    """Whether targets are labels."""
+    return bool(np.issubdtype(y.dtype, np.integer))
+
+
+def counted(y: np.ndarray) -> int:
+    """How many answers are judged: examples, or the time steps that have a label."""
+    return int((y >= 0).sum()) if labelled(y) else len(y)
+
+
+def _shares(y: np.ndarray, classes: int) -> np.ndarray | None:
+    """Each class's share of the labels; None of numbers."""
+    if not labelled(y):
+        return None
+    counts = np.bincount(y[y >= 0], minlength=classes)
+    return counts / counts.sum()
+
+
+def _second_moment(x: np.ndarray) -> float:
+    return float(np.square(x, dtype=np.float64).mean())
+
+
+def _cosine(x: np.ndarray) -> float:
+    """Mean cosine between two examples."""
+    flat = x.reshape(len(x), -1).astype(np.float64)
+    unit = flat / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-300)
+    count = len(x)
+    return float((count**2 * (unit.mean(0) ** 2).sum() - count) / (count * (count - 1)))
+
+
+def standardized(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Both parts less the training part's mean, over its deviation, entry by entry; a constant one stays at 0."""
     mean, deviation = train.mean(0, dtype=np.float64), train.std(0, dtype=np.float64)
     deviation[deviation == 0] = 1
-    return tuple(((part - mean) / deviation).astype(np.float32) for part in (train, test))
+    first, second = (((part - mean) / deviation).astype(np.float32) for part in (train, test))
+    return first, second
 
 
 def split(x: np.ndarray, y: np.ndarray, seed: int, test_fraction: float) -> tuple[np.ndarray, ...]:

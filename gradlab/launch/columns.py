@@ -4,11 +4,12 @@ from typing import Any
 
 import numpy as np
 
+from gradlab.evaluate import MEASURES
 from gradlab.step import COUNTS, STEP_COLUMNS
 from gradlab.train import Chunk, Layout
 
 PROFILES = ("log10_forward", "log10_backward", "log10_gradient")
-EVALUATION = ("train_loss", "train_accuracy", "test_loss", "test_accuracy")
+EVALUATION = tuple(f"{part}_{measure}" for part in ("train", "test") for measure in MEASURES)
 Columns = dict[str, Any]
 
 
@@ -18,6 +19,8 @@ def columns(chunk: Chunk, layout: Layout) -> dict[str, Columns]:
         "layers": _layers(chunk, layout) | _kernels(chunk, layout),
         "parameters": _parameters(chunk, layout),
         "steps": _steps(chunk),
+        **({"notes": _notes(chunk, layout)} if layout.notes else {}),
+        **({"times": _times(chunk, layout)} if layout.times else {}),
     }
 
 
@@ -57,6 +60,28 @@ def _parameters(chunk: Chunk, layout: Layout) -> Columns:
     return named | _entries(chunk, layout)
 
 
+def _notes(chunk: Chunk, layout: Layout) -> Columns:
+    """The inner measures: one row each."""
+    layers, measures = (np.array(values) for values in zip(*layout.notes, strict=True))
+    names = {"layer": layers, "name": np.array(layout.names)[layers], "measure": measures}
+    return names | {"value": chunk.row.notes}
+
+
+def _times(chunk: Chunk, layout: Layout) -> Columns:
+    """The backward signal at each time step, from 1."""
+    layers = np.concatenate([np.full(times, layer) for layer, times in layout.times])
+    names = {"layer": layers, "name": np.array(layout.names)[layers]}
+    names["time"] = np.concatenate([np.arange(1, times + 1) for _, times in layout.times])
+    found, first = [], 0
+    for _, times in layout.times:
+        found.append(
+            chunk.row.times[:, :, first : first + 2 * times].reshape(*chunk.row.times.shape[:2], 2, times)
+        )
+        first += 2 * times
+    hidden, cell = np.moveaxis(np.concatenate(found, -1), 2, 0)
+    return names | {"log10_backward": hidden, "log10_backward_c": (cell, ~np.isnan(cell))}
+
+
 def _entries(chunk: Chunk, layout: Layout) -> Columns:
     """What was measured of each parameter of each layer."""
     row = chunk.row
@@ -83,5 +108,6 @@ def _steps(chunk: Chunk) -> Columns:
     if chunk.evaluation is not None:  # it belongs to the chunk's first step
         first = (np.arange(len(chunk.steps)) == 0)[None, :, None]
         for index, column in enumerate(EVALUATION):
-            found[column] = (chunk.evaluation[:, None, index, None], first)
+            value = chunk.evaluation[:, None, index, None]
+            found[column] = (value, first if column.endswith("loss") else first & ~np.isnan(value))
     return found

@@ -69,7 +69,7 @@ def launch(recipe: Recipe, tell: Tell = None) -> Outcome:
                 return before
             if recipe.force or not write.state(folder):
                 write.clear(folder)
-            level = chance(recipe.loss, task.train_y, task.classes)
+            level = chance(recipe.loss, task.train_y, task.outputs)
             data = {"name": recipe.data["name"], **task.summary(), "chance_loss": level}
             journal = Journal(folder, machine.facts(device) | {"data": data}, remarks(recipe))
             return Outcome(folder, *_run(recipe, task, journal, tell))
@@ -83,7 +83,7 @@ def _vet(recipe: Recipe, task: Task) -> None:
     try:
         trainer = Trainer(recipe, task)
         if own:
-            program.traced(trainer.recipe, trainer.numbers, trainer.data, task.classes)
+            program.traced(trainer.recipe, trainer.numbers, trainer.data, task.form)
     except RecipeError:
         raise
     except Exception as error:  # whatever a user's own function may raise

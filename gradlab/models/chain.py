@@ -5,8 +5,9 @@ parameters, run by `lax.scan`, so that compile time does not grow with depth.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import jax
@@ -29,14 +30,21 @@ class Visit(NamedTuple):
     watch: Callable[[Array], Array]  # the identity that measures the cotangent at the pre-activation
     layer: Array | int  # its number within a stack, from 1
     weigh: Callable[[str, Array], Array] = lambda path, z: z  # sees (path of a kernel, its layer's W h + b)
+    time: Array | None = (
+        None  # the dummy (2, times) whose "gradient" is log2 of the cotangents' norms at h_t, c_t
+    )
 
 
 class Notes(NamedTuple):
-    """What a block tells beside its output: running statistics, φ' at its activation's input, and max|φ'|."""
+    """What a block tells beside its output: running statistics, φ' at its activation's input, and max|φ'|.
+
+    `inner`: a number for each name that its Block says it tells.
+    """
 
     stats: Tree
     slope: Array | None = None
     steepest: float | Array | None = None
+    inner: Mapping[str, Array] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -48,6 +56,9 @@ class Block:
     apply: Callable[[Tree, Any, Visit], tuple[Any, Notes]]
     count: int | None = None
     active: bool = True  # whether it has an activation
+    signal: Callable[[Any], Array] = lambda state: state  # which array of its state is h_l
+    times: int = 0  # time steps inside it whose backward signal it measures
+    told: tuple[str, ...] = ()  # names of its inner measures
 
     @property
     def layers(self) -> int:
@@ -60,18 +71,20 @@ class Dummies(NamedTuple):
 
     taps: list[Record]
     inner: list[Array]
+    times: list[Array]
     last: Record
 
 
 class Signal(NamedTuple):
-    """What a signal probe sees of one block: its output, and φ' where it has an activation."""
+    """What a signal probe sees of one block: its output, φ' where it has an activation, its inner measures."""
 
     h: Array
     slope: Array | None
     steepest: float | Array | None
+    inner: Mapping[str, Array] = MappingProxyType({})
 
 
-Ask = Callable[[Signal], Array]  # -> the values of all signal columns, as one vector
+Ask = Callable[[Signal], Any]  # -> what it tells, as any pytree of arrays
 
 
 def initialize(chain: list[Block], key: Array) -> tuple[Tree, Tree]:
@@ -103,8 +116,10 @@ def lead(chain: list[Block], tree: Tree) -> dict[str, int]:
 def dummies(chain: list[Block], params: Tree) -> Dummies:
     """The zeros to differentiate by, for these blocks."""
     records = [taps.blank(len(of_block(params, block)), block.count) for block in chain]
-    inner = [jnp.zeros(() if block.count is None else block.count, jnp.float32) for block in chain]
-    return Dummies(records, inner, taps.blank(0))
+    lead = [() if block.count is None else (block.count,) for block in chain]
+    inner = [jnp.zeros(axes, jnp.float32) for axes in lead]
+    times = [jnp.zeros((*axes, 2, block.times), jnp.float32) for axes, block in zip(lead, chain, strict=True)]
+    return Dummies(records, inner, times, taps.blank(0))
 
 
 def forward(
@@ -118,7 +133,7 @@ def forward(
     probes: Dummies | None = None,
     ask: Ask | None = None,
     remat: bool = False,
-) -> tuple[Any, Tree, list[Array]]:
+) -> tuple[Any, Tree, list[Any]]:
     """The chain's output, its new statistics, and what `ask` says of each block (stacked along a stack).
 
     With `probes`, taps stand before every block and after the last; their measurements are the gradient
@@ -126,10 +141,10 @@ def forward(
     """
     state = (x, jnp.zeros((), jnp.float32))
     new_stats: Tree = {}
-    told: list[Array] = []
+    told: list[Any] = []
     for index, block in enumerate(chain):
         own = (of_block(params, block), of_block(stats, block))
-        record = None if probes is None else (probes.taps[index], probes.inner[index])
+        record = None if probes is None else (probes.taps[index], probes.inner[index], probes.times[index])
         step = _step(block, train, ask, first=index == 0 and block.count is None)
         step = jax.checkpoint(step) if remat else step
         stream = jax.random.fold_in(key, index)
@@ -157,8 +172,9 @@ def _step(block: Block, train: bool, ask: Ask | None, first: bool) -> Callable[[
             seen, s, params = taps.tap(() if first else h, s, params, record[0])
             h = h if first else seen
             watch = lambda z: taps.inner_tap(z, record[1])
-        h, notes = block.apply(params, h, Visit(key, stats, train, watch, layer))
-        said = None if ask is None else ask(_seen(h, notes))
+        time = None if record is None or not block.times else record[2]
+        h, notes = block.apply(params, h, Visit(key, stats, train, watch, layer, time=time))
+        said = None if ask is None else ask(_seen(block.signal(h), notes))
         return (h, s), (notes.stats, said)
 
     return step
@@ -166,7 +182,8 @@ def _step(block: Block, train: bool, ask: Ask | None, first: bool) -> Callable[[
 
 def _seen(h: Array, notes: Notes) -> Signal:
     slope = None if notes.slope is None else jax.lax.stop_gradient(notes.slope)
-    return Signal(jax.lax.stop_gradient(h), slope, notes.steepest)
+    inner = {name: jax.lax.stop_gradient(value) for name, value in notes.inner.items()}
+    return Signal(jax.lax.stop_gradient(h), slope, notes.steepest, inner)
 
 
 class Backward(NamedTuple):
@@ -174,24 +191,34 @@ class Backward(NamedTuple):
 
     signal: Array  # ‖∂L/∂h_l‖
     inner: Array  # the same at the pre-activation; meaningless where the block has none
-    half_log2_batch: float  # log2 √B
+    half_log2_batch: Array | float  # log2 √B
+    times: list[Array]  # of each block with time steps: ‖∂L/∂h_t‖ and ‖∂L/∂c_t‖, layers × 2 × times
 
 
-def backward(chain: list[Block], seen: Dummies, batch: int) -> Backward:
-    """Lines up the taps' records: the tap before block l+1 saw h_l and set the exponent inside block l."""
+def backward(chain: list[Block], seen: Dummies, batch: Array | int) -> Backward:
+    """Lines up the taps' records: the tap before block l+1 saw h_l and set the exponent inside block l.
+
+    `batch`: how many terms the mean loss has.
+    """
     following = [*seen.taps[1:], seen.last]
-    signal, inner = [], []
-    for block, record, after, z in zip(chain, seen.taps, following, seen.inner, strict=True):
+    signal, inner, times = [], [], []
+    for block, record, after, z, t in zip(chain, seen.taps, following, seen.inner, seen.times, strict=True):
+        shift = _first(after.exponent)
         if block.count is None:
             signal.append(_first(after.signal))
-            inner.append(z - _first(after.exponent))
         else:
             signal += [record.signal[1:], _first(after.signal)]
-            inner.append(z - jnp.concatenate([record.exponent[1:], _first(after.exponent)]))
+            shift = jnp.concatenate([record.exponent[1:], shift])
+        inner.append(z - shift)
+        if block.times:
+            times.append(t.reshape(block.layers, 2, block.times) - shift[:, None, None])
     return Backward(
         jnp.concatenate([jnp.atleast_1d(part) for part in signal]),
         jnp.concatenate([jnp.atleast_1d(part) for part in inner]),
-        0.5 * math.log2(batch),
+        0.5 * jnp.log2(jnp.asarray(batch, jnp.float32))
+        if isinstance(batch, Array)
+        else 0.5 * math.log2(batch),
+        times,
     )
 
 

@@ -1,6 +1,7 @@
 """What every model is made from, and the family of the models."""
 
 from collections.abc import Callable
+from math import prod
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -19,8 +20,10 @@ model = Family("model")
 class Plan(NamedTuple):
     """The sizes and the parts of a network; the parts' numbers may be traced."""
 
-    features: int
+    shape: tuple[int, ...]  # of one example's input
+    vocabulary: int  # where inputs are tokens, how many there are; else 0
     outputs: int
+    each: bool  # whether every time step wants outputs of its own
     depth: int
     width: int
     activation: Activation
@@ -29,6 +32,11 @@ class Plan(NamedTuple):
     residual: Residual
     dropout: Array | float | None  # None: there is no dropout
     dtype: jnp.dtype  # of the computation; parameters are float32, or float64 where this is
+
+    @property
+    def features(self) -> int:
+        """How many numbers one example is."""
+        return prod(self.shape)
 
 
 Model = Callable[[Plan], list[Block]]

@@ -71,7 +71,7 @@ def _draw(layers: list[Dense], plan: Plan, key: Array, own: bool = False) -> tup
 
 def _input(first: Dense, plan: Plan, params: Tree, x: Array, visit: Visit) -> tuple[Array, Notes]:
     run = _Run([first], plan, params, visit)
-    return run.inside(0, x), run.notes()
+    return run.inside(0, x.reshape(len(x), -1)), run.notes()
 
 
 def _hidden(layers: list[Dense], plan: Plan, params: Tree, h: Array, visit: Visit) -> tuple[Array, Notes]:
@@ -85,7 +85,7 @@ def _hidden(layers: list[Dense], plan: Plan, params: Tree, h: Array, visit: Visi
 
 def _linear(the: Dense, plan: Plan, params: Tree, h: Array, visit: Visit) -> tuple[Array, Notes]:
     run = _Run([the], plan, params, visit)
-    return run.weigh(0, h), Notes({}, None, plan.activation.steepest)
+    return run.weigh(0, h.reshape(len(h), -1)), Notes({}, None, plan.activation.steepest)
 
 
 class _Run:

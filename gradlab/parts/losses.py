@@ -39,6 +39,18 @@ def _checked(rule: Loss) -> Loss:
 loss = Family("loss", own=Own(2, _checked))
 
 
+def averaged(rule: Loss) -> Loss:
+    """The mean of `rule` over an example's labelled time steps, from outputs (examples, time, classes)."""
+
+    def each(outputs: Array, targets: Array) -> Array:
+        counted = targets >= 0
+        flat = rule(outputs.reshape(-1, outputs.shape[-1]), jnp.maximum(targets, 0).reshape(-1))
+        found = jnp.where(counted, flat.reshape(targets.shape), 0)
+        return jnp.sum(found, axis=1) / jnp.sum(counted, axis=1)
+
+    return each
+
+
 @loss
 def cross_entropy() -> Loss:
     """−log softmax(logits)[label], from logits, stable; ∂/∂logits = p − y, of length √2 at most (optax)."""
@@ -91,6 +103,7 @@ def chance(part: dict[str, Any], targets: np.ndarray, outputs: int) -> float:
     targets for mse, their median for l1, and between the two for huber. For a loss of one's own it is looked for.
     """
     if np.issubdtype(targets.dtype, np.integer):
+        targets = targets[targets >= 0]  # of a sequence's labels those that count, together
         share, rows = np.bincount(targets, minlength=outputs) / len(targets), np.eye(outputs)
         targets = np.arange(outputs, dtype=targets.dtype)  # one of each, weighed by its share
     else:

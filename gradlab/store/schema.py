@@ -2,7 +2,7 @@
 
 import pyarrow as pa
 
-VERSION = 2
+VERSION = 3
 SOURCES = ("batch", "probe")
 
 _f32, _i32, _i64 = pa.float32(), pa.int32(), pa.int64()
@@ -46,13 +46,24 @@ COLUMNS: dict[str, dict[str, str]] = {
         "weight_zeros": "share of the penalized parameters that are exactly zero; null without an l1 penalty",
         "evaluations": "losses of a batch evaluated for training before this step; a gradient counts as one",
         "train_loss": "data loss on the training part, evaluation mode; null between evaluations",
-        "train_accuracy": "share classified rightly on the training part",
+        "train_accuracy": "share of labels told rightly on the training part; null where targets are numbers",
+        "train_balanced_accuracy": "mean over classes of the share of each that is told rightly",
+        "train_r2": "1 − Σ(output − target)²/Σ(target − mean target)²; null where targets are labels",
         "test_loss": "data loss on the test part",
-        "test_accuracy": "share classified rightly on the test part",
+        "test_accuracy": "share of labels told rightly on the test part",
+        "test_balanced_accuracy": "the same mean over classes on the test part",
+        "test_r2": "the same on the test part",
     },
+    # the rows of networks that measure them: time runs from 1 to T, of h_T
+    "times": {
+        "log10_backward": "log10 of √B·‖∂(mean loss)/∂h_t‖_F, by all paths",
+        "log10_backward_c": "the same at the cell state c_t; null where there is none",
+    },
+    "notes": {"value": "an inner measure of a block, by its name"},
 }
 _counts = [("zeros", _i32), ("infs", _i32), ("nans", _i32)]  # entries of the gradient; null: not measured
 _floats = {table: [(column, _f32) for column in columns] for table, columns in COLUMNS.items()}
+OPTIONAL = ("times", "notes")  # tables of some networks only
 SCHEMAS = {
     "layers": pa.schema([*_where, ("size", _i64), *_floats["layers"], *_counts]),
     "parameters": pa.schema(
@@ -60,5 +71,7 @@ SCHEMAS = {
     ),
     # phase: which of several optimizers is at work, from 0
     "steps": pa.schema([*_where[:3], ("phase", _i32), *_floats["steps"]]),
+    "times": pa.schema([*_where, ("time", _i32), *_floats["times"]]),
+    "notes": pa.schema([*_where, ("measure", _word), *_floats["notes"]]),
 }
 STATES = ("running", "finished", "diverged", "failed", "stopped", "interrupted")

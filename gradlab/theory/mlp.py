@@ -80,19 +80,19 @@ def unavailable(recipe: dict[str, Any]) -> str | None:
 def predict(recipe: dict[str, Any], data: dict[str, Any]) -> Prediction | None:
     """The signal of the recipe's mlp at initialization; None where `unavailable` gives a reason.
 
-    `recipe` as in recipe.yaml; of `data` (as in status.json) the features, classes, second_moment and cosine.
+    `recipe` as in recipe.yaml; of `data` (as in status.json) the features, outputs, second_moment and cosine.
     Formulas: `forward`, `backward` (means), `fluctuation`, `coherence` (finite width).
     """
     if unavailable(recipe) or not data["second_moment"] > 0:
         return None
-    the = plan(recipe, data["features"], data["classes"])
+    the = plan(recipe, data["features"], data["outputs"])
     walk = forward(the, data["second_moment"], data["cosine"])
     centred = the.place == "after" and the.norm == "layer"
     found = moments(the.act, walk.log_y, centred)
     c = correlations(the, walk, found, data["cosine"])
     beta = log_branch(the, walk, found)
     factor = log_factor(the, beta)
-    finite = finite_width(the, walk, found, c, beta, data["classes"])
+    finite = finite_width(the, walk, found, c, beta, data["outputs"])
 
     backward = np.append(np.cumsum(factor[:0:-1])[::-1], 0.0) + finite.shift
     bias = math.log(the.bias) if the.bias else -math.inf

@@ -19,7 +19,7 @@ def chunk(depth: int, width: int, steps: int) -> Callable[[], object]:
     sizes = [x.shape[1], *[width] * (depth + 1)]
     linear = [nn.Linear(*pair) for pair in pairwise(sizes)]
     layers = [part for one in linear for part in (one, nn.Tanh())]
-    network = nn.Sequential(*layers, nn.Linear(width, task.classes))
+    network = nn.Sequential(*layers, nn.Linear(width, task.outputs))
     for module in network:
         if isinstance(module, nn.Linear):
             nn.init.orthogonal_(module.weight)

@@ -35,7 +35,7 @@ def measured(words, sigma_w, size=SIZE, seeds=SEEDS):
     recipe["initializer"] = recipe["initializer"] | {"sigma_w": sigma_w}
     data = {
         "features": FEATURES,
-        "classes": CLASSES,
+        "outputs": CLASSES,
         "second_moment": float((x**2).mean()),
         "cosine": likeness(x),
     }

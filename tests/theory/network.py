@@ -8,7 +8,7 @@ import numpy as np
 
 from gradlab.theory.activations import activation
 
-DATA = {"features": 64, "classes": 10, "second_moment": 1.0, "cosine": 0.0}  # standard normal inputs
+DATA = {"features": 64, "outputs": 10, "second_moment": 1.0, "cosine": 0.0}  # standard normal inputs
 SCALE = 2 * math.log(10)  # log10‖·‖ -> ln‖·‖²
 Array = np.ndarray
 
@@ -108,7 +108,7 @@ def block(rng: np.random.Generator, the: dict[str, Any], h: Array, first: bool) 
 def signals(seed: int, the: dict[str, Any], x: Array | None = None) -> tuple[Array, Array]:
     """ln of the mean squares: forward per unit, backward per example; blocks 0…L+1."""
     rng = np.random.default_rng([7, seed])
-    batch, classes = the["batch_size"], DATA["classes"]
+    batch, classes = the["batch_size"], DATA["outputs"]
     h = rng.standard_normal((batch, DATA["features"])) if x is None else x
     forward, backs = [], []
     for number in range(the["depth"] + 1):

@@ -1,5 +1,5 @@
 """The data sets: importing this registers them all."""
 
-from gradlab.data import digits
+from gradlab.data import digits, longrange, sequential_digits, transduction
 
-__all__ = ["digits"]
+__all__ = ["digits", "longrange", "sequential_digits", "transduction"]

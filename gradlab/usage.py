@@ -11,7 +11,7 @@ COMMANDS = {
     "diagnose": "say whether gradients vanish, explode or flow, as text or JSON",
     "suggest-clip": "from recorded norms: what any clip threshold would have done, and which to take",
     "lr-find": "from one run in which the learning rate rises: which rates make the loss fall",
-    "ls": "list the runs of a folder with state, verdict and accuracy",
+    "ls": "list the runs of a folder with state, verdict and score",
 }
 FLAGS = {
     "-m, --multirun": "run every combination of the lists: depth=10,20 clip=none,norm",

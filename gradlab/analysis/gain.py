@@ -6,7 +6,9 @@ is a random walk of such steps, so the interval is a t-interval on the d_l (an o
 """
 
 import math
+import re
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -49,9 +51,10 @@ def backward_gain(layers: pd.DataFrame) -> Gain:
     """Gain and decades of the rows of one step and one source, with 95 % intervals.
 
     gain = 10^mean(d_l) over l = 2…L, three at each end left out, with a t-interval on the d_l; with three
-    seeds or more a t-interval over the seeds' means. decades D = Σ d_l over all l, with D ± t·s·√(L−1) for
-    one seed (s: the deviation of the n inner d_l, n − 1 degrees), or a t-interval over seeds. An exact zero
-    ends the average: then the gain is that of the layers above it. Units: factors a layer; powers of ten.
+    seeds or more a t-interval over the seeds' means. Of the d_l only those count whose two blocks are alike
+    (`stage 3` and `stage 4`); decades D = Σ d_l over all l, with D ± t·s·√(L−1) for one seed (s: the deviation
+    of the n inner d_l, n − 1 degrees), or a t-interval over seeds. An exact zero ends the average: then the gain
+    is that of the layers above it. Units: factors a layer; powers of ten.
     """
     _, depths, backward = grid(known(layers, "log10_backward"), "log10_backward")
     defects = first_defects(layers)
@@ -62,13 +65,17 @@ def backward_gain(layers: pd.DataFrame) -> Gain:
         note = "one hidden layer" if last == 1 else "no seed's signal reaches every layer"
         return Gain(last, len(whole), gain=_above_cut(hidden), defects=defects, note=note)
     steps = whole[:, :-1] - whole[:, 1:]
-    inner = _inner(steps)
+    alike = steps[:, _alike(layers, last)]
+    if not alike.shape[1]:
+        decades = float(steps.sum(axis=1).mean())
+        return Gain(last, len(whole), decades=decades, defects=defects, note="no two layers are alike")
+    inner = _inner(alike)
     mean, half = _mean(inner)
     decades, width = _mean(steps.sum(axis=1, keepdims=True))
     if len(whole) < SEEDS:  # the walk's own spread stands for what other seeds would give
         decades = float(steps.sum(axis=1).mean())
         width = half * np.sqrt(inner.size * steps.shape[1] / len(whole))
-    alone = len(whole) < SEEDS and inner.shape == steps.shape
+    alone = len(whole) < SEEDS and inner.shape == alike.shape
     return Gain(
         layers=last,
         seeds=len(whole),
@@ -80,6 +87,13 @@ def backward_gain(layers: pd.DataFrame) -> Gain:
         defects=defects,
         note="too few layers for an interval" if alone else "",
     )
+
+
+def _alike(layers: pd.DataFrame, last: int) -> np.ndarray:
+    """Which of the differences of l = 2…L are between two blocks of one stack, by their names."""
+    names = layers.drop_duplicates("layer").sort_values("layer").name.astype(str).tolist()[1 : last + 1]
+    stacks = [re.sub(r" \d+$", "", name) for name in names]
+    return np.array([one == two for one, two in pairwise(stacks)], bool)
 
 
 def inner_gain(log10_backward: np.ndarray) -> float | None:

@@ -81,6 +81,8 @@ def _kind(gain: Gain) -> str:
 
 def _told(gain: Gain, place: Place) -> str:
     """−0.7 decades from layer 50 back to layer 1, gain 0.97 a layer (0.95–0.99); theory 0.96."""
+    if gain.gain is None and gain.decades is not None:
+        return f"{signed(gain.decades)} decades from layer {gain.layers} back to layer 1; {gain.note}"
     if gain.gain is None:
         return f"{gain.note} has no depth to gain or lose over"
     if gain.decades is None:

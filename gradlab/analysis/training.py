@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 
 from gradlab.analysis.columns import batch, known, values
+from gradlab.analysis.score import Score
 from gradlab.analysis.wording import counted, share, short
 
-SKILL = 0.5  # of the way from chance to perfect: what counts as learned
 FALLING = 0.02  # of the chance loss: a fall since half-way that is a trend and no noise
 BLOWN = 2.0  # times the larger of first and chance loss, or the best one: finite, and yet diverged
 ORDER = ("diverged", "stalled", "learning", "learned", "untrained")  # of equal counts the first one
@@ -17,12 +17,10 @@ ORDER = ("diverged", "stalled", "learning", "learned", "untrained")  # of equal 
 
 @dataclass(frozen=True)
 class Chance:
-    """What a guesser reaches, and how many examples judge it."""
+    """What a guesser reaches: the loss, and the task's own score."""
 
     loss: float
-    accuracy: float | None
-    train: int
-    test: int
+    score: Score
 
 
 def training(
@@ -35,14 +33,14 @@ def training(
     *diverged* if its loss or gradient left the finite numbers; or the last training loss is above twice the
     larger of the first and the chance loss; or it had learned at an earlier evaluation, has not now, and the
     loss is above twice its best.
-    *learned* if the last training loss is below chance loss and the training accuracy is half-way from chance
-    to perfect, and above chance by two sampling errors √(c(1 − c)/n) (without an accuracy: the loss is at
-    most half the chance loss). If the test accuracy is then within two sampling errors of chance,
-    it is *memorized* too.
+    *learned* if the last training loss is below chance loss and the training part's score (accuracy, balanced
+    accuracy, R²) is half-way from chance to perfect, and above chance by two sampling errors √(c(1 − c)/n);
+    a language model if its loss is at most 0.8 of chance loss, and without any score if it is at most half.
+    If the test part's score is then within two sampling errors of chance, it is *memorized* too.
     *learning* if not there yet, but below chance loss and fallen since half-way by 2 % of chance loss.
     *stalled* otherwise: at or above chance, or no longer moving.
 
-    The verdict is most seeds'; losses and accuracies are means over all seeds in which they are finite.
+    The verdict is most seeds'; losses and scores are means over all seeds in which they are finite.
     """
     found = [_seed(rows, chance, lost) for _, rows in batch(steps).groupby("seed")]
     words = [each["word"] for each in found]
@@ -57,10 +55,11 @@ def training(
         "diverged": words.count("diverged"),
         "steps": int(steps.step.max()),
         "chance_loss": chance.loss,
-        "chance_accuracy": chance.accuracy,
+        "metric": chance.score.name,
+        "chance_score": chance.score.chance,
         "clip_share": acted,
     }
-    for key in ("loss_first", "loss_last", "train_accuracy", "test_accuracy"):
+    for key in ("loss_first", "loss_last", "train_score", "test_score"):
         result[key] = _mean([each[key] for each in found])
     return result | {"sentence": _sentence(result, same, chance, horizon)}
 
@@ -82,20 +81,20 @@ def _seed(rows: pd.DataFrame, chance: Chance, lost: list[dict[str, Any]]) -> dic
     """One seed's word and what it rests on."""
     rows = rows.sort_values("step")
     evaluated = known(rows, "train_loss")
-    loss, accuracy = values(evaluated.train_loss), values(evaluated.train_accuracy)
-    test = values(known(rows, "test_accuracy").test_accuracy)
+    loss, train = values(evaluated.train_loss), chance.score.of(evaluated, "train")
+    test = chance.score.of(known(rows, f"test_{chance.score.column}"), "test")
     each: dict[str, Any] = {
         "loss_first": loss[0] if loss.size else None,
         "loss_last": loss[-1] if loss.size else None,
-        "train_accuracy": accuracy[-1] if accuracy.size and not np.isnan(accuracy[-1]) else None,
-        "test_accuracy": test[-1] if test.size else None,
+        "train_score": train[-1] if train.size and not np.isnan(train[-1]) else None,
+        "test_score": test[-1] if test.size else None,
         "also": [],
         "why": "",
     }
     seed = int(rows.seed.iloc[0])
     own = [entry for entry in lost if entry["seed"] == seed]
     each["word"], each["why"] = _word(rows, evaluated, chance, own)
-    if each["word"] == "learned" and _at_chance(each["test_accuracy"], chance):
+    if each["word"] == "learned" and chance.score.guessed(each["test_score"]):
         each["also"], each["why"] = ["memorized"], "memorized: the test part stays at chance"
     return each
 
@@ -112,7 +111,7 @@ def _word(rows: pd.DataFrame, evaluated: pd.DataFrame, chance: Chance, lost: lis
         return "diverged", f"the loss is not finite from step {step}"
     if rows.step.max() == 0 or not loss.size:
         return "untrained", ""
-    good = _beats(loss, values(evaluated.train_accuracy), chance)
+    good = chance.score.learned(chance.score.of(evaluated, "train"), loss, chance.loss)
     if good[-1]:
         return "learned", ""
     if loss[-1] > BLOWN * max(loss[0], chance.loss):
@@ -127,27 +126,6 @@ def _word(rows: pd.DataFrame, evaluated: pd.DataFrame, chance: Chance, lost: lis
     if loss[-1] < chance.loss and falling:
         return "learning", f"still falling, {short(half)} half-way"
     return "stalled", ""
-
-
-def _beats(loss: np.ndarray, accuracy: np.ndarray, chance: Chance) -> np.ndarray:
-    """At which evaluations the training part was learned."""
-    if chance.accuracy is None or np.isnan(accuracy).all():
-        return loss <= (1 - SKILL) * chance.loss
-    way = chance.accuracy + SKILL * (1 - chance.accuracy)
-    sure = chance.accuracy + 2 * _error(chance.accuracy, chance.train)
-    return (loss < chance.loss) & (accuracy >= max(way, sure))
-
-
-def _at_chance(accuracy: float | None, chance: Chance) -> bool:
-    """Within two sampling errors of what a guesser reaches on the test part, or below."""
-    if accuracy is None or chance.accuracy is None:
-        return False
-    return accuracy <= chance.accuracy + 2 * _error(chance.accuracy, chance.test)
-
-
-def _error(accuracy: float, examples: int) -> float:
-    """Standard deviation of the accuracy that a guesser reaches on so many examples."""
-    return float(np.sqrt(accuracy * (1 - accuracy) / max(examples, 1)))
 
 
 def _mean(found: list[float | None]) -> float | None:
@@ -165,11 +143,12 @@ def _sentence(result: dict[str, Any], same: list[dict], chance: Chance, horizon:
         counts += [f"{word} in {count}" for word, count in result["counts"].items() if word != verdict]
         head = ", ".join(counts)
     parts = [_losses(result, chance)]
-    if result["train_accuracy"] is not None and "memorized" in result["words"]:
-        parts[0] += f", train accuracy {result['train_accuracy']:.2f}"
-    if result["test_accuracy"] is not None:
-        guess = f" (chance {chance.accuracy:.2f})" if chance.accuracy is not None else ""
-        parts[0] += f", test accuracy {result['test_accuracy']:.2f}{guess}"
+    the = chance.score
+    if result["train_score"] is not None and "memorized" in result["words"]:
+        parts[0] += f", train {the.name} {result['train_score']:.2f}"
+    if result["test_score"] is not None:
+        guess = f" (chance {the.chance:.2f})" if the.chance is not None else ""
+        parts[0] += f", test {the.name} {result['test_score']:.2f}{guess}"
     if why := next((each["why"] for each in same if each["why"]), ""):
         parts.insert(0 if verdict == "diverged" else 1, why)
     if result["clip_share"] is not None:

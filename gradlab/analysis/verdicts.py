@@ -9,9 +9,10 @@ from typing import Any
 
 import pandas as pd
 
-from gradlab.analysis import signal, training
+from gradlab.analysis import signal, times, training
 from gradlab.analysis.columns import batch, known
 from gradlab.analysis.gain import inner_gain
+from gradlab.analysis.score import score
 from gradlab.errors import RecipeError, hint
 from gradlab.store.read import Run
 
@@ -43,6 +44,8 @@ def diagnose(run: Run) -> dict[str, Any]:
         "signal_start": signal.signal(rows[rows.step == rows.step.min()], start),
         "signal_end": signal.signal(ended, place, tuple(lost)),
         "training": _training(run, data, lost),
+        "times_start": _times(run, rows.step.min()),
+        "times_end": _times(run, ended.step.max()),
     }
     return _plain(found)
 
@@ -59,12 +62,19 @@ def predicted(run: Run) -> Any:
 
 
 def sentences(diagnosis: dict[str, Any]) -> list[tuple[str, str]]:
-    """(label, sentence): the signal at the start, at the end if a step was taken, and the training."""
+    """(label, sentence): the signal at the start, at the end if a step was taken, and the training.
+
+    A recurrent network's signal over time is told of its last layer.
+    """
     start, end = diagnosis["signal_start"], diagnosis["signal_end"]
-    told = [("signal", start["sentence"])]
+    told = [("signal", start["sentence"]), *_over_time(diagnosis["times_start"])]
     if end["step"] > start["step"]:
-        told.append((f"at step {end['step']}", end["sentence"]))
+        told += [(f"at step {end['step']}", end["sentence"]), *_over_time(diagnosis["times_end"])]
     return [*told, ("training", diagnosis["training"]["sentence"])]
+
+
+def _over_time(layers: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    return [("over time", layers[-1]["sentence"])] if layers else []
 
 
 def failed(diagnosis: dict[str, Any], words: Iterable[str]) -> list[str]:
@@ -74,7 +84,15 @@ def failed(diagnosis: dict[str, Any], words: Iterable[str]) -> list[str]:
         if word not in WORDS:
             raise RecipeError(f"there is no verdict '{word}'{hint(word, WORDS)}")
     said = {word for part in ("signal_start", "signal_end", "training") for word in diagnosis[part]["words"]}
+    said |= {layer["verdict"] for part in ("times_start", "times_end") for layer in diagnosis[part]}
     return [word for word in wanted if word in said]
+
+
+def _times(run: Run, step: int) -> list[dict[str, Any]]:
+    """The verdicts over time of a recurrent network's layers at one step."""
+    rows = batch(run.times)
+    rows = rows[(rows.step == step).to_numpy()]
+    return times.times(rows) if len(rows) else []
 
 
 def _ends(rows: pd.DataFrame) -> pd.DataFrame:
@@ -83,12 +101,7 @@ def _ends(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _training(run: Run, data: dict[str, Any], lost: list[dict[str, Any]]) -> dict[str, Any]:
-    chance = training.Chance(
-        loss=float(data["chance_loss"]),
-        accuracy=data.get("chance_accuracy"),
-        train=int(data["train"]),
-        test=int(data["test"]),
-    )
+    chance = training.Chance(float(data["chance_loss"]), score(data))
     clip = run.recipe["clip"]["name"] != "none"
     return training.training(run.steps, chance, int(run.recipe["steps"]), lost, clip)
 

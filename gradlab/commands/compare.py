@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from gradlab.commands import pictures
 from gradlab.commands.arguments import Arguments, path_arguments, words
-from gradlab.commands.summary import aligned
+from gradlab.commands.summary import aligned, synthetic
 from gradlab.errors import RecipeError
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ HEADS = {  # the columns of the table that a line has room for
     "diverged": "diverged",
     "training": "training",
     "train_loss": "loss",
-    "test_accuracy": "test acc",
+    "test_score": "test score",
     "signal_start": "signal",
     "gain_start": "gain",
     "decades_start": "decades",
@@ -96,12 +96,17 @@ def _implied(key: str, found: dict[str, list[Any]]) -> bool:
 
 def picture(runs: list["Run"], by: list[str]) -> "Figure":
     """The profiles and losses of several runs, coloured by one choice, or by several written as one."""
+    from gradlab.analysis.score import score
     from gradlab.figures.comparison import comparison
     from gradlab.store.read import gather
 
     chosen = [key for key in by if key not in TOLD]
     layers, steps = (_joined(gather(runs, table, chosen), by) for table in ("layers", "steps"))
-    return comparison(layers, steps, ", ".join(by))
+    scores = [score(run.status["data"]) for run in runs]
+    common = scores[0] if len({one.name for one in scores}) == 1 else None
+    return comparison(
+        layers, steps, ", ".join(by), "synthetic data" if any(map(synthetic, runs)) else "", common
+    )
 
 
 def target(runs: list["Run"], by: list[str], suffix: str = "png") -> Path:

@@ -13,7 +13,7 @@ from gradlab.commands import pictures
 from gradlab.commands.arguments import Arguments
 from gradlab.commands.compose import grid
 from gradlab.commands.progress import shown
-from gradlab.commands.summary import cost, describe
+from gradlab.commands.summary import cost, describe, title
 from gradlab.errors import RecipeError
 from gradlab.recipe import Recipe, plain
 
@@ -107,7 +107,7 @@ def draw(run: "Run", found: dict[str, Any], suffix: str) -> Path:
     """The picture into the run's `figures/`."""
     from gradlab.figures.lr_range import lr_range
 
-    figure = lr_range(run.steps, found, describe(run.recipe))
+    figure = lr_range(run.steps, found, title(run))
     return pictures.save(figure, run.folder / "figures" / f"lr_range.{suffix}")
 
 

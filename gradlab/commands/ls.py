@@ -1,4 +1,4 @@
-"""`gradlab ls [PATH…]`: the runs of a folder with state, verdicts and accuracy, broken ones too."""
+"""`gradlab ls [PATH…]`: the runs of a folder with state, verdicts and score, broken ones too."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ def main(argv: list[str]) -> int:
     if not found:
         print("no runs here yet: gradlab run model=mlp depth=50 clip=norm")
         return 0
-    head = ["run", "state", "signal", "at the end", "training", "test acc"]
+    head = ["run", "state", "signal", "at the end", "training", "test score"]
     rows, broken = [head], []
     for folder in found:
         try:
@@ -40,6 +40,6 @@ def _row(folder: Path) -> list[str]:
     if run.status["state"] in ("running", "failed"):
         return [str(folder), run.status["state"], "", "", "", ""]
     told = diagnose(run)
-    accuracy = told["training"]["test_accuracy"]
+    score = told["training"]["test_score"]
     verdicts = [told[part]["verdict"] for part in ("signal_start", "signal_end", "training")]
-    return [str(folder), run.status["state"], *verdicts, "" if accuracy is None else f"{accuracy:.2f}"]
+    return [str(folder), run.status["state"], *verdicts, "" if score is None else f"{score:.2f}"]

@@ -22,8 +22,7 @@ def main(argv: list[str]) -> int:
     asked = arguments().parse_args(argv)
     from gradlab.store.read import collect
 
-    kinds = [asked.kind] if asked.kind else pictures.KINDS
     for run in collect(asked.paths):
-        for path in pictures.draw(run, kinds, asked.format, asked.out):
+        for path in pictures.draw(run, [asked.kind] if asked.kind else [], asked.format, asked.out):
             print(path)
     return 0

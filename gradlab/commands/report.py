@@ -60,6 +60,7 @@ class Report:
         run = open_run(outcome.folder)
         if not self.study.keys:
             self.say(summary.ends(run))
+            self.say(f"data        {run.status['data']['source']}")
         self._verdicts(run, label)
         self.say(f"stored      {run.folder}  ({summary.cost(run.status)})")
         if not self.study.keys:

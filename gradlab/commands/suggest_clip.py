@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from gradlab.commands import pictures
 from gradlab.commands.arguments import Arguments, path_arguments, words
-from gradlab.commands.summary import aligned, describe
+from gradlab.commands.summary import aligned, title
 from gradlab.errors import RecipeError
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def draw(run: "Run", advice: dict[str, Any], suffix: str, folder: Path | None) -
     from gradlab.analysis.clip_advice import norms
     from gradlab.figures.clip_advice import clip_advice
 
-    figure = clip_advice(norms(run), advice, describe(run.recipe))
+    figure = clip_advice(norms(run), advice, title(run))
     if folder is None:
         return pictures.save(figure, run.folder / "figures" / f"clip_advice.{suffix}")
     return pictures.save(figure, folder / f"{run.folder.name}-clip_advice.{suffix}")

@@ -9,6 +9,7 @@ from gradlab import options
 if TYPE_CHECKING:
     from gradlab.store.read import Run
 
+PARTS = ("train", "test")
 _SILENT = ("normalization", "residual", "penalty")  # groups whose `none` goes without saying
 
 
@@ -28,6 +29,16 @@ def describe(recipe: dict[str, Any]) -> str:
     words += [f"rate of {path} × {factor:g}" for path, factor in recipe["lr_factors"].items()]
     first, last = recipe["seed"], recipe["seed"] + recipe["seeds"] - 1
     return " · ".join([*words, f"seed {first}" if first == last else f"seeds {first}–{last}"])
+
+
+def title(run: "Run") -> str:
+    """What a figure says of its run: the recipe, and that its data are made up where they are."""
+    return describe(run.recipe) + (" (synthetic data)" if synthetic(run) else "")
+
+
+def synthetic(run: "Run") -> bool:
+    """Whether the data were generated."""
+    return str(run.status["data"].get("source", "")).startswith("synthetic")
 
 
 def _part(group: str, recipe: dict[str, Any], always: str = "") -> str:
@@ -61,16 +72,25 @@ def _same(one: str, two: str) -> bool:
 
 
 def ends(run: "Run") -> str:
-    """A short table of the first and the last step: loss, accuracies, gradient, and the signal over depth."""
+    """A short table of the first and the last step: loss, scores, gradient, and the signal over depth."""
+    from gradlab.analysis.score import score
+
+    the = score(run.status["data"])
     rows = run.steps[(run.steps.source == "batch") & run.steps.train_loss.notna()]
     hidden = list(dict.fromkeys([1, int(run.recipe["depth"])]))
-    heads = ["step", "train loss", "train acc", "test acc", "‖gradient‖", *(f"backward {l}" for l in hidden)]
+    heads = [
+        "step",
+        "train loss",
+        *(f"{part} {the.name}" for part in PARTS),
+        "‖gradient‖",
+        *(f"backward {l}" for l in hidden),
+    ]
     table = [heads]
     for step in sorted({int(rows.step.min()), int(rows.step.max())}) if len(rows) else []:
         here = rows[rows.step == step]
         layers = run.layers[(run.layers.source == "batch") & (run.layers.step == step)]
         words = [str(step), _mean(here.train_loss, "{:.3g}".format)]
-        words += [_mean(here[name], "{:.2f}".format) for name in ("train_accuracy", "test_accuracy")]
+        words += [_mean(the.factor * here[f"{part}_{the.column}"], "{:.2f}".format) for part in PARTS]
         words += [_mean(here.log10_gradient, power)]
         table.append(words + [_mean(layers[layers.layer == l].log10_backward, power) for l in hidden])
     return aligned(table)

@@ -10,6 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from gradlab.analysis.columns import batch, known, measured, values
+from gradlab.analysis.score import Score
 from gradlab.analysis.training import switches
 from gradlab.figures import marks, scales, style
 from gradlab.figures.marks import Curve, Legend
@@ -20,15 +21,19 @@ CROWD = 4  # groups beyond which the lines of single seeds would be a tangle
 FAR = 1000.0  # times the least loss at the start: one that is lost must not flatten the others
 
 
-def comparison(layers: pd.DataFrame, steps: pd.DataFrame, by: str, title: str = "") -> Figure:
-    """Backward profiles at the first and the last step, training loss and test accuracy, coloured by `by`.
+def comparison(
+    layers: pd.DataFrame, steps: pd.DataFrame, by: str, title: str = "", score: Score | None = None
+) -> Figure:
+    """Backward profiles at the first and the last step, training loss and the test part's score, coloured by `by`.
+
+    `score` is that of all runs; where they have none in common, the test loss is drawn.
 
     Frames of `gradlab.load`, with a column `by`. A line is one seed of one run; a run of five seeds or more, of
     two where many are compared, is its median in a band from least to most. The legend counts seeds, and those
     that left the finite numbers.
     """
     layers, steps = batch(layers), batch(steps)
-    figure, (start, end, loss, accuracy) = style.panels(2, 2, (12, 8.2), title)
+    figure, (start, end, loss, judged) = style.panels(2, 2, (12, 8.2), title)
     legend, groups = Legend(), _groups(layers, by)
     ends = _ends(layers)
     frames = {start: layers[layers.step == layers.step.min()], end: ends}
@@ -48,10 +53,14 @@ def comparison(layers: pd.DataFrame, steps: pd.DataFrame, by: str, title: str = 
     top = _top(known(steps, column), column)
     losses = _draw(loss, steps, x, column, groups, by, legend, top)
     scales.amounts(loss, [(at[~(y > top)], y[~(y > top)]) for at, y in losses], legend)
-    style.head(accuracy, "Test accuracy", what, "share classified rightly")
-    _draw(accuracy, steps, x, "test_accuracy", groups, by, legend)
-    accuracy.set_ylim(-0.03, 1.03)
-    for panel in (loss, accuracy):
+    style.head(
+        judged, f"Test {score.name if score else 'loss'}", what, score.axis if score else "mean data loss"
+    )
+    told = steps.assign(test_score=score.told(steps, "test") if score else steps.test_loss)
+    tests = _draw(judged, told, x, "test_score", groups, by, legend)
+    if score and score.share:
+        style.share(judged, [y for _, y in tests])
+    for panel in (loss, judged):
         marks.switched(panel, _switches(steps, x), legend)
         style.whole(panel, int(steps[x].min()), int(steps[x].max()))
         if x == "evaluations" and spent.max() > 5 * spent.min():

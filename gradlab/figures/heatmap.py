@@ -23,7 +23,7 @@ ODD = {
     "exactly zero": "#111111",
     "NaN": "#F0E442",
     "infinite": "#009E73",
-    "finite, but the last hidden layer is not": "#B8B8B8",
+    "finite, but where it is compared with is not": "#B8B8B8",
 }
 
 
@@ -44,7 +44,7 @@ def heatmap(layers: pd.DataFrame, steps: pd.DataFrame, title: str = "") -> Figur
     if rows.empty:
         style.say(panel, "the backward signal was not measured")
     else:
-        entries |= _cells(figure, panel, rows, last)
+        entries |= cells(figure, panel, rows, last - 1)
         entries |= _first_bad(panel, rows)
         taken = marks.Legend(entries)
         marks.switched(panel, switches(steps), taken)
@@ -54,12 +54,12 @@ def heatmap(layers: pd.DataFrame, steps: pd.DataFrame, title: str = "") -> Figur
     return figure
 
 
-def _cells(figure: Figure, panel: Axes, rows: pd.DataFrame, last: int) -> dict[str, Line2D | Patch]:
-    """The picture itself: decades on a scale from blue to red, and what has none in colours of their own."""
+def cells(figure: Figure, panel: Axes, rows: pd.DataFrame, reference: int) -> dict[str, Line2D | Patch]:
+    """The picture itself: decades from the reference layer, blue to red, and what has none in colours of their own."""
     steps, depths, table = grid(rows, "log10_backward", "step")
     there = np.isfinite(grid(rows.assign(there=1.0), "there", "step")[2])
     with np.errstate(invalid="ignore"):  # inf − inf: such cells are coloured by what they are
-        relative = table - table[:, depths == last - 1]
+        relative = table - table[:, depths == reference]
     finite = np.isfinite(table) & np.isfinite(relative)
     codes = np.select(
         [table == -np.inf, np.isnan(table), table == np.inf, ~finite], [0.0, 1.0, 2.0, 3.0], np.nan

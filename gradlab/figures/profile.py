@@ -60,17 +60,9 @@ def shown(rows: pd.DataFrame) -> list[int]:
     return [int(step) for step in dict.fromkeys((steps[0], middle, steps[-1]))]
 
 
-def _colours(steps: list[int]) -> list[str]:
-    return (
-        [style.FIRST, style.LAST]
-        if len(steps) == 2
-        else [style.FIRST, style.MIDDLE, style.LAST][: len(steps)]
-    )
-
-
 def _draw(panel: Axes, steps: list[int], drawn: list[list[Curve]], legend: Legend) -> None:
     """One colour a step; or the words that nothing was measured, where an empty panel would puzzle."""
-    for colour, curves in zip(_colours(steps), drawn, strict=True):
+    for colour, curves in zip(style.ramp(len(steps)), drawn, strict=True):
         marks.many(panel, curves, colour, legend)
     if not any(drawn):
         style.say(panel, "not measured")
@@ -112,7 +104,7 @@ def _range(drawn: list[list[Curve]], theory: tuple[np.ndarray, ...] | None) -> t
 def _steps(steps: list[int], counts: list[int], seeds: int) -> dict[str, Line2D | Patch]:
     """A legend entry a step, with the seeds that still ran where some did not, and what the band is."""
     entries: dict[str, Line2D | Patch] = {}
-    for step, colour, count in zip(steps, _colours(steps), counts, strict=True):
+    for step, colour, count in zip(steps, style.ramp(len(steps)), counts, strict=True):
         gone = f" ({count} of {seeds} seeds)" if count < seeds else ""
         entries[f"step {step}{gone}"] = Line2D([], [], color=colour, linewidth=2.5)
     if seeds >= marks.SEEDS:

@@ -5,6 +5,7 @@ import textwrap
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -77,6 +78,15 @@ def powers(axes: Axes, low: float, high: float) -> None:
     axes.yaxis.set_major_formatter(FuncFormatter(power))
 
 
+def share(axes: Axes, drawn: Sequence[np.ndarray]) -> None:
+    """A score whose best is 1: from 0 on, or from below where one was worse than nothing."""
+    there = [float(y[np.isfinite(y)].min()) for y in drawn if np.isfinite(y).any()]
+    low = min([0.0, *there])
+    if low < -1:
+        axes.set_yscale("symlog", linthresh=1)
+    axes.set_ylim(1.5 * low if low < -1 else low - 0.03, 1.03)
+
+
 def whole(axes: Axes, low: float, high: float) -> None:
     """The x axis counts layers or steps, with a little room at its ends."""
     room = 0.03 * (high - low) or 0.5
@@ -90,6 +100,11 @@ def span(ranges: Sequence[tuple[float, float] | None]) -> list[tuple[float, floa
     half = max(1.12 * max(there, default=0.0), DECADES) / 2
     middles = [0.0 if each is None else (each[0] + each[1]) / 2 for each in ranges]
     return [(middle - half, middle + half) for middle in middles]
+
+
+def ramp(count: int) -> list[str]:
+    """The colours of the first, the middle and the last step; of fewer where there are fewer."""
+    return [FIRST, LAST] if count == 2 else [FIRST, MIDDLE, LAST][:count]
 
 
 def shades(count: int, ordered: bool) -> list[Any]:

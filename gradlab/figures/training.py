@@ -1,4 +1,4 @@
-"""What training did: loss and accuracy against chance, the gradient before and after the clip, the rate."""
+"""What training did: loss and score against chance, the gradient before and after the clip, the rate."""
 
 import numpy as np
 import pandas as pd
@@ -8,6 +8,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from gradlab.analysis.columns import batch, known, values
+from gradlab.analysis.score import Score
 from gradlab.analysis.training import clip_share, switches
 from gradlab.analysis.wording import share
 from gradlab.figures import marks, scales, style
@@ -27,21 +28,21 @@ BEFORE, AFTER, GIVEN = style.COLOURS[2], style.COLOURS[3], style.COLOURS[4]
 def training(
     steps: pd.DataFrame,
     chance_loss: float | None,
-    chance_accuracy: float | None,
+    score: Score,
     threshold: float | None = None,
     title: str = "",
 ) -> Figure:
     """Four panels against step; `threshold` is that of a clip by norm, the only one that bounds a norm."""
     rows = batch(steps)
-    figure, (loss, accuracy, gradient, rate) = style.panels(2, 2, (12, 7.6), title)
+    figure, (loss, judged, gradient, rate) = style.panels(2, 2, (12, 7.6), title)
     legend = Legend()
     seeds = int(rows.seed.nunique())
     _loss(loss, rows, chance_loss, legend)
-    _accuracy(accuracy, rows, chance_accuracy, legend)
+    _score(judged, rows, score, legend)
     _gradient(gradient, rows, threshold, legend)
     style.head(rate, "Learning rate", "training step", "rate")
     scales.amounts(rate, _draw(rate, rows, {"learning_rate": (style.INK, "")}, legend), legend)
-    for panel in (loss, accuracy, gradient, rate):
+    for panel in (loss, judged, gradient, rate):
         style.whole(panel, int(rows.step.min()), int(rows.step.max()))
         marks.switched(panel, switches(rows), legend)
     lost = sum(not np.isfinite(y).all() for _, y in marks.curves(rows, "step", "loss"))
@@ -66,12 +67,16 @@ def _loss(panel: Axes, rows: pd.DataFrame, chance: float | None, legend: Legend)
     scales.amounts(panel, [*found, (np.zeros_like(level), level)], legend)
 
 
-def _accuracy(panel: Axes, rows: pd.DataFrame, chance: float | None, legend: Legend) -> None:
-    style.head(panel, "Accuracy", "training step", "share classified rightly")
-    drawn = {"train_accuracy": (TRAIN, "training part"), "test_accuracy": (TEST, "test part")}
-    _draw(panel, rows, drawn, legend)
-    _level(panel, chance, legend)
-    panel.set_ylim(-0.03, 1.03)
+def _score(panel: Axes, rows: pd.DataFrame, score: Score, legend: Legend) -> None:
+    style.head(panel, score.name[:1].upper() + score.name[1:], "training step", score.axis)
+    told = {f"{part}_score": score.told(rows, part) for part in ("train", "test")}
+    rows = rows.assign(**told)
+    found = _draw(
+        panel, rows, {"train_score": (TRAIN, "training part"), "test_score": (TEST, "test part")}, legend
+    )
+    _level(panel, score.chance, legend)
+    if score.share:
+        style.share(panel, [y for _, y in found])
 
 
 def _gradient(panel: Axes, rows: pd.DataFrame, threshold: float | None, legend: Legend) -> None:

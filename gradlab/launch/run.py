@@ -63,7 +63,7 @@ def launch(recipe: Recipe, tell: Tell = None) -> Outcome:
     machine.prepare()
     with machine.device(recipe) as device:
         task = load(recipe)
-        _vet(recipe, task)
+        trainer = _vetted(recipe, task)
         with _claimed(folder, recipe):
             if (before := _ended(folder)) and not recipe.force:  # by who held it until now
                 return before
@@ -72,14 +72,12 @@ def launch(recipe: Recipe, tell: Tell = None) -> Outcome:
             level = chance(recipe.loss, task.train_y, task.outputs)
             data = {"name": recipe.data["name"], **task.summary(), "chance_loss": level}
             journal = Journal(folder, machine.facts(device) | {"data": data}, remarks(recipe))
-            return Outcome(folder, *_run(recipe, task, journal, tell))
+            return Outcome(folder, *_run(recipe, trainer, journal, tell))
 
 
-def _vet(recipe: Recipe, task: Task) -> None:
-    """Refuse what only the network itself can say is wrong, before anything is written."""
+def _vetted(recipe: Recipe, task: Task) -> Trainer:
+    """Ready to train; what only the network itself can say is wrong is refused before anything is written."""
     own = [f"{group}={name}" for group, name in named(recipe) if ":" in name]
-    if not own and not recipe.lr_factors:
-        return
     try:
         trainer = Trainer(recipe, task)
         if own:
@@ -87,6 +85,8 @@ def _vet(recipe: Recipe, task: Task) -> None:
     except RecipeError:
         raise
     except Exception as error:  # whatever a user's own function may raise
+        if not own:
+            raise
         reason = " ".join(str(error).split())[:200]
         raise RecipeError(f"{', '.join(own)} does not fit: {type(error).__name__}: {reason}") from error
     found = trainer.layout
@@ -94,16 +94,17 @@ def _vet(recipe: Recipe, task: Task) -> None:
     for pattern in recipe.lr_factors:
         if not any(fnmatchcase(path, pattern) for path in paths):
             raise RecipeError(f"lr_factors: '{pattern}' fits no parameter{hint(pattern, paths[:12])}")
+    return trainer
 
 
-def _run(recipe: Recipe, task: Task, journal: Journal, tell: Tell) -> tuple[str, str]:
+def _run(recipe: Recipe, trainer: Trainer, journal: Journal, tell: Tell) -> tuple[str, str]:
     """Train, and end in a known state whatever happens."""
     try:
         (journal.folder / "run.log").unlink(missing_ok=True)
         write.recipe(journal.folder, plain(recipe))
         journal.note()
         with signals.collected() as caught:
-            return _train(recipe, Trainer(recipe, task), journal, tell, caught)
+            return _train(recipe, trainer, journal, tell, caught)
     except Exception as error:
         return journal.fail(error)
 

@@ -20,10 +20,10 @@ import yaml
 from gradlab.errors import RecipeError, hint
 from gradlab.recipe import ASIDE, FAMILIES, flat
 from gradlab.store.lock import held
-from gradlab.store.schema import SCHEMAS, STATES, VERSION
+from gradlab.store.schema import OPTIONAL, SCHEMAS, STATES, VERSION
 
 Paths = str | Path | Iterable[str | Path]
-KEYS = ("seed", "step", "source", "layer")
+KEYS = ("seed", "step", "source", "layer", "time")
 _COLUMNS = frozenset(column for schema in SCHEMAS.values() for column in schema.names)
 
 
@@ -49,6 +49,16 @@ class Run:
     def parameters(self) -> pd.DataFrame:
         """One row per seed, step, source and parameter."""
         return _frames([_table(self.folder, "parameters")])[0]
+
+    @cached_property
+    def times(self) -> pd.DataFrame:
+        """One row per seed, step, source, layer and time step; none where the network has no time steps."""
+        return _frames([_table(self.folder, "times")])[0]
+
+    @cached_property
+    def notes(self) -> pd.DataFrame:
+        """One row per seed, step, source, layer and inner measure; none where the network notes nothing."""
+        return _frames([_table(self.folder, "notes")])[0]
 
 
 def folders(path: str | Path) -> list[Path]:
@@ -228,6 +238,8 @@ def _table(folder: Path, table: str) -> pa.Table:
     else:
         raise RecipeError(f"{place} keeps changing; is it being run again? wait until it has ended")
     if not any(piece.num_rows for piece in tables):
+        if table in OPTIONAL:
+            return SCHEMAS[table].empty_table()
         raise RecipeError(f"{folder} is half-written: it has no {table}; run its recipe again with --force")
     return pa.concat_tables(tables)
 

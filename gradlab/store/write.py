@@ -132,7 +132,9 @@ def compact(folder: Path) -> None:
         whole = folder / table / "all.parquet"
         if found and not whole.exists():
             rows = pa.concat_tables(pq.read_table(path, schema=SCHEMAS[table]) for path in found)
-            order = [(key, "ascending") for key in ("seed", "step", "layer") if key in rows.column_names]
+            order = [
+                (key, "ascending") for key in ("seed", "step", "layer", "time") if key in rows.column_names
+            ]
             _parquet(whole, table, rows.unify_dictionaries().sort_by(order))
         for path in found:
             path.unlink()

@@ -20,7 +20,7 @@ def test_runs_stand_side_by_side_in_the_order_of_the_choice(tmp_path):
     assert found.run.tolist() == ["b", "c", "a"]
     assert found.seeds.tolist() == [3, 3, 3]
     assert found.training.unique().tolist() == ["learned"]
-    assert found.test_accuracy.tolist() == pytest.approx([0.97] * 3)
+    assert found.test_score.tolist() == pytest.approx([0.97] * 3)
 
 
 def test_a_missing_number_sorts_first_and_stays_missing(tmp_path):

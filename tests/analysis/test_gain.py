@@ -83,8 +83,9 @@ def _intervals(steps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
     found = []
     for d in steps:
+        names = ["input", *(f"hidden {l}" for l in range(1, 38)), "output"]
         walk = np.concatenate([np.zeros(5), -np.cumsum(d), np.full(4, -d.sum())])
-        rows = pd.DataFrame({"seed": 0, "layer": np.arange(len(walk)), "log10_backward": walk})
+        rows = pd.DataFrame({"seed": 0, "layer": np.arange(len(walk)), "name": names, "log10_backward": walk})
         found.append(np.log10(backward_gain(rows.assign(log10_forward=0.0)).interval))
     return tuple(np.array(found).T)
 
@@ -142,3 +143,20 @@ def test_the_shape_tells_where_the_change_is(tmp_path):
     jitter = 0.01 * np.random.default_rng(0).standard_normal(38)
     profile = np.concatenate([[0], np.cumsum(-(steps + jitter)), [0]])
     assert backward_gain(frame(tmp_path, profile)).shape == "most of it near the input"
+
+
+def test_only_neighbours_of_one_stack_count_for_the_gain(tmp_path):
+    """A jump between two stages is no gain a layer, but it is part of the decades."""
+    profile = np.concatenate([np.zeros(1), np.full(10, 9.0), np.zeros(10), np.zeros(1)])
+    layers = frame(tmp_path, profile)
+    names = {layer: f"stage{1 + (layer > 10)} {layer}" for layer in range(1, 21)}
+    layers = layers.assign(name=[names.get(layer, "end") for layer in layers.layer])
+    found = backward_gain(layers)
+    assert found.gain == pytest.approx(1.0)
+    assert found.decades == pytest.approx(9.0)
+
+
+def test_unlike_layers_have_decades_but_no_gain(tmp_path):
+    layers = frame(tmp_path, np.array([0.0, 1.0, 2.0, 4.0, 5.0]))
+    found = backward_gain(layers.assign(name=["a", "b", "c", "d", "e"]))
+    assert (found.gain, found.decades, found.note) == (None, pytest.approx(-3.0), "no two layers are alike")

@@ -48,7 +48,7 @@ def test_without_a_reference_layer_cells_are_grey_not_nan(tmp_path):
     backward = np.zeros((3, 22))
     backward[:, :21] = -np.inf
     layers, steps = frames(tmp_path / "run", backward)
-    assert legend(heatmap(layers, steps)) == ["exactly zero", "finite, but the last hidden layer is not"]
+    assert legend(heatmap(layers, steps)) == ["exactly zero", "finite, but where it is compared with is not"]
 
 
 @pytest.mark.parametrize("value", [0.0, np.nan, -np.inf, np.inf])

@@ -7,7 +7,7 @@ from gradlab.figures.comparison import comparison
 from gradlab.figures.heatmap import heatmap
 from gradlab.figures.training import training
 from tests import runs
-from tests.figures.frames import frames, legend, render
+from tests.figures.frames import SCORE, frames, legend, render
 
 SWITCH = "the next optimizer takes over"
 
@@ -18,7 +18,7 @@ def switches(axes):
 
 def test_a_switch_is_marked_in_every_panel_of_training_and_in_the_heatmap(tmp_path):
     layers, steps = frames(tmp_path / "run", phase=[0, 1, 1])
-    figure = training(steps, 2.3, 0.1)
+    figure = training(steps, 2.3, SCORE)
     assert [switches(axes) for axes in figure.axes] == [[50]] * 4
     assert SWITCH in legend(figure)
     picture = heatmap(layers, steps)
@@ -30,20 +30,20 @@ def test_a_switch_is_marked_in_every_panel_of_training_and_in_the_heatmap(tmp_pa
 def test_seeds_may_switch_at_their_own_steps(tmp_path):
     tables = [runs.step_table([2.0, 1.0, 0.5], [0, 50, 100], seed=i, phase=[0, i, 1]) for i in range(2)]
     layers = [runs.layer_table(runs.walk(20, 3), [0, 50, 100], seed=i) for i in range(2)]
-    figure = training(runs.opened(tmp_path / "run", layers, tables).steps, 2.3, 0.1)
+    figure = training(runs.opened(tmp_path / "run", layers, tables).steps, 2.3, SCORE)
     assert switches(figure.axes[0]) == [50, 100]
 
 
 def test_without_phases_there_is_no_mark(tmp_path):
     _, steps = frames(tmp_path / "run", phase=[0, 0, 0])
-    figure = training(steps, 2.3, 0.1)
+    figure = training(steps, 2.3, SCORE)
     assert not any(switches(axes) for axes in figure.axes)
     assert SWITCH not in legend(figure)
 
 
 def test_a_clip_of_the_update_is_drawn_beside_the_gradient(tmp_path):
     _, steps = frames(tmp_path / "run", log10_unclipped=[-1.0, -2.0, -2.5], clipped=[1.0, 0.0, 0.0])
-    figure = training(steps, 2.3, 0.1)
+    figure = training(steps, 2.3, SCORE)
     assert {"gradient", "update or estimate that the clip is given", "after the clip"} <= set(legend(figure))
 
 

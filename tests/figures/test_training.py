@@ -1,13 +1,15 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from gradlab.figures.training import training
-from tests.figures.frames import data, frames, legend, marked, render
+from tests.figures.frames import SCORE, data, frames, legend, marked, render
 
 
 def test_lines_are_the_frames_numbers(tmp_path):
     _, steps = frames(tmp_path / "run")
-    loss, accuracy, gradient, rate = training(steps, 2.3, 0.1).axes
+    loss, accuracy, gradient, rate = training(steps, 2.3, SCORE).axes
     assert [line.get_ydata().tolist() for line in data(loss)[:3]] == [
         steps[column].tolist() for column in ("loss", "train_loss", "test_loss")
     ]
@@ -18,7 +20,7 @@ def test_lines_are_the_frames_numbers(tmp_path):
 
 def test_chance_threshold_and_share_clipped_are_shown(tmp_path):
     _, steps = frames(tmp_path / "run", clipped=[1.0, 0.0, 0.0])
-    figure = training(steps, 2.3, 0.1, threshold=0.5)
+    figure = training(steps, 2.3, SCORE, threshold=0.5)
     loss, accuracy, gradient, _ = figure.axes
     assert data(loss)[-1].get_ydata() == [2.3, 2.3]
     assert data(accuracy)[-1].get_ydata() == [0.1, 0.1]
@@ -29,13 +31,13 @@ def test_chance_threshold_and_share_clipped_are_shown(tmp_path):
 
 def test_evaluations_between_nulls_are_joined(tmp_path):
     _, steps = frames(tmp_path / "run", train_loss=[2.3, None, 1.0])
-    line = data(training(steps, 2.3, 0.1).axes[0])[1]
+    line = data(training(steps, 2.3, SCORE).axes[0])[1]
     assert line.get_xdata().tolist() == [0, 100]
 
 
 def test_a_wide_loss_is_logarithmic_and_its_zero_is_marked(tmp_path):
     _, steps = frames(tmp_path / "run", loss=[2.3, 0.0, 1e-6])
-    figure = training(steps, 2.3, 0.1)
+    figure = training(steps, 2.3, SCORE)
     assert figure.axes[0].get_yscale() == "log"
     assert marked(figure)[0] == {"zero"}
 
@@ -43,12 +45,12 @@ def test_a_wide_loss_is_logarithmic_and_its_zero_is_marked(tmp_path):
 @pytest.mark.parametrize(("value", "kind"), [(np.nan, "nan"), (np.inf, "inf")])
 def test_a_divergence_is_marked(tmp_path, value, kind):
     _, steps = frames(tmp_path / "run", loss=[2.3, 5.0, value])
-    assert marked(training(steps, 2.3, 0.1))[0] == {kind}
+    assert marked(training(steps, 2.3, SCORE))[0] == {kind}
 
 
 def test_diverged_seeds_are_counted_in_the_legend(tmp_path):
     _, steps = frames(tmp_path / "run", loss=[2.3, 5.0, np.nan], seeds=2)
-    assert "2 of 2 seeds diverged" in legend(training(steps, 2.3, 0.1))
+    assert "2 of 2 seeds diverged" in legend(training(steps, 2.3, SCORE))
 
 
 @pytest.mark.parametrize("value", [0.0, np.nan, np.inf, 2.3])
@@ -56,9 +58,9 @@ def test_diverged_seeds_are_counted_in_the_legend(tmp_path):
 @pytest.mark.parametrize("seeds", [1, 5])
 def test_any_loss_is_drawn_without_a_warning(tmp_path, value, count, seeds):
     _, steps = frames(tmp_path / "run", np.zeros((count, 5)), loss=[value] * count, seeds=seeds)
-    render(training(steps, 2.3, 0.1, 1.0, "one $ and _two"), tmp_path, "png")
+    render(training(steps, 2.3, SCORE, 1.0, "one $ and _two"), tmp_path, "png")
 
 
 def test_without_chance_levels_there_are_none(tmp_path):
     _, steps = frames(tmp_path / "run")
-    assert "chance" not in legend(training(steps, None, None))
+    assert "chance" not in legend(training(steps, None, replace(SCORE, chance=None)))

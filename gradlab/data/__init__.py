@@ -1,5 +1,35 @@
 """The data sets: importing this registers them all."""
 
-from gradlab.data import digits, longrange, sequential_digits, transduction
+from gradlab.data import (
+    bearing,
+    digits,
+    finance,
+    gaussian,
+    lesions,
+    longrange,
+    plane,
+    prose,
+    sequential_digits,
+    shapes,
+    speech,
+    tables,
+    teacher,
+    transduction,
+)
 
-__all__ = ["digits", "longrange", "sequential_digits", "transduction"]
+__all__ = [
+    "bearing",
+    "digits",
+    "finance",
+    "gaussian",
+    "lesions",
+    "longrange",
+    "plane",
+    "prose",
+    "sequential_digits",
+    "shapes",
+    "speech",
+    "tables",
+    "teacher",
+    "transduction",
+]

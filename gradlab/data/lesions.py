@@ -1,0 +1,57 @@
+"""Small medical pictures: tissue with vessels, and in some of them a lesion."""
+
+from typing import Annotated
+
+import numpy as np
+
+from gradlab.bounds import Bound, Count, Fraction, Positive
+from gradlab.data.sizes import Examples, parts, room
+from gradlab.data.task import Task, data, standardized
+
+Side = Annotated[int, Bound(int, 12, 512)]
+
+
+@data
+def lesions(
+    seed: Count, train: Examples, test: Examples, size: Side, share: Fraction, contrast: Positive
+) -> Task:
+    """Is there a lesion, a bright spot of `contrast` deviations of the tissue? In `share` of them; chance 1/2.
+
+    Every picture has a vessel, a bright line as wide as a lesion, so that brightness alone tells nothing.
+    """
+    count = train + test
+    room(count, size, size)
+    rng = np.random.default_rng(seed)
+    y = (rng.random(count) < share).astype(np.int32)
+    grid = np.mgrid[-1 : 1 : size * 1j, -1 : 1 : size * 1j]
+    images = _tissue(count, size, rng)
+    for image, ill in zip(images, y, strict=True):
+        image += contrast * (_vessel(grid, rng) + (_lesion(grid, rng) if ill else _vessel(grid, rng)))
+    train_x, train_y, test_x, test_y = parts(images[..., None], y, train)
+    train_x, test_x = standardized(train_x, test_x)
+    source = f"synthetic: tissue with a lesion or none, {size}×{size} pixels, contrast {contrast:g}"
+    return Task(source, train_x, train_y, test_x, test_y, outputs=2, metric="balanced_accuracy")
+
+
+def _tissue(count: int, size: int, rng: np.random.Generator) -> np.ndarray:
+    """Smooth and fine noise, deviation 1."""
+    from scipy.ndimage import gaussian_filter  # slow to import: only when asked for
+
+    smooth = gaussian_filter(rng.standard_normal((count, size, size)), (0, size / 16, size / 16))
+    return 0.8 * smooth / smooth.std() + 0.6 * rng.standard_normal(smooth.shape)
+
+
+def _lesion(grid: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """An ellipse with soft edges, anywhere."""
+    angle, axes = rng.uniform(0, np.pi), rng.uniform(0.12, 0.25, 2)
+    v, u = grid - rng.uniform(-0.7, 0.7, (2, 1, 1))
+    along, across = np.cos(angle) * u + np.sin(angle) * v, np.cos(angle) * v - np.sin(angle) * u
+    return np.exp(-((along / axes[0]) ** 2) - (across / axes[1]) ** 2)
+
+
+def _vessel(grid: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """A bent line through the picture."""
+    angle, bend = rng.uniform(0, np.pi), rng.uniform(-0.4, 0.4)
+    v, u = grid - rng.uniform(-0.6, 0.6, (2, 1, 1))
+    along, across = np.cos(angle) * u + np.sin(angle) * v, np.cos(angle) * v - np.sin(angle) * u
+    return 0.5 * np.exp(-(((across - bend * along**2) / 0.12) ** 2))

@@ -1,0 +1,37 @@
+"""Classes of points in the plane: small enough to see all that a network does."""
+
+import numpy as np
+
+from gradlab.bounds import Count, NonNegative, Positive
+from gradlab.data.sizes import Classes, Examples, parts, room
+from gradlab.data.task import Task, data, standardized
+
+
+@data
+def spirals(
+    seed: Count, train: Examples, test: Examples, classes: Classes, turns: Positive, noise: NonNegative
+) -> Task:
+    """Interleaved arms of angle 2π(turns·r + class/classes), r ~ √U(0, 1): points lie evenly over the disc."""
+    rng, count = np.random.default_rng(seed), train + test
+    room(count, 2)
+    radius, y = np.sqrt(rng.random(count)), rng.integers(classes, size=count, dtype=np.int32)
+    angle = 2 * np.pi * (turns * radius + y / classes)
+    points = radius[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    x = points + noise * rng.standard_normal((count, 2))
+    return _task(f"synthetic: {classes} spirals of {turns:g} turns, noise {noise:g}", x, y, train, classes)
+
+
+@data
+def moons(seed: Count, train: Examples, test: Examples, noise: NonNegative) -> Task:
+    """Two half circles, one in the other (scikit-learn): a bent border, no more."""
+    from sklearn.datasets import make_moons  # slow to import: only when asked for
+
+    room(train + test, 2)
+    x, y = make_moons(train + test, noise=noise, random_state=seed)
+    return _task(f"synthetic: two moons, noise {noise:g} (scikit-learn)", x, y.astype(np.int32), train, 2)
+
+
+def _task(source: str, x: np.ndarray, y: np.ndarray, train: int, classes: int) -> Task:
+    train_x, train_y, test_x, test_y = parts(x, y, train)
+    train_x, test_x = standardized(train_x, test_x)
+    return Task(source, train_x, train_y, test_x, test_y, outputs=classes)

@@ -1,0 +1,31 @@
+"""Real medical tables that scikit-learn carries: a diagnosis to tell, a disease's progress to foresee."""
+
+import numpy as np
+
+from gradlab.bounds import Count, Fraction
+from gradlab.data.task import Task, data, split, standardized
+
+
+@data
+def breast_cancer(seed: Count, test_fraction: Fraction) -> Task:
+    """569 tumours, 30 measures of their cell nuclei: malignant (0, 37 %) or benign (1)? Linear models reach 0.97."""
+    from sklearn.datasets import load_breast_cancer  # slow to import: only when asked for
+
+    x, y = load_breast_cancer(return_X_y=True)
+    train_x, train_y, test_x, test_y = split(x, y.astype(np.int32), seed, test_fraction)
+    train_x, test_x = standardized(train_x, test_x)
+    source = "real: 569 breast tumours, 30 measures (scikit-learn, UCI Wisconsin diagnostic)"
+    return Task(source, train_x, train_y, test_x, test_y, outputs=2)
+
+
+@data
+def diabetes(seed: Count, test_fraction: Fraction) -> Task:
+    """442 patients, 10 measures: how far will the disease be in a year? Standardized; linear models reach R² 0.5."""
+    from sklearn.datasets import load_diabetes  # slow to import: only when asked for
+
+    x, y = load_diabetes(return_X_y=True, scaled=False)
+    train_x, train_y, test_x, test_y = split(x, y[:, None], seed, test_fraction)
+    train_x, test_x = standardized(train_x, test_x)
+    train_y, test_y = standardized(train_y, test_y)
+    source = "real: 442 diabetes patients, 10 measures (scikit-learn, Efron et al. 2004)"
+    return Task(source, train_x, train_y, test_x, test_y, outputs=1, metric="r2")

@@ -1,0 +1,37 @@
+"""A regression whose true function is known, so that what a network misses is its own fault."""
+
+from typing import Literal
+
+import numpy as np
+
+from gradlab.bounds import Count, NonNegative, Size
+from gradlab.data.sizes import Examples, parts, room
+from gradlab.data.task import Task, data
+
+
+@data
+def teacher(
+    seed: Count,
+    train: Examples,
+    test: Examples,
+    kind: Literal["linear", "quadratic", "sine"],
+    features: Size,
+    noise: NonNegative,
+) -> Task:
+    """y = f(x) + noise·N(0, 1), x ~ N(0, I), Var f = 1: the best R² is 1/(1 + noise²).
+
+    With w of length 1: linear w·x, quadratic ((w·x)² − 1)/√2, sine √2·sin(3 w·x).
+    """
+    room(train + test, features)
+    rng, count = np.random.default_rng(seed), train + test
+    x = rng.standard_normal((count, features), np.float32)
+    w = rng.standard_normal(features)
+    along = x @ (w / np.linalg.norm(w))
+    f = {
+        "linear": lambda z: z,
+        "quadratic": lambda z: (z**2 - 1) / np.sqrt(2),
+        "sine": lambda z: np.sqrt(2) * np.sin(3 * z),
+    }[kind](along)
+    y = (f + noise * rng.standard_normal(count)).astype(np.float32)[:, None]
+    source = f"synthetic: {kind} teacher of {features} Gaussian features, noise {noise:g}"
+    return Task(source, *parts(x, y, train), outputs=1, metric="r2")

@@ -10,13 +10,14 @@ import numpy as np
 from gradlab import program, step
 from gradlab.build import build, check
 from gradlab.commands.compose import grid
-from gradlab.data.task import Task
+from gradlab.data.task import Form, Task
 from gradlab.recipe import Recipe, numbers
 from gradlab.scheme import State
 from gradlab.slopes import Scene, Slopes, slopes
 from gradlab.train import layout
 
 FEATURES, CLASSES, BATCH = 9, 4, 12
+FORM = Form((FEATURES,), 0, CLASSES, False)
 SMALL = ("depth=4", "width=8", f"batch_size={BATCH}", "steps=20")
 RICH = (
     "activation=gelu",
@@ -119,7 +120,7 @@ class Driver:
         return self._slopes(self.numbers(), state, x, y, jax.random.key(key), measured)
 
     def _setup(self, numbers: dict[str, Any]) -> Any:
-        return build(self.recipe, numbers, FEATURES, CLASSES)
+        return build(self.recipe, numbers, FORM)
 
     def _step(self, numbers: Any, state: Any, batch: Any, key: Any, time: Any, measured: bool) -> Any:
         return step.take(self._setup(numbers), self.recipe, state, batch, key, time, measured)

@@ -9,6 +9,7 @@ import numpy as np
 
 from gradlab import step
 from gradlab.build import build
+from gradlab.data.task import Form
 from gradlab.models import chain
 from gradlab.program import numbers_for
 from gradlab.recipe import Recipe, numbers
@@ -50,7 +51,7 @@ def _program(size: int, train: bool, words: tuple[str, ...]) -> Any:
     def one(key: jax.Array, given: Any) -> Seen:
         keys = jax.random.split(key, 4)
         x = jax.random.normal(keys[0], (the.batch_size, size))
-        parts = build(the, given, size, size)
+        parts = build(the, given, Form((size,), 0, size, False))
         start = step.initial(parts, keys[1], x)
         cotangent = jax.random.normal(keys[2], (the.batch_size, size))
 

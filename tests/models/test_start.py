@@ -18,7 +18,7 @@ from gradlab.program import numbers_for
 from gradlab.recipe import numbers
 from gradlab.theory.activations import activation
 from gradlab.theory.meanfield import critical_weight
-from tests.driver import recipe
+from tests.driver import FORM, recipe
 from tests.models.plain import passes
 
 SIZE = ("width=48", "depth=6", "batch_size=32", "probe=[forward]")
@@ -26,7 +26,7 @@ SIZE = ("width=48", "depth=6", "batch_size=32", "probe=[forward]")
 
 def started(*words):
     the = recipe(*SIZE, *words)
-    parts = build(the, numbers_for(numbers(the), the.dtype), 9, 4)
+    parts = build(the, numbers_for(numbers(the), the.dtype), FORM)
     x = 3 * jax.random.normal(jax.random.key(5), (32, 9)) + 1
     return parts.chain, jax.jit(lambda x: step.initial(parts, jax.random.key(0), x))(x), x
 

@@ -9,6 +9,7 @@ import pytest
 
 from gradlab import step
 from gradlab.build import build
+from gradlab.data.task import Form
 from gradlab.models import chain
 from gradlab.parts.normalizations import normalization
 from gradlab.parts.residuals import residual
@@ -41,7 +42,7 @@ def float64(*words):
 
 
 def setup(the):
-    return build(the, numbers_for(numbers(the), the.dtype), FEATURES, OUTPUTS)
+    return build(the, numbers_for(numbers(the), the.dtype), Form((FEATURES,), 0, OUTPUTS, False))
 
 
 def drawn(the, seed=0):
@@ -87,7 +88,7 @@ def test_every_residual_and_normalization_is_tested_here():
 
 def started(*words, features=FEATURES):
     the = recipe(*SIZE, *words)
-    parts = build(the, numbers_for(numbers(the), the.dtype), features, OUTPUTS)
+    parts = build(the, numbers_for(numbers(the), the.dtype), Form((features,), 0, OUTPUTS, False))
     x = jax.random.normal(jax.random.key(5), (the.batch_size, features))
     return parts.chain, step.initial(parts, jax.random.key(0), x), x
 
@@ -158,7 +159,7 @@ def test_deepnorm_draws_the_branch_smaller():
 def test_dtypes_survive_in_bfloat16(name):
     the = recipe(*SIZE, f"residual={name}", "dtype=bfloat16", "model.branch=2", "normalization=weight_norm"
                  if name != "fixup" else "normalization=none")  # fmt: skip
-    parts = build(the, numbers_for(numbers(the), the.dtype), FEATURES, OUTPUTS)
+    parts = build(the, numbers_for(numbers(the), the.dtype), Form((FEATURES,), 0, OUTPUTS, False))
     x = jnp.zeros((B, FEATURES), jnp.bfloat16)
 
     def outputs(x):

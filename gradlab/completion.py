@@ -56,9 +56,7 @@ def _keys(done: list[str]) -> list[str]:
     found = options.groups()
     chosen = {group: options.default(group) for group in found}
     chosen |= dict(word.split("=", 1) for word in done if word.partition("=")[0] in found)
-    own = [
-        f"{g}.{key}" for g, option in chosen.items() if g != "model" for key in options.parameters(g, option)
-    ]
+    own = [f"{g}.{key}" for g, option in chosen.items() for key in options.parameters(g, option)]
     return [*found, *options.keys(), *own]
 
 

@@ -37,17 +37,29 @@ def keys() -> dict[str, tuple[str, str]]:
         parent = parent if indent else key
         if value:
             found[f"{parent}.{key}" if indent else key] = (value, why)
-    return found | {
-        key: (value, found[key][1]) for key, value in parameters("model", "mlp").items() if key in found
-    }
+    usual = _pairs((CONF / "model" / f"{default('model')}.yaml").read_text("utf-8"))
+    return found | {key: (value, found[key][1]) for key, value in usual.items() if key in found}
 
 
 def parameters(group: str, option: str, *folders: Path) -> dict[str, str]:
-    """The keys of an option's file with their defaults, without its name."""
+    """The keys of an option's part with their defaults, without its name."""
     files = [folder / group / f"{option}.yaml" for folder in (CONF, *folders)]
     text = next((file.read_text("utf-8") for file in files if file.is_file()), "")
+    found = _pairs(_part(text, group))
+    return {key: value for key, value in found.items() if key != "name"}
+
+
+def _part(text: str, group: str) -> str:
+    """What stands below `group:` in a file that sets root keys or other groups too; else all of it."""
+    _, below, tail = text.partition(f"\n{group}:\n")
+    own = re.split(r"^(?=\S)", tail, maxsplit=1, flags=re.MULTILINE)[0]
+    return re.sub(r"^  ", "", own, flags=re.MULTILINE) if below else text
+
+
+def _pairs(text: str) -> dict[str, str]:
+    """The keys of the first level that have a value on their line."""
     found = [match for match in map(_KEY.match, text.splitlines()) if match and not match["indent"]]
-    return {match["key"]: match["value"] for match in found if match["value"] and match["key"] != "name"}
+    return {match["key"]: match["value"] for match in found if match["value"]}
 
 
 def question(file: Path) -> str:
@@ -65,4 +77,5 @@ def _order() -> dict[str, str]:
     """The groups in the order of the defaults list, with their default option."""
     text = (CONF / "config.yaml").read_text("utf-8").partition("\ndefaults:\n")[2].partition("\n\n")[0]
     pairs = re.findall(r"^ +- (\w+): ([\w\[]+)", text, re.MULTILINE)
-    return {group: "" if option in ("null",) or option.startswith("[") else option for group, option in pairs}
+    found = {group: "" if option == "null" or option.startswith("[") else option for group, option in pairs}
+    return {"model": found["model"], **found}  # it stands last there, but a reader asks for it first

@@ -59,8 +59,18 @@ def test_a_maker_has_no_defaults(family, name):
 
 @pytest.mark.parametrize("path", sorted(CONF.glob("model/*.yaml")), ids=lambda path: path.stem)
 def test_a_model_s_file_sets_root_keys_only_beside_its_part(path):
-    others = {key: value for key, value in content(path).items() if key != "model"}
+    others = {key: value for key, value in content(path).items() if key not in ("model", "defaults")}
     assert {"depth", "width"} <= others.keys() <= BOUNDS.keys()
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_an_option_chooses_parts_only_of_groups_that_stand_before_its_own(path):
+    """Hydra overrides what it has seen already."""
+    order = [next(iter(one)) for one in content(CONF / "config.yaml")["defaults"] if one != "_self_"]
+    chosen = [next(iter(one)).removeprefix("override /") for one in content(path).get("defaults", [])]
+    before = order[: order.index(path.parent.name)]
+    assert set(chosen) <= set(before)
+    assert not chosen or path.read_text("utf-8").startswith("# @package _global_\n")
 
 
 @pytest.mark.parametrize("path", sorted(CONF.glob("probe/*.yaml")), ids=lambda path: path.stem)
@@ -73,7 +83,7 @@ def test_a_root_key_has_a_bound_and_a_bound_has_a_root_key():
     defaults = values.pop("defaults")
     assert flat(values).keys() | {"lr_factors"} == BOUNDS.keys()
     groups = [next(iter(one)) for one in defaults if one != "_self_"]
-    assert groups == [*FAMILIES, "probe", "experiment"]
+    assert groups == [*(name for name in FAMILIES if name != "model"), "probe", "model", "experiment"]
 
 
 def test_a_recipe_s_fields_are_the_families_and_the_root_keys():

@@ -101,7 +101,7 @@ def test_every_row_of_a_run_is_the_reference_s(exact):
 def test_evaluations_use_the_running_statistics_and_all_examples(exact):
     _, chunks, (*_, wanted) = exact
     found = [chunk.evaluation[0] for chunk in chunks if chunk.evaluation is not None]
-    np.testing.assert_allclose(found, wanted, rtol=1e-6)
+    np.testing.assert_allclose(np.array(found)[:, [0, 1, 4, 5]], wanted, rtol=1e-6)  # losses and accuracies
 
 
 def test_the_fixed_batch_is_the_first_training_examples_at_every_evaluation(exact):

@@ -9,7 +9,7 @@ import numpy as np
 from jax import Array
 
 from gradlab.bounds import LARGEST, bound
-from gradlab.data.task import Form, Task, data
+from gradlab.data.task import Form, Task, checked, data, labelled
 from gradlab.errors import RecipeError
 from gradlab.models.chain import Block
 from gradlab.models.family import Model, Plan, model
@@ -96,6 +96,12 @@ def load(recipe: Recipe) -> Task:
     if not isinstance(task, Task):
         raise RecipeError(
             f"data={recipe.data['name']} gives a {type(task).__name__}, not a gradlab.data.task.Task"
+        )
+    checked(task, recipe.data["name"])
+    if not labelled(task.train_y) and recipe.loss["name"] == "cross_entropy":
+        raise RecipeError(
+            f"data={recipe.data['name']} asks for numbers, and loss=cross_entropy is of labels; choose loss=mse, "
+            "l1 or huber"
         )
     if recipe.batch_size > len(task.train_y):
         raise RecipeError(

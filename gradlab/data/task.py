@@ -8,6 +8,7 @@ from gradlab.errors import RecipeError
 from gradlab.parts.family import Family
 
 data = Family("data")
+METRICS = ("accuracy", "balanced_accuracy", "r2", "bits")
 
 
 class Form(NamedTuple):
@@ -61,6 +62,39 @@ class Task(NamedTuple):
             "second_moment": None if self.vocabulary else _second_moment(self.train_x),
             "cosine": None if self.vocabulary else _cosine(self.train_x),
         }
+
+
+def checked(task: Task, name: str) -> None:
+    """Refuse what no network could be trained on: a task may be anyone's own."""
+    wrong = _wrong(task)
+    if wrong:
+        raise RecipeError(f"data={name}: {wrong}")
+
+
+def _wrong(task: Task) -> str:
+    """What is wrong with a task, "" where nothing is."""
+    for part, x, y in (("train", task.train_x, task.train_y), ("test", task.test_x, task.test_y)):
+        if len(x) != len(y) or len(x) < 2 - (part == "test"):
+            return f"{part}_x has {len(x)} examples and {part}_y {len(y)}; both need as many, and some"
+        if x.dtype != (np.int32 if task.vocabulary else np.float32):
+            return f"{part}_x is {x.dtype}; numbers are float32, tokens int32 with a vocabulary"
+        if y.dtype not in (np.int32, np.float32):
+            return f"{part}_y is {y.dtype}; labels are int32, numbers float32"
+        if not (np.isfinite(x).all() and np.isfinite(y).all()):
+            return f"{part}_x or {part}_y holds NaN or infinity"
+        if task.vocabulary and not (x.min() >= 0 and x.max() < task.vocabulary):
+            return (
+                f"{part}_x holds tokens from {x.min()} to {x.max()}, and the vocabulary is {task.vocabulary}"
+            )
+        if labelled(y) and not (y.min() >= -1 and y.max() < task.outputs):
+            return f"{part}_y holds labels from {y.min()} to {y.max()}, and outputs is {task.outputs}"
+        if not labelled(y) and y.shape[1:] != (task.outputs,):
+            return f"{part}_y has the shape {y.shape}; numbers are (examples, outputs), and outputs is {task.outputs}"
+    if task.metric not in METRICS:
+        return f"metric '{task.metric}' is not one of {', '.join(METRICS)}"
+    if labelled(task.train_y) == (task.metric == "r2"):
+        return f"metric {task.metric} does not fit the targets: r2 is of numbers, the others of labels"
+    return ""
 
 
 def labelled(y: np.ndarray) -> bool:

@@ -1,14 +1,20 @@
 """The data sets: importing this registers them all."""
 
 from gradlab.data import (
+    archive,
     bearing,
+    cifar10,
+    columns,
     digits,
     finance,
     gaussian,
+    hub,
     lesions,
     longrange,
+    mnist,
     plane,
     prose,
+    recordings,
     sequential_digits,
     shapes,
     speech,
@@ -18,14 +24,20 @@ from gradlab.data import (
 )
 
 __all__ = [
+    "archive",
     "bearing",
+    "cifar10",
+    "columns",
     "digits",
     "finance",
     "gaussian",
+    "hub",
     "lesions",
     "longrange",
+    "mnist",
     "plane",
     "prose",
+    "recordings",
     "sequential_digits",
     "shapes",
     "speech",

@@ -5,8 +5,9 @@ from typing import Literal
 import numpy as np
 
 from gradlab.bounds import Count, NonNegative
+from gradlab.data.channels import by_channel
 from gradlab.data.sizes import Examples, Length, parts, room
-from gradlab.data.sound import by_band, power
+from gradlab.data.sound import power
 from gradlab.data.task import Task, data
 
 RATE = 6000  # samples a second
@@ -53,7 +54,7 @@ def bearing(
     waves += noise * rng.standard_normal(waves.shape)
     x = waves[:, :, None] if by == "signal" else np.log(power(waves, 32, 16) + 1e-3)
     train_x, train_y, test_x, test_y = parts(x, y, train)
-    train_x, test_x = by_band(train_x, test_x)
+    train_x, test_x = by_channel(train_x, test_x)
     source = f"synthetic: vibration of an SKF 6205 bearing, {length} samples at {RATE} Hz, noise {noise:g}"
     return Task(source, train_x, train_y, test_x, test_y, outputs=len(FAULTS))
 

@@ -4,8 +4,6 @@ from collections import Counter
 
 import numpy as np
 
-from gradlab.errors import RecipeError
-
 _RARE = 5  # a character that occurs less often is the "other" one, token 0
 
 
@@ -24,12 +22,3 @@ def windows(numbers: np.ndarray, length: int) -> np.ndarray:
     """(windows, length): one behind the other; what is left over at the end is dropped."""
     count = len(numbers) // length
     return numbers[: count * length].reshape(count, length)
-
-
-def some(wanted: int, there: int, key: str, rng: np.random.Generator) -> np.ndarray:
-    """Which of the windows there are: `wanted` of them by chance, or for 0 all, in random order."""
-    if wanted > there:
-        raise RecipeError(
-            f"{key}={wanted} is more than the {there} windows of the text; give at most that, or 0 for all"
-        )
-    return rng.permutation(there)[: wanted or there]

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import numpy as np
+
 from gradlab.errors import RecipeError, hint
 
 MOST = 4 << 30  # bytes of a file that is read whole
@@ -49,3 +51,12 @@ def _near(place: Path) -> str:
     beside = [one.name for one in place.parent.iterdir()][:1000]
     told = hint(place.name, beside)
     return told if told.startswith("; did") else "; there is nothing of this name"
+
+
+def chosen(there: int, wanted: int, key: str, rng: np.random.Generator) -> np.ndarray:
+    """Which of the examples there are: `wanted` of them by chance, or for 0 all, in random order."""
+    if wanted > there:
+        raise RecipeError(
+            f"{key}={wanted} is more than the {there} there are; give at most that, or 0 for all"
+        )
+    return rng.permutation(there)[: wanted or there]

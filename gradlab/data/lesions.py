@@ -5,8 +5,9 @@ from typing import Annotated
 import numpy as np
 
 from gradlab.bounds import Bound, Count, Fraction, Positive
+from gradlab.data.channels import by_channel
 from gradlab.data.sizes import Examples, parts, room
-from gradlab.data.task import Task, data, standardized
+from gradlab.data.task import Task, data
 
 Side = Annotated[int, Bound(int, 12, 512)]
 
@@ -28,7 +29,7 @@ def lesions(
     for image, ill in zip(images, y, strict=True):
         image += contrast * (_vessel(grid, rng) + (_lesion(grid, rng) if ill else _vessel(grid, rng)))
     train_x, train_y, test_x, test_y = parts(images[..., None], y, train)
-    train_x, test_x = standardized(train_x, test_x)
+    train_x, test_x = by_channel(train_x, test_x)
     source = f"synthetic: tissue with a lesion or none, {size}×{size} pixels, contrast {contrast:g}"
     return Task(source, train_x, train_y, test_x, test_y, outputs=2, metric="balanced_accuracy")
 

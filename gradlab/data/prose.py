@@ -6,9 +6,9 @@ from typing import Annotated
 import numpy as np
 
 from gradlab.bounds import Bound, Count, Fraction, Text
-from gradlab.data.characters import alphabet, some, tokens, windows
+from gradlab.data.characters import alphabet, tokens, windows
 from gradlab.data.english import chapters
-from gradlab.data.files import found
+from gradlab.data.files import chosen, found
 from gradlab.data.sizes import Length, room
 from gradlab.data.task import Task, data
 from gradlab.errors import RecipeError
@@ -55,8 +55,8 @@ def _language(
                 f"{len(half)} characters are no two windows of data.length={length} for {key}; "
                 "give a shorter one, or a longer text"
             )
-        chosen = some(wanted, len(x), key, rng)
-        halves += [x[chosen], y[chosen]]
+        rows = chosen(len(x), wanted, key, rng)
+        halves += [x[rows], y[rows]]
     train_x, train_y, test_x, test_y = halves
     size = len(known) + 1
     return Task(source, train_x, train_y, test_x, test_y, outputs=size, vocabulary=size, metric="bits")

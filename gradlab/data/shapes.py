@@ -5,8 +5,9 @@ from typing import Annotated
 import numpy as np
 
 from gradlab.bounds import Bound, Count, NonNegative
+from gradlab.data.channels import by_channel
 from gradlab.data.sizes import Examples, parts, room
-from gradlab.data.task import Task, data, standardized
+from gradlab.data.task import Task, data
 
 # inside where the number is below 1, in coordinates turned and scaled so that a shape reaches about 1
 SHAPES = {
@@ -40,7 +41,7 @@ def shapes(
     images = np.stack([_image(list(SHAPES)[label], grid, rng) for label in y])
     images += noise * rng.standard_normal(images.shape, np.float32)
     train_x, train_y, test_x, test_y = parts(images[..., None], y, train)
-    train_x, test_x = standardized(train_x, test_x)
+    train_x, test_x = by_channel(train_x, test_x)
     source = f"synthetic: {classes} shapes, {size}×{size} pixels, noise {noise:g}"
     return Task(source, train_x, train_y, test_x, test_y, outputs=classes)
 

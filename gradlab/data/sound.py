@@ -2,8 +2,6 @@
 
 import numpy as np
 
-from gradlab.data.task import standardized
-
 RATE = 8000  # samples a second, as the telephone's
 HOP = 80  # samples between two frames: 10 ms
 FLOOR = 1e-6  # of a band's power, before the logarithm
@@ -31,10 +29,3 @@ def mel_filters(rate: int, window: int, bands: int) -> np.ndarray:
     f = np.arange(window // 2 + 1)[:, None] * rate / window
     low, middle, high = edges[:-2], edges[1:-1], edges[2:]
     return np.maximum(0, np.minimum((f - low) / (middle - low), (high - f) / (high - middle)))
-
-
-def by_band(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Both standardized over examples and time together: a pause stays as quiet as it is."""
-    bands = train.shape[-1]
-    first, second = standardized(train.reshape(-1, bands), test.reshape(-1, bands))
-    return first.reshape(train.shape), second.reshape(test.shape)

@@ -5,8 +5,9 @@ from typing import Annotated
 import numpy as np
 
 from gradlab.bounds import Bound, Count, NonNegative
+from gradlab.data.channels import by_channel
 from gradlab.data.sizes import Examples, Length, parts, room
-from gradlab.data.sound import HOP, RATE, by_band, log_mel
+from gradlab.data.sound import HOP, RATE, log_mel
 from gradlab.data.task import Task, data
 
 # Hz of the first three formants, means of men (Peterson & Barney 1952): heed, hid, head, had, hod, hawed, hood, …
@@ -102,5 +103,5 @@ def tones(
 
 def _task(source: str, x: np.ndarray, y: np.ndarray, train: int, classes: int) -> Task:
     train_x, train_y, test_x, test_y = parts(x, y, train)
-    train_x, test_x = by_band(train_x, test_x)
+    train_x, test_x = by_channel(train_x, test_x)
     return Task(source, train_x, train_y, test_x, test_y, outputs=classes)

@@ -30,8 +30,10 @@ def npz(path: Text, inputs: Inputs, kind: Kind, seed: Count, test_fraction: Frac
     arrays = _arrays(file)
     for x, y in (("x_train", "y_train"), ("x_test", "y_test")) if "x_train" in arrays else (("x", "y"),):
         _whole(arrays[x], arrays[y], file)
-    given = list(arrays.values())
-    train_x, train_y, test_x, test_y = given if len(given) == 4 else split(*given[:2], seed, test_fraction)
+    if "x" in arrays:
+        train_x, train_y, test_x, test_y = split(arrays["x"], arrays["y"], seed, test_fraction)
+    else:
+        train_x, train_y, test_x, test_y = (arrays[key] for key in _PARTS)
     if train_x.shape[1:] != test_x.shape[1:]:
         raise RecipeError(f"{file}: x_train is {train_x.shape[1:]} an example, x_test {test_x.shape[1:]}")
     told = targets(train_y.reshape(-1), test_y.reshape(-1), kind, f"{file}, y")

@@ -12,8 +12,8 @@ def by_channel(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndar
     axes = tuple(range(first.ndim - 1))
     mean = first.mean(axes, dtype=np.float64).astype(np.float32)
     first -= mean
-    squares = np.einsum("...c,...c->c", first, first, dtype=np.float64)
-    deviation = np.sqrt(squares * len(mean) / first.size)
+    flat = first.reshape(-1, first.shape[-1])
+    deviation = np.sqrt(np.einsum("nc,nc->c", flat, flat, dtype=np.float64) / len(flat))
     deviation[deviation == 0] = 1
     second -= mean
     for part in (first, second):

@@ -1,0 +1,92 @@
+"""Data options as the tests make them: by their file's defaults, and those of a user's own from small files."""
+
+import gzip
+import wave
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from omegaconf import OmegaConf
+
+import gradlab.build  # noqa: F401  registers them all
+from gradlab.data.task import Task, data
+from gradlab.paths import CONF
+
+
+def made(name: str, **given: Any) -> Task:
+    """`gradlab run data=name data.key=…`, as far as the data go."""
+    values = OmegaConf.to_container(OmegaConf.load(CONF / "data" / f"{name}.yaml"))
+    return data.make(data.check(values.get("data", values) | given))
+
+
+def idx(file: Path, values: np.ndarray) -> None:
+    """LeCun's format, written by its description; zipped where the name says so."""
+    head = bytes([0, 0, 8, values.ndim]) + b"".join(n.to_bytes(4, "big") for n in values.shape)
+    content = head + values.astype(np.uint8).tobytes()
+    file.write_bytes(gzip.compress(content) if file.suffix == ".gz" else content)
+
+
+def mnist(folder: Path) -> dict[str, Any]:
+    rng = np.random.default_rng(0)
+    for part, count, end in (("train", 40, ".gz"), ("t10k", 12, "")):
+        idx(folder / f"{part}-images-idx3-ubyte{end}", rng.integers(256, size=(count, 9, 7)))
+        idx(folder / f"{part}-labels-idx1-ubyte{end}", np.arange(count) % 4)
+    return {"path": str(folder)}
+
+
+def cifar10(folder: Path) -> dict[str, Any]:
+    rng = np.random.default_rng(0)
+    for name, count in (("data_batch_1", 20), ("data_batch_2", 20), ("test_batch", 12)):
+        records = rng.integers(256, size=(count, 3073))
+        records[:, 0] = np.arange(count) % 10
+        (folder / f"{name}.bin").write_bytes(records.astype(np.uint8).tobytes())
+    return {"path": str(folder)}
+
+
+def npz(folder: Path) -> dict[str, Any]:
+    rng = np.random.default_rng(0)
+    np.savez(folder / "own.npz", x=rng.random((50, 6, 3)), y=np.arange(50) % 3)
+    return {"path": str(folder / "own.npz")}
+
+
+def table(rows: int = 50) -> pd.DataFrame:
+    rng = np.random.default_rng(0)
+    columns = {"age": rng.integers(18, 80, rows), "income": rng.normal(3, 1, rows)}
+    return pd.DataFrame({**columns, "city": ["Bonn", "Lyon"] * (rows // 2), "paid": [True, False] * (rows // 2)})
+
+
+def csv(folder: Path) -> dict[str, Any]:
+    table().to_csv(folder / "own.csv", index=False)
+    return {"path": str(folder / "own.csv"), "target": "paid", "words": "one_hot"}
+
+
+def parquet(folder: Path) -> dict[str, Any]:
+    table().to_parquet(folder / "own.parquet")
+    return {"path": str(folder / "own.parquet"), "target": "income", "drop": ["city"]}
+
+
+def text(folder: Path) -> dict[str, Any]:
+    words = np.random.default_rng(0).choice("the cat sat on a mat and looked at me".split(), 500)
+    (folder / "own.txt").write_text(" ".join(words), "utf-8")
+    return {"path": str(folder / "own.txt"), "length": 20}
+
+
+def sound(file: Path, samples: np.ndarray, rate: int = 8000, width: int = 2, channels: int = 1) -> None:
+    file.parent.mkdir(exist_ok=True)
+    with wave.open(str(file), "wb") as opened:
+        opened.setnchannels(channels)
+        opened.setsampwidth(width)
+        opened.setframerate(rate)
+        opened.writeframes(samples.tobytes())
+
+
+def wav(folder: Path) -> dict[str, Any]:
+    for name, pitch in (("low", 300), ("high", 900)):
+        for number in range(8):
+            turns = 2 * np.pi * pitch * np.arange(4000) / 8000 + number
+            sound(folder / name / f"{number}.wav", (9000 * np.sin(turns)).astype("<i2"))
+    return {"path": str(folder), "length": 20, "bands": 10}
+
+
+FILES = {"mnist": mnist, "cifar10": cifar10, "npz": npz, "csv": csv, "parquet": parquet, "text": text, "wav": wav}

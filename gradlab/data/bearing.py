@@ -9,6 +9,7 @@ from gradlab.data.channels import by_channel
 from gradlab.data.sizes import Examples, Length, parts, room
 from gradlab.data.sound import power
 from gradlab.data.task import Task, data
+from gradlab.errors import RecipeError
 
 RATE = 6000  # samples a second
 TURN = 1797 / 60  # Hz of the shaft
@@ -18,6 +19,7 @@ BALLS, BALL, PITCH = (
     39.04,
 )  # of the SKF 6205: number and diameter of balls, of the circle they run on, mm
 FAULTS = ("healthy", "outer race", "inner race", "ball")
+_WINDOW = 32  # samples of a frame, 5 ms: shorter than the time between two blows
 _RING, _DECAY = 1500, 900  # Hz and 1/s of the resonance that every blow sets off
 
 
@@ -48,11 +50,15 @@ def bearing(
     """
     count = train + test
     room(count, length)
+    if by == "spectrum" and length < 2 * _WINDOW:
+        raise RecipeError(
+            f"data.length={length} is too short for frames of {_WINDOW}; give {2 * _WINDOW} or more"
+        )
     rng = np.random.default_rng(seed)
     y = rng.integers(len(FAULTS), size=count, dtype=np.int32)
     waves = np.stack([_vibration(FAULTS[label], length, rng) for label in y])
     waves += noise * rng.standard_normal(waves.shape)
-    x = waves[:, :, None] if by == "signal" else np.log(power(waves, 32, 16) + 1e-3)
+    x = waves[:, :, None] if by == "signal" else np.log(power(waves, _WINDOW, _WINDOW // 2) + 1e-3)
     train_x, train_y, test_x, test_y = parts(x, y, train)
     train_x, test_x = by_channel(train_x, test_x)
     source = f"synthetic: vibration of an SKF 6205 bearing, {length} samples at {RATE} Hz, noise {noise:g}"

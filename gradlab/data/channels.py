@@ -14,7 +14,7 @@ def by_channel(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndar
     first -= mean
     flat = first.reshape(-1, first.shape[-1])
     deviation = np.sqrt(np.einsum("nc,nc->c", flat, flat, dtype=np.float64) / len(flat))
-    deviation[deviation == 0] = 1
+    deviation[deviation <= 1e-4 * np.abs(mean)] = 1  # constant, but for rounding
     second -= mean
     for part in (first, second):
         part /= deviation.astype(np.float32)

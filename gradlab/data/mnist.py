@@ -73,7 +73,7 @@ def idx(file: Path, axes: int) -> np.ndarray:
         raise RecipeError(f"{file} cannot be read: {error}") from None
     if len(content) != prod(shape) or not content:
         raise RecipeError(
-            f"{file} holds {'more' if len(content) > prod(shape) else 'less'} than the "
-            f"{' × '.join(map(str, shape))} bytes of its header; is it cut off?"
+            f"{file} has a header of {' × '.join(map(str, shape))} bytes and holds "
+            f"{'more' if len(content) > prod(shape) else len(content)}; is it cut off?"
         )
     return np.frombuffer(content, np.uint8).reshape(shape)

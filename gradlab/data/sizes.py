@@ -40,6 +40,6 @@ def different(draw: Callable[[int], np.ndarray], count: int) -> np.ndarray:
             return rows[kept[:count]]
         rows = np.concatenate([rows[kept], draw(count)])
     raise RecipeError(
-        f"there are too few different examples of this length for {count}; "
-        "give a larger data.length, or fewer data.train and data.test"
+        f"there are not {count} different sequences of this length; "
+        "ask for longer ones, or for fewer by data.train and data.test"
     )

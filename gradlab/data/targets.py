@@ -26,7 +26,7 @@ def targets(train: np.ndarray, test: np.ndarray, kind: Kind, where: str) -> Targ
 
     auto: words, true and false, and up to 20 different whole numbers are classes, fractions are numbers.
     """
-    meant = _kind(train, where) if kind == "auto" else kind
+    meant = _kind(np.concatenate([train, test]), where) if kind == "auto" else kind
     return (_classes if meant == "classification" else _numbers)(train, test, where)
 
 

@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pytest
 from omegaconf import OmegaConf
 
 import gradlab.build  # noqa: F401  registers them all
 from gradlab.data.task import Task, data
+from gradlab.errors import RecipeError
 from gradlab.paths import CONF
 
 
@@ -53,7 +55,9 @@ def npz(folder: Path) -> dict[str, Any]:
 def table(rows: int = 50) -> pd.DataFrame:
     rng = np.random.default_rng(0)
     columns = {"age": rng.integers(18, 80, rows), "income": rng.normal(3, 1, rows)}
-    return pd.DataFrame({**columns, "city": ["Bonn", "Lyon"] * (rows // 2), "paid": [True, False] * (rows // 2)})
+    return pd.DataFrame(
+        {**columns, "city": ["Bonn", "Lyon"] * (rows // 2), "paid": [True, False] * (rows // 2)}
+    )
 
 
 def csv(folder: Path) -> dict[str, Any]:
@@ -89,4 +93,27 @@ def wav(folder: Path) -> dict[str, Any]:
     return {"path": str(folder), "length": 20, "bands": 10}
 
 
-FILES = {"mnist": mnist, "cifar10": cifar10, "npz": npz, "csv": csv, "parquet": parquet, "text": text, "wav": wav}
+FILES = {
+    "mnist": mnist,
+    "cifar10": cifar10,
+    "npz": npz,
+    "csv": csv,
+    "parquet": parquet,
+    "text": text,
+    "wav": wav,
+}
+
+
+def refused(name: str, told: str, **given: Any) -> None:
+    """The data are refused, in one line that says so."""
+    with pytest.raises(RecipeError) as error:
+        made(name, **given)
+    assert told in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def cut(folder: Path, name: str, bytes_left: int) -> None:
+    """Leave the first bytes of a file, unzipped."""
+    file = folder / name
+    content = gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes()
+    file.write_bytes(content[:bytes_left])

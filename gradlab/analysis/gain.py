@@ -63,6 +63,7 @@ def backward_gain(layers: pd.DataFrame) -> Gain:
     whole = hidden[np.isfinite(hidden).all(axis=1)]
     if last < 2 or not len(whole):
         note = "one hidden layer" if last == 1 else "no seed's signal reaches every layer"
+        note = "a network without hidden layers" if last < 1 else note
         return Gain(last, len(whole), gain=_above_cut(hidden), defects=defects, note=note)
     steps = whole[:, :-1] - whole[:, 1:]
     alike = steps[:, _alike(layers, last)]

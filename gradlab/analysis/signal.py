@@ -74,7 +74,7 @@ def signal(layers: pd.DataFrame, place: Place, lost: tuple[dict[str, Any], ...] 
 
 def _kind(gain: Gain) -> str:
     if gain.decades is None:
-        return "undecided" if gain.layers == 1 and gain.seeds else ""
+        return "undecided" if gain.layers <= 1 and gain.seeds else ""
     low, high = gain.decades_interval or (gain.decades, gain.decades)
     return "vanishing" if high < -FAR else "exploding" if low > FAR else "flowing"
 

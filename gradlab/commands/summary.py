@@ -77,7 +77,8 @@ def ends(run: "Run") -> str:
 
     the = score(run.status["data"])
     rows = run.steps[(run.steps.source == "batch") & run.steps.train_loss.notna()]
-    hidden = list(dict.fromkeys([1, int(run.recipe["depth"])]))
+    last = int(run.layers.layer.max()) - 1
+    hidden = list(dict.fromkeys([1, last])) if last > 0 else []
     heads = [
         "step",
         "train loss",

@@ -44,7 +44,7 @@ def heatmap(layers: pd.DataFrame, steps: pd.DataFrame, title: str = "") -> Figur
     if rows.empty:
         style.say(panel, "the backward signal was not measured")
     else:
-        entries |= cells(figure, panel, rows, last - 1)
+        entries |= cells(figure, panel, rows, max(last - 1, 0))
         entries |= _first_bad(panel, rows)
         taken = marks.Legend(entries)
         marks.switched(panel, switches(steps), taken)

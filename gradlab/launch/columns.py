@@ -42,15 +42,18 @@ def _layers(chunk: Chunk, layout: Layout) -> Columns:
 def _kernels(chunk: Chunk, layout: Layout) -> Columns:
     """A layer's weight, gradient and update: over its kernels together."""
     size, groups = np.array([entry[2] for entry in layout.entries]), layout.kernels
+    there = np.array([bool(group) for group in groups])  # a block without kernels has no such measures
     found: Columns = {"size": np.array([size[group].sum() for group in groups])}
     for column, seen in _entries(chunk, layout).items():
         if column in COUNTS:
             together = [seen[..., group].sum(-1) for group in groups]
         elif column == "update_lost":
-            together = [np.average(seen[..., group], axis=-1, weights=size[group]) for group in groups]
+            together = [
+                (seen[..., group] * size[group]).sum(-1) / max(size[group].sum(), 1) for group in groups
+            ]
         else:
             together = [_together(seen[..., group]) for group in groups]
-        found[column] = np.stack(together, -1)
+        found[column] = (np.stack(together, -1), there)
     return found
 
 
@@ -93,6 +96,8 @@ def _entries(chunk: Chunk, layout: Layout) -> Columns:
 
 def _together(log10: np.ndarray) -> np.ndarray:
     """Norms given by log10 as one norm: log10 √Σ 10^(2v), far outside any float's range too."""
+    if log10.shape[-1] == 0:
+        return np.full(log10.shape[:-1], -np.inf)
     if log10.shape[-1] == 1:
         return log10[..., 0]
     top = log10.max(-1, keepdims=True)

@@ -25,6 +25,10 @@ from gradlab.recipe import Recipe, folder_name, named, plain
 from gradlab.store import lock, write
 from gradlab.train import Chunk, Trainer
 
+ONE_BLOCK = (
+    "the network is one block: its parameters are measured, and no signal between layers; "
+    "a list of blocks or a Sequential has them (docs/own.md)"
+)
 PATIENCE = 5.0  # seconds between two checkpoints; tables are written every chunk
 
 
@@ -71,7 +75,8 @@ def launch(recipe: Recipe, tell: Tell = None) -> Outcome:
                 write.clear(folder)
             level = chance(recipe.loss, task.train_y, task.outputs)
             data = {"name": recipe.data["name"], **task.summary(), "chance_loss": level}
-            journal = Journal(folder, machine.facts(device) | {"data": data}, remarks(recipe))
+            said = [*remarks(recipe), *([ONE_BLOCK] if len(trainer.layout.names) == 1 else [])]
+            journal = Journal(folder, machine.facts(device) | {"data": data}, said)
             return Outcome(folder, *_run(recipe, trainer, journal, tell))
 
 

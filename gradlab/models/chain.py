@@ -59,6 +59,7 @@ class Block:
     signal: Callable[[Any], Array] = lambda state: state  # which array of its state is h_l
     times: int = 0  # time steps inside it whose backward signal it measures
     told: tuple[str, ...] = ()  # names of its inner measures
+    together: bool = False  # whether `init` draws all layers of a stack at once
 
     @property
     def layers(self) -> int:
@@ -93,8 +94,9 @@ def initialize(chain: list[Block], key: Array) -> tuple[Tree, Tree]:
     stats: Tree = {}
     for index, block in enumerate(chain):
         stream = jax.random.fold_in(key, index)
-        draw = block.init if block.count is None else jax.vmap(block.init)
-        keys = stream if block.count is None else jax.random.split(stream, block.count)
+        alone = block.count is None or block.together
+        draw = block.init if alone else jax.vmap(block.init)
+        keys = stream if alone else jax.random.split(stream, block.layers)
         own_params, own_stats = draw(keys)
         params |= {f"{block.name}/{path}": value for path, value in own_params.items()}
         stats |= {f"{block.name}/{path}": value for path, value in own_stats.items()}

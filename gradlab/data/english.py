@@ -23,5 +23,5 @@ def chapters() -> dict[str, str]:
         paragraphs = [part.strip("\n") for part in topics[name].split("\n\n")]
         new = [part for part in dict.fromkeys(paragraphs) if part.strip() and part not in seen]
         seen.update(new)
-        found[name] = "\n\n".join(new)
+        found |= {name: "\n\n".join(new)} if new else {}
     return found

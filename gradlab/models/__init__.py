@@ -1,5 +1,33 @@
 """The models: importing this registers them all."""
 
-from gradlab.models import lsuv, mlp
+from gradlab.models import (
+    alexnet,
+    cnn,
+    custom,
+    densenet,
+    lenet,
+    linear,
+    lsuv,
+    mlp,
+    perceptron,
+    point,
+    recurrent,
+    resnet,
+    vgg,
+)
 
-__all__ = ["lsuv", "mlp"]
+__all__ = [
+    "alexnet",
+    "cnn",
+    "custom",
+    "densenet",
+    "lenet",
+    "linear",
+    "lsuv",
+    "mlp",
+    "perceptron",
+    "point",
+    "recurrent",
+    "resnet",
+    "vgg",
+]

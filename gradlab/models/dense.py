@@ -1,22 +1,27 @@
-"""A dense layer with its normalization, made and used within one trace: the numbers of its parts may be traced."""
+"""A layer with its normalization, made and used within one trace: the numbers of its parts may be traced."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import jax.numpy as jnp
 from flax import nnx, traverse_util
 from jax import Array
 
 from gradlab.models.chain import Tree
+from gradlab.models.convolution import convolve
 from gradlab.models.family import Plan
 from gradlab.parts.initializers import Initializer, blank
 
+Padding = Literal["same", "valid", "circular"]
 _BLANK = Initializer(blank)  # a module whose state is about to be put in
 
 
 @dataclass(frozen=True)
 class Dense:
-    """One dense layer of a block: where its parameters are, its sizes, and how its kernel begins."""
+    """One layer of a block: where its parameters are, its sizes, and how its kernel begins.
+
+    Without a window it is dense. With one it is a convolution, and fan_in and fan_out count channels.
+    """
 
     prefix: str
     fan_in: int
@@ -25,12 +30,16 @@ class Dense:
     bias: bool = True
     scale: float = 1.0  # times what the initializer draws
     behind: bool = True  # whether an activation's output comes in, and not the data
+    ahead: bool = False  # whether normalization and activation stand at its input, and not at its output
+    window: tuple[int, ...] = ()  # of a convolution, an entry an axis
+    stride: int = 1
+    padding: Padding = "same"
 
 
 class Layer(nnx.Module):
     """The layer's module; no graph outlives its trace."""
 
-    def __init__(self, linear: nnx.Linear, norm: Any, place: str) -> None:
+    def __init__(self, linear: nnx.Linear | nnx.Conv, norm: Any, place: str) -> None:
         self.linear = linear
         self.norm = norm
         self.place = place if norm is not None else "none"
@@ -58,27 +67,38 @@ def _make(the: Dense, plan: Plan, initializer: Initializer, rngs: nnx.Rngs) -> L
     mirrored = initializer.mirrored and the.behind
 
     def kernel(key: Array, shape: tuple[int, ...], dtype: jnp.dtype) -> Array:
-        half = initializer.kernel(key, (shape[0] // 2, shape[1]) if mirrored else shape)
-        drawn = jnp.concatenate([half, -half]) if mirrored else half
+        half = initializer.kernel(key, (*shape[:-2], shape[-2] // 2, shape[-1]) if mirrored else shape)
+        drawn = jnp.concatenate([half, -half], axis=-2) if mirrored else half
         return (drawn if the.scale == 1 else the.scale * drawn).astype(dtype)
 
-    linear = nnx.Linear(
-        the.fan_in,
-        the.fan_out,
-        use_bias=the.bias,
-        kernel_init=kernel,
-        bias_init=lambda key, shape, dtype: initializer.bias(key, shape).astype(dtype),
-        param_dtype=jnp.promote_types(plan.dtype, jnp.float32),
-        dtype=plan.dtype,
-        rngs=rngs,
-    )
+    options: dict[str, Any] = {
+        "use_bias": the.bias,
+        "kernel_init": kernel,
+        "bias_init": lambda key, shape, dtype: initializer.bias(key, shape).astype(dtype),
+        "param_dtype": jnp.promote_types(plan.dtype, jnp.float32),
+        "dtype": plan.dtype,
+        "rngs": rngs,
+    }
+    linear: nnx.Linear | nnx.Conv
+    if the.window:
+        options |= {"padding": the.padding.upper(), "conv_general_dilated": convolve}
+        linear = nnx.Conv(the.fan_in, the.fan_out, the.window, the.stride, **options)
+    else:
+        linear = nnx.Linear(the.fan_in, the.fan_out, **options)
     make, place = plan.normalization.make, plan.normalization.place
     if make is None or not the.normed:
         return Layer(linear, None, place)
-    norm: Any = make(the.fan_out * (plan.activation.widen if place == "after" else 1), plan.dtype)
+    norm: Any = make(_normed(the, plan.activation.widen, place), plan.dtype)
     if place == "kernel":
         norm.start(linear.kernel[...])
     return Layer(linear, norm, place)
+
+
+def _normed(the: Dense, widen: int, place: str) -> int:
+    """How many units the normalization is of."""
+    if the.ahead and place != "kernel":
+        return the.fan_in if place == "after" else the.fan_in // widen
+    return the.fan_out * (widen if place == "after" else 1)
 
 
 def draw(the: Dense, plan: Plan, key: Array) -> tuple[Tree, Tree]:

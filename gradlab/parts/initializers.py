@@ -1,6 +1,10 @@
-"""Initializers: (key, shape) -> array. Kernels are (fan_in, fan_out); σ_w² = fan_in·Var W."""
+"""Initializers: (key, shape) -> array; σ_w² = fan_in·Var W.
+
+Kernels are (fan_in, fan_out), or of a convolution (window…, channels in, channels out), fan_in = window·channels in.
+"""
 
 from collections.abc import Callable
+from math import prod
 from typing import Annotated, Any, Literal, NamedTuple
 
 import jax
@@ -9,6 +13,7 @@ from jax import Array
 from jax.nn import initializers as jax_initializers
 
 from gradlab.bounds import Bound, NonNegative, Number, Positive
+from gradlab.errors import RecipeError
 from gradlab.parts.family import Family
 
 initializer = Family("initializer")
@@ -50,7 +55,8 @@ def small_normal(std: Positive) -> Initializer:
 @initializer
 def normal(sigma_w: Positive, sigma_b: NonNegative) -> Initializer:
     """W ~ N(0, σ_w²/fan_in), b ~ N(0, σ_b²): the plane of the phase diagram (Poole et al. 2016)."""
-    return Initializer(_normal(lambda shape: sigma_w / jnp.sqrt(shape[-2])), _normal(lambda shape: sigma_b))
+    root = lambda shape: jnp.sqrt(prod(shape[:-1]))
+    return Initializer(_normal(lambda shape: sigma_w / root(shape)), _normal(lambda shape: sigma_b))
 
 
 @initializer
@@ -92,8 +98,11 @@ def zeros() -> Initializer:
 
 @initializer
 def identity(gain: Positive) -> Initializer:
-    """gain on the diagonal, 0 elsewhere (rectangular: the first units; Le et al. 2015): no randomness."""
-    return Initializer(lambda key, shape: gain * jnp.eye(shape[-2], shape[-1]))
+    """gain on the diagonal, 0 elsewhere (rectangular: the first units; Le et al. 2015): no randomness.
+
+    Of a convolution the middle place of the window has it.
+    """
+    return Initializer(lambda key, shape: gain * _centred(shape, jnp.eye(shape[-2], shape[-1])))
 
 
 @initializer
@@ -103,6 +112,12 @@ def article_xavier() -> Initializer:
     σ_w² = fan_in²/fan_out, the width itself for square layers, where Glorot & Bengio have 1: it explodes.
     """
     return Initializer(_normal(lambda shape: (shape[-2] / shape[-1]) ** 0.5))
+
+
+def _centred(shape: tuple[int, ...], matrix: Array) -> Array:
+    """A kernel that is `matrix` in the middle of its window and zero elsewhere."""
+    middle = tuple((k - 1) // 2 for k in shape[:-2])
+    return jnp.zeros(shape, matrix.dtype).at[middle].set(matrix) if middle else matrix
 
 
 def _scaled(variance: Array | float, fan: Fan, distribution: Distribution) -> Initializer:
@@ -138,7 +153,10 @@ def lecun(distribution: Distribution) -> Initializer:
 
 @initializer
 def orthogonal(gain: Positive) -> Initializer:
-    """gain times a random orthogonal matrix (rows or columns orthonormal where not square; Saxe et al. 2013)."""
+    """gain times a random orthogonal matrix (rows or columns orthonormal where not square; Saxe et al. 2013).
+
+    A convolution's kernel is the matrix fan_in × fan_out of its patches: `delta_orthogonal` keeps the image's norm.
+    """
     draw = jax_initializers.orthogonal()
     return Initializer(lambda key, shape: gain * draw(key, shape))
 
@@ -150,3 +168,25 @@ def looks_linear(gain: Positive) -> Initializer:
     W0ᵀ·max(z, 0) − W0ᵀ·max(−z, 0) = W0ᵀz: the network is exactly linear at the start, and an isometry.
     """
     return orthogonal(gain)._replace(mirrored=True)
+
+
+@initializer
+def delta_orthogonal(gain: Positive) -> Initializer:
+    """gain times a random orthogonal matrix in the middle of the window, zeros around it (Xiao et al. 2018).
+
+    A circular convolution with it is an isometry of the whole image. It needs at least as many channels out as in;
+    kernels of dense layers are `orthogonal`.
+    """
+    draw = jax_initializers.delta_orthogonal()
+
+    def kernel(key: Array, shape: tuple[int, ...]) -> Array:
+        if len(shape) == 2:
+            return orthogonal(gain).kernel(key, shape)
+        if shape[-1] < shape[-2]:
+            raise RecipeError(
+                "initializer=delta_orthogonal needs as many channels out of a convolution as go in, or more; "
+                f"one here takes {shape[-2]} to {shape[-1]}"
+            )
+        return gain * draw(key, shape)
+
+    return Initializer(kernel)

@@ -4,6 +4,7 @@ Each is a module made for a width. The output block has none.
 """
 
 from collections.abc import Callable
+from math import prod
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -13,6 +14,7 @@ from jax import Array
 
 from gradlab import numerics
 from gradlab.bounds import Fraction, Positive, Size
+from gradlab.errors import RecipeError
 from gradlab.parts.family import Family
 
 normalization = Family("normalization")
@@ -22,8 +24,8 @@ Place = Literal["before", "after"]
 class Normalization(NamedTuple):
     """Where it stands, and how it is made for (width, compute dtype): a module of the signal or of the kernel.
 
-    `place`: before or after the activation, or kernel. A kernel's module maps a kernel (fan_in, fan_out) to the
-    one that is used, and begins by `start(kernel)`, which sets what it takes from the drawn one.
+    `place`: before or after the activation, or kernel. A kernel's module maps a kernel to the one that is used,
+    and begins by `start(kernel)`, which sets what it takes from the drawn one.
     """
 
     place: str
@@ -53,6 +55,8 @@ def none() -> Normalization:
 def batch(place: Place, momentum: Fraction, epsilon: Positive) -> Normalization:
     """y = γ(z − μ_B)/√(σ_B² + ε) + β over the batch (Ioffe & Szegedy 2015); running averages in evaluation.
 
+    A channel of an image is one unit: its mean is over the batch and all places.
+
     In a plain network the squared gradient grows by E φ'²/Var φ a layer, π/(π − 1) for ReLU (Yang et al. 2019).
     `momentum` is the share that the running averages keep, Flax's convention (PyTorch's is 1 − momentum); they
     average σ_B² over B, as Flax does, where PyTorch averages Bσ_B²/(B − 1).
@@ -67,7 +71,7 @@ def batch(place: Place, momentum: Fraction, epsilon: Positive) -> Normalization:
 
 @normalization
 def layer(place: Place, epsilon: Positive) -> Normalization:
-    """y = γ(z − mean z)/√(var z + ε) + β over an example's units (Ba et al. 2016).
+    """y = γ(z − mean z)/√(var z + ε) + β over an example's units (Ba et al. 2016); of an image at each place by itself.
 
     Before a ReLU the squared gradient keeps its size, after it grows by 1.467 a layer.
     """
@@ -79,23 +83,53 @@ def layer(place: Place, epsilon: Positive) -> Normalization:
 
 @normalization
 def rms(place: Place, epsilon: Positive) -> Normalization:
-    """y = γz/√(mean z² + ε) over an example's units (Zhang & Sennrich 2019)."""
+    """y = γz/√(mean z² + ε) over an example's units (Zhang & Sennrich 2019); of an image at each place by itself."""
     return Normalization(place, lambda width, dtype: _made(nnx.RMSNorm, width, dtype, epsilon=epsilon))
 
 
 @normalization
 def group(place: Place, groups: Size, epsilon: Positive) -> Normalization:
-    """Layer normalization of each of `groups` equal groups of units (Wu & He 2018); 1 group is `layer`."""
+    """Layer normalization of each of `groups` equal groups of units (Wu & He 2018); 1 group is `layer`.
+
+    A group of an image's channels is normalized over all places together.
+    """
+
+    def make(width: int, dtype: jnp.dtype) -> nnx.GroupNorm:
+        if width % groups:
+            raise RecipeError(
+                f"normalization.groups={groups} does not divide the {width} channels of a layer; give a divisor of it"
+            )
+        return _made(nnx.GroupNorm, width, dtype, num_groups=groups, epsilon=epsilon, use_fast_variance=False)
+
+    return Normalization(place, make)
+
+
+class _InstanceNorm(nnx.InstanceNorm):
+    """Refuses to take a mean over one place, which would leave nothing of the signal."""
+
+    def __call__(self, x: Array, **options: Any) -> Array:
+        if prod(x.shape[1:-1]) < 2:
+            raise RecipeError(
+                "normalization=instance is over the places of an image or a sequence, and a layer here has only one; "
+                "choose layer or batch"
+            )
+        return super().__call__(x, **options)
+
+
+@normalization
+def instance(place: Place, epsilon: Positive) -> Normalization:
+    """y = γ(z − mean z)/√(var z + ε) + β of each channel over its places, example by example (Ulyanov et al. 2016)."""
     return Normalization(
         place,
-        lambda width, dtype: _made(
-            nnx.GroupNorm, width, dtype, num_groups=groups, epsilon=epsilon, use_fast_variance=False
-        ),
+        lambda width, dtype: _made(_InstanceNorm, width, dtype, epsilon=epsilon, use_fast_variance=False),
     )
 
 
 class KernelNorm(nnx.Module):
-    """A rule from the kernel that is trained to the one that is used, with a factor for each output unit."""
+    """A rule from the kernel that is trained to the one that is used, with a factor for each output unit.
+
+    It sees a kernel as (fan_in, fan_out).
+    """
 
     def __init__(self, width: int, dtype: jnp.dtype, rule: Callable[[Array], Array], learned: bool) -> None:
         wide = jnp.promote_types(dtype, jnp.float32)
@@ -106,14 +140,16 @@ class KernelNorm(nnx.Module):
         """The factor stays 1 whatever was drawn."""
 
     def __call__(self, kernel: Array) -> Array:
-        return self.rule(kernel) if self.scale is None else self.scale[...] * self.rule(kernel)
+        flat = kernel.reshape(-1, kernel.shape[-1])
+        used = self.rule(flat) if self.scale is None else self.scale[...] * self.rule(flat)
+        return used.reshape(kernel.shape)
 
 
 class _OwnLength(KernelNorm):
     """Begins as the drawn kernel itself."""
 
     def start(self, kernel: Array) -> None:
-        self.scale = nnx.Param(_direction(kernel)[1])
+        self.scale = nnx.Param(_direction(kernel.reshape(-1, kernel.shape[-1]))[1])
 
 
 def _direction(kernel: Array) -> tuple[Array, Array]:

@@ -42,12 +42,13 @@ class Residual(NamedTuple):
     shrink: Callable[[int, int, int], float] = lambda k, layers, depth: 1.0
     head: float = 1.0
     bias: bool = True  # whether the branch's layers have biases of their own
+    skip: bool = True  # whether h itself is carried on
 
 
 @residual
 def none() -> Residual:
     """h' = f(h)."""
-    return Residual(lambda own, h, branch, site: branch(h))
+    return Residual(lambda own, h, branch, site: branch(h), skip=False)
 
 
 @residual

@@ -11,13 +11,17 @@ SHALLOW = 0.05  # of the steepest slope
 
 @probe
 def saturation() -> Probe:
-    """saturated: share of entries with |φ'| < 0.05·max|φ'|; dead: share of units with φ' = 0 on the whole batch."""
+    """saturated: share of entries with |φ'| < 0.05·max|φ'|; dead: share of units with φ' = 0 on the whole batch.
+
+    A channel is one unit: dead where it is so at every place and time step.
+    """
 
     def ask(signal: Signal) -> Columns:
         assert signal.slope is not None
         steep = jnp.abs(signal.slope).astype(compute_dtype(signal.slope))
         limit = 0.0 if signal.steepest is None else SHALLOW * signal.steepest
-        reached = jnp.dot(jnp.ones(len(steep), steep.dtype), steep)  # 0 only where all are: none is negative
+        units = steep.reshape(-1, steep.shape[-1])
+        reached = jnp.dot(jnp.ones(len(units), steep.dtype), units)  # 0 only where all are: none is negative
         return {
             "saturated": total((steep < limit).astype(jnp.float32)) / steep.size,
             "dead": jnp.mean((reached == 0).astype(jnp.float32)),

@@ -58,7 +58,7 @@ FREE = [  # part, Var W, kurtosis
     (part("he", slope=0.5), 2 / 1.25 / FAN_IN, 3),
     (part("he", slope=math.sqrt(5), distribution="uniform"), 1 / 3 / FAN_IN, 1.8),  # PyTorch's Linear
 ]
-FIXED = {"constant", "zeros", "identity", "orthogonal", "looks_linear", "lsuv", "lecun"}
+FIXED = {"constant", "zeros", "identity", "orthogonal", "looks_linear", "lsuv", "lecun", "delta_orthogonal"}
 
 
 @pytest.mark.parametrize(("part", "variance", "kurtosis"), FREE, ids=lambda one: str(one)[:40])

@@ -1,0 +1,43 @@
+"""AlexNet (Krizhevsky et al. 2012), on one device."""
+
+from gradlab.bounds import Positive
+from gradlab.models import blocks, images
+from gradlab.models.chain import Block
+from gradlab.models.family import Model, Plan, model
+from gradlab.models.images import Layout, scaled, shrunk
+
+CHANNELS = (96, 256, 384, 384, 256)
+POOLED = (True, True, False, False, True)
+
+
+@model
+def alexnet(layout: Layout, width_mult: Positive) -> Model:
+    """Five convolutions of 96, 256, 384, 384 and 256 channels, three with max pooling, then 4096 twice.
+
+    62 378 344 parameters for 227×227 (or 224×224) images in color and 1000 classes: without the two halves that the
+    authors' two devices made, and without local response normalization. Large images: a first window of 11×11 with
+    stride 4, pools of 3×3 with stride 2. Small ones: 3×3 with stride 1, pools of 2×2 while there are two places.
+    """
+
+    def build(plan: Plan) -> list[Block]:
+        return _alexnet(plan, layout, width_mult)
+
+    return build
+
+
+def _alexnet(plan: Plan, layout: Layout, width_mult: float) -> list[Block]:
+    images.published(plan, 96, (8,))
+    size = images.image(plan)
+    large = images.large(layout, size, 64)
+    channels = [scaled(count, width_mult) for count in (*CHANNELS, 4096, 4096)]
+    found, fan_in = [], plan.shape[-1]
+    for k, window in enumerate((11 if large else 3, 5, 3, 3, 3)):
+        stride = 4 if large and k == 0 else 1
+        the = blocks.convolution("", fan_in, channels[k], window, plan, stride, behind=k > 0)
+        size = shrunk(size, window, stride, "same")
+        pooled = POOLED[k] and (large or min(size) > 1)
+        pool = images.max_pool(3 if large else 2, 2) if pooled else blocks.same
+        size = shrunk(size, 3 if large else 2, 2) if pooled else size
+        found.append(blocks.weighted(f"convolution{k + 1}", the, plan, after=pool))
+        fan_in = channels[k] * plan.activation.widen
+    return [*found, *blocks.dense(plan, fan_in * size[0] * size[1], channels[5:])]

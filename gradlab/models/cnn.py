@@ -1,0 +1,55 @@
+"""A plain convolutional network, made as the mlp is: `depth` equal convolutions, to ten thousand and more."""
+
+from gradlab.bounds import Size
+from gradlab.models import blocks, images
+from gradlab.models.blocks import Joint
+from gradlab.models.chain import Block
+from gradlab.models.dense import Dense, Padding
+from gradlab.models.family import Model, Plan, model
+
+
+@model
+def cnn(branch: Size, window: Size, stem_stride: Size, padding: Padding) -> Model:
+    """h_0 = layer(x) with a stride; h_l = residual(h_{l−1}, f), f of `branch` layers; logits = W·mean(h_depth) + b.
+
+    Every layer but the last is a convolution of `width` channels: over images in two axes, over sequences
+    (time, features) in one. The mean is over all places.
+    """
+
+    def build(plan: Plan) -> list[Block]:
+        size = images.places(plan)
+        wide, shape = plan.width * plan.activation.widen, (window,) * len(size)
+        connection = plan.residual
+        linear = connection.form == "first"
+        hidden = [
+            Dense(
+                "" if branch == 1 else f"layer{k}/",
+                wide,
+                plan.width,
+                normed=True,
+                bias=connection.bias,
+                scale=connection.shrink(k, branch, plan.depth),
+                ahead=linear,
+                window=shape,
+                padding=padding,
+            )
+            for k in range(1, branch + 1)
+        ]
+        first = Dense(
+            "",
+            plan.shape[-1],
+            plan.width,
+            normed=not linear,
+            behind=False,
+            window=shape,
+            stride=stem_stride,
+            padding=padding,
+        )
+        last = Dense("", wide, plan.outputs, normed=False, scale=connection.head)
+        return [
+            blocks.weighted("input", first, plan, active=not linear),
+            blocks.joined("hidden", hidden, plan, Joint(wide, plan.depth), plan.depth),
+            blocks.weighted("output", last, plan, images.mean, active=False),
+        ]
+
+    return build

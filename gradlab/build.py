@@ -14,7 +14,7 @@ from gradlab.errors import RecipeError
 from gradlab.models.chain import Block
 from gradlab.models.family import Model, Plan, model
 from gradlab.models.fit import fitted
-from gradlab.parts import phases, schedules, searches  # noqa: F401  all optimizers are known from here on
+from gradlab.parts import phases, schedules, searches, surfaces  # noqa: F401  all parts are known from here on
 from gradlab.parts.activations import activation
 from gradlab.parts.clips import Clip, clip
 from gradlab.parts.family import Family

@@ -49,7 +49,8 @@ def measures(
         recall = jnp.where(there, found.right / jnp.maximum(found.answers, 1), 0)
         told = [jnp.sum(found.right) / jnp.sum(found.answers), jnp.sum(recall) / jnp.sum(there), nothing]
     else:
-        told = [nothing, nothing, 1 - found.squares / jnp.sum((y - y.mean(0)) ** 2)]
+        spread = jnp.sum((y - y.mean(0)) ** 2)  # of equal targets there is nothing to explain
+        told = [nothing, nothing, jnp.where(spread > 0, 1 - found.squares / spread, jnp.nan)]
     return jnp.stack([value.astype(jnp.float32) for value in (found.loss / len(x), *told)])
 
 

@@ -13,6 +13,7 @@ from gradlab.errors import RecipeError
 
 SKILL = 0.5  # of the way from chance to perfect: what counts as learned
 BITS = 0.8  # of a guesser's bits: no text is foretold without any
+DOWN = 0.01  # of the first loss, where there is no guesser: a point on a surface
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class Score:
     test_error: float = 0.0
     factor: float = 1.0
     share: bool = True  # within 0 and 1
+    goal: float = 1 - SKILL  # of a guesser's loss, where that alone judges
 
     def told(self, rows: pd.DataFrame, part: str) -> pd.Series:
         """The score on the training or the test part, null where it was not measured."""
@@ -39,7 +41,7 @@ class Score:
     def learned(self, found: np.ndarray, loss: np.ndarray, chance_loss: float) -> np.ndarray:
         """Where the training part is learned: half-way from chance to perfect, and surely above chance."""
         if self.column == "loss" or self.chance is None or np.isnan(found).all():
-            return loss <= (BITS if self.column == "loss" else 1 - SKILL) * chance_loss
+            return loss <= self.goal * chance_loss
         way = self.chance + SKILL * (1 - self.chance)
         return (loss < chance_loss) & (found >= max(way, self.chance + 2 * self.train_error))
 
@@ -65,8 +67,10 @@ def score(data: Mapping[str, Any]) -> Score:
     if metric == "bits":
         bits = 1 / math.log(2)
         level = float(data["chance_loss"]) * bits
-        return Score("bits a token", "bits a token", "loss", level, factor=bits, share=False)
-    raise RecipeError(f"metric '{metric}' of the data is not accuracy, balanced_accuracy, r2 or bits")
+        return Score("bits a token", "bits a token", "loss", level, factor=bits, share=False, goal=BITS)
+    if metric == "loss":
+        return Score("loss", "loss", "loss", None, share=False, goal=DOWN)
+    raise RecipeError(f"metric '{metric}' of the data is not accuracy, balanced_accuracy, r2, bits or loss")
 
 
 def _error(chance: float | None, answers: int) -> float:

@@ -8,7 +8,7 @@ import pandas as pd
 
 from gradlab.analysis.columns import known, values
 from gradlab.analysis.gain import Defect, Gain, backward_gain
-from gradlab.analysis.wording import factors, short, signed
+from gradlab.analysis.wording import factors, origin, short, signed
 
 FAR = float(np.log10(20))  # decades: 20 = e^3, beyond three e-folds training is known to suffer
 PARALLEL = 0.95  # cosine from which on examples are no longer told apart
@@ -110,8 +110,7 @@ def _defects(gain: Gain, layers: pd.DataFrame, lost: tuple[dict[str, Any], ...],
     last, seeds = int(layers.layer.max()), int(layers.seed.nunique())
     if lost:
         first = min(lost, key=lambda entry: entry["step"])
-        where = f"{first['where']} at layer {first['layer']} ({first['name']})"
-        phrase = f"since step {first['step']}, first {where}"
+        phrase = f"since step {first['step']}, first {origin(first)}"
         told.append(_of("non-finite", len({entry["seed"] for entry in lost}), seeds, verdict) + phrase)
     for kind in WORSE:
         same = [defect for defect in gain.defects if defect.kind == kind]

@@ -8,7 +8,7 @@ import pandas as pd
 
 from gradlab.analysis.columns import batch, known, values
 from gradlab.analysis.score import Score
-from gradlab.analysis.wording import counted, share, short
+from gradlab.analysis.wording import counted, origin, share, short
 
 FALLING = 0.02  # of the chance loss: a fall since half-way that is a trend and no noise
 BLOWN = 2.0  # times the larger of first and chance loss, or the best one: finite, and yet diverged
@@ -104,8 +104,7 @@ def _word(rows: pd.DataFrame, evaluated: pd.DataFrame, chance: Chance, lost: lis
     losses, loss = values(known(rows, "loss").loss), values(evaluated.train_loss)
     bad = np.flatnonzero(~np.isfinite(losses))
     if lost:
-        step, where, layer = (lost[0][key] for key in ("step", "where", "layer"))
-        return "diverged", f"not finite at step {step}, first {where} at layer {layer}"
+        return "diverged", f"not finite at step {lost[0]['step']}, first {origin(lost[0] | {'name': ''})}"
     if bad.size or not np.isfinite(loss).all():
         step = known(rows, "loss").step.iloc[bad[0]] if bad.size else evaluated.step.iloc[-1]
         return "diverged", f"the loss is not finite from step {step}"
@@ -146,7 +145,7 @@ def _sentence(result: dict[str, Any], same: list[dict], chance: Chance, horizon:
     the = chance.score
     if result["train_score"] is not None and "memorized" in result["words"]:
         parts[0] += f", train {the.name} {result['train_score']:.2f}"
-    if result["test_score"] is not None:
+    if result["test_score"] is not None and the.name != "loss":
         guess = f" (chance {the.chance:.2f})" if the.chance is not None else ""
         parts[0] += f", test {the.name} {result['test_score']:.2f}{guess}"
     if why := next((each["why"] for each in same if each["why"]), ""):
@@ -164,5 +163,6 @@ def _losses(result: dict[str, Any], chance: Chance) -> str:
         return f"no finite loss was evaluated (chance {short(chance.loss)})"
     if result["verdict"] == "untrained":
         return f"no step was taken; loss {short(first)} (chance {short(chance.loss)})"
-    guess = "" if result["verdict"] == "learned" else f" (chance {short(chance.loss)})"
+    known = result["verdict"] == "learned" or chance.score.name == "loss"  # a surface has no guesser
+    guess = "" if known else f" (chance {short(chance.loss)})"
     return f"loss {short(first)} → {'not finite' if last is None else short(last)}{guess}"

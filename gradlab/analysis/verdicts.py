@@ -101,7 +101,10 @@ def _ends(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _training(run: Run, data: dict[str, Any], lost: list[dict[str, Any]]) -> dict[str, Any]:
-    chance = training.Chance(float(data["chance_loss"]), score(data))
+    level = data["chance_loss"]
+    if level is None:  # nobody guesses at a point on a surface: what there is to beat is the start
+        level = known(batch(run.steps), "train_loss").sort_values("step").train_loss.iloc[0]
+    chance = training.Chance(float(level), score(data))
     clip = run.recipe["clip"]["name"] != "none"
     return training.training(run.steps, chance, int(run.recipe["steps"]), lost, clip)
 

@@ -30,6 +30,14 @@ def share(part: float) -> str:
     return "over 99 %" if percent == 100 and part < 1 else f"{percent} %"
 
 
+def origin(defect: dict) -> str:
+    """backward at layer 3 (hidden 3); the loss itself where no layer was found."""
+    if defect["layer"] is None:
+        return "the loss itself"
+    name = f" ({defect['name']})" if defect.get("name") else ""
+    return f"{defect['where']} at layer {defect['layer']}{name}"
+
+
 def counted(number: int, word: str) -> str:
     """1 seed, 3 seeds."""
     return f"{number} {word}" if number == 1 else f"{number} {word}s"

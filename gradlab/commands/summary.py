@@ -79,19 +79,13 @@ def ends(run: "Run") -> str:
     rows = run.steps[(run.steps.source == "batch") & run.steps.train_loss.notna()]
     last = int(run.layers.layer.max()) - 1
     hidden = list(dict.fromkeys([1, last])) if last > 0 else []
-    heads = [
-        "step",
-        "train loss",
-        *(f"{part} {the.name}" for part in PARTS),
-        "‖gradient‖",
-        *(f"backward {l}" for l in hidden),
-    ]
-    table = [heads]
+    scores = {} if the.name == "loss" else {f"{part} {the.name}": f"{part}_{the.column}" for part in PARTS}
+    table = [["step", "train loss", *scores, "‖gradient‖", *(f"backward {l}" for l in hidden)]]
     for step in sorted({int(rows.step.min()), int(rows.step.max())}) if len(rows) else []:
         here = rows[rows.step == step]
         layers = run.layers[(run.layers.source == "batch") & (run.layers.step == step)]
         words = [str(step), _mean(here.train_loss, "{:.3g}".format)]
-        words += [_mean(the.factor * here[f"{part}_{the.column}"], "{:.2f}".format) for part in PARTS]
+        words += [_mean(the.factor * here[column], "{:.2f}".format) for column in scores.values()]
         words += [_mean(here.log10_gradient, power)]
         table.append(words + [_mean(layers[layers.layer == l].log10_backward, power) for l in hidden])
     return aligned(table)

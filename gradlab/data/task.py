@@ -8,7 +8,7 @@ from gradlab.errors import RecipeError
 from gradlab.parts.family import Family
 
 data = Family("data")
-METRICS = ("accuracy", "balanced_accuracy", "r2", "bits")
+METRICS = ("accuracy", "balanced_accuracy", "r2", "bits", "loss")
 
 
 class Form(NamedTuple):
@@ -36,7 +36,7 @@ class Task(NamedTuple):
     test_y: np.ndarray
     outputs: int  # classes of a label, or numbers of a target
     vocabulary: int = 0  # above 0 where inputs are tokens
-    metric: str = "accuracy"  # what verdicts judge by: accuracy, balanced_accuracy, r2 or bits
+    metric: str = "accuracy"  # what verdicts judge by: accuracy, balanced_accuracy, r2, bits or loss
 
     @property
     def form(self) -> Form:
@@ -92,7 +92,7 @@ def _wrong(task: Task) -> str:
             return f"{part}_y has the shape {y.shape}; numbers are (examples, outputs), and outputs is {task.outputs}"
     if task.metric not in METRICS:
         return f"metric '{task.metric}' is not one of {', '.join(METRICS)}"
-    if labelled(task.train_y) == (task.metric == "r2"):
+    if task.metric != "loss" and labelled(task.train_y) == (task.metric == "r2"):
         return f"metric {task.metric} does not fit the targets: r2 is of numbers, the others of labels"
     return ""
 

@@ -77,6 +77,8 @@ def _score(panel: Axes, rows: pd.DataFrame, score: Score, legend: Legend) -> Non
     _level(panel, score.chance, legend)
     if score.share:
         style.share(panel, [y for _, y in found])
+    else:
+        scales.amounts(panel, found, legend)
 
 
 def _gradient(panel: Axes, rows: pd.DataFrame, threshold: float | None, legend: Legend) -> None:

@@ -73,9 +73,10 @@ def launch(recipe: Recipe, tell: Tell = None) -> Outcome:
                 return before
             if recipe.force or not write.state(folder):
                 write.clear(folder)
-            level = chance(recipe.loss, task.train_y, task.outputs)
+            level = None if task.metric == "loss" else chance(recipe.loss, task.train_y, task.outputs)
             data = {"name": recipe.data["name"], **task.summary(), "chance_loss": level}
-            said = [*remarks(recipe), *([ONE_BLOCK] if len(trainer.layout.names) == 1 else [])]
+            alone = ":" in recipe.model["name"] and len(trainer.layout.names) == 1
+            said = [*remarks(recipe), *([ONE_BLOCK] if alone else [])]
             journal = Journal(folder, machine.facts(device) | {"data": data}, said)
             return Outcome(folder, *_run(recipe, trainer, journal, tell))
 

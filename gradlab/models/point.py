@@ -1,0 +1,33 @@
+"""A point θ in place of a network: for the surfaces of `parts/surfaces.py`."""
+
+from typing import Annotated
+
+import jax.numpy as jnp
+from jax import Array
+
+from gradlab.bounds import Bound, Many
+from gradlab.models.chain import Block, Notes, Tree, Visit
+from gradlab.models.family import Model, Plan, model
+
+Start = Annotated[list, Many(Bound(float))]
+
+
+@model
+def point(start: Start) -> Model:
+    """The output is θ itself, whatever the input: θ_0 = `start`, and the loss is a function of θ.
+
+    So optimizers, clips, schedules and penalties meet a surface that one can draw.
+    """
+
+    def build(plan: Plan) -> list[Block]:
+        wide = jnp.promote_types(plan.dtype, jnp.float32)
+
+        def draw(key: Array) -> tuple[Tree, Tree]:
+            return {"theta": jnp.stack([jnp.asarray(value, wide) for value in start])[None]}, {}
+
+        def apply(params: Tree, x: Array, visit: Visit) -> tuple[Array, Notes]:
+            return jnp.broadcast_to(params["theta"], (len(x), len(start))).astype(plan.dtype), Notes({})
+
+        return [Block("point", draw, apply, active=False)]
+
+    return build

@@ -30,8 +30,8 @@ def _layer(layer: int, rows: pd.DataFrame) -> dict[str, Any]:
     profile = table.to_numpy()
     with np.errstate(invalid="ignore"):  # −inf less −inf: nothing arrives anywhere
         lost = profile - profile[:, -1:]
+        steps = np.diff(lost, axis=1)
     finite = lost[np.isfinite(lost).all(axis=1)]
-    steps = np.diff(lost, axis=1)
     steps = steps[np.isfinite(steps)]
     gain, half = t_interval(-steps) if steps.size else (np.nan, 0.0)
     decades = float(finite[:, 0].mean()) if len(finite) else None

@@ -71,8 +71,8 @@ def _map(figure: Figure, panel: Axes, rows: pd.DataFrame) -> dict:
     """Time × step of the last layer, decades relative to the last time step."""
     seed, layer, last = rows.seed.min(), rows.layer.max(), int(rows.time.max())
     own = rows[((rows.seed == seed) & (rows.layer == layer)).to_numpy()]
-    name = str(own.name.iloc[0])
-    style.head(panel, f"{name}, relative to time {last}", "training step", "time")
+    shown = f"{own.name.iloc[0]}: hidden state, relative to time {last}"
+    style.head(panel, shown, "training step", "time")
     return cells(figure, panel, known(own, "log10_backward").assign(layer=own.time), last)
 
 

@@ -94,7 +94,7 @@ BOUNDS: dict[str, Any] = {  # what each root key may be
 }
 ASIDE = frozenset("study outputs device quiet force on_nonfinite".split())  # no part of the digest
 SIZED = ("model.width_mult",)  # floats that decide shapes: structure, not data
-USUAL = {"optimizer": "sgd", "schedule": "constant"}  # what a folder's name does not say
+USUAL = {"optimizer": "sgd", "schedule": "constant", "data": "digits"}  # what a folder's name does not say
 
 
 def plain(recipe: Recipe) -> dict[str, Any]:
@@ -130,7 +130,7 @@ def folder_name(recipe: Recipe) -> str:
     values = plain(recipe)
     words = [values["model"]["name"], f"d{recipe.depth}"]
     words += [values[group]["name"] for group in ("activation", "initializer")]
-    for group in ("normalization", "residual", "optimizer", "schedule", "clip", "penalty"):
+    for group in ("normalization", "residual", "optimizer", "schedule", "clip", "penalty", "data"):
         name = values[group]["name"]
         if name != USUAL.get(group, "none"):
             words.append(f"{group}_{name}")

@@ -17,14 +17,14 @@ def describe(recipe: dict[str, Any]) -> str:
     """`mlp · depth 50 · width 64 · tanh · orthogonal · sgd lr 0.1 · clip norm 1.0 · digits · seed 0`."""
     optimizer = _part("optimizer", recipe)
     optimizer += "" if "phases" in recipe["optimizer"] else f" lr {recipe['lr']:g}"
-    words = [recipe["model"]["name"], f"depth {recipe['depth']}", f"width {recipe['width']}"]
+    words = [_part("model", recipe), f"depth {recipe['depth']}", f"width {recipe['width']}"]
     words += [_part(group, recipe) for group in ("activation", "initializer")]
     words += [f"{group} {_part(group, recipe)}" for group in _SILENT if recipe[group]["name"] != "none"]
     words += [f"dropout {recipe['dropout']:g}"] if recipe["dropout"] else []
     words += (
         [optimizer] if recipe["schedule"]["name"] == "constant" else [optimizer, _part("schedule", recipe)]
     )
-    words += [f"clip {_part('clip', recipe, always='threshold')}", recipe["data"]["name"]]
+    words += [f"clip {_part('clip', recipe, always='threshold')}", _part("data", recipe)]
     words += [f"accumulate {recipe['accumulate']}"] if recipe["accumulate"] > 1 else []
     words += [f"rate of {path} × {factor:g}" for path, factor in recipe["lr_factors"].items()]
     first, last = recipe["seed"], recipe["seed"] + recipe["seeds"] - 1

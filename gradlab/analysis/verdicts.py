@@ -41,6 +41,7 @@ def diagnose(run: Run) -> dict[str, Any]:
     found = {
         "run": run.folder.resolve().name,
         "state": run.status["state"],
+        "data": data.get("source"),
         "signal_start": signal.signal(rows[rows.step == rows.step.min()], start),
         "signal_end": signal.signal(ended, place, tuple(lost)),
         "training": _training(run, data, lost),

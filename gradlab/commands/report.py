@@ -119,6 +119,8 @@ class Report:
 
         runs = [open_run(folder) for folder in self.measured]
         by = told(runs, self.study.keys)
+        for source in dict.fromkeys(run.status["data"]["source"] for run in runs):
+            self.say(f"data        {source}")
         try:
             self.say(f"\n{text(runs, by)}")
         except RecipeError as error:

@@ -1,0 +1,73 @@
+"""Every model there is: its numbers are data, it is measured at every block, and it fits what its file says."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from gradlab import options, step
+from gradlab.build import build, load
+from gradlab.recipe import SIZED, numbers
+from gradlab.train import Trainer, layout
+from tests.recipes import recipe
+
+SMALL = {  # what makes an option small enough to trace; the others are small as they are
+    "mlp": ["depth=3"],
+    "alexnet": ["model.width_mult=0.1"],
+    "vgg": ["model.width_mult=0.1", "depth=11"],
+    "resnet_imagenet": ["model.width_mult=0.1", "depth=18"],
+    "densenet": ["depth=22"],
+}
+NAMES = [name for name in options.groups()["model"] if name != "custom"]  # custom is a place for one's own
+
+
+def ready(name: str, *words: str) -> Trainer:
+    made = recipe(f"model={name}", "steps=2", "batch_size=2", *SMALL.get(name, []), *words)
+    return Trainer(made, load(made))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_number_of_a_model_is_baked_into_its_program(name):
+    trainer = ready(name)
+    rows = slice(trainer.recipe.batch_size)
+    batch = (trainer.data.train_x[rows], trainer.data.train_y[rows])
+
+    def run(given: dict) -> object:
+        setup = build(trainer.recipe, given, trainer.task.form)
+        state = step.initial(setup, jax.random.key(0), batch[0])
+        time = (jnp.int32(0), jnp.int32(9))
+        return step.take(setup, trainer.recipe, state, batch, jax.random.key(1), time, measured=True)
+
+    traced = jax.make_jaxpr(run)(trainer.numbers).jaxpr
+    read = {id(var) for equation in traced.eqns for var in equation.invars}
+    baked = {
+        key for key, var in zip(sorted(trainer.numbers), traced.invars, strict=True) if id(var) not in read
+    }
+    assert not {key for key in baked if key.startswith("model.")}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_block_of_a_model_has_a_name_and_its_parameters_a_place(name):
+    trainer = ready(name)
+    found = trainer.layout
+    assert len(set(found.names)) == len(found.names)
+    assert {layer for layer, _, _ in found.entries} <= set(range(len(found.names)))
+    assert found == layout(trainer.recipe, trainer.task)._replace(blocks=found.blocks)
+
+
+def test_what_decides_shapes_is_no_number():
+    wide = recipe("model=resnet", "model.width_mult=0.5")
+    assert wide.model["width_mult"] == 0.5
+    assert not set(SIZED) & numbers(wide).keys()
+
+
+def test_a_block_without_kernels_has_no_gradient_and_no_weight(tmp_path):
+    """An embedding-free input block holds no parameters: null, and not zero."""
+    import gradlab
+
+    words = ["model=rnn", "width=4", "data.train=40", "data.test=10", "data=adding", "data.length=12"]
+    run = gradlab.run(*words, "batch_size=8", "steps=2", "eval.every=2", f"outputs={tmp_path}")
+    first = run.layers[run.layers.layer == 0]
+    assert first.log10_gradient.isna().all()
+    assert first.log10_forward.notna().all()
+    assert np.isfinite(run.times.log10_backward.astype(float)).all()

@@ -1,0 +1,157 @@
+"""Any recurrence over time, with a backward loop that measures the signal at every step beyond float32's range.
+
+The loop back carries the cotangents of the state as value·2^−k. Where their squared norm leaves 1e±20 they are
+multiplied by a power of two, which is exact, and k takes it up; what leaves the loop for training (the cotangents
+of the pre-activations, from which all weight gradients are one product after the loop) is unscaled on the spot.
+So training has the bits of plain back-propagation through time wherever that neither under- nor overflows on its
+way, measured or not, and the norms stay right at 10^±100. Shared weights need no common scale.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from gradlab import numerics
+from gradlab.taps import HIGH, LOW
+
+State = tuple[Array, ...]  # (h,), or (h, c) where there is a cell state
+
+
+class Cell(NamedTuple):
+    """One step of a recurrence, elementwise in its pre-activations.
+
+    `advance(pre, state, nudge)` -> (next state, whatever it tells): `pre` is (W_x x + W_h h,), or (W_x x, W_h h)
+    where the two act `apart`; `nudge` is a zero to be added to the new cell state, so that its cotangent is ∂L/∂c_t.
+    """
+
+    advance: Callable[[tuple[Array, ...], State, Any], tuple[State, Any]]
+    gates: int  # how many times the units the pre-activations are
+    memory: bool = False  # whether there is a cell state
+    apart: bool = False
+
+
+class Run(NamedTuple):
+    """What a recurrence makes: h_t of all steps, the state after the last, what the cell told at each step."""
+
+    h: Array
+    last: State
+    told: Any
+
+
+def recurrence(
+    cell: Cell, kernel: Array, bias: Array | None, inputs: Array, start: State, time: Array | None, cut: int
+) -> Run:
+    """Runs `cell` over `inputs` = W_x x_t + b of all steps (time, examples, gates·units) from the state `start`.
+
+    `time`: the dummy (2, steps) whose "gradient" becomes log2 of ‖∂L/∂h_t‖ and ‖∂L/∂c_t‖ (NaN where there is no
+    c). `cut` = k > 0: no gradient passes from step k·n + 1 to step k·n: truncated back-propagation.
+    """
+
+    @jax.custom_vjp
+    def run(kernel: Array, bias: Array | None, inputs: Array, start: State, time: Array | None) -> Run:
+        return _forward(cell, kernel, bias, inputs, start)[0]
+
+    def forward(kernel: Array, bias: Any, inputs: Array, start: State, time: Any) -> tuple[Run, Any]:
+        found, kept = _forward(cell, kernel, bias, inputs, start)
+        return found, (kernel, bias, kept, time)
+
+    def backward(saved: Any, cotangent: Run) -> Any:
+        kernel, bias, kept, time = saved
+        return _backward(cell, cut, kernel, bias, kept, time, cotangent)
+
+    run.defvjp(forward, backward)
+    return run(kernel, bias, inputs, start, time)
+
+
+class _Kept(NamedTuple):
+    """Of every step: the state before it, and its pre-activations."""
+
+    before: State
+    pre: tuple[Array, ...]
+
+
+def _forward(cell: Cell, kernel: Array, bias: Array | None, inputs: Array, start: State) -> tuple[Run, _Kept]:
+    def step(state: State, x: Array) -> tuple[State, Any]:
+        own = state[0] @ kernel if bias is None else state[0] @ kernel + bias
+        pre = (x, own) if cell.apart else (x + own,)
+        after, told = cell.advance(pre, state, 0)
+        return after, (after[0], told, _Kept(state, pre))
+
+    last, (h, told, kept) = jax.lax.scan(step, start, inputs)
+    return Run(h, last, told), kept
+
+
+class _Carry(NamedTuple):
+    """What runs back in time: the state's cotangents times 2^exponent, yet to be multiplied by 2^move."""
+
+    state: State
+    exponent: Array
+    move: Array
+
+
+def _backward(
+    cell: Cell, cut: int, kernel: Array, bias: Array | None, kept: _Kept, time: Array | None, cotangent: Run
+) -> Any:
+    transposed, zero = kernel.T, jnp.zeros((), jnp.float32)
+
+    def step(carry: _Carry, xs: Any) -> tuple[_Carry, Any]:
+        (before, pre), *arriving, index = xs
+        state, exponent = _join(carry, *arriving)
+        _, pull, _ = jax.vjp(cell.advance, pre, before, jnp.zeros_like(state[-1]), has_aux=True)
+        to_pre, (to_h, *to_c), to_cell = pull(state)
+        norms, move = _measured(state[0], to_cell if cell.memory else None)
+        true = tuple(_scaled(part, -exponent) for part in to_pre)
+        after = _Carry((to_h + to_pre[-1] @ transposed, *to_c), exponent, move)
+        if cut:
+            inside = index % cut > 0
+            after = jax.tree.map(lambda part: jnp.where(inside, part, jnp.zeros_like(part)), after)
+        return after, (true, norms - exponent)
+
+    arrives = jnp.max(jnp.abs(cotangent.h), axis=(1, 2)) > 0
+    xs = (kept, cotangent.h, arrives, jnp.arange(len(arrives)))
+    first, (to_pre, norms) = jax.lax.scan(step, _Carry(cotangent.last, zero, zero), xs, reverse=True)
+    to_start = tuple(_scaled(part, -first.exponent) for part in first.state)
+    rows = to_pre[-1].reshape(
+        -1, kernel.shape[1]
+    )  # of all steps and examples: one product gives the gradient
+    to_kernel = kept.before[0].reshape(len(rows), -1).T @ rows
+    to_bias = None if bias is None else rows.sum(0)
+    return to_kernel, to_bias, to_pre[0], to_start, None if time is None else norms.T
+
+
+def _join(carry: _Carry, arriving: Array, arrives: Array) -> tuple[State, Array]:
+    """The cotangents with what arrives at h_t from outside, in one scale: the larger one's."""
+    faint = (carry.exponent + carry.move > 0) & arrives
+    move = jnp.where(faint, -carry.exponent, carry.move)
+    exponent = carry.exponent + move
+    h, *others = (_scaled(part, move) for part in carry.state)
+    return (h + _scaled(arriving, jnp.minimum(exponent, 0)), *others), exponent
+
+
+def _measured(h: Array, c: Array | None) -> tuple[Array, Array]:
+    """log2 of both norms (NaN for no c), and the power of two that brings them back near 1 where they have left."""
+    parts = [h] if c is None else [h, c]
+    squares = jnp.stack([numerics.square_sum(part) for part in parts])
+    inside = numerics.safe(squares).all() & (squares.sum() > LOW) & (squares.sum() < HIGH)
+
+    def scaled() -> tuple[Array, Array]:
+        logs = jnp.stack([numerics.scaled_log2_norm(part) for part in parts])
+        whole = numerics.log2_hypot(logs)
+        outside = (jnp.abs(2 * whole * numerics.LOG10_2) >= 20) & jnp.isfinite(whole)
+        return logs.astype(jnp.float32), jnp.where(outside, -jnp.round(whole), 0).astype(jnp.float32)
+
+    plain = lambda: (0.5 * jnp.log2(squares).astype(jnp.float32), jnp.zeros((), jnp.float32))
+    logs, move = jax.lax.cond(inside, plain, scaled)
+    return logs if c is not None else jnp.append(logs, jnp.nan), move
+
+
+def _scaled(x: Array, k: Array) -> Array:
+    """x·2^k in two factors: enough to bring anything near 1, or from there to where it ends."""
+    limit = jnp.finfo(x.dtype).maxexp - 2
+    first = jnp.clip(k, -limit, limit)
+    second = jnp.clip(k - first, -limit, limit)
+    wide = numerics.compute_dtype(x)
+    return x * numerics.power(first, wide).astype(x.dtype) * numerics.power(second, wide).astype(x.dtype)

@@ -1,0 +1,51 @@
+"""What networks over time ask of their input, and their first and last blocks."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from gradlab.errors import RecipeError
+from gradlab.models import dense
+from gradlab.models.chain import Block, Notes, Tree, Visit
+from gradlab.models.dense import Dense
+from gradlab.models.plan import Plan
+
+
+def steps(plan: Plan) -> int:
+    """How many time steps an example has, or a RecipeError where it is no sequence."""
+    if len(plan.shape) == (1 if plan.vocabulary else 2):
+        return plan.shape[0]
+    more = "; data=sequential_digits has images a row or a pixel at a time" if len(plan.shape) == 3 else ""
+    raise RecipeError(
+        f"takes sequences (time, features) or tokens (time,), not examples of shape {plan.shape}{more}"
+    )
+
+
+def input_block(plan: Plan) -> Block:
+    """x_t of all steps, time first: numbers as they are, tokens as learned vectors of `width` numbers, N(0, 1)."""
+    steps(plan)
+
+    def init(key: Array) -> tuple[Tree, Tree]:
+        wide = jnp.promote_types(plan.dtype, jnp.float32)
+        shape = (plan.vocabulary, plan.width)
+        return ({"embedding": jax.random.normal(key, shape, wide)} if plan.vocabulary else {}), {}
+
+    def apply(params: Tree, x: Array, visit: Visit) -> tuple[Array, Notes]:
+        x = jnp.swapaxes(x, 0, 1)
+        return (params["embedding"][x] if plan.vocabulary else x).astype(plan.dtype), Notes({})
+
+    return Block("input", init, apply, active=False, signal=lambda h: jnp.swapaxes(h, 0, 1))
+
+
+def output_block(plan: Plan) -> Block:
+    """W h_T + b at the last step, or W h_t + b at each: (examples, outputs) or (examples, time, outputs)."""
+    last = Dense("", plan.width, plan.outputs, normed=False, scale=plan.residual.head)
+
+    def apply(params: Tree, h: Array, visit: Visit) -> tuple[Array, Notes]:
+        layer = dense.layer(last, plan, params, visit.stats, visit.train)
+        h = jnp.swapaxes(h, 0, 1) if plan.each else h[-1]
+        return visit.weigh("linear/kernel", layer.weigh(h)), Notes({}, None, plan.activation.steepest)
+
+    return Block("output", partial(dense.draw, last, plan), apply, active=False)

@@ -63,6 +63,16 @@ def test_a_run_that_was_cut_off_goes_on_to_the_same_end(tmp_path, step):
 PHASES = "optimizer.phases=[{optimizer:spsa,until_step:10},{optimizer:adam,lr:0.01,until_plateau:20},{optimizer:es}]"
 MEMORIES = {  # whatever a part remembers from step to step
     "phases": ("optimizer=phases", PHASES, "optimizer.memory=carried", "clip=autoclip", "schedule=plateau"),
+    "lstm": (
+        "model=lstm",
+        "data=adding",
+        "data.length=10",
+        "data.train=64",
+        "data.test=16",
+        "dropout=0.2",
+        "seeds=2",
+    ),
+    "resnet": ("model=resnet", "depth=8", "width=16", "model.width_mult=0.25", "data.test_fraction=0.9"),
     "optax": ("optimizer=optax:muon", "clip=zscore", "stop.patience=4", "lr=0.5", "seeds=2"),
 }
 

@@ -18,7 +18,8 @@ def chapters() -> dict[str, str]:
             "this Python has no pydoc_data.topics (the text behind help()); give a text of your own: "
             "data=text data.path=FILE"
         ) from None
-    found, seen = {}, set[str]()
+    found: dict[str, str] = {}
+    seen = set[str]()
     for name in sorted(topics, key=lambda name: (-len(topics[name]), name)):
         paragraphs = [part.strip("\n") for part in topics[name].split("\n\n")]
         new = [part for part in dict.fromkeys(paragraphs) if part.strip() and part not in seen]

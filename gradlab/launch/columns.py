@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from gradlab.evaluate import MEASURES
+from gradlab.launch.spectra import spectra
 from gradlab.step import COUNTS, STEP_COLUMNS
 from gradlab.train import Chunk, Layout
 
@@ -19,7 +20,7 @@ def columns(chunk: Chunk, layout: Layout) -> dict[str, Columns]:
         "layers": _layers(chunk, layout) | _kernels(chunk, layout),
         "parameters": _parameters(chunk, layout),
         "steps": _steps(chunk),
-        **({"notes": _notes(chunk, layout)} if layout.notes else {}),
+        **_notes(chunk, layout),
         **({"times": _times(chunk, layout)} if layout.times else {}),
     }
 
@@ -63,11 +64,17 @@ def _parameters(chunk: Chunk, layout: Layout) -> Columns:
     return named | _entries(chunk, layout)
 
 
-def _notes(chunk: Chunk, layout: Layout) -> Columns:
-    """The inner measures: one row each."""
-    layers, measures = (np.array(values) for values in zip(*layout.notes, strict=True))
-    names = {"layer": layers, "name": np.array(layout.names)[layers], "measure": measures}
-    return names | {"value": chunk.row.notes}
+def _notes(chunk: Chunk, layout: Layout) -> dict[str, Columns]:
+    """The inner measures, one row each; with the fixed batch those that are taken on the host."""
+    layers, measures = [layer for layer, _ in layout.notes], [measure for _, measure in layout.notes]
+    value = np.asarray(chunk.row.notes)
+    if chunk.source == "probe":
+        found = spectra(chunk, layout)
+        layers, measures = layers + found.layers, measures + found.measures
+        value = np.concatenate([value, found.values[:, None]], -1)
+    names = {"layer": np.array(layers, int), "measure": np.array(measures)}
+    names["name"] = np.array(layout.names)[names["layer"]]
+    return {"notes": names | {"value": value}} if layers else {}
 
 
 def _times(chunk: Chunk, layout: Layout) -> Columns:

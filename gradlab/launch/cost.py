@@ -21,11 +21,11 @@ def estimate(recipe: Recipe) -> dict[str, int]:
     )  # the batch's rows, with the last
     looks += times(evaluations) + 1  # the probe's
     layers, entries = len(names.names), len(names.entries)
-    times, notes = sum(steps for _, steps in names.times), len(names.notes)
+    moments, notes = sum(steps for _, steps in names.times), len(names.notes)
     floats = len(COLUMNS["layers"]) * layers + len(COLUMNS["parameters"]) * entries
-    floats += len(COLUMNS["times"]) * times + notes
+    floats += len(COLUMNS["times"]) * moments + notes
     return {
         "parameters": sum(entry[2] for entry in names.entries),
-        "rows": recipe.seeds * looks * (layers + entries + times + notes + 1),
+        "rows": recipe.seeds * looks * (layers + entries + moments + notes + 1),
         "bytes": round(BYTES * recipe.seeds * looks * floats),
     }

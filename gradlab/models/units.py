@@ -25,6 +25,7 @@ class Unit(NamedTuple):
 
     cell: Cell
     shifts: tuple[Any, ...]
+    gates: tuple[str, ...]  # in the order of the kernel's square blocks
     told: tuple[str, ...] = ()
     sloped: bool = False
     own_bias: bool = False  # whether the state's share of the last gate has a bias too
@@ -37,7 +38,7 @@ def plain(activation: Activation) -> Unit:
         h, slope = jax.jvp(activation.phi, pre, (jnp.ones_like(pre[0]),))
         return (h,), slope
 
-    return Unit(Cell(advance, 1), (0.0,), sloped=True)
+    return Unit(Cell(advance, 1), (0.0,), ("",), sloped=True)
 
 
 def lstm(forget_bias: Any) -> Unit:
@@ -54,7 +55,8 @@ def lstm(forget_bias: Any) -> Unit:
         return (_gate(o) * jnp.tanh(c), c), _told(bent, 4, f)
 
     names = ("saturated_input", "saturated_forget", "saturated_candidate", "saturated_output", "mean_forget")
-    return Unit(Cell(advance, 4, memory=True), (0.0, forget_bias, 0.0, 0.0), names)
+    gates = ("input", "forget", "candidate", "output")
+    return Unit(Cell(advance, 4, memory=True), (0.0, forget_bias, 0.0, 0.0), gates, names)
 
 
 def gru(update_bias: Any) -> Unit:
@@ -71,7 +73,8 @@ def gru(update_bias: Any) -> Unit:
         return (n + _gate(z) * (state[0] - n),), _told(bent, 2, z)
 
     names = ("saturated_reset", "saturated_update", "mean_update")
-    return Unit(Cell(advance, 3, apart=True), (0.0, update_bias, 0.0), names, own_bias=True)
+    gates = ("reset", "update", "candidate")
+    return Unit(Cell(advance, 3, apart=True), (0.0, update_bias, 0.0), gates, names, own_bias=True)
 
 
 def highway(transform_bias: Any) -> Unit:
@@ -86,7 +89,7 @@ def highway(transform_bias: Any) -> Unit:
         return (state[0] + _gate(t) * (n - state[0]),), _told(bent, 2, t)
 
     names = ("saturated_candidate", "saturated_transform", "mean_transform")
-    return Unit(Cell(advance, 2), (0.0, transform_bias), names)
+    return Unit(Cell(advance, 2), (0.0, transform_bias), ("candidate", "transform"), names)
 
 
 def _slopes(h: Array, each: Sequence[float]) -> Array:

@@ -1,15 +1,17 @@
 """A plain convolutional network, made as the mlp is: `depth` equal convolutions, to ten thousand and more."""
 
+from typing import Literal
+
 from gradlab.bounds import Size
 from gradlab.models import blocks, images
 from gradlab.models.blocks import Joint
 from gradlab.models.chain import Block
-from gradlab.models.dense import Dense, Padding
+from gradlab.models.dense import Dense
 from gradlab.models.family import Model, Plan, model
 
 
 @model
-def cnn(branch: Size, window: Size, stem_stride: Size, padding: Padding) -> Model:
+def cnn(branch: Size, window: Size, stem_stride: Size, padding: Literal["same", "circular"]) -> Model:
     """h_0 = layer(x) with a stride; h_l = residual(h_{l−1}, f), f of `branch` layers; logits = W·mean(h_depth) + b.
 
     Every layer but the last is a convolution of `width` channels: over images in two axes, over sequences

@@ -23,6 +23,8 @@ def fitted(recipe: Recipe) -> Recipe:
         raise RecipeError(
             "residual=fixup starts with kernels of zeros, which have no direction for normalization=weight_norm"
         )
+    if recipe.model["name"] == "linear" and act != "linear":
+        raise RecipeError(f"model=linear has no activation, got activation={act}; choose model=mlp")
     _groups(recipe, widen)
     if recipe.initializer["name"] != "critical":
         return recipe

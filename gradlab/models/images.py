@@ -19,9 +19,11 @@ Layout = Literal["auto", "large", "small"]  # which images a network is laid out
 def numbers(plan: Plan) -> None:
     """Refuse tokens, and targets for every step."""
     if plan.vocabulary:
-        raise RecipeError("takes numbers, not tokens; choose a recurrent network or a transformer")
+        raise RecipeError(
+            "takes numbers, and this data is tokens; choose a recurrent network or a transformer"
+        )
     if plan.each:
-        raise RecipeError("answers once an example, and this data asks at every time step")
+        raise RecipeError("answers once an example, and this data wants an answer for every time step")
 
 
 def image(plan: Plan) -> tuple[int, int]:
@@ -51,7 +53,8 @@ def places(plan: Plan) -> tuple[int, ...]:
 def published(plan: Plan, width: int, depths: tuple[int, ...]) -> None:
     """Refuse a depth or width that a named network does not have."""
     if plan.depth not in depths:
-        known = f"exactly {depths[0]}" if len(depths) == 1 else " or ".join(map(str, depths))
+        *others, last = map(str, depths)
+        known = f"{', '.join(others)} or {last}" if others else f"exactly {last}"
         raise RecipeError(f"has {known} layers; got depth={plan.depth}")
     if plan.width != width:
         raise RecipeError(

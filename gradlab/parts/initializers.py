@@ -171,22 +171,22 @@ def looks_linear(gain: Positive) -> Initializer:
 
 
 @initializer
-def delta_orthogonal(gain: Positive) -> Initializer:
-    """gain times a random orthogonal matrix in the middle of the window, zeros around it (Xiao et al. 2018).
+def delta_orthogonal(sigma_w: Positive, sigma_b: NonNegative) -> Initializer:
+    """σ_w times a random orthogonal matrix in the middle of the window, zeros around it (Xiao et al. 2018).
 
-    A circular convolution with it is an isometry of the whole image. It needs at least as many channels out as in;
-    kernels of dense layers are `orthogonal`.
+    A circular convolution with σ_w = 1 is an isometry of the whole image. It needs at least as many channels out as
+    in; kernels of dense layers are σ_w times orthogonal. b ~ N(0, σ_b²).
     """
     draw = jax_initializers.delta_orthogonal()
 
     def kernel(key: Array, shape: tuple[int, ...]) -> Array:
         if len(shape) == 2:
-            return orthogonal(gain).kernel(key, shape)
+            return orthogonal(sigma_w).kernel(key, shape)
         if shape[-1] < shape[-2]:
             raise RecipeError(
                 "initializer=delta_orthogonal needs as many channels out of a convolution as go in, or more; "
                 f"one here takes {shape[-2]} to {shape[-1]}"
             )
-        return gain * draw(key, shape)
+        return sigma_w * draw(key, shape)
 
-    return Initializer(kernel)
+    return Initializer(kernel, _normal(lambda shape: sigma_b))

@@ -13,6 +13,7 @@ from gradlab.models import (
     point,
     recurrent,
     resnet,
+    transformer,
     vgg,
 )
 
@@ -29,5 +30,6 @@ __all__ = [
     "point",
     "recurrent",
     "resnet",
+    "transformer",
     "vgg",
 ]

@@ -18,7 +18,7 @@ from gradlab.models.chain import Block, Notes, Tree, Visit
 from gradlab.models.family import model
 from gradlab.models.plan import Model, Plan
 from gradlab.models.recurrence import State, recurrence
-from gradlab.models.sequence import input_block, output_block, steps
+from gradlab.models.sequence import input_block, output_block, steps, turned
 from gradlab.models.units import Unit
 from gradlab.parts.residuals import Site
 
@@ -120,16 +120,16 @@ class Layer:
 
     def block(self, name: str, count: int | None) -> Block:
         """The layer, or `count` of them."""
-        signal = lambda h: jnp.swapaxes(h, 0, 1)  # examples first, as probes expect
         return Block(
             name,
             self.init,
             self.apply,
             count,
             active=self.unit.sloped,
-            signal=signal,
+            signal=turned,
             times=steps(self.plan),
             told=self.unit.told,
+            squares=(("recurrent/kernel", self.unit.gates),),
         )
 
     def init(self, key: Array) -> tuple[Tree, Tree]:

@@ -13,19 +13,25 @@ from gradlab.recipe import Recipe
 SHIPPED = (
     "activation_compare",
     "batchnorm_explodes",
+    "bearing_normalized_depth",
     "clip_compare",
     "clipping_cannot_cure_depth",
     "clipping_saves_training",
+    "credit_wrong_start",
     "gradient_free_at_dead_depth",
     "he_vs_xavier",
     "initializer_compare",
     "normalization_compare",
     "optimizer_compare",
     "phases",
+    "prose_without_clip",
     "regularization_and_gradients",
     "residual_compare",
     "schedule_compare",
+    "shapes_deep_cnn",
+    "tumours_deep_sigmoid",
     "vanishing_by_activation",
+    "vowels_after_a_pause",
 )
 
 

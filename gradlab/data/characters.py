@@ -22,3 +22,9 @@ def windows(numbers: np.ndarray, length: int) -> np.ndarray:
     """(windows, length): one behind the other; what is left over at the end is dropped."""
     count = len(numbers) // length
     return numbers[: count * length].reshape(count, length)
+
+
+def unseen(rows: np.ndarray, train: np.ndarray | None) -> np.ndarray:
+    """Which windows do not stand among those trained on: a text may say the same twice."""
+    seen = set() if train is None else {row.tobytes() for row in train}
+    return np.array([row.tobytes() not in seen for row in rows], bool)

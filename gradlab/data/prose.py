@@ -6,7 +6,7 @@ from typing import Annotated
 import numpy as np
 
 from gradlab.bounds import Bound, Count, Fraction, Text
-from gradlab.data.characters import alphabet, tokens, windows
+from gradlab.data.characters import alphabet, tokens, unseen, windows
 from gradlab.data.english import chapters
 from gradlab.data.files import chosen, found
 from gradlab.data.sizes import Length, room
@@ -46,10 +46,13 @@ def _language(
     cut = round(len(text) * (1 - test_fraction))
     room(len(text) // length + 1, length)
     known, rng = alphabet(text[:cut]), np.random.default_rng(seed)
-    halves = []
+    halves: list[np.ndarray] = []
+    every: np.ndarray | None = None  # window of the first half
     for key, wanted, half in (("data.train", train, text[:cut]), ("data.test", test, text[cut:])):
         numbers = tokens(half, known)
         x, y = windows(numbers[:-1], length), windows(numbers[1:], length)
+        new = unseen(x, every)
+        every, x, y = x, x[new], y[new]
         if len(x) < 2:
             raise RecipeError(
                 f"{len(half)} characters are no two windows of data.length={length} for {key}; "
@@ -88,8 +91,10 @@ def topics(
                 raise RecipeError(
                     f"the chapter '{name}' has no {half} passage of data.length={length}; give less"
                 )
-        order = rng.permutation(sum(map(len, y)))
-        halves += [np.concatenate(x)[order], np.concatenate(y)[order]]
+        rows, labels = np.concatenate(x), np.concatenate(y)
+        new = np.flatnonzero(unseen(rows, halves[0] if halves else None))
+        order = rng.permutation(new)
+        halves += [rows[order], labels[order]]
     source = f"real: passages of Python {python_version()}'s manual, chapters {', '.join(names)}"
     train_x, train_y, test_x, test_y = halves
     vocabulary = len(known) + 1

@@ -7,7 +7,7 @@ if TYPE_CHECKING:
     from gradlab.models.profile import profile
     from gradlab.store.read import load
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
 __all__ = ["__version__", "load", "profile", "run"]
 
 _HOMES = {"run": "gradlab.commands.run", "load": "gradlab.store.read", "profile": "gradlab.models.profile"}

@@ -12,6 +12,7 @@ from gradlab.cli import main
 from gradlab.commands.compose import grid
 from gradlab.usage import COMMANDS, EXAMPLES
 
+DOCS = Path(__file__).parent.parent / "docs"
 TEXT = (Path(__file__).parent.parent / "README.md").read_text("utf-8")
 
 
@@ -79,8 +80,9 @@ def test_every_command_is_shown():
 
 def test_every_option_is_named():
     for group, names in options.groups().items():
-        if group not in ("probe", "model"):
-            assert all(re.search(rf"\b{name}\b", TEXT) for name in names), group
+        text = (DOCS / "experiments.md").read_text("utf-8") if group == "experiment" else TEXT
+        if group != "probe":
+            assert all(re.search(rf"\b{name}\b", text) for name in names), group
 
 
 @pytest.mark.parametrize("block", blocks("python"))

@@ -16,6 +16,7 @@ from gradlab.models.chain import Block, Notes, Tree, Visit
 from gradlab.models.family import model
 from gradlab.models.plan import Model, Plan
 from gradlab.models.sequence import steps
+from gradlab.parts.residuals import Site
 
 Kind = Literal["auto", "encoder", "decoder"]
 Order = Literal["pre", "post", "deepnorm"]
@@ -30,16 +31,13 @@ def transformer(kind: Kind, order: Order, heads: Size, expansion: Size, position
     pre: h + f(norm(h)), and a last norm before the output; its last layers' gradients fall as 1/√L with L blocks.
     post: norm(h + f(h)), whose do not, which is why it needs a warmup (Xiong et al. 2020).
     deepnorm: norm(α·h + f(h)), α = (2L)^¼, and value, out and feed-forward kernels times (8L)^−¼ (Wang et al. 2022).
+    The residual connection may be another (none: attention alone, whose rank collapses; Dong et al. 2021).
     encoder: every position sees all, the answer is of their mean; decoder: it sees those before it, the answer is
     of the last. auto: a decoder where every time step has a label.
     """
 
     def build(plan: Plan) -> list[Block]:
-        normed.signals_only(plan)
-        if plan.width % heads:
-            raise RecipeError(
-                f"shares width={plan.width} between {heads} heads; give a multiple of model.heads"
-            )
+        _fits(plan, heads)
         the = Blocks(
             plan,
             order,
@@ -60,6 +58,23 @@ def transformer(kind: Kind, order: Order, heads: Size, expansion: Size, position
         ]
 
     return build
+
+
+def _fits(plan: Plan, heads: int) -> None:
+    """Refuse what no block can be made of."""
+    steps(plan)
+    normed.signals_only(plan)
+    if plan.width % heads:
+        raise RecipeError(f"shares width={plan.width} between {heads} heads; give a multiple of model.heads")
+    if plan.normalization.place == "after":
+        raise RecipeError("has its norms where model.order says; leave normalization.place=before")
+    if plan.residual.form != "inside":
+        raise RecipeError(
+            "has branches with an order of their own, model.order; choose residual=plain, none, scaled, rezero, "
+            "layer_scale or stochastic_depth"
+        )
+    if plan.initializer.mirrored:
+        raise RecipeError("has linear maps before its activation, so initializer=looks_linear does not fit")
 
 
 @dataclass(frozen=True)
@@ -88,6 +103,7 @@ class Blocks:
         plan = self.plan
         inner = self.expansion * plan.width
         scale = (8 * plan.depth) ** -0.25 if self.order == "deepnorm" else 1.0
+        scale *= plan.residual.shrink(1, 1, plan.depth)
         keys = jax.random.split(key, 6)
         params: Tree = {}
         for name, one in zip(ATTENTION, keys, strict=False):
@@ -97,8 +113,13 @@ class Blocks:
         params |= _linear(
             plan, "feedforward/down", keys[5], (inner * plan.activation.widen, plan.width), scale
         )
-        norms = [normed.draw(plan, f"norm{k}/", plan.width) for k in (1, 2)]
-        return params | norms[0][0] | norms[1][0], norms[0][1] | norms[1][1]
+        stats: Tree = {}
+        for place in (1, 2):
+            norm, own = normed.draw(plan, f"norm{place}/", plan.width)
+            started = plan.residual.own(plan.width, 1)
+            params |= norm | {f"residual{place}/{path}": value for path, value in started.items()}
+            stats |= own
+        return params, stats
 
     def apply(self, params: Tree, h: Array, visit: Visit) -> tuple[Array, Notes]:
         """Attention, then the feed-forward layer, each joined to h in the network's order."""
@@ -136,12 +157,19 @@ class _Run:
 
     def joined(self, place: int, h: Array, branch: Any) -> Array:
         """h and branch(h) in the network's order; `place` is the norm's number."""
-        key = jax.random.fold_in(self.visit.key, place)
-        drop = lambda f: normed.dropped(self.the.plan, f, key, self.visit.train)
-        if self.the.order == "pre":
-            return h + drop(branch(self.norm(place, h)))
-        keep = (2 * self.the.plan.depth) ** 0.25 if self.the.order == "deepnorm" else 1.0
-        return self.norm(place, keep * h + drop(branch(h)))
+        plan, order, visit = self.the.plan, self.the.order, self.visit
+        key, start = jax.random.fold_in(visit.key, place), f"residual{place}/"
+        own = {
+            path.removeprefix(start): value for path, value in self.params.items() if path.startswith(start)
+        }
+        inside = lambda h: branch(self.norm(place, h) if order == "pre" else h)
+        keep = (2 * plan.depth) ** 0.25 if order == "deepnorm" else 1.0
+        site = Site(visit.layer, plan.depth, jax.random.fold_in(key, 1), visit.train)
+        # α stands on the skip alone: the branch sees h itself
+        out = plan.residual.join(
+            own, keep * h, lambda _: normed.dropped(plan, inside(h), key, visit.train), site
+        )
+        return out if order == "pre" else self.norm(place, out)
 
     def norm(self, place: int, h: Array) -> Array:
         """The plan's normalization of every position."""

@@ -11,6 +11,7 @@ from gradlab.models.chain import Tree
 from gradlab.models.convolution import convolve
 from gradlab.models.family import Plan
 from gradlab.parts.initializers import Initializer, blank
+from gradlab.parts.normalizations import KEYLESS
 
 Padding = Literal["same", "valid", "circular"]
 _BLANK = Initializer(blank)  # a module whose state is about to be put in
@@ -111,7 +112,7 @@ def draw(the: Dense, plan: Plan, key: Array) -> tuple[Tree, Tree]:
 
 def layer(the: Dense, plan: Plan, params: Tree, stats: Tree, train: bool) -> Layer:
     """The layer with its own part of a block's parameters and statistics."""
-    module = _make(the, plan, _BLANK, nnx.Rngs(0))
+    module = _make(the, plan, _BLANK, KEYLESS)
     whole = params | stats
     own = {
         path.removeprefix(the.prefix): value for path, value in whole.items() if path.startswith(the.prefix)

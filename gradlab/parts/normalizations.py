@@ -32,10 +32,20 @@ class Normalization(NamedTuple):
     make: Callable[[int, jnp.dtype], nnx.Module] | None
 
 
+class _Keyless:
+    """Stands for random keys where Flax asks for one and what it makes is not random: a real one costs trace time."""
+
+    def params(self) -> None:
+        """No key."""
+
+
+KEYLESS: Any = _Keyless()
+
+
 def _made(kind: Callable[..., Any], width: int, dtype: jnp.dtype, **options: Any) -> Any:
     """A layer that computes in `dtype`; its own parameters are float32, or float64 where that is."""
     wide = jnp.promote_types(dtype, jnp.float32)
-    return kind(width, dtype=dtype, param_dtype=wide, rngs=nnx.Rngs(0), **options)
+    return kind(width, dtype=dtype, param_dtype=wide, rngs=KEYLESS, **options)
 
 
 def _wide_averages(norm: nnx.BatchNorm) -> nnx.BatchNorm:

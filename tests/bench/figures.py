@@ -138,6 +138,31 @@ def _run(words: list[str], cache: str | bool = True, outputs: str = "") -> dict:
         return json.loads(next(Path(where).glob("*/*/status.json")).read_text())
 
 
+def images() -> None:
+    """ResNet-20 on 32×32 images: what measuring costs, PyTorch beside it, and compile time against depth."""
+    from tests.bench import vision
+
+    spent = vision.overhead()
+    _say(
+        "measured ÷ bare step, ResNet-20",
+        spent["all"] / spent["bare"],
+        "≤ 1.15",
+        f"bare {spent['bare'] * 1e3:.0f} ms",
+    )
+    beside = vision.peer()
+    for name in ("torch", "torch_channels_last"):
+        _say(f"PyTorch eager ÷ gradlab, five norms ({name})", beside[name] / beside["ours"], "≥ 0.6")
+    took = vision.compile_time()
+    _say("trace + compile, ResNet-110 ÷ ResNet-20", took[110] / took[20], "≤ 1.5", f"{took[20]:.1f} s")
+
+
+def sequences() -> None:
+    """Recurrent networks and the Transformer."""
+    from tests.bench import sequence
+
+    sequence.report()
+
+
 ALL = {
     "overhead": overhead,
     "peer": peer,
@@ -146,4 +171,6 @@ ALL = {
     "first": first_command,
     "help": help_page,
     "stored": stored,
+    "images": images,
+    "sequences": sequences,
 }

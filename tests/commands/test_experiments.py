@@ -12,12 +12,15 @@ from gradlab.recipe import Recipe
 
 SHIPPED = (
     "activation_compare",
+    "adding_problem",
+    "article_examples",
     "batchnorm_explodes",
     "bearing_normalized_depth",
     "clip_compare",
     "clipping_cannot_cure_depth",
     "clipping_saves_training",
     "credit_wrong_start",
+    "delta_orthogonal_1000",
     "gradient_free_at_dead_depth",
     "he_vs_xavier",
     "initializer_compare",
@@ -27,6 +30,7 @@ SHIPPED = (
     "prose_without_clip",
     "regularization_and_gradients",
     "residual_compare",
+    "resnet_vs_plain",
     "schedule_compare",
     "shapes_deep_cnn",
     "tumours_deep_sigmoid",

@@ -238,3 +238,29 @@ def test_what_a_network_cannot_take_is_told_in_one_line(words, given, told):
 def test_a_plain_map_has_no_activation_to_choose():
     with pytest.raises(RecipeError, match="choose model=mlp"):
         recipe("model=linear", "activation=relu")
+
+
+@pytest.mark.slow
+def test_a_thousand_convolutions_pass_the_gradient_when_they_begin_as_rotations():
+    sigma = ("initializer.sigma_w=1.02469508", "initializer.sigma_b=0.0044833")  # σ_w² = 1.05, σ_b² = 2.01e-5
+    words = ("model=cnn", "depth=1000", "width=8", "model.padding=circular", "activation=tanh", *sigma)
+    given, ratio = form((8, 8, 1)), {}
+    for name in ("delta_orthogonal", "normal"):
+        the = recipe(*words, f"initializer={name}")
+        x = jax.random.normal(jax.random.key(9), (8, 8, 8, 1))
+
+        def backward(key, the=the, x=x):
+            parts = setup(the, given)
+            state = step.initial(parts, key, x)
+            pull = lambda probes: chain.forward(
+                parts.chain, state.params, {}, x, key, train=True, probes=probes
+            )[0].sum()
+            seen = jax.grad(pull)(chain.dummies(parts.chain, state.params))
+            return chain.backward(parts.chain, seen, 8).signal
+
+        curve = jax.jit(lambda keys, backward=backward: jax.lax.map(backward, keys))(
+            jax.random.split(jax.random.key(0), 3)
+        )
+        ratio[name] = np.exp2(np.asarray(curve[:, 1] - curve[:, 1000], np.float64))
+    assert ((ratio["delta_orthogonal"] > 0.3) & (ratio["delta_orthogonal"] < 3)).all()
+    assert np.median(ratio["normal"]) < 0.1

@@ -8,8 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from gradlab import program, step
-from gradlab.build import build, whole
+from gradlab.build import Setup, build, whole
 from gradlab.data.task import Task
+from gradlab.errors import RecipeError
+from gradlab.models import chain
 from gradlab.models.chain import Block
 from gradlab.program import FIXED, LAST, TRAIN, Data, Programs, Span
 from gradlab.recipe import Recipe, numbers
@@ -121,7 +123,10 @@ def layout(recipe: Recipe, task: Task) -> Layout:
     setup = build(recipe, given, task.form)
     kind = jnp.int32 if task.vocabulary else jnp.dtype(recipe.dtype)
     x = jax.ShapeDtypeStruct((recipe.batch_size, *task.form.shape), kind)
-    params = jax.eval_shape(lambda x: step.initial(setup, jax.random.key(0), x), x).params
+    start = jax.eval_shape(lambda x: step.initial(setup, jax.random.key(0), x), x)
+    params = start.params
+    if task.form.each:
+        _answers(recipe, setup, start, x, task)
     first, offsets = 0, {}
     for block in setup.chain:
         offsets[block.name], first = first, first + block.layers
@@ -155,6 +160,19 @@ def layout(recipe: Recipe, task: Task) -> Layout:
             for l in range(block.layers)
         ],
     )
+
+
+def _answers(recipe: Recipe, setup: Setup, start: State, x: Any, task: Task) -> None:
+    """Refuse a network that answers at other time steps than the data asks at."""
+    run = lambda params, stats, x: chain.forward(
+        setup.chain, params, stats, x, jax.random.key(0), train=False
+    )[0]
+    found = jax.eval_shape(run, start.params, start.stats, x).shape[:-1]
+    if found != (recipe.batch_size, *task.train_y.shape[1:]):
+        raise RecipeError(
+            f"model={recipe.model['name']} answers at {found[1:]} time steps, and data={recipe.data['name']} asks at "
+            f"{task.train_y.shape[1:]}; data=copy and data=reverse are for model=seq2seq"
+        )
 
 
 def _length(recipe: Recipe, layout: Layout) -> int:

@@ -13,6 +13,7 @@ from gradlab.models import (
     point,
     recurrent,
     resnet,
+    seq2seq,
     transformer,
     vgg,
 )
@@ -30,6 +31,7 @@ __all__ = [
     "point",
     "recurrent",
     "resnet",
+    "seq2seq",
     "transformer",
     "vgg",
 ]

@@ -59,6 +59,7 @@ def check(recipe: Recipe) -> Recipe:
     every: dict[str, Any] = {key: Every(roots.pop(f"{key}.every")) for key in ("log", "eval")}
     every["stop"] = Stop(roots.pop("stop.patience"), roots.pop("stop.loss"))
     _fits(recipe)
+    _surface(parts["model"], parts["loss"])
     checked: dict[str, Any] = {**roots, **parts, **every, "probes": probes}
     return fitted(replace(recipe, **checked))
 
@@ -80,6 +81,23 @@ def _fits(recipe: Recipe) -> None:
         )
 
 
+def _surface(model: dict[str, Any], loss: dict[str, Any]) -> None:
+    """A surface is of a point, and a point needs one that has its coordinates."""
+    name, least = loss["name"], surfaces.COORDINATES.get(loss["name"], 0)
+    if model["name"] != "point":
+        if least and ":" not in model["name"]:
+            raise RecipeError(f"loss={name} is a surface for model=point, not for model={model['name']}")
+        return
+    if not least and ":" not in name:
+        raise RecipeError(
+            f"model=point needs a surface: loss={', '.join(surfaces.COORDINATES)}; got loss={name}"
+        )
+    if len(model["start"]) < max(1, least):
+        raise RecipeError(
+            f"loss={name} needs {max(1, least)} or more coordinates; got model.start={model['start']}"
+        )
+
+
 def remarks(recipe: Recipe) -> list[str]:
     """What is allowed and yet odd: parts that are shorter or longer than the run."""
     return schedules.remarks(recipe.schedule, recipe.steps) + phases.remarks(recipe.optimizer, recipe.steps)
@@ -90,9 +108,22 @@ def whole(recipe: Recipe, task: Task) -> Recipe:
     return recipe if recipe.batch_size else replace(recipe, batch_size=len(task.train_y))
 
 
+def _made(recipe: Recipe) -> Task:
+    """What the data's maker gives; a user's own may raise anything."""
+    try:
+        return data.make(recipe.data)
+    except RecipeError:
+        raise
+    except Exception as error:
+        if ":" not in recipe.data["name"]:
+            raise
+        reason = " ".join(str(error).split())[:200]
+        raise RecipeError(f"data={recipe.data['name']} raises {type(error).__name__}: {reason}") from error
+
+
 def load(recipe: Recipe) -> Task:
     """The recipe's data, on the host; refuses a batch larger than its training part."""
-    task: Task = data.make(recipe.data)
+    task = _made(recipe)
     if not isinstance(task, Task):
         raise RecipeError(
             f"data={recipe.data['name']} gives a {type(task).__name__}, not a gradlab.data.task.Task"

@@ -9,7 +9,6 @@ from jax import Array
 
 from gradlab import numerics
 from gradlab.build import Setup
-from gradlab.errors import RecipeError
 from gradlab.models import chain
 from gradlab.models.chain import Dummies, Signal, Tree
 from gradlab.parts.optimizers import Batch
@@ -53,20 +52,9 @@ def _loss(scene: Scene, **looks: Any) -> Callable[[Tree, Dummies | None], tuple[
         output, after, told = chain.forward(
             setup.chain, params, stats, x, key, train=True, probes=probes, remat=recipe.remat, **looks
         )
-        _fits(output, y, recipe)
         return jnp.mean(setup.loss(output.astype(numerics.compute_dtype(output)), y)), (after, told)
 
     return objective
-
-
-def _fits(output: Array, y: Array, recipe: Recipe) -> None:
-    """Refuse a network whose outputs are not what the targets ask for, before they are broadcast to anything."""
-    asked = y.shape if jnp.issubdtype(y.dtype, jnp.integer) else y.shape[:-1]
-    if jnp.shape(output)[:-1] != asked:
-        raise RecipeError(
-            f"model={recipe.model['name']} gives outputs of shape {jnp.shape(output)}, and "
-            f"data={recipe.data['name']} asks for {(*asked, 'outputs')}"
-        )
 
 
 def slopes(scene: Scene, params: Tree, measured: bool) -> Slopes:

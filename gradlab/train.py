@@ -9,7 +9,7 @@ import numpy as np
 
 from gradlab import program, step
 from gradlab.build import Setup, build, whole
-from gradlab.data.task import Task
+from gradlab.data.task import Task, labelled
 from gradlab.errors import RecipeError
 from gradlab.models import chain
 from gradlab.models.chain import Block
@@ -125,7 +125,7 @@ def layout(recipe: Recipe, task: Task) -> Layout:
     x = jax.ShapeDtypeStruct((recipe.batch_size, *task.form.shape), kind)
     start = jax.eval_shape(lambda x: step.initial(setup, jax.random.key(0), x), x)
     params = start.params
-    if task.form.each:
+    if task.form.each or ":" in recipe.model["name"]:
         _answers(recipe, setup, start, x, task)
     first, offsets = 0, {}
     for block in setup.chain:
@@ -163,15 +163,18 @@ def layout(recipe: Recipe, task: Task) -> Layout:
 
 
 def _answers(recipe: Recipe, setup: Setup, start: State, x: Any, task: Task) -> None:
-    """Refuse a network that answers at other time steps than the data asks at."""
+    """Refuse a network whose outputs are not what the targets ask for, before they are broadcast to anything."""
     run = lambda params, stats, x: chain.forward(
         setup.chain, params, stats, x, jax.random.key(0), train=False
     )[0]
-    found = jax.eval_shape(run, start.params, start.stats, x).shape[:-1]
-    if found != (recipe.batch_size, *task.train_y.shape[1:]):
+    found = jnp.shape(jax.eval_shape(run, start.params, start.stats, x))
+    wanted = (recipe.batch_size, *task.train_y.shape[1:], task.outputs)
+    wanted = wanted if labelled(task.train_y) else wanted[:-1]
+    if found != wanted:
+        more = "; data=copy and data=reverse are for model=seq2seq" if task.form.each else ""
         raise RecipeError(
-            f"model={recipe.model['name']} answers at {found[1:]} time steps, and data={recipe.data['name']} asks at "
-            f"{task.train_y.shape[1:]}; data=copy and data=reverse are for model=seq2seq"
+            f"model={recipe.model['name']} gives outputs of shape {found}, and data={recipe.data['name']} asks for "
+            f"{wanted}{more}"
         )
 
 

@@ -61,7 +61,8 @@ def score(data: Mapping[str, Any]) -> Score:
         return Score("accuracy", "share told rightly", metric, chance, *errors(chance))
     if metric == "balanced_accuracy":
         level = 1 / int(data["outputs"])
-        return Score("balanced accuracy", "mean share told rightly of a class", metric, level, *errors(level))
+        errors_of = data.get("balanced_errors") or errors(level)
+        return Score("balanced accuracy", "mean share told rightly of a class", metric, level, *errors_of)
     if metric == "r2":
         return Score("R²", "share of the variance explained", metric, 0.0)
     if metric == "bits":

@@ -1,5 +1,7 @@
 """Data sets of the Hugging Face hub, or files of one's own in its formats: images, tables, short texts."""
 
+import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -72,6 +74,11 @@ def _loaded(path: str, subset: str) -> Any:
         from datasets import load_dataset  # an extra, and slow to import
     except ImportError:
         raise RecipeError("data=hf needs the package datasets: pip install 'gradlab-jax[hf]'") from None
+    from datasets.exceptions import DatasetsError
+
+    if not (Path(path).is_dir() or re.fullmatch(r"[\w.-]+/[\w.-]+", path)):
+        # a bare name may be one of the library's own readers, which would read whatever lies in this folder
+        raise RecipeError(f"data=hf: data.path={path} is neither a folder nor OWNER/NAME, as ylecun/mnist")
     try:
         return load_dataset(path, subset or None)
     except ConnectionError:
@@ -79,7 +86,12 @@ def _loaded(path: str, subset: str) -> Any:
             f"data=hf: the hub cannot be reached for {path}, and it is not in the cache; go online once, or "
             "give a folder of files"
         ) from None
-    except (OSError, ValueError, RuntimeError) as error:  # not there, not readable, no such subset
+    except (
+        OSError,
+        ValueError,
+        RuntimeError,
+        DatasetsError,
+    ) as error:  # not there, not readable, no such subset
         raise RecipeError(f"data=hf: {path}: {' '.join(str(error).split())[:200]}") from None
 
 

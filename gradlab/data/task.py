@@ -1,6 +1,6 @@
 """What a data set hands to the trainer, and the family of data sets."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -44,7 +44,7 @@ class Task(NamedTuple):
         each = labelled(self.train_y) and self.train_y.ndim > 1
         return Form(self.train_x.shape[1:], self.vocabulary, self.outputs, each)
 
-    def summary(self) -> dict[str, float | int | str | list[int] | None]:
+    def summary(self) -> dict[str, float | int | str | list[Any] | None]:
         """What verdicts, figures and theory need to know of the data, whatever the loss."""
         shares = _shares(self.test_y, self.outputs)
         return {
@@ -58,6 +58,7 @@ class Task(NamedTuple):
             "features": int(np.prod(self.train_x.shape[1:])),
             "vocabulary": self.vocabulary,
             "outputs": self.outputs,
+            "balanced_errors": [_balanced_error(y, self.outputs) for y in (self.train_y, self.test_y)],
             "chance_accuracy": None if shares is None else float(shares.max()),
             "second_moment": None if self.vocabulary else _second_moment(self.train_x),
             "cosine": None if self.vocabulary else _cosine(self.train_x),
@@ -74,6 +75,8 @@ def checked(task: Task, name: str) -> None:
 def _wrong(task: Task) -> str:
     """What is wrong with a task, "" where nothing is."""
     for part, x, y in (("train", task.train_x, task.train_y), ("test", task.test_x, task.test_y)):
+        if not (isinstance(x, np.ndarray) and isinstance(y, np.ndarray) and x.ndim > 1 and y.ndim > 0):
+            return f"{part}_x and {part}_y are NumPy arrays, the examples along the first axis"
         if len(x) != len(y) or len(x) < 2 - (part == "test"):
             return f"{part}_x has {len(x)} examples and {part}_y {len(y)}; both need as many, and some"
         if x.dtype != (np.int32 if task.vocabulary else np.float32):
@@ -90,6 +93,18 @@ def _wrong(task: Task) -> str:
             return f"{part}_y holds labels from {y.min()} to {y.max()}, and outputs is {task.outputs}"
         if not labelled(y) and y.shape[1:] != (task.outputs,):
             return f"{part}_y has the shape {y.shape}; numbers are (examples, outputs), and outputs is {task.outputs}"
+    alike = [
+        (x.shape[1:], y.shape[1:], y.dtype)
+        for x, y in ((task.train_x, task.train_y), (task.test_x, task.test_y))
+    ]
+    if alike[0] != alike[1]:
+        return (
+            "the training and the test part differ in their examples' shapes, or in the kind of their targets"
+        )
+    if task.form.each:
+        counts = np.concatenate([(y >= 0).sum(1) for y in (task.train_y, task.test_y)])
+        if counts.min() != counts.max() or not counts.min():
+            return f"from {counts.min()} to {counts.max()} time steps of an example are labelled; label as many of each"
     if task.metric not in METRICS:
         return f"metric '{task.metric}' is not one of {', '.join(METRICS)}"
     if task.metric != "loss" and labelled(task.train_y) == (task.metric == "r2"):
@@ -113,6 +128,16 @@ def _shares(y: np.ndarray, classes: int) -> np.ndarray | None:
         return None
     counts = np.bincount(y[y >= 0], minlength=classes)
     return counts / counts.sum()
+
+
+def _balanced_error(y: np.ndarray, classes: int) -> float | None:
+    """Standard deviation of a guesser's balanced accuracy: √(Σ_c p(1 − p)/n_c)/k over the k classes, p = 1/k."""
+    if not labelled(y):
+        return None
+    counts = np.bincount(y[y >= 0], minlength=classes)
+    counts = counts[counts > 0]
+    share = 1 / len(counts)
+    return float(share * np.sqrt((share * (1 - share) / counts).sum()))
 
 
 def _second_moment(x: np.ndarray) -> float:

@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -68,17 +68,26 @@ def launch(recipe: Recipe, tell: Tell = None) -> Outcome:
     with machine.device(recipe) as device:
         task = load(recipe)
         trainer = _vetted(recipe, task)
+        data = _told(recipe, task)
         with _claimed(folder, recipe):
             if (before := _ended(folder)) and not recipe.force:  # by who held it until now
                 return before
             if recipe.force or not write.state(folder):
                 write.clear(folder)
-            level = None if task.metric == "loss" else chance(recipe.loss, task.train_y, task.outputs)
-            data = {"name": recipe.data["name"], **task.summary(), "chance_loss": level}
             alone = ":" in recipe.model["name"] and len(trainer.layout.names) == 1
             said = [*remarks(recipe), *([ONE_BLOCK] if alone else [])]
             journal = Journal(folder, machine.facts(device) | {"data": data}, said)
             return Outcome(folder, *_run(recipe, trainer, journal, tell))
+
+
+def _told(recipe: Recipe, task: Task) -> dict[str, Any]:
+    """What status.json says of the data, and what there is to beat."""
+    level = None if task.metric == "loss" else chance(recipe.loss, task.train_y, task.outputs)
+    found = {"name": recipe.data["name"], **task.summary(), "chance_loss": level}
+    bits = (
+        task.metric == "bits" and recipe.loss["name"] != "cross_entropy"
+    )  # only that loss is counted in bits
+    return found | ({"metric": "accuracy"} if bits else {})
 
 
 def _vetted(recipe: Recipe, task: Task) -> Trainer:

@@ -1,17 +1,16 @@
 """AlexNet (Krizhevsky et al. 2012), on one device."""
 
-from gradlab.bounds import Positive
 from gradlab.models import blocks, images
 from gradlab.models.chain import Block
 from gradlab.models.family import Model, Plan, model
-from gradlab.models.images import Layout, scaled, shrunk
+from gradlab.models.images import Layout, Multiple, scaled, shrunk
 
 CHANNELS = (96, 256, 384, 384, 256)
 POOLED = (True, True, False, False, True)
 
 
 @model
-def alexnet(layout: Layout, width_mult: Positive) -> Model:
+def alexnet(layout: Layout, width_mult: Multiple) -> Model:
     """Five convolutions of 96, 256, 384, 384 and 256 channels, three with max pooling, then 4096 twice.
 
     62 378 344 parameters for 227×227 (or 224×224) images in color and 1000 classes: without the two halves that the

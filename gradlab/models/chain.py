@@ -59,7 +59,9 @@ class Block:
     signal: Callable[[Any], Array] = lambda state: state  # which array of its state is h_l
     times: int = 0  # time steps inside it whose backward signal it measures
     told: tuple[str, ...] = ()  # names of its inner measures
-    squares: tuple[tuple[str, tuple[str, ...]], ...] = ()  # kernels that recur, and names of their square blocks
+    squares: tuple[
+        tuple[str, tuple[str, ...]], ...
+    ] = ()  # kernels that recur, and names of their square blocks
     together: bool = False  # whether `init` draws all layers of a stack at once
 
     @property

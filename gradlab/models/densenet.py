@@ -5,18 +5,17 @@ from functools import partial
 import jax.numpy as jnp
 from jax import Array
 
-from gradlab.bounds import Positive
 from gradlab.errors import RecipeError
 from gradlab.models import blocks, images, layers
 from gradlab.models.chain import Block, Notes, Tree, Visit
 from gradlab.models.dense import Dense
 from gradlab.models.family import Model, Plan, model
-from gradlab.models.images import scaled, shrunk
+from gradlab.models.images import Multiple, scaled, shrunk
 from gradlab.models.layers import Pass
 
 
 @model
-def densenet(width_mult: Positive) -> Model:
+def densenet(width_mult: Multiple) -> Model:
     """Three dense blocks of (depth − 4)/6 layers; width is the growth k, what each layer adds to the channels.
 
     A layer is [h, W_3×3 φ(norm(W_1×1 φ(norm(h))))] with 4k channels between; a transition halves the channels and

@@ -33,7 +33,7 @@ def fitted(recipe: Recipe) -> Recipe:
 
 def _groups(recipe: Recipe, widen: int) -> None:
     norm = recipe.normalization
-    if norm["name"] != "group":
+    if norm["name"] != "group" or recipe.model["name"] != "mlp":  # others have their own widths
         return
     width = recipe.width * (widen if norm["place"] == "after" else 1)
     if width % norm["groups"]:

@@ -3,16 +3,18 @@
 from collections.abc import Callable
 from functools import reduce
 from itertools import product
-from typing import Literal
+from typing import Annotated, Literal
 
 import jax.numpy as jnp
 from flax import nnx
 from jax import Array
 
+from gradlab.bounds import Bound
 from gradlab.errors import RecipeError
 from gradlab.models.family import Plan
 
 Map = Callable[[Array], Array]
+Multiple = Annotated[float, Bound(float, 0, 64, open_low=True)]  # of the published channels
 Layout = Literal["auto", "large", "small"]  # which images a network is laid out for; large is as published
 
 

@@ -1,15 +1,14 @@
 """LeNet-5 (LeCun et al. 1998)."""
 
-from gradlab.bounds import Positive
 from gradlab.models import blocks, images
 from gradlab.models.chain import Block
 from gradlab.models.dense import Padding
 from gradlab.models.family import Model, Plan, model
-from gradlab.models.images import Layout, scaled, shrunk
+from gradlab.models.images import Layout, Multiple, scaled, shrunk
 
 
 @model
-def lenet(layout: Layout, width_mult: Positive) -> Model:
+def lenet(layout: Layout, width_mult: Multiple) -> Model:
     """Two 5×5 convolutions of 6 and 16 channels, each with average pooling, then 120, 84 and the answers.
 
     61 706 parameters for 28×28 images in grey and ten classes: every channel of the second convolution sees all of

@@ -6,14 +6,13 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jax import Array
 
-from gradlab.bounds import Positive
 from gradlab.errors import RecipeError
 from gradlab.models import blocks, images
 from gradlab.models.blocks import Joint, Map
 from gradlab.models.chain import Block
 from gradlab.models.dense import Dense
 from gradlab.models.family import Model, Plan, model
-from gradlab.models.images import Layout, scaled
+from gradlab.models.images import Layout, Multiple, scaled
 
 STAGES = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3)}
 
@@ -28,7 +27,7 @@ class Stage(NamedTuple):
 
 
 @model
-def resnet(width_mult: Positive) -> Model:
+def resnet(width_mult: Multiple) -> Model:
     """depth = 6n + 2: a 3×3 stem, three stages of n blocks of two 3×3 convolutions with 16, 32, 64 channels.
 
     20: 269 722 parameters, 110: 1 727 962, for ten classes. Where a stage halves the places, the skip takes every
@@ -52,7 +51,7 @@ def resnet(width_mult: Positive) -> Model:
 
 
 @model
-def resnet_imagenet(layout: Layout, width_mult: Positive) -> Model:
+def resnet_imagenet(layout: Layout, width_mult: Multiple) -> Model:
     """18 and 34: four stages of blocks of two 3×3 convolutions; 50: of 1×1, 3×3, 1×1 with four times the channels.
 
     50: 25 557 032 parameters for 1000 classes. Where shapes change, the skip is a 1×1 convolution with its

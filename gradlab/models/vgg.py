@@ -1,18 +1,17 @@
 """VGG (Simonyan & Zisserman 2015)."""
 
-from gradlab.bounds import Positive
 from gradlab.models import blocks, images
 from gradlab.models.chain import Block
 from gradlab.models.dense import Dense
 from gradlab.models.family import Model, Plan, model
-from gradlab.models.images import Layout, scaled, shrunk
+from gradlab.models.images import Layout, Multiple, scaled, shrunk
 
 STAGES = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
 CHANNELS = (64, 128, 256, 512, 512)
 
 
 @model
-def vgg(layout: Layout, width_mult: Positive) -> Model:
+def vgg(layout: Layout, width_mult: Multiple) -> Model:
     """Five stages of 3×3 convolutions with 64, 128, 256, 512, 512 channels, each closed by a 2×2 max pool.
 
     depth 16: 138 357 544 parameters for 224×224 images in color and 1000 classes, with the two dense layers of 4096

@@ -9,6 +9,8 @@ from jax import Array
 from gradlab.bounds import Positive
 from gradlab.parts.losses import Loss, loss
 
+COORDINATES = {"quadratic": 1, "ravine": 2, "saddle": 2, "rosenbrock": 2, "quartic": 1}  # the fewest of each
+
 
 @loss
 def quadratic(curvature: Positive, condition: Positive) -> Loss:

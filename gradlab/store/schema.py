@@ -11,12 +11,13 @@ _where = [("seed", _i32), ("step", _i32), ("source", _word), ("layer", _i32), ("
 
 # Row t is measured at θ_t, before update t; a final row T follows the last update and has no update.
 # source: `batch` is the training minibatch of the step, `probe` one fixed batch of training examples.
-# layer: 0 the input block, 1…L the hidden blocks, L+1 the output block; h_l is block l's output; B examples.
+# layer: 0 the input block, 1…L the hidden blocks, L+1 the output block; h_l is block l's output.
+# B counts what the loss is the mean of: examples, or where every time step has a label, the labelled steps of the batch.
 # In every log10 column null means not measured and −inf a true zero.
 COLUMNS: dict[str, dict[str, str]] = {
     "layers": {
         "log10_forward": "log10 of ‖h_l‖_F / √(B·n_l): RMS a unit",
-        "log10_backward": "log10 of √B·‖∂(mean loss)/∂h_l‖_F: RMS over examples of each example's gradient norm",
+        "log10_backward": "log10 of √B·‖∂(mean loss)/∂h_l‖_F: RMS over the B answers of each one's gradient norm",
         "log10_backward_z": "the same at the block's pre-activation, the input of its activation",
         "log10_gradient": "log10 of ‖∂(data loss)/∂W_l‖_F over the block's kernels, before penalty and clip",
         "log10_weight": "log10 of ‖W_l‖_F over the same kernels",

@@ -122,8 +122,13 @@ def wide(plan, key):
 WRONG = {
     "anything": "a network is a list of (function, parameters), a Flax NNX or a Linen module; got str",
     "wide": "does not fit: TypeError: dot_general",
-    "tall": "gives outputs of shape (128, 1, 10), and data=digits asks for (128, 'outputs')",
+    "tall": "gives outputs of shape (128, 1, 10), and data=digits asks for (128, 10)",
+    "few": "gives outputs of shape (128, 3), and data=digits asks for (128, 10)",
 }
+
+
+def few(plan, key):
+    return [(lambda p, x: x.reshape(len(x), -1) @ p, jnp.ones((64, 3)))]
 
 
 def tall(plan, key):

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 import gradlab
+from gradlab.errors import RecipeError
 from gradlab.parts import surfaces  # noqa: F401  registers them
 from gradlab.parts.losses import loss
+from tests.recipes import recipe
 
 V = np.array([[1.0, 1.0], [1.0, -1.0]]) / np.sqrt(2)
 CASES = {  # surface: (its numbers, f, ∇f), in float64
@@ -76,3 +78,17 @@ def test_the_article_s_line_leaves_float32_with_update_19(tmp_path):
     assert np.isfinite(loss[:10]).all()
     assert not np.isfinite(loss[10:]).any()
     np.testing.assert_allclose(np.sqrt(loss[1:9] / loss[:8]), 79.0, rtol=0.01)  # |1 − 0.1·(2·20² + 0.02)|
+
+
+WRONG = {
+    "model=mlp loss=rosenbrock": "loss=rosenbrock is a surface for model=point, not for model=mlp",
+    "model=point loss=mse": "model=point needs a surface",
+    "model=point loss=ravine model.start=[1.0]": "loss=ravine needs 2 or more coordinates",
+    "model=point loss=quartic model.start=[]": "loss=quartic needs 1 or more coordinates",
+}
+
+
+@pytest.mark.parametrize("words", WRONG)
+def test_a_surface_is_of_a_point_with_its_coordinates(words):
+    with pytest.raises(RecipeError, match=WRONG[words]):
+        recipe(*words.split())

@@ -12,7 +12,7 @@ _where = [("seed", _i32), ("step", _i32), ("source", _word), ("layer", _i32), ("
 # Row t is measured at θ_t, before update t; a final row T follows the last update and has no update.
 # source: `batch` is the training minibatch of the step, `probe` one fixed batch of training examples.
 # layer: 0 the input block, 1…L the hidden blocks, L+1 the output block; h_l is block l's output.
-# B counts what the loss is the mean of: examples, or where every time step has a label, the labelled steps of the batch.
+# B counts what the loss is the mean of: examples, or the labelled time steps of the batch where each has a label.
 # In every log10 column null means not measured and −inf a true zero.
 COLUMNS: dict[str, dict[str, str]] = {
     "layers": {

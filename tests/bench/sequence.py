@@ -5,7 +5,8 @@ from collections.abc import Callable
 
 from tests.bench.pace import interleaved
 
-ADDING = ("data=adding", "data.length=150", "data.train=1000", "data.test=100", "loss=mse", "width=64", "optimizer=sgd", "lr=0.01")  # fmt: skip
+LENGTH = ("data=adding", "data.length=150", "data.train=1000", "data.test=100")
+ADDING = (*LENGTH, "loss=mse", "width=64", "optimizer=sgd", "lr=0.01")
 LAYERS = "probe=[forward,backward,gradient,weight,update]"
 
 
@@ -69,7 +70,9 @@ def report() -> None:
             found = speed(kind, batch)
             told = ", ".join(f"{name} {value:.2f} ms" for name, value in found.items())
             tapped, peer = found["all"] / found["bare"], found["torch"] / found["five"]
-            print(f"{kind} {batch}: measured ÷ bare {tapped:.2f} (≤ 1.15), PyTorch ÷ ours {peer:.2f} (≥ 0.6); {told}")
+            print(
+                f"{kind} {batch}: measured ÷ bare {tapped:.2f} (≤ 1.15), PyTorch ÷ ours {peer:.2f} (≥ 0.6); {told}"
+            )
     short, long = (compiling("model=lstm", "data=adding", f"data.length={steps}") for steps in (50, 500))
     print(f"compiling 500 steps ÷ 50 steps {long / short:.2f} (≤ 1.5)")
 

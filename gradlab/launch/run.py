@@ -95,7 +95,8 @@ def _vetted(recipe: Recipe, task: Task) -> Trainer:
     own = [f"{group}={name}" for group, name in named(recipe) if ":" in name]
     try:
         trainer = Trainer(recipe, task)
-        if own:
+        # how many places a channel has is known when the network is traced
+        if own or recipe.normalization["name"] == "instance":
             program.traced(trainer.recipe, trainer.numbers, trainer.data, task.form)
     except RecipeError:
         raise

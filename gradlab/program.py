@@ -111,8 +111,14 @@ def _compile(recipe: Recipe, numbers: Numbers, data: Data, form: Form, length: i
         donate_argnums=0,
     ).lower(state, seeds, numbers, data, Span(number, number, number, number))
     looking = jax.jit(lambda state, numbers, data: spread(look, state)(numbers, data))
-    made = (starting.compile(), chunking.compile(), looking.lower(state, numbers, data).compile())
+    made = (starting.compile(_light(data)), chunking.compile(), looking.lower(state, numbers, data).compile())
     return Programs(*made, time.perf_counter() - began)
+
+
+def _light(data: Data) -> dict[str, Any]:
+    """How to compile what runs once, a start: on CPU LLVM's last passes take longer than they save, for equal bits."""
+    on_cpu = next(iter(data.train_x.devices())).platform == "cpu"
+    return {"xla_backend_optimization_level": 2} if on_cpu else {}
 
 
 def _spread(recipe: Recipe, data: Data) -> Callable[..., Any]:

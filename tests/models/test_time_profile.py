@@ -56,7 +56,10 @@ def test_an_lstm_without_weights_multiplies_the_cell_s_gradient_by_its_forget_ga
     assert (hidden[:-1] == -np.inf).all()  # no weights: only the last h reaches the loss
 
 
-@pytest.mark.parametrize(("activation", "steepest"), [("tanh", 1.0), ("sigmoid", 0.25), ("relu", 1.0)])
+@pytest.mark.parametrize(
+    ("activation", "steepest"),
+    [("tanh", 1.0), ("relu", 1.0), pytest.param("sigmoid", 0.25, marks=pytest.mark.slow)],
+)
 @pytest.mark.parametrize("radius", [0.7, 1.3])
 def test_the_gradient_stays_below_pascanu_s_bound(activation, steepest, radius):
     hidden, _ = profile("model=rnn", f"activation={activation}", model__radius=radius)
@@ -108,8 +111,8 @@ def test_a_cut_gradient_is_a_true_zero_before_the_cut():
         ("rnn", "radius", 1.5, 1.0, 1.2),
         ("lstm", "forget_bias", 0.0, 0.6, 0.8),
         ("lstm", "forget_bias", 3.0, 0.95, 1.06),
-        ("gru", "update_bias", 0.0, 0.6, 0.8),
-        ("gru", "update_bias", 3.0, 0.93, 1.0),
+        pytest.param("gru", "update_bias", 0.0, 0.6, 0.8, marks=pytest.mark.slow),
+        pytest.param("gru", "update_bias", 3.0, 0.93, 1.0, marks=pytest.mark.slow),
     ],
 )
 def test_a_step_s_factor_at_the_start_is_near_the_measured_one_of_the_references(

@@ -34,6 +34,7 @@ def _place(column: pd.Series) -> pd.Series:
 
 def _row(found: dict[str, Any]) -> dict[str, Any]:
     start, end, training = found["signal_start"], found["signal_end"], found["training"]
+    first, last = ((found[key] or [{}])[-1] for key in ("times_start", "times_end"))  # of the last recurrent layer
     return {
         "seeds": training["seeds"],
         "diverged": training["diverged"],
@@ -47,5 +48,8 @@ def _row(found: dict[str, Any]) -> dict[str, Any]:
         "signal_end": end["verdict"],
         "gain_end": end["gain"],
         "decades_end": end["decades"],
+        "time_start": first.get("verdict"),
+        "time_gain_start": first.get("gain"),
+        "time_end": last.get("verdict"),
         "clip_share": training["clip_share"],
     }

@@ -27,6 +27,9 @@ HEADS = {  # the columns of the table that a line has room for
     "decades_start": "decades",
     "signal_end": "at the end",
     "decades_end": "decades",
+    "time_start": "over time",
+    "time_gain_start": "gain a step",
+    "time_end": "at the end",
     "clip_share": "clipped",
 }
 

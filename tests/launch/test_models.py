@@ -26,9 +26,12 @@ def ready(name: str, *words: str) -> Trainer:
     return Trainer(made, load(made))
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_no_number_of_a_model_is_baked_into_its_program(name):
-    trainer = ready(name)
+PARTS = [("cnn", "normalization=instance"), *(("point", f"loss={name}") for name in ("quadratic", "ravine"))]
+
+
+@pytest.mark.parametrize(("name", "word"), [*((name, "seed=0") for name in NAMES), *PARTS])
+def test_no_number_of_a_model_is_baked_into_its_program(name, word):
+    trainer = ready(name, word)
     rows = slice(trainer.recipe.batch_size)
     batch = (trainer.data.train_x[rows], trainer.data.train_y[rows])
 
@@ -43,7 +46,7 @@ def test_no_number_of_a_model_is_baked_into_its_program(name):
     baked = {
         key for key, var in zip(sorted(trainer.numbers), traced.invars, strict=True) if id(var) not in read
     }
-    assert not {key for key in baked if key.startswith("model.")}
+    assert not {key for key in baked if key.startswith(("model.", "normalization.", "loss."))}
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -6,7 +6,7 @@ import pytest
 
 from gradlab import options, program
 from gradlab.launch import launch
-from gradlab.parts.surfaces import COORDINATES  # of a point: tests/parts/test_surfaces.py
+from gradlab.parts.surfaces import COORDINATES
 from gradlab.paths import CONF
 from gradlab.recipe import leaves, numbers
 from tests.driver import batch, driver
@@ -79,8 +79,9 @@ def test_another_number_is_another_run_of_the_same_program(first, tmp_path, word
 
 GROUPS = "activation initializer normalization residual optimizer schedule clip penalty loss".split()
 NEEDS = {"looks_linear": "activation=crelu", "fixup": "model.branch=2"}
+ELSEWHERE = {*COORDINATES, "instance"}  # of a point; of images: tests/launch/test_models.py
 FLOATS = {  # the options of each group that have numbers, and what stands for none
-    group: [name for name in options.groups()[group] if numbers_of(group, name) and name not in COORDINATES]
+    group: [name for name in options.groups()[group] if numbers_of(group, name) and name not in ELSEWHERE]
     for group in GROUPS
 }
 MOST = max(map(len, FLOATS.values()))
@@ -114,7 +115,7 @@ def test_every_number_there_is_stands_in_one_of_those_networks():
         (path.parent.name, path.stem)
         for path in FILES
         if path.parent.name in GROUPS
-        and path.stem not in COORDINATES
+        and path.stem not in ELSEWHERE
         and any(type(value) is float for value in leaves(part(path)).values())
     }
     assert traced == every

@@ -64,7 +64,8 @@ def _step(block: Block, tolerance: Array | float, iterations: int) -> Any:
             params = params | changed
             return params, deviations(params), count + 1
 
-        params, _, _ = jax.lax.while_loop(wrong, divide, (params, deviations(params), jnp.int32(0)))
+        if first := deviations(params):  # some blocks have no weights
+            params, _, _ = jax.lax.while_loop(wrong, divide, (params, first, jnp.int32(0)))
         return block.apply(params, h, Visit(key, stats, True, lambda z: z, layer))[0], params
 
     return step

@@ -50,20 +50,28 @@ def recurrence(
     c). `cut` = k > 0: no gradient passes from step k·n + 1 to step k·n: truncated back-propagation.
     """
 
-    @jax.custom_vjp
-    def run(kernel: Array, bias: Array | None, inputs: Array, start: State, time: Array | None) -> Run:
-        return _forward(cell, kernel, bias, inputs, start)[0]
+    pre = (inputs[0], inputs[0]) if cell.apart else (inputs[0],)
+    # a custom rule must not close over traced numbers, and a cell's activation may
+    advance, numbers = jax.closure_convert(cell.advance, pre, start, jnp.zeros_like(start[-1]))
+    whole = lambda numbers: cell._replace(advance=lambda *given: advance(*given, *numbers))
 
-    def forward(kernel: Array, bias: Any, inputs: Array, start: State, time: Any) -> tuple[Run, Any]:
-        found, kept = _forward(cell, kernel, bias, inputs, start)
-        return found, (kernel, bias, kept, time)
+    @jax.custom_vjp
+    def run(kernel: Array, bias: Any, inputs: Array, start: State, time: Any, numbers: Any) -> Run:
+        return _forward(whole(numbers), kernel, bias, inputs, start)[0]
+
+    def forward(
+        kernel: Array, bias: Any, inputs: Array, start: State, time: Any, numbers: Any
+    ) -> tuple[Run, Any]:
+        found, kept = _forward(whole(numbers), kernel, bias, inputs, start)
+        return found, (kernel, bias, kept, time, numbers)
 
     def backward(saved: Any, cotangent: Run) -> Any:
-        kernel, bias, kept, time = saved
-        return _backward(cell, cut, kernel, bias, kept, time, cotangent)
+        kernel, bias, kept, time, numbers = saved
+        found = _backward(whole(numbers), cut, kernel, bias, kept, time, cotangent)
+        return *found, jax.tree.map(jnp.zeros_like, numbers)  # a recipe's numbers are not trained
 
     run.defvjp(forward, backward)
-    return run(kernel, bias, inputs, start, time)
+    return run(kernel, bias, inputs, start, time, numbers)
 
 
 class _Kept(NamedTuple):
@@ -74,10 +82,12 @@ class _Kept(NamedTuple):
 
 
 def _forward(cell: Cell, kernel: Array, bias: Array | None, inputs: Array, start: State) -> tuple[Run, _Kept]:
+    nothing = jnp.zeros_like(start[-1])
+
     def step(state: State, x: Array) -> tuple[State, Any]:
         own = state[0] @ kernel if bias is None else state[0] @ kernel + bias
         pre = (x, own) if cell.apart else (x + own,)
-        after, told = cell.advance(pre, state, 0)
+        after, told = cell.advance(pre, state, nothing)
         return after, (after[0], told, _Kept(state, pre))
 
     last, (h, told, kept) = jax.lax.scan(step, start, inputs)

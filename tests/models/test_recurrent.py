@@ -6,8 +6,12 @@ import numpy as np
 import pytest
 from flax import linen
 
+from gradlab.build import build
 from gradlab.data.task import Form
 from gradlab.errors import RecipeError
+from gradlab.models import chain
+from gradlab.program import numbers_for
+from gradlab.recipe import numbers
 from tests.models.sequences import network
 
 
@@ -227,3 +231,22 @@ def test_what_makes_no_sense_in_a_recurrence_is_refused_in_one_line(words, form,
         network(words, form).setup()
     assert told in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("remat", [False, True])
+def test_the_activation_s_numbers_may_be_data(remat):
+    found = network(("model=rnn", "activation=leaky_relu", "depth=2"), Form((6, 3), 0, 2, False))
+    x, params = jnp.asarray(inputs(), jnp.float32), found.random()
+
+    def loss(params, slope):
+        given = numbers_for(numbers(found.recipe), "float32") | {"activation.slope": slope}
+        blocks = build(found.recipe, given, found.form).chain
+        out = chain.forward(blocks, params, {}, x, jax.random.key(0), train=True, remat=remat)[0]
+        return jnp.sum(out**2)
+
+    slopes = jax.jit(lambda params, slope: jax.grad(loss)(params, slope)["first/input/kernel"])
+    apart = [np.asarray(slopes(params, jnp.float32(slope))) for slope in (0.1, 1.0)]
+    np.testing.assert_allclose(
+        apart[1], jax.grad(loss)(params, 1.0)["first/input/kernel"], rtol=1e-4, atol=1e-6
+    )
+    assert not np.allclose(apart[0], apart[1])

@@ -34,7 +34,8 @@ def _place(column: pd.Series) -> pd.Series:
 
 def _row(found: dict[str, Any]) -> dict[str, Any]:
     start, end, training = found["signal_start"], found["signal_end"], found["training"]
-    first, last = ((found[key] or [{}])[-1] for key in ("times_start", "times_end"))  # of the last recurrent layer
+    # of the last recurrent layer
+    first, last = ((found[key] or [{}])[-1] for key in ("times_start", "times_end"))
     return {
         "seeds": training["seeds"],
         "diverged": training["diverged"],

@@ -37,6 +37,24 @@ def convolution(
     return Dense(prefix, fan_in, fan_out, window=(window, window), stride=stride, **options)
 
 
+def branch(plan: Plan, count: int, **more: Any) -> list[Dense]:
+    """The `count` equal layers of a hidden block, as its residual connection wants them; `more` is of each layer."""
+    joined = plan.residual
+    return [
+        Dense(
+            "" if count == 1 else f"layer{k}/",
+            plan.width * plan.activation.widen,
+            plan.width,
+            normed=True,
+            bias=joined.bias,
+            scale=joined.shrink(k, count, plan.depth),
+            ahead=joined.form == "first",
+            **more,
+        )
+        for k in range(1, count + 1)
+    ]
+
+
 def weighted(
     name: str, the: Dense, plan: Plan, before: Map = same, after: Map = same, active: bool = True
 ) -> Block:

@@ -23,20 +23,7 @@ def cnn(branch: Size, window: Size, stem_stride: Size, padding: Literal["same", 
         wide, shape = plan.width * plan.activation.widen, (window,) * len(size)
         connection = plan.residual
         linear = connection.form == "first"
-        hidden = [
-            Dense(
-                "" if branch == 1 else f"layer{k}/",
-                wide,
-                plan.width,
-                normed=True,
-                bias=connection.bias,
-                scale=connection.shrink(k, branch, plan.depth),
-                ahead=linear,
-                window=shape,
-                padding=padding,
-            )
-            for k in range(1, branch + 1)
-        ]
+        hidden = blocks.branch(plan, branch, window=shape, padding=padding)
         first = Dense(
             "",
             plan.shape[-1],

@@ -77,7 +77,7 @@ class Layer(nnx.Module):
 
     def statistics(self) -> Tree:
         """The running averages as they are now."""
-        return _flat(nnx.state(self, nnx.BatchStat))
+        return flat(nnx.state(self, nnx.BatchStat))
 
 
 def _make(the: Dense, plan: Plan, initializer: Initializer, rngs: nnx.Rngs) -> Layer:
@@ -121,7 +121,7 @@ def _normed(the: Dense, widen: int, place: str) -> int:
 def draw(the: Dense, plan: Plan, key: Array) -> tuple[Tree, Tree]:
     """The layer's first parameters and statistics, by path."""
     module = _make(the, plan, plan.initializer, nnx.Rngs(key))
-    found = _flat(nnx.state(module, nnx.Param)), _flat(nnx.state(module, nnx.BatchStat))
+    found = flat(nnx.state(module, nnx.Param)), flat(nnx.state(module, nnx.BatchStat))
     params, stats = ({the.prefix + path: value for path, value in tree.items()} for tree in found)
     return params, stats
 
@@ -139,5 +139,6 @@ def layer(the: Dense, plan: Plan, params: Tree, stats: Tree, train: bool) -> Lay
     return module
 
 
-def _flat(state: nnx.State) -> Tree:
+def flat(state: nnx.State) -> Tree:
+    """A module's state by path: {"linear/kernel": …}."""
     return traverse_util.flatten_dict(nnx.to_pure_dict(state), sep="/")

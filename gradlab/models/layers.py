@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from gradlab.models import dense
+from gradlab.models import dense, normed
 from gradlab.models.chain import Notes, Tree, Visit
 from gradlab.models.dense import Dense, Layer
 from gradlab.models.family import Plan
@@ -56,11 +56,8 @@ class Pass:
         else:
             out = phi(z)
         out = self.layers[k].after(out)
-        if visit.train and self.plan.dropout is not None:
-            key = jax.random.fold_in(visit.key, k) if k else visit.key
-            keep = jax.random.bernoulli(key, 1 - self.plan.dropout, out.shape)
-            out = jnp.where(keep, out / jnp.asarray(1 - self.plan.dropout, out.dtype), 0)
-        return out
+        key = jax.random.fold_in(visit.key, k) if k else visit.key
+        return normed.dropped(self.plan, out, key, visit.train)
 
     def inside(self, k: int, h: Array) -> Array:
         """φ(norm(W h + b)), or norm(φ(W h + b))."""

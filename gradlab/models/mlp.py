@@ -20,18 +20,7 @@ def mlp(branch: Size) -> Model:
         wide = plan.width * plan.activation.widen
         joined = plan.residual
         linear = joined.form == "first"
-        hidden = [
-            Dense(
-                "" if branch == 1 else f"layer{k}/",
-                wide,
-                plan.width,
-                normed=True,
-                bias=joined.bias,
-                scale=joined.shrink(k, branch, plan.depth),
-                ahead=linear,
-            )
-            for k in range(1, branch + 1)
-        ]
+        hidden = blocks.branch(plan, branch)
         first = Dense("", plan.features, plan.width, normed=not linear, behind=False)
         last = Dense("", wide, plan.outputs, normed=False, scale=joined.head)
         return [

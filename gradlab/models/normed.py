@@ -9,6 +9,7 @@ from jax import Array
 
 from gradlab.errors import RecipeError
 from gradlab.models.chain import Tree
+from gradlab.models.dense import flat
 from gradlab.models.plan import Plan
 
 
@@ -25,7 +26,7 @@ def draw(plan: Plan, prefix: str, width: int) -> tuple[Tree, Tree]:
     if plan.normalization.make is None:
         return {}, {}
     module = plan.normalization.make(width, plan.dtype)
-    found = (_flat(nnx.state(module, kind)) for kind in (nnx.Param, nnx.BatchStat))
+    found = (flat(nnx.state(module, kind)) for kind in (nnx.Param, nnx.BatchStat))
     params, stats = ({prefix + path: value for path, value in tree.items()} for tree in found)
     return params, stats
 
@@ -44,11 +45,7 @@ def norm(plan: Plan, prefix: str, own: tuple[Tree, Tree, bool], h: Array) -> tup
     nnx.update(module, traverse_util.unflatten_dict(mine, sep="/"))
     module.set_attributes(use_running_average=not train, raise_if_not_found=False)
     out = module(h.reshape(-1, h.shape[-1])).reshape(h.shape)
-    return out, {prefix + path: value for path, value in _flat(nnx.state(module, nnx.BatchStat)).items()}
-
-
-def _flat(state: nnx.State) -> Tree:
-    return traverse_util.flatten_dict(nnx.to_pure_dict(state), sep="/")
+    return out, {prefix + path: value for path, value in flat(nnx.state(module, nnx.BatchStat)).items()}
 
 
 def dropped(plan: Plan, h: Array, key: Array, train: bool) -> Array:

@@ -7,17 +7,24 @@ import numpy as np
 
 from gradlab.build import check, load
 from gradlab.commands.compose import grid
+from gradlab.data.task import Task
 from gradlab.program import TRAIN, Span
 from gradlab.train import Trainer
 
 NEVER = 1_000_000  # steps between two measurements
 
 
-def chunk(*words: str, steps: int) -> Callable[[], object]:
-    """A function that makes `steps` steps of the recipe and fetches their rows, as training does."""
+def trainer_of(*words: str, steps: int, task: Task | None = None) -> Trainer:
+    """The recipe on its data, or on this task, in chunks of `steps` steps."""
     recipe = grid([*words, f"steps={NEVER}"], check).recipes[0]
-    trainer = Trainer(recipe, load(recipe))
-    trainer.length = steps
+    made = Trainer(recipe, load(recipe) if task is None else task)
+    made.length = steps
+    return made
+
+
+def chunk(*words: str, steps: int, task: Task | None = None) -> Callable[[], object]:
+    """A function that makes `steps` steps of the recipe and fetches their rows, as training does."""
+    trainer = trainer_of(*words, steps=steps, task=task)
     programs = trainer.compile()
     state = programs.start(trainer.seeds, trainer.numbers, trainer.data)
     at = 1  # step 0 is always measured

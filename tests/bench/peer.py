@@ -1,6 +1,6 @@
 """The peer: PyTorch eager taking the same five norms a layer with forward and tensor hooks."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import pairwise
 
 import torch
@@ -10,12 +10,26 @@ from gradlab.build import check, load
 from gradlab.commands.compose import grid
 
 
+def noted(modules: Iterable[nn.Module]) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+    """Two lists that fill as the network runs: the modules' outputs, and on the way back their gradients."""
+    signals: list[torch.Tensor] = []
+    cotangents: list[torch.Tensor] = []
+
+    def note(module: nn.Module, given: object, output: torch.Tensor) -> None:
+        signals.append(output.detach())
+        output.register_hook(cotangents.append)
+
+    for module in modules:
+        module.register_forward_hook(note)
+    return signals, cotangents
+
+
 def chunk(depth: int, width: int, steps: int) -> Callable[[], object]:
     """A function that makes `steps` SGD steps of the same network on the same data and returns the norms."""
     torch.set_num_threads(1)
     recipe = grid([f"depth={depth}", f"width={width}"], check).recipes[0]
     task = load(recipe)
-    x, y = torch.tensor(task.train_x), torch.tensor(task.train_y, dtype=torch.long)
+    x, y = torch.tensor(task.train_x).flatten(1), torch.tensor(task.train_y, dtype=torch.long)
     sizes = [x.shape[1], *[width] * (depth + 1)]
     linear = [nn.Linear(*pair) for pair in pairwise(sizes)]
     layers = [part for one in linear for part in (one, nn.Tanh())]
@@ -25,16 +39,9 @@ def chunk(depth: int, width: int, steps: int) -> Callable[[], object]:
             nn.init.orthogonal_(module.weight)
             nn.init.zeros_(module.bias)
     weights = [module.weight for module in network if isinstance(module, nn.Linear)]
-    signals: list[torch.Tensor] = []
-    cotangents: list[torch.Tensor] = []
-
-    def note(module: nn.Module, given: object, output: torch.Tensor) -> None:
-        signals.append(output.detach())
-        output.register_hook(cotangents.append)
-
-    for module in network:
-        if isinstance(module, nn.Tanh) or module is network[-1]:
-            module.register_forward_hook(note)
+    signals, cotangents = noted(
+        [module for module in network if isinstance(module, nn.Tanh) or module is network[-1]]
+    )
     optimizer = torch.optim.SGD(network.parameters(), lr=recipe.lr)
     loss = nn.CrossEntropyLoss()
 

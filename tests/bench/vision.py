@@ -10,16 +10,14 @@ from torch import nn
 from torch.nn import functional
 
 from gradlab import program
-from gradlab.build import check
-from gradlab.commands.compose import grid
 from gradlab.data.task import Task
-from gradlab.program import TRAIN, Span
-from gradlab.recipe import Recipe
-from gradlab.train import Trainer
+from tests.bench import ours
+from tests.bench.ours import NEVER
 from tests.bench.pace import interleaved
+from tests.bench.peer import noted
 
-NEVER, STEPS, BATCH = 1_000_000, 2, 32
-SILENT = (f"eval.every={NEVER}", f"steps={NEVER}", f"batch_size={BATCH}")
+STEPS, BATCH = 2, 32
+SILENT = (f"eval.every={NEVER}", f"batch_size={BATCH}")
 FIVE = "probe=[forward,backward,gradient,weight,update]"
 
 
@@ -51,7 +49,7 @@ def compile_time() -> dict[int, float]:
         program._compiled.clear()
         jax.clear_caches()
         began = time.process_time()
-        trainer(grid(["model=resnet", f"depth={depth}", *SILENT], check).recipes[0]).compile()
+        ours.trainer_of("model=resnet", f"depth={depth}", *SILENT, steps=STEPS, task=images()).compile()
         took[depth] = time.process_time() - began
     return took
 
@@ -64,28 +62,9 @@ def images() -> Task:
     return Task("synthetic: noise", x, y, x[:BATCH], y[:BATCH], 10)
 
 
-def trainer(recipe: Recipe) -> Trainer:
-    """The recipe on these images, in chunks of a few steps."""
-    made = Trainer(recipe, images())
-    made.length = STEPS
-    return made
-
-
 def chunk(*words: str) -> Callable[[], object]:
     """A function that makes a few steps and fetches their rows, as training does."""
-    made = trainer(grid([*words, *SILENT], check).recipes[0])
-    programs = made.compile()
-    state = programs.start(made.seeds, made.numbers, made.data)
-    at = 1  # step 0 is always measured
-
-    def work() -> object:
-        nonlocal state, at
-        span = Span(*(np.int32(value) for value in (at, at + STEPS, NEVER, TRAIN)))
-        state, rows = programs.chunk(state, made.seeds, made.numbers, made.data, span)
-        at += STEPS
-        return jax.tree.map(np.asarray, rows)
-
-    return work
+    return ours.chunk(*words, *SILENT, steps=STEPS, task=images())
 
 
 class Residual(nn.Module):
@@ -118,15 +97,7 @@ def torch_chunk(layout: torch.memory_format) -> Callable[[], object]:
     network = nn.Sequential(stem, *blocks, head).to(memory_format=layout)
     assert sum(one.numel() for one in network.parameters()) == 269_722
     weights = [one for one in network.parameters() if one.ndim > 1]
-    signals: list[torch.Tensor] = []
-    cotangents: list[torch.Tensor] = []
-
-    def note(module: nn.Module, given: object, output: torch.Tensor) -> None:
-        signals.append(output.detach())
-        output.register_hook(cotangents.append)
-
-    for module in network:
-        module.register_forward_hook(note)
+    signals, cotangents = noted(network)
     optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
 
     def step(at: int) -> torch.Tensor:

@@ -4,13 +4,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gradlab.commands.run import run
-    from gradlab.models.profile import profile
+    from gradlab.nn.profile import profile
     from gradlab.store.read import load
 
 __version__ = "0.3.0"
 __all__ = ["__version__", "load", "profile", "run"]
 
-_HOMES = {"run": "gradlab.commands.run", "load": "gradlab.store.read", "profile": "gradlab.models.profile"}
+_HOMES = {"run": "gradlab.commands.run", "load": "gradlab.store.read", "profile": "gradlab.nn.profile"}
 
 
 def __getattr__(name: str) -> Any:

@@ -14,11 +14,11 @@ def clip(
     part: dict[str, Any],
     grads: Tree,
     params: Tree | None = None,
-    lead: dict[str, int] | None = None,
+    stacked_axes: dict[str, int] | None = None,
     past: Sequence[Tree] = (),
 ) -> Tree:
     """The gradient after the clip; `past` are the gradients of the steps before."""
-    c, lead = part.get("threshold", math.nan), lead or dict.fromkeys(grads, 0)
+    c, stacked_axes = part.get("threshold", math.nan), stacked_axes or dict.fromkeys(grads, 0)
     match part["name"]:
         case "value":
             low, high = (-c if part.get("low", "auto") == "auto" else part["low"]), part.get("high", "auto")
@@ -38,7 +38,7 @@ def clip(
         case "zscore":
             return to(grads, length(*grads.values()), z_limit(part, [*past, grads]))
         case "layer_norm" | "tensor_norm" | "block_rms" | "agc":
-            return by_layer(part, grads, params or grads, lead)
+            return by_layer(part, grads, params or grads, stacked_axes)
     return grads
 
 
@@ -55,10 +55,10 @@ def order_norm(p: float, grads: Tree) -> float:
     return float(top) if math.isinf(p) or top == 0 else float(top * ((flat / top) ** p).sum() ** (1 / p))
 
 
-def by_layer(part: dict[str, Any], grads: Tree, params: Tree, lead: dict[str, int]) -> Tree:
+def by_layer(part: dict[str, Any], grads: Tree, params: Tree, stacked_axes: dict[str, int]) -> Tree:
     """Each layer's arrays taken out of the stack, clipped, and put back."""
     found = {path: np.array(g, np.float64) for path, g in grads.items()}
-    blocks = {path.partition("/")[0]: (len(g) if lead[path] else None) for path, g in grads.items()}
+    blocks = {path.partition("/")[0]: (len(g) if stacked_axes[path] else None) for path, g in grads.items()}
     for block, count in blocks.items():
         paths = [path for path in grads if path.partition("/")[0] == block]
         for index in [...] if count is None else range(count):

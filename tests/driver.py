@@ -7,14 +7,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gradlab import program, step
-from gradlab.build import build, check
-from gradlab.commands.compose import grid
+from gradlab.commands.compose.grid import grid
 from gradlab.data.task import Form, Task
-from gradlab.recipe import Recipe, numbers
-from gradlab.scheme import State
-from gradlab.slopes import Scene, Slopes, slopes
-from gradlab.train import layout
+from gradlab.engine import compiled, step
+from gradlab.engine.checks import check
+from gradlab.engine.gradients import LossAndGrads, LossInputs, loss_and_grads
+from gradlab.engine.layout import layout
+from gradlab.engine.setup import make_setup
+from gradlab.engine.update import TrainState
+from gradlab.recipe.recipe import Recipe, numbers
 
 FEATURES, CLASSES, BATCH = 9, 4, 12
 FORM = Form((FEATURES,), 0, CLASSES, False)
@@ -50,7 +51,7 @@ def task(train: int = 43, test: int = 10) -> Task:
 class Taken(NamedTuple):
     """The state after one step, and its row by names; parameters by (layer, name)."""
 
-    state: State
+    state: TrainState
     layers: dict[str, np.ndarray]
     parameters: dict[tuple[int, str], dict[str, float]]
     steps: dict[str, float]
@@ -69,17 +70,17 @@ class Driver:
     def numbers(self, **changes: float) -> dict[str, Any]:
         """The recipe's floats with changes: clip__threshold is clip.threshold."""
         named = {key.replace("__", "."): value for key, value in changes.items()}
-        return program.numbers_for(numbers(self.recipe) | named, self.recipe.dtype)
+        return compiled.numbers_for(numbers(self.recipe) | named, self.recipe.dtype)
 
-    def start(self, seed: int = 0, **changes: float) -> State:
+    def start(self, seed: int = 0, **changes: float) -> TrainState:
         """The state that gradlab's initializer draws."""
         return self._start(self.numbers(**changes), jax.random.key(seed))
 
-    def _initial(self, numbers: dict[str, Any], key: Any) -> State:
+    def _initial(self, numbers: dict[str, Any], key: Any) -> TrainState:
         x = task().train_x[: self.recipe.batch_size].astype(self.recipe.dtype)
-        return step.initial(self._setup(numbers), key, jnp.asarray(x))
+        return step.init_state(self._setup(numbers), key, jnp.asarray(x))
 
-    def random(self, seed: int = 0, gain: float = 1.2, bias: float = 0.3) -> State:
+    def random(self, seed: int = 0, gain: float = 1.2, bias: float = 0.3) -> TrainState:
         """A state with nothing special in it: biases and scales are drawn too."""
         shapes = jax.eval_shape(lambda: self._initial(self.numbers(), jax.random.key(0)))
         rng = np.random.default_rng([11, seed])
@@ -98,9 +99,9 @@ class Driver:
         stats = {path: leaf + 1.0 * path.endswith("var") for path, leaf in state.stats.items()}
         return state._replace(params=params, stats=stats)
 
-    def take(
+    def train_step(
         self,
-        state: State,
+        state: TrainState,
         batch: tuple[Any, Any],
         at: int = 0,
         horizon: int = 20,
@@ -114,22 +115,24 @@ class Driver:
         after, row = self._take(self.numbers(**changes), state, given, jax.random.key(key), time, measured)
         return self._named(after, row) if measured else Taken(after, {}, {}, {})
 
-    def slopes(self, state: State, batch: tuple[Any, Any], measured: bool, key: int = 0) -> Slopes:
+    def loss_and_grads(
+        self, state: TrainState, batch: tuple[Any, Any], measured: bool, key: int = 0
+    ) -> LossAndGrads:
         """Loss, gradient and the taps' measurements as the step sees them."""
         x, y = (jnp.asarray(array) for array in batch)
         return self._slopes(self.numbers(), state, x, y, jax.random.key(key), measured)
 
     def _setup(self, numbers: dict[str, Any]) -> Any:
-        return build(self.recipe, numbers, FORM)
+        return make_setup(self.recipe, numbers, FORM)
 
     def _step(self, numbers: Any, state: Any, batch: Any, key: Any, time: Any, measured: bool) -> Any:
-        return step.take(self._setup(numbers), self.recipe, state, batch, key, time, measured)
+        return step.train_step(self._setup(numbers), self.recipe, state, batch, key, time, measured)
 
     def _backward(self, numbers: Any, state: Any, x: Any, y: Any, key: Any, measured: bool) -> Any:
-        scene = Scene(self._setup(numbers), self.recipe, state.stats, x, y, key)
-        return slopes(scene, state.params, measured)
+        scene = LossInputs(self._setup(numbers), self.recipe, state.stats, x, y, key)
+        return loss_and_grads(scene, state.params, measured)
 
-    def _named(self, state: State, row: step.Row) -> Taken:
+    def _named(self, state: TrainState, row: step.Row) -> Taken:
         told = self.layout
         layers = dict(zip(told.columns, np.asarray(row.layers, np.float64), strict=True))
         for column in told.active:
@@ -162,7 +165,7 @@ def tree(params: Tree) -> Tree:
     return {path: np.asarray(value, np.float64) for path, value in params.items()}
 
 
-def with_(state: State, **params: Any) -> State:
+def with_(state: TrainState, **params: Any) -> TrainState:
     """The state with some parameters put in: hidden__linear__kernel is hidden/linear/kernel."""
     changed = {path.replace("__", "/"): jnp.asarray(value, jnp.float32) for path, value in params.items()}
     return state._replace(params=state.params | changed)

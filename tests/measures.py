@@ -43,7 +43,7 @@ def signals(recipe: Any, found: Pass) -> dict[str, Array]:
         }
         if layer < len(found.z):
             slope = np.abs(phi.slope(found.z[layer]))
-            limit = 0.05 * phi.steepest if phi.steepest else 0.0
+            limit = 0.05 * phi.max_slope if phi.max_slope else 0.0
             row["log10_backward_z"] = log10(math.sqrt(batch) * length(found.dz[layer]))
             row["saturated"] = float((slope < limit).mean())
             row["dead"] = float((slope == 0).all(0).mean())

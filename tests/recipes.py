@@ -3,9 +3,9 @@
 from functools import cache
 from pathlib import Path
 
-from gradlab.build import check
-from gradlab.commands.compose import grid
-from gradlab.recipe import Recipe
+from gradlab.commands.compose.grid import grid
+from gradlab.engine.checks import check
+from gradlab.recipe.recipe import Recipe
 
 TINY = ("depth=2", "width=8", "steps=8", "eval.every=4", "batch_size=16")
 

@@ -20,7 +20,7 @@ class Function(NamedTuple):
 
     value: Callable[[Array], Array]
     slope: Callable[[Array], Array]
-    steepest: float | None
+    max_slope: float | None
 
 
 def _logistic(z: Array) -> Array:

@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
+from gradlab.measure.columns import SCHEMAS, VERSION
 from gradlab.store.read import Run, open_run
-from gradlab.store.schema import SCHEMAS, VERSION
 
 RECIPE: dict[str, Any] = {
     "model": {"name": "mlp"},

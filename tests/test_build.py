@@ -5,11 +5,13 @@ from dataclasses import replace
 
 import pytest
 
-from gradlab.bounds import Bound, Many
-from gradlab.build import FAMILIES, check, load
-from gradlab.errors import RecipeError
-from gradlab.probes.family import probe
-from gradlab.recipe import BOUNDS, Every, Stop, flat, plain
+from gradlab.engine.checks import check
+from gradlab.engine.families import FAMILIES
+from gradlab.engine.tasks import load_task
+from gradlab.measure.probe import probe
+from gradlab.recipe.bounds import Bound, Many
+from gradlab.recipe.errors import RecipeError
+from gradlab.recipe.recipe import BOUNDS, Every, Stop, flat, plain
 from tests.recipes import recipe
 
 PLAIN = recipe()
@@ -92,16 +94,16 @@ def test_whole_numbers_given_for_floats_become_floats():
 
 
 def test_a_batch_larger_than_the_training_part_is_refused():
-    size = len(load(PLAIN).train_y)
-    assert load(replace(PLAIN, batch_size=size))
+    size = len(load_task(PLAIN).train_y)
+    assert load_task(replace(PLAIN, batch_size=size))
     with pytest.raises(RecipeError, match=f"batch_size={size + 1} is larger .* {size} examples"):
-        load(replace(PLAIN, batch_size=size + 1))
+        load_task(replace(PLAIN, batch_size=size + 1))
 
 
 @pytest.mark.parametrize("fraction", [1e-9, 0.9999999])
 def test_a_split_without_training_or_test_examples_is_refused(fraction):
     with pytest.raises(RecipeError, match=r"test_fraction|batch_size"):
-        load(replace(PLAIN, data=PLAIN.data | {"test_fraction": fraction}, batch_size=1797))
+        load_task(replace(PLAIN, data=PLAIN.data | {"test_fraction": fraction}, batch_size=1797))
 
 
 DECLARED = [

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from gradlab import __version__, options
-from gradlab.cli import main
-from gradlab.usage import COMMANDS, FLAGS
+from gradlab import __version__
+from gradlab.commands.help import COMMANDS, FLAGS
+from gradlab.commands.main import main
+from gradlab.recipe import options
 
 ROOT = Path(__file__).parent.parent
 HEAVY = {"jax", "hydra", "omegaconf", "pandas", "numpy", "matplotlib", "rich", "yaml"}
@@ -26,7 +27,7 @@ def gradlab(*words: str, **environment: str) -> subprocess.CompletedProcess:
     "words", [["--help"], ["run", "--help"], ["--version"], ["--completion", "bash"], ["nonsense"]]
 )
 def test_the_door_imports_nothing_heavy(words):
-    code = f"import sys; from gradlab.cli import main; main({words}); print('|', *sys.modules)"
+    code = f"import sys; from gradlab.commands.main import main; main({words}); print('|', *sys.modules)"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
     assert not HEAVY & set(ran.stdout.rpartition("|")[2].split())
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from gradlab.completion import OTHERS, answer
-from gradlab.usage import COMMANDS, FLAGS
+from gradlab.commands.completion import OTHERS, answer
+from gradlab.commands.help import COMMANDS, FLAGS
 
 ROOT = Path(__file__).parent.parent
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from gradlab.build import FAMILIES
-from gradlab.paths import CONF
-from gradlab.probes.family import probe
-from gradlab.recipe import BOUNDS, Recipe, flat
+from gradlab.engine.families import FAMILIES
+from gradlab.measure.probe import probe
+from gradlab.recipe.paths import CONF
+from gradlab.recipe.recipe import BOUNDS, Recipe, flat
 
 ALL = FAMILIES | {"probe": probe}
 FILES = sorted(CONF.glob("*/*.yaml"))

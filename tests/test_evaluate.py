@@ -5,9 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gradlab import evaluate
-from gradlab.evaluate import measures
-from gradlab.parts.losses import averaged, loss
+from gradlab.engine import evaluate
+from gradlab.engine.evaluate import measures
+from gradlab.parts.losses.functions import averaged, loss
 
 N, K, T = 23, 4, 6
 RNG = np.random.default_rng(0)

@@ -9,35 +9,35 @@ import pytest
 ROOT = Path(__file__).parent.parent / "gradlab"
 FLOORS = {  # a module's floor is that of its longest name here
     "gradlab": 0,
-    "gradlab.recipe": 0,
-    "gradlab.bounds": 0,
-    "gradlab.paths": 0,
-    "gradlab.errors": 0,
-    "gradlab.options": 0,  # the names in conf/, for help, Tab and hints
-    "gradlab.usage": 0,
-    "gradlab.store.schema": 0,
+    "gradlab.recipe.recipe": 0,
+    "gradlab.recipe.bounds": 0,
+    "gradlab.recipe.paths": 0,
+    "gradlab.recipe.errors": 0,
+    "gradlab.recipe.options": 0,  # the names in conf/, for help, Tab and hints
+    "gradlab.commands.help": 0,
+    "gradlab.measure.columns": 0,
     "gradlab.parts": 1,
-    "gradlab.taps": 1,
-    "gradlab.numerics": 1,
+    "gradlab.numerics.taps": 1,
+    "gradlab.numerics.norms": 1,
     "gradlab.theory": 1,
     "gradlab.models": 2,
     "gradlab.data": 2,
     "gradlab.probes": 2,
     "gradlab.store": 2,
-    "gradlab.build": 3,
+    "gradlab.engine.setup": 3,
     "gradlab.analysis": 3,
-    "gradlab.evaluate": 2,
-    "gradlab.slopes": 4,
-    "gradlab.scheme": 4,
-    "gradlab.step": 4,
+    "gradlab.engine.evaluate": 2,
+    "gradlab.engine.gradients": 4,
+    "gradlab.engine.update": 4,
+    "gradlab.engine.step": 4,
     "gradlab.figures": 4,
-    "gradlab.program": 5,
-    "gradlab.train": 5,
+    "gradlab.engine.compiled": 5,
+    "gradlab.engine.loop": 5,
     "gradlab.launch": 5,
     "gradlab.commands": 6,
-    "gradlab.cli": 7,
+    "gradlab.commands.main": 7,
     "gradlab.__main__": 7,
-    "gradlab.completion": 7,
+    "gradlab.commands.completion": 7,
 }
 LEFT = tuple("parts taps numerics models data probes evaluate build slopes scheme step program train".split())
 RIGHT = ("analysis", "figures", "theory", "store.read")
@@ -102,7 +102,14 @@ def test_only_the_commands_know_hydra(name):
 
 
 @pytest.mark.parametrize(
-    "name", ["gradlab.cli", "gradlab.__main__", "gradlab.usage", "gradlab.completion", "gradlab.options"]
+    "name",
+    [
+        "gradlab.commands.main",
+        "gradlab.__main__",
+        "gradlab.commands.help",
+        "gradlab.commands.completion",
+        "gradlab.recipe.options",
+    ],
 )
 def test_the_door_needs_the_standard_library_only(name):
     import sys

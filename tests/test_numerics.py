@@ -10,15 +10,15 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from gradlab import numerics
+from gradlab.numerics import norms
 
 SIZES = (1, 7, 1000, 100_000)
 # float32 holds 2^-126 … 2^128; entries 1e-37 … 1e38 are all normal numbers
 EXPONENTS = (-37, -30, -20, -15, -10, -3, 0, 5, 10, 15, 20, 30, 37)
 
-log2_norm = jax.jit(numerics.log2_norm)
-scale = jax.jit(numerics.scale)
-log2_norms = jax.jit(lambda tree: numerics.log2_norms(tree, {"a": 0, "b": 1}))
+log2_norm = jax.jit(norms.log2_norm)
+scale = jax.jit(norms.scale)
+log2_norms = jax.jit(lambda tree: norms.log2_norms(tree, {"a": 0, "b": 1}))
 
 
 def exact(*arrays):
@@ -52,7 +52,7 @@ def test_zero_infinity_and_nan_are_told(entry, wanted):
 
 def test_leading_axes_are_kept():
     x = (10.0 ** np.arange(-30, 30, 10)[:, None, None] * np.ones((6, 2, 3))).astype(np.float32)
-    found = jax.jit(lambda x: numerics.scaled_log2_norm(x, 1))(x)
+    found = jax.jit(lambda x: norms.scaled_log2_norm(x, 1))(x)
     np.testing.assert_allclose(found, [exact(one) for one in x], atol=2e-5)
 
 
@@ -75,7 +75,7 @@ def test_scaling_is_exact_wherever_the_result_is_a_normal_number(fraction, start
 
 @pytest.mark.parametrize("k", [-120, -30, 0, 31, 120])
 def test_powers_of_two_are_exact(k):
-    assert float(jax.jit(lambda k: numerics.power(k, jnp.float32))(np.float32(k))) == 2.0**k
+    assert float(jax.jit(lambda k: norms.power(k, jnp.float32))(np.float32(k))) == 2.0**k
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_norms_of_a_tree_and_of_its_leaves_are_right(a, b):
         "b": (10.0**b * rng.standard_normal((3, 4))).astype(np.float32),
     }
     found = log2_norms(tree)
-    assert float(found.whole.log2()) == pytest.approx(exact(*tree.values()), abs=2e-5)
+    assert float(found.global_norm.log2()) == pytest.approx(exact(*tree.values()), abs=2e-5)
     assert float(found.leaves["a"]) == pytest.approx(exact(tree["a"]), abs=2e-5)
     np.testing.assert_allclose(found.leaves["b"], [exact(row) for row in tree["b"]], atol=2e-5)
 
@@ -98,7 +98,7 @@ def test_a_leaf_of_zeros_does_not_hide_the_others(power):
     rng = np.random.default_rng(2)
     tree = {"a": np.zeros(5, np.float32), "b": (10.0**power * rng.standard_normal((3, 4))).astype(np.float32)}
     found = log2_norms(tree)
-    assert float(found.whole.log2()) == pytest.approx(exact(tree["b"]), abs=2e-5)
+    assert float(found.global_norm.log2()) == pytest.approx(exact(tree["b"]), abs=2e-5)
     assert float(found.leaves["a"]) == -math.inf
 
 
@@ -107,14 +107,14 @@ def test_one_bad_entry_makes_the_tree_s_norm_bad(entry):
     tree = {"a": np.full(5, 1e-30, np.float32), "b": np.ones((3, 4), np.float32)}
     tree["b"][1, 2] = entry
     found = log2_norms(tree)
-    assert float(found.whole.log2()) == pytest.approx(entry, nan_ok=True)
+    assert float(found.global_norm.log2()) == pytest.approx(entry, nan_ok=True)
     assert np.isfinite(float(found.leaves["a"]))
     np.testing.assert_array_equal(np.isfinite(found.leaves["b"]), [True, False, True])
 
 
 def test_an_empty_signal_is_a_true_zero():
     found = log2_norms({"a": np.zeros(5, np.float32), "b": np.zeros((3, 4), np.float32)})
-    assert float(found.whole.log2()) == -math.inf
+    assert float(found.global_norm.log2()) == -math.inf
 
 
 @pytest.mark.parametrize(
@@ -127,15 +127,15 @@ def test_an_empty_signal_is_a_true_zero():
     ],
 )
 def test_norms_given_by_logarithms_are_put_together(logs, wanted):
-    found = float(numerics.log2_hypot(jnp.array(logs)))
+    found = float(norms.log2_hypot(jnp.array(logs)))
     assert found == pytest.approx(wanted, rel=1e-6)
 
 
 def test_zeros_infinities_and_nans_are_counted_apart():
     x = np.array([[0, 1, np.inf, -np.inf], [np.nan, 0, 0, 1], [1, 2, 3, 4]], np.float32)
-    tree, lead = {"a": x, "b": np.ones(3, np.float32)}, {"a": 1, "b": 0}
-    norms = numerics.log2_norms(tree, lead).leaves
-    found = numerics.counts(tree, norms, lead)
+    tree, stacked_axes = {"a": x, "b": np.ones(3, np.float32)}, {"a": 1, "b": 0}
+    leaves = norms.log2_norms(tree, stacked_axes).leaves
+    found = norms.counts(tree, leaves, stacked_axes)
     for kind, wanted in (("zeros", [1, 2, 0]), ("infs", [2, 0, 0]), ("nans", [0, 1, 0])):
         np.testing.assert_array_equal(found[kind]["a"], wanted)
         assert found[kind]["b"] == 0

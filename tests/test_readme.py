@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from gradlab import options
-from gradlab.cli import main
-from gradlab.commands.compose import grid
-from gradlab.usage import COMMANDS, EXAMPLES
+from gradlab.commands.compose.grid import grid
+from gradlab.commands.help import COMMANDS, EXAMPLES
+from gradlab.commands.main import main
+from gradlab.recipe import options
 
 DOCS = Path(__file__).parent.parent / "docs"
 TEXT = (Path(__file__).parent.parent / "README.md").read_text("utf-8")

@@ -7,8 +7,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gradlab.build import check
-from gradlab.recipe import ASIDE, BOUNDS, Every, Stop, flat, folder_name, numbers, plain, structure
+from gradlab.engine.checks import check
+from gradlab.recipe.recipe import (
+    BOUNDS,
+    NOT_IN_DIGEST,
+    Every,
+    Stop,
+    flat,
+    folder_name,
+    numbers,
+    plain,
+    structure,
+)
 from tests.recipes import recipe
 
 PLAIN = recipe()
@@ -60,7 +70,7 @@ def test_one_and_one_point_zero_are_the_same_recipe():
 @pytest.mark.parametrize("key", OTHER)
 def test_a_digest_sees_every_root_key_but_those_aside(key):
     assert {name.partition(".")[0] for name in BOUNDS} == OTHER.keys()
-    assert (digest(check(replace(PLAIN, **{key: OTHER[key]}))) == digest(PLAIN)) == (key in ASIDE)
+    assert (digest(check(replace(PLAIN, **{key: OTHER[key]}))) == digest(PLAIN)) == (key in NOT_IN_DIGEST)
 
 
 @pytest.mark.parametrize("key", [key for key, value in flat(plain(RICH)).items() if type(value) is float])
@@ -88,7 +98,12 @@ def test_a_digest_and_a_structure_see_every_choice(words):
 
 def test_numbers_and_structure_have_all_that_counts():
     given = flat(plain(RICH))
-    apart = {"steps", "seed", "stop.patience", *ASIDE}  # data of the program, and what it does not know
+    apart = {
+        "steps",
+        "seed",
+        "stop.patience",
+        *NOT_IN_DIGEST,
+    }  # data of the program, and what it does not know
     assert numbers(RICH).keys() | dict(structure(RICH)).keys() == given.keys() - apart | {"lr_factors"}
     assert all(type(value) is float for value in numbers(RICH).values())
     assert not [key for key, value in structure(RICH) if type(value) is float]

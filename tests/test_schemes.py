@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pytest
 
-from gradlab.build import whole
-from gradlab.recipe import Recipe
-from gradlab.train import Trainer
+from gradlab.engine.loop import Trainer
+from gradlab.engine.tasks import with_batch_size
+from gradlab.recipe.recipe import Recipe
 from tests import rules
 from tests.driver import batch, driver, recipe, task, tree
 from tests.measures import length
@@ -27,7 +27,7 @@ def moved(words, state=None, **changes):
 def gradient():
     """The data loss's gradient at the random state."""
     found = driver("lr=1.0")
-    return tree(found.slopes(found.random(), batch(), measured=False).grads)
+    return tree(found.loss_and_grads(found.random(), batch(), measured=False).grads)
 
 
 def close(found, wanted):
@@ -176,14 +176,16 @@ def test_sam_s_step_is_the_gradient_at_the_worst_place_near():
     found, grads, rho = driver("lr=1.0"), gradient(), 0.05
     state, size = found.random(), length(*grads.values())
     up = {path: np.float32(np.asarray(w) + rho * grads[path] / size) for path, w in state.params.items()}
-    there = tree(found.slopes(state._replace(params=state.params | up), batch(), measured=False).grads)
+    there = tree(
+        found.loss_and_grads(state._replace(params=state.params | up), batch(), measured=False).grads
+    )
     taken, _, step = moved(("optimizer=sam",), lr=1.0, optimizer__rho=rho)
     close(step, {path: -g for path, g in there.items()})
     assert taken.steps["evaluations"] == 2 * 2
 
 
 def test_full_batch_descent_sees_every_example_at_every_step():
-    made: Recipe = whole(recipe("optimizer=gd", "batch_size=0"), task())
+    made: Recipe = with_batch_size(recipe("optimizer=gd", "batch_size=0"), task())
     assert made.batch_size == len(task().train_y)
     trainer = Trainer(recipe("optimizer=gd", "batch_size=0", "steps=3", "eval.every=1"), task())
     rows = [chunk for chunk in trainer.chunks() if chunk.source == "batch"]

@@ -62,7 +62,7 @@ def pair(request):
     changes |= {} if threshold is None else {"clip__threshold": threshold}
     state, (x, y) = found.random(), batch()
     before = tree(state.params)
-    taken = found.take(state, (x, y), at=2, **changes)
+    taken = found.train_step(state, (x, y), at=2, **changes)
     return taken, expected(found.recipe, changes, before, tree(state.stats), x, y)
 
 
@@ -131,7 +131,7 @@ def test_the_state_after_is_the_reference_s(pair):
 def test_lost_updates_are_counted_as_they_are_lost(rate):
     found = driver(*CASES["linear"])
     state = found.random()
-    taken = found.take(state, batch(), lr=rate)
+    taken = found.train_step(state, batch(), lr=rate)
     shares = []
     for (layer, name), columns in taken.parameters.items():
         prefix = "input" if layer == 0 else "output" if layer == 5 else "hidden"
@@ -148,7 +148,7 @@ def test_dead_units_and_zero_gradients_are_counted():
     params = {path: np.array(value) for path, value in state.params.items()}
     params["hidden/linear/kernel"][1, :, :3] = 0
     params["hidden/linear/bias"][1, :3] = -1  # three units that no example switches on
-    taken = found.take(state._replace(params=state.params | params), batch(), activation__slope=0.0)
+    taken = found.train_step(state._replace(params=state.params | params), batch(), activation__slope=0.0)
     kernel, bias = taken.parameters[2, "linear/kernel"], taken.parameters[2, "linear/bias"]
     assert taken.layers["dead"][2] == pytest.approx(3 / 8)
     assert (bias["zeros"], kernel["zeros"]) == (3, 24)
@@ -159,7 +159,7 @@ def test_dead_units_and_zero_gradients_are_counted():
 def test_a_clip_that_does_nothing_says_so():
     for name in ("relu", "gelu"):
         found = driver(*CASES[name])
-        taken = found.take(found.random(), batch(), clip__threshold=1e6)
+        taken = found.train_step(found.random(), batch(), clip__threshold=1e6)
         assert taken.steps["clipped"] == 0
         assert taken.steps["clip_cosine"] == pytest.approx(1, abs=1e-6)
         assert taken.steps["log10_clipped"] == pytest.approx(taken.steps["log10_gradient"], abs=1e-6)
@@ -169,7 +169,7 @@ def test_everything_zero_is_a_true_zero_and_no_nan():
     found = driver(*CASES["linear"])
     state = found.random(bias=0.0)
     x, y = batch()
-    taken = found.take(state, (0 * x, y))
+    taken = found.train_step(state, (0 * x, y))
     assert (taken.layers["log10_forward"] == -math.inf).all()
     assert (taken.layers["cosine"] == 0).all()
     assert (taken.layers["var"] == 0).all()
@@ -184,7 +184,7 @@ def test_a_nan_weight_is_seen_from_its_layer_on():
     state = found.random()
     kernel = np.array(state.params["hidden/linear/kernel"])
     kernel[1, 0, 0] = np.nan
-    taken = found.take(state._replace(params=state.params | {"hidden/linear/kernel": kernel}), batch())
+    taken = found.train_step(state._replace(params=state.params | {"hidden/linear/kernel": kernel}), batch())
     assert np.isfinite(taken.layers["log10_forward"][:2]).all()
     assert np.isnan(taken.layers["log10_forward"][2:]).all()
     assert np.isnan(taken.layers["log10_backward"]).all()

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gradlab.numerics import LOG10_2
-from gradlab.slopes import Scene, slopes
+from gradlab.engine.gradients import LossInputs, loss_and_grads
+from gradlab.numerics.norms import LOG10_2
 from tests import measures
 from tests.driver import FEATURES, RICH, batch, driver, tree
 from tests.reference import network
@@ -138,9 +138,9 @@ def test_measuring_changes_no_bit_of_the_trained_state(structure):
 def test_the_training_gradient_is_plain_back_propagation_s(words):
     found = driver(*words)
     state, data = found.random(), batch()
-    with_taps, without = (found.slopes(state, data, measured) for measured in (True, False))
-    assert with_taps.seen is not None
-    assert without.seen is None
+    with_taps, without = (found.loss_and_grads(state, data, measured) for measured in (True, False))
+    assert with_taps.taps is not None
+    assert without.taps is None
     assert same_bits(
         (with_taps.loss, with_taps.grads, with_taps.stats), (without.loss, without.grads, without.stats)
     )
@@ -154,8 +154,8 @@ def scaled():
     def run(state, x, y, factor):
         setup = found._setup(found.numbers())
         loss = lambda output, labels: factor * setup.loss(output, labels)
-        scene = Scene(setup._replace(loss=loss), found.recipe, state.stats, x, y, jax.random.key(0))
-        return slopes(scene, state.params, measured=True)
+        scene = LossInputs(setup._replace(loss=loss), found.recipe, state.stats, x, y, jax.random.key(0))
+        return loss_and_grads(scene, state.params, measured=True)
 
     run = jax.jit(run)
     state, (x, y) = found.random(), batch()
@@ -169,13 +169,13 @@ def test_a_loss_times_a_power_of_two_has_its_gradient_times_the_same(scaled, k):
         np.testing.assert_array_equal(
             np.asarray(value, np.float64) * 2.0**k, np.asarray(times.grads[path], np.float64)
         )
-    for a, b in zip(once.seen.taps[1:], times.seen.taps[1:], strict=True):
+    for a, b in zip(once.taps.taps[1:], times.taps.taps[1:], strict=True):
         np.testing.assert_allclose(np.asarray(b.signal) - np.asarray(a.signal), k, atol=2e-5)
 
 
 def test_parameters_gradients_are_measured_where_they_were_scaled(scaled):
     for k in (-60, 60):
-        for record in scaled[k].seen.taps[:-1]:
+        for record in scaled[k].taps.taps[:-1]:
             norms = np.asarray(record.params)
             assert (np.asarray(record.arrived) != 0).all()
             bias = np.asarray(record.params)[..., 0]
@@ -183,7 +183,7 @@ def test_parameters_gradients_are_measured_where_they_were_scaled(scaled):
 
 
 def test_the_tap_s_units_are_those_of_the_columns(scaled):
-    hidden = scaled[0].seen.taps[1].signal
+    hidden = scaled[0].taps.taps[1].signal
     found = driver("activation=tanh", "probe=backward")
     taken = found.take(found.random(), batch())
     wanted = LOG10_2 * (np.asarray(hidden) + 0.5 * math.log2(len(batch()[1])))

@@ -4,9 +4,9 @@ import jax
 import numpy as np
 import pytest
 
-from gradlab.program import streams
-from gradlab.step import STEP_COLUMNS
-from gradlab.train import Trainer
+from gradlab.engine.compiled import streams
+from gradlab.engine.loop import Trainer
+from gradlab.engine.step import STEP_COLUMNS
 from tests import measures, rules
 from tests.driver import recipe, task, tree
 from tests.reference import evaluated, network

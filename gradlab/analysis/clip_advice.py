@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from gradlab.analysis.columns import batch, known, measured, values
+from gradlab.analysis.selection import batch, known, measured, values
 from gradlab.analysis.training import clip_share
 from gradlab.analysis.wording import counted, share
-from gradlab.errors import RecipeError
+from gradlab.recipe.errors import RecipeError
 from gradlab.store.read import Run
 
 PERCENTILES = (5, 10, 25, 50, 75, 90, 95, 99)

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import stdtrit
 
-from gradlab.analysis.columns import grid, known, measured, values
+from gradlab.analysis.selection import grid, known, measured, values
 
 EDGE = 3  # differences left out at each end: the first and last blocks meet other shapes
 FEWEST = 3  # differences that an interval needs

@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from gradlab.analysis.columns import batch, known, values
+from gradlab.analysis.selection import batch, known, values
 from gradlab.analysis.wording import counted, short
-from gradlab.errors import RecipeError
+from gradlab.recipe.errors import RecipeError
 
 WIDTH = 1 / 40  # of the steps: one standard deviation of the smoothing
 FALL = 0.05  # of the first loss: less is no fall
@@ -156,7 +156,7 @@ def _sentences(result: dict[str, Any]) -> list[tuple[str, str]]:
         return [("loss", words), ("recommended", f"none: {why}")]
     words = (
         f"{short(result['first'])} at first; begins to fall at {_number(result['begins'])}, fastest at "
-        f"{_number(result['steepest'])}, least ({short(result['best'])}) at {_number(result['least'])}"
+        f"{_number(result['max_slope'])}, least ({short(result['best'])}) at {_number(result['least'])}"
     )
     if result["fell"] < seeds:
         words += f"; it falls in {result['fell']} of {counted(seeds, 'seed')} only"

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from gradlab.analysis.columns import values
-from gradlab.errors import RecipeError
+from gradlab.analysis.selection import values
+from gradlab.recipe.errors import RecipeError
 
 SKILL = 0.5  # of the way from chance to perfect: what counts as learned
 BITS = 0.8  # of a guesser's bits: no text is foretold without any

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from gradlab.analysis.columns import known, values
 from gradlab.analysis.gain import Defect, Gain, backward_gain
+from gradlab.analysis.selection import known, values
 from gradlab.analysis.wording import factors, origin, short, signed
 
 FAR = float(np.log10(20))  # decades: 20 = e^3, beyond three e-folds training is known to suffer

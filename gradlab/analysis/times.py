@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from gradlab.analysis.columns import values
 from gradlab.analysis.gain import t_interval
+from gradlab.analysis.selection import values
 from gradlab.analysis.signal import FAR
 from gradlab.analysis.wording import factors, signed
 

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from gradlab.analysis.columns import batch, known, values
 from gradlab.analysis.score import Score
+from gradlab.analysis.selection import batch, known, values
 from gradlab.analysis.wording import counted, origin, share, short
 
 FALLING = 0.02  # of the chance loss: a fall since half-way that is a trend and no noise

@@ -10,10 +10,10 @@ from typing import Any
 import pandas as pd
 
 from gradlab.analysis import signal, times, training
-from gradlab.analysis.columns import batch, known
 from gradlab.analysis.gain import inner_gain
 from gradlab.analysis.score import score
-from gradlab.errors import RecipeError, hint
+from gradlab.analysis.selection import batch, known
+from gradlab.recipe.errors import RecipeError, hint
 from gradlab.store.read import Run
 
 SIGNAL = ("flowing", "vanishing", "exploding", "cut", "underflow", "non-finite", "rank collapse", "undecided")
@@ -55,7 +55,7 @@ def predicted(run: Run) -> Any:
     """Theory's prediction at initialization, or None where no theory covers the run."""
     if run.recipe["model"]["name"] != "mlp" or not isinstance(run.status.get("data"), dict):
         return None
-    from gradlab.theory.mlp import predict  # scipy's functions take a while: only where they are asked for
+    from gradlab.theory.mlp import predict
 
     data = run.status["data"]
     examples = (run.recipe["batch_size"] or data["train"]) // run.recipe["accumulate"]  # seen at once

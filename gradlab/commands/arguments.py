@@ -3,8 +3,8 @@
 import argparse
 from typing import Any, NoReturn
 
-from gradlab.errors import RecipeError
-from gradlab.usage import COMMANDS
+from gradlab.commands.help import COMMANDS
+from gradlab.recipe.errors import RecipeError
 
 
 class Arguments(argparse.ArgumentParser):

@@ -4,10 +4,10 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gradlab.commands import pictures
 from gradlab.commands.arguments import Arguments, path_arguments, words
-from gradlab.commands.summary import aligned, synthetic
-from gradlab.errors import RecipeError
+from gradlab.recipe.errors import RecipeError
+from gradlab.report import pictures
+from gradlab.report.summary import aligned, synthetic
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from gradlab.commands import pictures
 from gradlab.commands.arguments import Arguments
-from gradlab.commands.compose import grid
+from gradlab.commands.compose.grid import grid
 from gradlab.commands.progress import shown
-from gradlab.commands.summary import cost, describe, title
-from gradlab.errors import RecipeError
-from gradlab.recipe import Recipe, plain
+from gradlab.recipe.errors import RecipeError
+from gradlab.recipe.recipe import Recipe, plain
+from gradlab.report import pictures
+from gradlab.report.summary import cost, describe, title
 
 if TYPE_CHECKING:
     from gradlab.store.read import Run
@@ -76,7 +76,7 @@ def compose(
 ) -> Recipe:
     """The recipe of the range test of the network that the words name."""
     from gradlab.analysis.lr_range import ROWS
-    from gradlab.build import check
+    from gradlab.engine.checks import check
 
     if not 0 < low < high < math.inf:
         raise RecipeError(f"--low {low:g} and --high {high:g} must be above 0, and --low the smaller one")

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from gradlab.commands.arguments import Arguments, path_arguments
-from gradlab.commands.summary import aligned
-from gradlab.errors import RecipeError
+from gradlab.recipe.errors import RecipeError
+from gradlab.report.summary import aligned
 
 
 def arguments() -> Arguments:

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from gradlab.commands import pictures
 from gradlab.commands.arguments import Arguments, path_arguments
+from gradlab.report import pictures
 
 
 def arguments() -> Arguments:

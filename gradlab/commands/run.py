@@ -4,11 +4,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gradlab.commands.arguments import Arguments, words
-from gradlab.commands.compose import Grid, grid
-from gradlab.commands.report import Report
-from gradlab.commands.summary import aligned
-from gradlab.errors import RecipeError
-from gradlab.recipe import folder_name, plain
+from gradlab.commands.compose.grid import Grid, grid
+from gradlab.recipe.errors import RecipeError
+from gradlab.recipe.recipe import folder_name, plain
+from gradlab.report.console import Report
+from gradlab.report.summary import aligned
 
 if TYPE_CHECKING:
     from gradlab.store.read import Run
@@ -65,20 +65,20 @@ def run(*overrides: str, config_dir: str | Path | None = None) -> "Run | list[Ru
 
 
 def _composed(words: list[str], multirun: bool, config_dir: Path | None) -> Grid:
-    from gradlab.build import check
+    from gradlab.engine.checks import check
 
     return grid(words, check, multirun, config_dir)
 
 
 def _fit(study: Grid) -> Grid:
     """Refuse batches that the data cannot fill, before the first cell runs."""
-    from gradlab.build import load
+    from gradlab.engine.tasks import load_task
 
     kinds = {(str(recipe.data), recipe.batch_size): recipe for recipe in study.recipes}
     wrong = []
     for recipe in kinds.values():
         try:
-            load(recipe)
+            load_task(recipe)
         except RecipeError as error:
             wrong.append(str(error))
     if wrong:
@@ -111,7 +111,7 @@ def _known(words: list[str]) -> None:
     """Refuse a misspelt verdict before anything is trained."""
     if words:
         from gradlab.analysis.verdicts import WORDS
-        from gradlab.commands.spelling import meant
+        from gradlab.commands.compose.spelling import meant
 
         for word in words:
             if word not in WORDS:

@@ -6,10 +6,10 @@ from argparse import ArgumentTypeError
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gradlab.commands import pictures
 from gradlab.commands.arguments import Arguments, path_arguments, words
-from gradlab.commands.summary import aligned, title
-from gradlab.errors import RecipeError
+from gradlab.recipe.errors import RecipeError
+from gradlab.report import pictures
+from gradlab.report.summary import aligned, title
 
 if TYPE_CHECKING:
     from gradlab.store.read import Run

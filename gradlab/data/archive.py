@@ -7,13 +7,13 @@ from typing import Literal
 import numpy as np
 from numpy.lib import format as npy
 
-from gradlab.bounds import Count, Fraction, Text
 from gradlab.data.channels import by_channel
 from gradlab.data.files import enough, found
 from gradlab.data.sizes import room
 from gradlab.data.targets import Kind, finite, targets
 from gradlab.data.task import Task, data, split, standardized
-from gradlab.errors import RecipeError
+from gradlab.recipe.bounds import Count, Fraction, Text
+from gradlab.recipe.errors import RecipeError
 
 Inputs = Literal["auto", "vectors", "sequences", "images", "tokens"]
 _AXES = {"vectors": (2,), "sequences": (3,), "images": (3, 4), "tokens": (2,)}

@@ -4,12 +4,12 @@ from typing import Literal
 
 import numpy as np
 
-from gradlab.bounds import Count, NonNegative
 from gradlab.data.channels import by_channel
 from gradlab.data.sizes import Examples, Length, parts, room
 from gradlab.data.sound import power
 from gradlab.data.task import Task, data
-from gradlab.errors import RecipeError
+from gradlab.recipe.bounds import Count, NonNegative
+from gradlab.recipe.errors import RecipeError
 
 RATE = 6000  # samples a second
 TURN = 1797 / 60  # Hz of the shaft

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import numpy as np
 
-from gradlab.bounds import Count, Text
 from gradlab.data.channels import by_channel
 from gradlab.data.files import chosen, enough, folder
 from gradlab.data.task import Task, data
-from gradlab.errors import RecipeError
+from gradlab.recipe.bounds import Count, Text
+from gradlab.recipe.errors import RecipeError
 
 _RECORD = 1 + 3 * 32 * 32  # a label, then red, green and blue, row by row
 _MOST = 100_000 * _RECORD  # bytes of a batch

@@ -8,12 +8,12 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
-from gradlab.bounds import Bound, Count, Fraction, Many, Text
 from gradlab.data.files import enough, found
 from gradlab.data.sizes import room
 from gradlab.data.targets import Kind, finite, targets
 from gradlab.data.task import Task, data, split, standardized
-from gradlab.errors import RecipeError, hint
+from gradlab.recipe.bounds import Bound, Count, Fraction, Many, Text
+from gradlab.recipe.errors import RecipeError, hint
 
 Names = Annotated[list[str], Many(Bound(str))]
 Words = Literal["refuse", "one_hot"]

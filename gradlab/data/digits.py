@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from gradlab.bounds import Count, Fraction
 from gradlab.data.task import Task, data, split, standardized
+from gradlab.recipe.bounds import Count, Fraction
 
 
 @data

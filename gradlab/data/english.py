@@ -2,7 +2,7 @@
 
 from functools import cache
 
-from gradlab.errors import RecipeError
+from gradlab.recipe.errors import RecipeError
 
 
 @cache

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gradlab.errors import RecipeError, hint
+from gradlab.recipe.errors import RecipeError, hint
 
 MOST = 4 << 30  # bytes of a file that is read whole
 FEWEST = 10  # examples that are worth a split

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from gradlab.bounds import Count, Fraction, Share
 from gradlab.data.sizes import Examples, Length, parts, room
 from gradlab.data.task import Task, data, standardized
-from gradlab.errors import RecipeError
+from gradlab.recipe.bounds import Count, Fraction, Share
+from gradlab.recipe.errors import RecipeError
 
 _SETTLE = 200  # steps until the start is forgotten: (α + β)^200
 

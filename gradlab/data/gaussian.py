@@ -4,10 +4,10 @@ from typing import Annotated
 
 import numpy as np
 
-from gradlab.bounds import Bound, Count, Many
 from gradlab.data.sizes import Classes, Examples, parts, room
 from gradlab.data.task import Task, data
-from gradlab.errors import RecipeError
+from gradlab.recipe.bounds import Bound, Count, Many
+from gradlab.recipe.errors import RecipeError
 
 Shape = Annotated[list[int], Many(Bound(int, 1, 1_000_000))]
 

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from gradlab.bounds import Count, Fraction, Text
 from gradlab.data.channels import by_channel
 from gradlab.data.characters import alphabet, tokens
 from gradlab.data.columns import Names
@@ -14,7 +13,8 @@ from gradlab.data.files import chosen, enough
 from gradlab.data.sizes import Length, room
 from gradlab.data.targets import Kind, finite, targets
 from gradlab.data.task import Task, data, standardized
-from gradlab.errors import RecipeError, hint
+from gradlab.recipe.bounds import Count, Fraction, Text
+from gradlab.recipe.errors import RecipeError, hint
 
 Pair = tuple[np.ndarray, np.ndarray]
 

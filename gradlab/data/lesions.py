@@ -4,10 +4,10 @@ from typing import Annotated
 
 import numpy as np
 
-from gradlab.bounds import Bound, Count, Fraction, Positive
 from gradlab.data.channels import by_channel
 from gradlab.data.sizes import Examples, parts, room
 from gradlab.data.task import Task, data
+from gradlab.recipe.bounds import Bound, Count, Fraction, Positive
 
 Side = Annotated[int, Bound(int, 12, 512)]
 

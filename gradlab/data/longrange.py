@@ -4,9 +4,9 @@ from typing import Annotated, Literal
 
 import numpy as np
 
-from gradlab.bounds import Bound, Count, Size
 from gradlab.data.sizes import Classes, Examples, Length, different, parts, room
 from gradlab.data.task import Task, data
+from gradlab.recipe.bounds import Bound, Count, Size
 
 Long = Annotated[int, Bound(int, 10, 1_000_000)]
 

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from gradlab.bounds import Count, Text
 from gradlab.data.channels import by_channel
 from gradlab.data.files import chosen, enough, folder, found
 from gradlab.data.sizes import room
 from gradlab.data.targets import targets
 from gradlab.data.task import Task, data
-from gradlab.errors import RecipeError
+from gradlab.recipe.bounds import Count, Text
+from gradlab.recipe.errors import RecipeError
 
 _BYTES = 0x08  # of an IDX file: unsigned bytes; the next byte is the number of axes
 

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from gradlab.bounds import Count, NonNegative, Positive
 from gradlab.data.sizes import Classes, Examples, parts, room
 from gradlab.data.task import Task, data, standardized
+from gradlab.recipe.bounds import Count, NonNegative, Positive
 
 
 @data

@@ -5,13 +5,13 @@ from typing import Annotated
 
 import numpy as np
 
-from gradlab.bounds import Bound, Count, Fraction, Text
 from gradlab.data.characters import alphabet, tokens, unseen, windows
 from gradlab.data.english import chapters
 from gradlab.data.files import chosen, found
 from gradlab.data.sizes import Length, room
 from gradlab.data.task import Task, data
-from gradlab.errors import RecipeError
+from gradlab.recipe.bounds import Bound, Count, Fraction, Text
+from gradlab.recipe.errors import RecipeError
 
 _MOST = 64 << 20  # bytes of a text file
 

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import numpy as np
 
-from gradlab.bounds import Count, Fraction, Text
 from gradlab.data.channels import by_channel
 from gradlab.data.files import enough, folder
 from gradlab.data.sizes import Length, room
 from gradlab.data.sound import log_mel
 from gradlab.data.speech import Bands
 from gradlab.data.task import Task, data, split
-from gradlab.errors import RecipeError
+from gradlab.recipe.bounds import Count, Fraction, Text
+from gradlab.recipe.errors import RecipeError
 
 _MOST = 100_000  # files
 

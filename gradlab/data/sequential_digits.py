@@ -2,9 +2,9 @@
 
 from typing import Literal
 
-from gradlab.bounds import Count, Fraction
 from gradlab.data.digits import digits
 from gradlab.data.task import Task, data
+from gradlab.recipe.bounds import Count, Fraction
 
 
 @data

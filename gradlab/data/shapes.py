@@ -4,10 +4,10 @@ from typing import Annotated
 
 import numpy as np
 
-from gradlab.bounds import Bound, Count, NonNegative
 from gradlab.data.channels import by_channel
 from gradlab.data.sizes import Examples, parts, room
 from gradlab.data.task import Task, data
+from gradlab.recipe.bounds import Bound, Count, NonNegative
 
 # inside where the number is below 1, in coordinates turned and scaled so that a shape reaches about 1
 SHAPES = {

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from gradlab.bounds import Number
 from gradlab.data.task import Task, data
+from gradlab.recipe.bounds import Number
 
 
 @data

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import numpy as np
 
-from gradlab.bounds import Bound
-from gradlab.errors import RecipeError
+from gradlab.recipe.bounds import Bound
+from gradlab.recipe.errors import RecipeError
 
 Examples = Annotated[int, Bound(int, 2, 10_000_000)]
 Length = Annotated[int, Bound(int, 2, 1_000_000)]

@@ -4,11 +4,11 @@ from typing import Annotated
 
 import numpy as np
 
-from gradlab.bounds import Bound, Count, NonNegative
 from gradlab.data.channels import by_channel
 from gradlab.data.sizes import Examples, Length, parts, room
 from gradlab.data.sound import HOP, RATE, log_mel
 from gradlab.data.task import Task, data
+from gradlab.recipe.bounds import Bound, Count, NonNegative
 
 # Hz of the first three formants, means of men (Peterson & Barney 1952): heed, hid, head, had, hod, hawed, hood, …
 FORMANTS = np.array(

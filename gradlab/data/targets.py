@@ -5,7 +5,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from gradlab.data.task import standardized
-from gradlab.errors import RecipeError
+from gradlab.recipe.errors import RecipeError
 
 Kind = Literal["auto", "classification", "regression"]
 _FEW = 20  # different whole numbers that are taken for classes without asking

@@ -4,10 +4,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gradlab.errors import RecipeError
 from gradlab.parts.family import Family
+from gradlab.recipe.errors import RecipeError
 
-data = Family("data")
+data = Family("data", "gradlab.data")
 METRICS = ("accuracy", "balanced_accuracy", "r2", "bits", "loss")
 
 

@@ -4,9 +4,9 @@ from typing import Literal
 
 import numpy as np
 
-from gradlab.bounds import Count, NonNegative, Size
 from gradlab.data.sizes import Examples, parts, room
 from gradlab.data.task import Task, data
+from gradlab.recipe.bounds import Count, NonNegative, Size
 
 
 @data

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from gradlab.bounds import Count
 from gradlab.data.sizes import Classes, Examples, Length, different, parts, room
 from gradlab.data.task import Task, data
+from gradlab.recipe.bounds import Count
 
 
 @data

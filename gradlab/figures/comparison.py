@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from gradlab.analysis.columns import batch, known, measured, values
 from gradlab.analysis.score import Score
+from gradlab.analysis.selection import batch, known, measured, values
 from gradlab.analysis.training import switches
 from gradlab.figures import marks, scales, style
 from gradlab.figures.marks import Curve, Legend

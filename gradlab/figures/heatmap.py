@@ -13,8 +13,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from gradlab.analysis.columns import batch, grid, known, values
 from gradlab.analysis.gain import first_defects
+from gradlab.analysis.selection import batch, grid, known, values
 from gradlab.analysis.training import switches
 from gradlab.figures import marks, style
 

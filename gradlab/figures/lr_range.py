@@ -8,8 +8,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from gradlab.analysis.columns import batch
 from gradlab.analysis.lr_range import pairs
+from gradlab.analysis.selection import batch
 from gradlab.figures import marks, style
 from gradlab.figures.marks import Legend
 

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from gradlab.analysis.columns import known, values
+from gradlab.analysis.selection import known, values
 from gradlab.figures.style import INK
 
 Curve = tuple[np.ndarray, np.ndarray]

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from gradlab.analysis.columns import batch
+from gradlab.analysis.selection import batch
 from gradlab.figures import marks, style
 from gradlab.figures.marks import Curve, Legend
 

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from gradlab.analysis.columns import batch, known
+from gradlab.analysis.selection import batch, known
 from gradlab.figures import marks, style
 from gradlab.figures.heatmap import cells
 from gradlab.figures.marks import Legend

@@ -7,8 +7,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from gradlab.analysis.columns import batch, known, values
 from gradlab.analysis.score import Score
+from gradlab.analysis.selection import batch, known, values
 from gradlab.analysis.training import clip_share, switches
 from gradlab.analysis.wording import share
 from gradlab.figures import marks, scales, style

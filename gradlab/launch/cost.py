@@ -2,10 +2,11 @@
 
 from math import lcm
 
-from gradlab.build import check, load
-from gradlab.recipe import Recipe
-from gradlab.store.schema import COLUMNS
-from gradlab.train import layout
+from gradlab.engine.checks import check
+from gradlab.engine.layout import layout
+from gradlab.engine.tasks import load_task
+from gradlab.measure.columns import COLUMNS
+from gradlab.recipe.recipe import Recipe
 
 BYTES = 2.3  # on disk for each float in the tables, keys and counts included: measured at depth 20 and 50
 
@@ -13,7 +14,7 @@ BYTES = 2.3  # on disk for each float in the tables, keys and counts included: m
 def estimate(recipe: Recipe) -> dict[str, int]:
     """The number of parameters, the rows of all tables, and about how many bytes they take on disk."""
     recipe = check(recipe)
-    names = layout(recipe, load(recipe))
+    names = layout(recipe, load_task(recipe))
     log, evaluations = recipe.log.every, recipe.eval.every
     times = lambda every: -(-recipe.steps // every)  # how many of the steps 0 … steps − 1 it looks at
     looks = (

@@ -13,8 +13,8 @@ from typing import Any
 import jax
 
 from gradlab import __version__
-from gradlab.errors import RecipeError
-from gradlab.recipe import Recipe
+from gradlab.recipe.errors import RecipeError
+from gradlab.recipe.recipe import Recipe
 
 THREADS = "NPROC"  # read by XLA on CPU when its first program starts; 1 unless the user has set it
 

@@ -1,9 +1,9 @@
 """AlexNet (Krizhevsky et al. 2012), on one device."""
 
-from gradlab.models import blocks, images
-from gradlab.models.chain import Block
-from gradlab.models.family import Model, Plan, model
-from gradlab.models.images import Layout, Multiple, scaled, shrunk
+from gradlab.nn import blocks, images
+from gradlab.nn.chain import Block
+from gradlab.nn.images import Layout, Multiple, scaled, shrunk
+from gradlab.nn.model import Model, Plan, model
 
 CHANNELS = (96, 256, 384, 384, 256)
 POOLED = (True, True, False, False, True)
@@ -38,5 +38,5 @@ def _alexnet(plan: Plan, layout: Layout, width_mult: float) -> list[Block]:
         pool = images.max_pool(3 if large else 2, 2) if pooled else blocks.same
         size = shrunk(size, 3 if large else 2, 2) if pooled else size
         found.append(blocks.weighted(f"convolution{k + 1}", the, plan, after=pool))
-        fan_in = channels[k] * plan.activation.widen
+        fan_in = channels[k] * plan.activation.width_factor
     return [*found, *blocks.dense(plan, fan_in * size[0] * size[1], channels[5:])]

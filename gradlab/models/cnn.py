@@ -2,12 +2,12 @@
 
 from typing import Literal
 
-from gradlab.bounds import Size
-from gradlab.models import blocks, images
-from gradlab.models.blocks import Joint
-from gradlab.models.chain import Block
-from gradlab.models.dense import Dense
-from gradlab.models.family import Model, Plan, model
+from gradlab.nn import blocks, images
+from gradlab.nn.blocks import Joint
+from gradlab.nn.chain import Block
+from gradlab.nn.linear_layer import LayerSpec
+from gradlab.nn.model import Model, Plan, model
+from gradlab.recipe.bounds import Size
 
 
 @model
@@ -20,11 +20,11 @@ def cnn(branch: Size, window: Size, stem_stride: Size, padding: Literal["same", 
 
     def build(plan: Plan) -> list[Block]:
         size = images.places(plan)
-        wide, shape = plan.width * plan.activation.widen, (window,) * len(size)
+        wide, shape = plan.width * plan.activation.width_factor, (window,) * len(size)
         connection = plan.residual
         linear = connection.form == "first"
         hidden = blocks.branch(plan, branch, window=shape, padding=padding)
-        first = Dense(
+        first = LayerSpec(
             "",
             plan.shape[-1],
             plan.width,
@@ -34,7 +34,7 @@ def cnn(branch: Size, window: Size, stem_stride: Size, padding: Literal["same", 
             stride=stem_stride,
             padding=padding,
         )
-        last = Dense("", wide, plan.outputs, normed=False, scale=connection.head)
+        last = LayerSpec("", wide, plan.outputs, normed=False, scale=connection.head)
         return [
             blocks.weighted("input", first, plan, active=not linear),
             blocks.joined("hidden", hidden, plan, Joint(wide, plan.depth), plan.depth),

@@ -1,7 +1,7 @@
 """The place of a network of one's own, until it is named."""
 
-from gradlab.errors import RecipeError
-from gradlab.models.family import Model, model
+from gradlab.nn.model import Model, model
+from gradlab.recipe.errors import RecipeError
 
 
 @model

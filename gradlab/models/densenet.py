@@ -5,13 +5,14 @@ from functools import partial
 import jax.numpy as jnp
 from jax import Array
 
-from gradlab.errors import RecipeError
-from gradlab.models import blocks, images, layers
-from gradlab.models.chain import Block, Notes, Tree, Visit
-from gradlab.models.dense import Dense
-from gradlab.models.family import Model, Plan, model
-from gradlab.models.images import Multiple, scaled, shrunk
-from gradlab.models.layers import Pass
+from gradlab.nn import block_layers, blocks, images
+from gradlab.nn.block_layers import Pass
+from gradlab.nn.chain import Block, BlockAux, BlockContext
+from gradlab.nn.images import Multiple, scaled, shrunk
+from gradlab.nn.linear_layer import LayerSpec
+from gradlab.nn.model import Model, Plan, model
+from gradlab.numerics.tree import Tree
+from gradlab.recipe.errors import RecipeError
 
 
 @model
@@ -40,26 +41,28 @@ def densenet(width_mult: Multiple) -> Model:
             if stage < 3:
                 found.append(_transition(f"transition{stage}", channels, plan))
                 channels, size = channels // 2, shrunk(size, 2, 2)
-        last = Dense("", channels * plan.activation.widen, plan.outputs, blocks.signal(plan), ahead=True)
+        last = LayerSpec(
+            "", channels * plan.activation.width_factor, plan.outputs, blocks.signal(plan), ahead=True
+        )
         return [*found, blocks.ahead("output", last, plan, images.mean)]
 
     return build
 
 
 def _layer(name: str, channels: int, growth: int, plan: Plan) -> Block:
-    widen = plan.activation.widen
+    width_factor = plan.activation.width_factor
     the = [
-        blocks.convolution("layer1/", channels * widen, 4 * growth, 1, plan, ahead=True),
-        blocks.convolution("layer2/", 4 * growth * widen, growth, 3, plan, ahead=True),
+        blocks.convolution("layer1/", channels * width_factor, 4 * growth, 1, plan, ahead=True),
+        blocks.convolution("layer2/", 4 * growth * width_factor, growth, 3, plan, ahead=True),
     ]
 
-    def apply(params: Tree, h: Array, visit: Visit) -> tuple[Array, Notes]:
-        run = Pass(the, plan, params, visit)
+    def apply(params: Tree, h: Array, context: BlockContext) -> tuple[Array, BlockAux]:
+        run = Pass(the, plan, params, context)
         return jnp.concatenate([h, run.first(1, run.first(0, h))], axis=-1), run.notes()
 
-    return Block(name, partial(layers.draw, the, plan), apply)
+    return Block(name, partial(block_layers.draw, the, plan), apply)
 
 
 def _transition(name: str, channels: int, plan: Plan) -> Block:
-    the = blocks.convolution("", channels * plan.activation.widen, channels // 2, 1, plan, ahead=True)
+    the = blocks.convolution("", channels * plan.activation.width_factor, channels // 2, 1, plan, ahead=True)
     return blocks.ahead(name, the, plan, after=images.average_pool(2))

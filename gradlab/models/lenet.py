@@ -1,10 +1,10 @@
 """LeNet-5 (LeCun et al. 1998)."""
 
-from gradlab.models import blocks, images
-from gradlab.models.chain import Block
-from gradlab.models.dense import Padding
-from gradlab.models.family import Model, Plan, model
-from gradlab.models.images import Layout, Multiple, scaled, shrunk
+from gradlab.nn import blocks, images
+from gradlab.nn.chain import Block
+from gradlab.nn.images import Layout, Multiple, scaled, shrunk
+from gradlab.nn.linear_layer import Padding
+from gradlab.nn.model import Model, Plan, model
 
 
 @model
@@ -23,7 +23,7 @@ def lenet(layout: Layout, width_mult: Multiple) -> Model:
 
 def _lenet(plan: Plan, layout: Layout, width_mult: float) -> list[Block]:
     images.published(plan, 6, (5,))
-    size, widen = images.image(plan), plan.activation.widen
+    size, width_factor = images.image(plan), plan.activation.width_factor
     second: Padding = "valid" if images.large(layout, size, 28) else "same"
     channels = [scaled(count, width_mult) for count in (6, 16, 120, 84)]
     pool = images.average_pool(2)
@@ -31,5 +31,5 @@ def _lenet(plan: Plan, layout: Layout, width_mult: float) -> list[Block]:
     for k, padding in enumerate(("same", second)):
         the = blocks.convolution("", fan_in, channels[k], 5, plan, padding=padding, behind=k > 0)
         found.append(blocks.weighted(f"convolution{k + 1}", the, plan, after=pool))
-        fan_in, size = channels[k] * widen, shrunk(shrunk(size, 5, 1, padding), 2, 2)
+        fan_in, size = channels[k] * width_factor, shrunk(shrunk(size, 5, 1, padding), 2, 2)
     return [*found, *blocks.dense(plan, fan_in * size[0] * size[1], channels[2:])]

@@ -2,11 +2,11 @@
 
 from dataclasses import replace
 
-from gradlab.bounds import Flag
-from gradlab.models import blocks, images
-from gradlab.models.chain import Block
-from gradlab.models.dense import Dense
-from gradlab.models.family import Model, Plan, model
+from gradlab.nn import blocks, images
+from gradlab.nn.chain import Block
+from gradlab.nn.linear_layer import LayerSpec
+from gradlab.nn.model import Model, Plan, model
+from gradlab.recipe.bounds import Flag
 
 
 @model
@@ -26,7 +26,7 @@ def linear(bias: Flag) -> Model:
         return [first, *equal, last]
 
     def _map(name: str, fan_in: int, fan_out: int, plan: Plan, count: int | None = None) -> Block:
-        the = Dense("", fan_in, fan_out, normed=False, bias=bias, behind=False)
+        the = LayerSpec("", fan_in, fan_out, normed=False, bias=bias, behind=False)
         return replace(blocks.weighted(name, the, plan, blocks.flat, active=False), count=count)
 
     return build

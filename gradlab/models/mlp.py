@@ -1,11 +1,11 @@
 """The multilayer perceptron: an input block, `depth` equal hidden blocks run by `lax.scan`, an output block."""
 
-from gradlab.bounds import Size
-from gradlab.models import blocks, images
-from gradlab.models.blocks import Joint
-from gradlab.models.chain import Block
-from gradlab.models.dense import Dense
-from gradlab.models.family import Model, Plan, model
+from gradlab.nn import blocks, images
+from gradlab.nn.blocks import Joint
+from gradlab.nn.chain import Block
+from gradlab.nn.linear_layer import LayerSpec
+from gradlab.nn.model import Model, Plan, model
+from gradlab.recipe.bounds import Size
 
 
 @model
@@ -17,12 +17,12 @@ def mlp(branch: Size) -> Model:
 
     def build(plan: Plan) -> list[Block]:
         images.numbers(plan)
-        wide = plan.width * plan.activation.widen
+        wide = plan.width * plan.activation.width_factor
         joined = plan.residual
         linear = joined.form == "first"
         hidden = blocks.branch(plan, branch)
-        first = Dense("", plan.features, plan.width, normed=not linear, behind=False)
-        last = Dense("", wide, plan.outputs, normed=False, scale=joined.head)
+        first = LayerSpec("", plan.features, plan.width, normed=not linear, behind=False)
+        last = LayerSpec("", wide, plan.outputs, normed=False, scale=joined.head)
         return [
             blocks.weighted("input", first, plan, blocks.flat, active=not linear),
             blocks.joined("hidden", hidden, plan, Joint(wide, plan.depth), plan.depth),

@@ -1,10 +1,10 @@
 """The single-layer perceptron: one layer of weights between the input and the answer."""
 
-from gradlab.errors import RecipeError
-from gradlab.models import blocks, images
-from gradlab.models.chain import Block
-from gradlab.models.dense import Dense
-from gradlab.models.family import Model, Plan, model
+from gradlab.nn import blocks, images
+from gradlab.nn.chain import Block
+from gradlab.nn.linear_layer import LayerSpec
+from gradlab.nn.model import Model, Plan, model
+from gradlab.recipe.errors import RecipeError
 
 
 @model
@@ -18,9 +18,9 @@ def perceptron() -> Model:
         images.numbers(plan)
         if plan.depth != 1:
             raise RecipeError(f"has exactly 1 layer; got depth={plan.depth}; choose model=mlp")
-        if plan.activation.widen != 1:
+        if plan.activation.width_factor != 1:
             raise RecipeError("needs an activation that makes one answer of one; crelu makes two")
-        the = Dense("", plan.features, plan.outputs, normed=False, behind=False)
+        the = LayerSpec("", plan.features, plan.outputs, normed=False, behind=False)
         return [blocks.weighted("output", the, plan._replace(dropout=None), blocks.flat)]
 
     return build

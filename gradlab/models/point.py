@@ -5,9 +5,10 @@ from typing import Annotated
 import jax.numpy as jnp
 from jax import Array
 
-from gradlab.bounds import Bound, Many
-from gradlab.models.chain import Block, Notes, Tree, Visit
-from gradlab.models.family import Model, Plan, model
+from gradlab.nn.chain import Block, BlockAux, BlockContext
+from gradlab.nn.model import Model, Plan, model
+from gradlab.numerics.tree import Tree
+from gradlab.recipe.bounds import Bound, Many
 
 Start = Annotated[list, Many(Bound(float))]
 
@@ -25,8 +26,8 @@ def point(start: Start) -> Model:
         def draw(key: Array) -> tuple[Tree, Tree]:
             return {"theta": jnp.stack([jnp.asarray(value, wide) for value in start])[None]}, {}
 
-        def apply(params: Tree, x: Array, visit: Visit) -> tuple[Array, Notes]:
-            return jnp.broadcast_to(params["theta"], (len(x), len(start))).astype(plan.dtype), Notes({})
+        def apply(params: Tree, x: Array, context: BlockContext) -> tuple[Array, BlockAux]:
+            return jnp.broadcast_to(params["theta"], (len(x), len(start))).astype(plan.dtype), BlockAux({})
 
         return [Block("point", draw, apply, active=False)]
 

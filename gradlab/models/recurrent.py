@@ -11,16 +11,17 @@ import jax.numpy as jnp
 from jax import Array
 from jax.nn import initializers
 
-from gradlab.bounds import Count, Number, Positive
-from gradlab.errors import RecipeError
-from gradlab.models import normed, units
-from gradlab.models.chain import Block, Notes, Tree, Visit
-from gradlab.models.family import model
-from gradlab.models.plan import Model, Plan
-from gradlab.models.recurrence import State, recurrence
-from gradlab.models.sequence import input_block, output_block, steps, turned
-from gradlab.models.units import Unit
+from gradlab.nn import cells, normalize
+from gradlab.nn.cells import CellSpec
+from gradlab.nn.chain import Block, BlockAux, BlockContext
+from gradlab.nn.model import model
+from gradlab.nn.plan import Model, Plan
+from gradlab.nn.sequence import input_block, output_block, steps, turned
+from gradlab.numerics.recurrence import CellState, recurrence
+from gradlab.numerics.tree import Tree
 from gradlab.parts.residuals import Site
+from gradlab.recipe.bounds import Count, Number, Positive
+from gradlab.recipe.errors import RecipeError
 
 Kind = Literal["orthogonal", "identity", "normal"]
 _OWN = "residual/"
@@ -33,25 +34,25 @@ def rnn(recurrent: Kind, radius: Positive, bptt: Count) -> Model:
     Gradients vanish where σ_max(W_h)·max φ' < 1 and can explode only where ρ(W_h)·max φ' > 1 (Pascanu et al. 2013).
     activation=relu with recurrent=identity is the IRNN (Le et al. 2015).
     """
-    return lambda plan: _network(plan, units.plain(plan.activation), Start(recurrent, radius), bptt)
+    return lambda plan: _network(plan, cells.plain(plan.activation), Start(recurrent, radius), bptt)
 
 
 @model
 def lstm(forget_bias: Number, recurrent: Kind, radius: Positive, bptt: Count) -> Model:
     """Long short-term memory (Hochreiter & Schmidhuber 1997) with forget gates; gates i, f, g, o."""
-    return lambda plan: _network(_gated(plan), units.lstm(forget_bias), Start(recurrent, radius), bptt)
+    return lambda plan: _network(_gated(plan), cells.lstm(forget_bias), Start(recurrent, radius), bptt)
 
 
 @model
 def gru(update_bias: Number, recurrent: Kind, radius: Positive, bptt: Count) -> Model:
     """Gated recurrent unit (Cho et al. 2014); gates r, z, n."""
-    return lambda plan: _network(_gated(plan), units.gru(update_bias), Start(recurrent, radius), bptt)
+    return lambda plan: _network(_gated(plan), cells.gru(update_bias), Start(recurrent, radius), bptt)
 
 
 @model
 def recurrent_highway(transform_bias: Number, recurrent: Kind, radius: Positive, bptt: Count) -> Model:
     """Recurrent highway (Zilly et al. 2017) of depth 1: one gate t and its rest 1 − t; gates n, t."""
-    return lambda plan: _network(_gated(plan), units.highway(transform_bias), Start(recurrent, radius), bptt)
+    return lambda plan: _network(_gated(plan), cells.highway(transform_bias), Start(recurrent, radius), bptt)
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ def _gated(plan: Plan) -> Plan:
     return plan
 
 
-def _network(plan: Plan, unit: Unit, start: Start, bptt: int) -> list[Block]:
+def _network(plan: Plan, unit: CellSpec, start: Start, bptt: int) -> list[Block]:
     _fits(plan)
     many = [Layer(plan, unit, start, bptt, fan_in=plan.width, above=True)] if plan.depth > 1 else []
     into = input_block(plan)
@@ -92,8 +93,8 @@ def _network(plan: Plan, unit: Unit, start: Start, bptt: int) -> list[Block]:
 
 def _fits(plan: Plan) -> None:
     """Refuse parts that say where an activation or a kernel of a feed-forward layer stands."""
-    normed.signals_only(plan)
-    if plan.activation.widen > 1:
+    normalize.signals_only(plan)
+    if plan.activation.width_factor > 1:
         raise RecipeError("feeds its units back, so an activation that doubles them does not fit")
     if plan.residual.form != "inside":
         raise RecipeError(
@@ -112,7 +113,7 @@ class Layer:
     """
 
     plan: Plan
-    unit: Unit
+    unit: CellSpec
     start: Start
     bptt: int
     fan_in: int
@@ -127,9 +128,9 @@ class Layer:
             count,
             active=self.unit.sloped,
             signal=turned,
-            times=steps(self.plan),
-            told=self.unit.told,
-            squares=(("recurrent/kernel", self.unit.gates),),
+            time_steps=steps(self.plan),
+            metric_names=self.unit.metric_names,
+            recurrent_kernels=(("recurrent/kernel", self.unit.gates),),
         )
 
     def init(self, key: Array) -> tuple[Tree, Tree]:
@@ -150,7 +151,7 @@ class Layer:
         }
         if self.unit.own_bias:
             params["recurrent/bias"] = jnp.zeros(width)
-        norm, stats = normed.draw(plan, "norm/", self._normed)
+        norm, stats = normalize.draw(plan, "norm/", self._normed)
         if self.above:
             params |= {_OWN + path: value for path, value in plan.residual.own(width, 1).items()}
         return {path: value.astype(wide) for path, value in (params | norm).items()}, stats
@@ -160,48 +161,52 @@ class Layer:
         before = self.plan.normalization.place == "before"
         return self.plan.width * (self.unit.cell.gates if before else 1)
 
-    def apply(self, params: Tree, h: Array, visit: Visit) -> tuple[Array, Notes]:
+    def apply(self, params: Tree, h: Array, context: BlockContext) -> tuple[Array, BlockAux]:
         """The layer's outputs of all steps."""
         if not self.above:
-            return self._run(params, h, visit)
-        told: list[Notes] = []
+            return self._run(params, h, context)
+        told: list[BlockAux] = []
 
         def branch(h: Array) -> Array:
-            out, notes = self._run(params, h, visit)
+            out, notes = self._run(params, h, context)
             told.append(notes)
             return out
 
         own = {path.removeprefix(_OWN): value for path, value in params.items() if path.startswith(_OWN)}
-        site = Site(visit.layer, self.plan.depth, jax.random.fold_in(visit.key, 1), visit.train)
+        site = Site(context.layer, self.plan.depth, jax.random.fold_in(context.key, 1), context.train)
         return self.plan.residual.join(own, h, branch, site), told[0]
 
-    def _run(self, params: Tree, h: Array, visit: Visit) -> tuple[Array, Notes]:
+    def _run(self, params: Tree, h: Array, context: BlockContext) -> tuple[Array, BlockAux]:
         plan, unit, dtype = self.plan, self.unit, self.plan.dtype
-        own = (params, visit.stats, visit.train)
+        own = (params, context.stats, context.train)
         used = {
             path: value.astype(dtype) for path, value in params.items() if "kernel" in path or "bias" in path
         }
-        z = visit.weigh("input/kernel", h @ used["input/kernel"] + used["input/bias"])
+        z = context.on_linear("input/kernel", h @ used["input/kernel"] + used["input/bias"])
         stats: Tree = {}
         if plan.normalization.place == "before":
-            z, stats = normed.norm(plan, "norm/", own, z)
-        z = visit.watch(z) if unit.sloped else z
+            z, stats = normalize.norm(plan, "norm/", own, z)
+        z = context.tap(z) if unit.sloped else z
         bias = used.get("recurrent/bias")
         if bias is not None:
             bias = jnp.pad(bias, ((unit.cell.gates - 1) * plan.width, 0))
-        found = recurrence(unit.cell, used["recurrent/kernel"], bias, z, self._rest(z), visit.time, self.bptt)
+        found = recurrence(
+            unit.cell, used["recurrent/kernel"], bias, z, self._rest(z), context.time_dummy, self.bptt
+        )
         out = found.h
         if plan.normalization.place == "after":
-            out, stats = normed.norm(plan, "norm/", own, out)
-        return normed.dropped(plan, out, visit.key, visit.train), self._notes(stats, found.told)
+            out, stats = normalize.norm(plan, "norm/", own, out)
+        return normalize.dropped(plan, out, context.key, context.train), self._notes(stats, found.told)
 
-    def _rest(self, z: Array) -> State:
+    def _rest(self, z: Array) -> CellState:
         """The state before the first step: zeros."""
         zero = jnp.zeros((z.shape[1], self.plan.width), z.dtype)
         return (zero, zero) if self.unit.cell.memory else (zero,)
 
-    def _notes(self, stats: Tree, told: Array) -> Notes:
+    def _notes(self, stats: Tree, told: Array) -> BlockAux:
         if self.unit.sloped:
-            return Notes(stats, told.reshape(-1, told.shape[-1]), self.plan.activation.steepest)
+            return BlockAux(stats, told.reshape(-1, told.shape[-1]), self.plan.activation.max_slope)
         means = jnp.mean(told, axis=0)
-        return Notes(stats, inner={name: means[index] for index, name in enumerate(self.unit.told)})
+        return BlockAux(
+            stats, metrics={name: means[index] for index, name in enumerate(self.unit.metric_names)}
+        )

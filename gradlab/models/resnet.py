@@ -6,13 +6,13 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jax import Array
 
-from gradlab.errors import RecipeError
-from gradlab.models import blocks, images
-from gradlab.models.blocks import Joint, Map
-from gradlab.models.chain import Block
-from gradlab.models.dense import Dense
-from gradlab.models.family import Model, Plan, model
-from gradlab.models.images import Layout, Multiple, scaled
+from gradlab.nn import blocks, images
+from gradlab.nn.blocks import Joint, Map
+from gradlab.nn.chain import Block
+from gradlab.nn.images import Layout, Multiple, scaled
+from gradlab.nn.linear_layer import LayerSpec
+from gradlab.nn.model import Model, Plan, model
+from gradlab.recipe.errors import RecipeError
 
 STAGES = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3)}
 
@@ -89,17 +89,17 @@ def _opening(plan: Plan) -> dict[str, bool]:
 
 
 Skip = Callable[
-    [int, int, int, Plan], Dense | Map
+    [int, int, int, Plan], LayerSpec | Map
 ]  # (channels in, channels out, stride) -> what carries h on
 
 
 def _stages(stages: list[Stage], channels: int, plan: Plan, skip: Skip) -> list[Block]:
     """The residual blocks, and the output behind them; a stage's first block stands alone where shapes change."""
     total, passed, found = sum(stage.blocks for stage in stages), 0, []
-    widen, form = plan.activation.widen, plan.residual.form
-    channels *= widen
+    width_factor, form = plan.activation.width_factor, plan.residual.form
+    channels *= width_factor
     for number, stage in enumerate(stages, 1):
-        wide = stage.channels * stage.expansion * widen
+        wide = stage.channels * stage.expansion * width_factor
         alone = int(stage.stride > 1 or wide != channels)
         if alone:
             branch = _branch(stage, channels, stage.stride, plan, total)
@@ -112,16 +112,16 @@ def _stages(stages: list[Stage], channels: int, plan: Plan, skip: Skip) -> list[
             joint = Joint(wide, total, passed + alone)
             found.append(blocks.joined(f"stage{number}", branch, plan, joint, stage.blocks - alone))
         channels, passed = wide, passed + stage.blocks
-    last = Dense("", channels, plan.outputs, normed=False, scale=plan.residual.head)
+    last = LayerSpec("", channels, plan.outputs, normed=False, scale=plan.residual.head)
     if form != "first":
         return [*found, blocks.weighted("output", last, plan, images.mean, active=False)]
-    last = Dense("", channels, plan.outputs, blocks.signal(plan), scale=plan.residual.head, ahead=True)
+    last = LayerSpec("", channels, plan.outputs, blocks.signal(plan), scale=plan.residual.head, ahead=True)
     return [*found, blocks.ahead("output", last, plan, images.mean)]
 
 
-def _branch(stage: Stage, fan_in: int, stride: int, plan: Plan, total: int) -> list[Dense]:
+def _branch(stage: Stage, fan_in: int, stride: int, plan: Plan, total: int) -> list[LayerSpec]:
     """Two 3×3 convolutions, or 1×1, 3×3 and 1×1."""
-    inner, widen = stage.channels, plan.activation.widen
+    inner, width_factor = stage.channels, plan.activation.width_factor
     sizes = [(3, inner, stride), (3, inner, 1)]
     if stage.expansion > 1:
         sizes = [(1, inner, 1), (3, inner, stride), (1, inner * stage.expansion, 1)]
@@ -134,7 +134,7 @@ def _branch(stage: Stage, fan_in: int, stride: int, plan: Plan, total: int) -> l
         if not plan.residual.bias:
             more["bias"] = False
         found.append(blocks.convolution(f"layer{k}/", fan_in, channels, window, plan, step, **more))
-        fan_in = channels * widen
+        fan_in = channels * width_factor
     return found
 
 
@@ -147,7 +147,7 @@ def _subsampled(channels: int, wide: int, stride: int, plan: Plan) -> Map:
     return carry
 
 
-def _projected(channels: int, wide: int, stride: int, plan: Plan) -> Dense:
+def _projected(channels: int, wide: int, stride: int, plan: Plan) -> LayerSpec:
     """A 1×1 convolution with its normalization; without where the branch normalizes its input."""
     normed = plan.residual.form != "first" and plan.normalization.place == "before"
     normed = normed or plan.normalization.place == "kernel"

@@ -10,15 +10,16 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from gradlab.bounds import Count, Number, Positive
-from gradlab.errors import RecipeError
-from gradlab.models import normed, units
-from gradlab.models.chain import Block, Notes, Tree, Visit
-from gradlab.models.family import model
-from gradlab.models.plan import Model, Plan
-from gradlab.models.recurrence import Run, State, recurrence
 from gradlab.models.recurrent import Kind, Start
-from gradlab.models.sequence import input_block, output_block, steps, turned
+from gradlab.nn import cells, normalize
+from gradlab.nn.chain import Block, BlockAux, BlockContext
+from gradlab.nn.model import model
+from gradlab.nn.plan import Model, Plan
+from gradlab.nn.sequence import input_block, output_block, steps, turned
+from gradlab.numerics.recurrence import CellState, RecurrenceOutput, recurrence
+from gradlab.numerics.tree import Tree
+from gradlab.recipe.bounds import Count, Number, Positive
+from gradlab.recipe.errors import RecipeError
 
 
 @model
@@ -30,27 +31,27 @@ def seq2seq(forget_bias: Number, recurrent: Kind, radius: Positive, bptt: Count)
 
     def build(plan: Plan) -> list[Block]:
         _fits(plan)
-        unit, start = units.lstm(forget_bias), Start(recurrent, radius)
+        unit, start = cells.lstm(forget_bias), Start(recurrent, radius)
         half = steps(plan) // 2
 
         def draw(key: Array) -> tuple[Tree, Tree]:
             return _drawn(plan, unit, start, key), {}
 
-        def read(params: Tree, x: Array, visit: Visit) -> tuple[Any, Notes]:
+        def read(params: Tree, x: Array, context: BlockContext) -> tuple[Any, BlockAux]:
             zero = jnp.zeros((x.shape[1], plan.width), x.dtype)
-            found = _run(plan, unit, params, x[:half], (zero, zero), visit, bptt)
+            found = _run(plan, unit, params, x[:half], (zero, zero), context, bptt)
             return {"h": found.h, "last": found.last, "fed": x[half:]}, _told(unit, found)
 
-        def answer(params: Tree, state: Any, visit: Visit) -> tuple[Array, Notes]:
-            found = _run(plan, unit, params, state["fed"], state["last"], visit, bptt)
-            return normed.dropped(plan, found.h, visit.key, visit.train), _told(unit, found)
+        def answer(params: Tree, state: Any, context: BlockContext) -> tuple[Array, BlockAux]:
+            found = _run(plan, unit, params, state["fed"], state["last"], context, bptt)
+            return normalize.dropped(plan, found.h, context.key, context.train), _told(unit, found)
 
         block = partial(
             Block,
             active=False,
-            times=half,
-            told=unit.told,
-            squares=(("recurrent/kernel", unit.gates),),
+            time_steps=half,
+            metric_names=unit.metric_names,
+            recurrent_kernels=(("recurrent/kernel", unit.gates),),
         )
         return [
             input_block(plan),
@@ -75,7 +76,7 @@ def _fits(plan: Plan) -> None:
         raise RecipeError("has no place for a normalization; choose normalization=none")
 
 
-def _drawn(plan: Plan, unit: units.Unit, start: Start, key: Array) -> Tree:
+def _drawn(plan: Plan, unit: cells.CellSpec, start: Start, key: Array) -> Tree:
     """One LSTM's parameters, gate by gate."""
     width, gates = plan.width, unit.cell.gates
     *keys, own = jax.random.split(key, gates + 1)
@@ -88,12 +89,20 @@ def _drawn(plan: Plan, unit: units.Unit, start: Start, key: Array) -> Tree:
     return {path: value.astype(jnp.promote_types(plan.dtype, jnp.float32)) for path, value in params.items()}
 
 
-def _run(plan: Plan, unit: units.Unit, params: Tree, x: Array, start: State, visit: Visit, bptt: int) -> Run:
+def _run(
+    plan: Plan,
+    unit: cells.CellSpec,
+    params: Tree,
+    x: Array,
+    start: CellState,
+    context: BlockContext,
+    bptt: int,
+) -> RecurrenceOutput:
     used = {path: value.astype(plan.dtype) for path, value in params.items()}
-    z = visit.weigh("input/kernel", x @ used["input/kernel"] + used["input/bias"])
-    return recurrence(unit.cell, used["recurrent/kernel"], None, z, start, visit.time, bptt)
+    z = context.on_linear("input/kernel", x @ used["input/kernel"] + used["input/bias"])
+    return recurrence(unit.cell, used["recurrent/kernel"], None, z, start, context.time_dummy, bptt)
 
 
-def _told(unit: units.Unit, found: Run) -> Notes:
+def _told(unit: cells.CellSpec, found: RecurrenceOutput) -> BlockAux:
     means = jnp.mean(found.told, axis=0)
-    return Notes({}, inner={name: means[index] for index, name in enumerate(unit.told)})
+    return BlockAux({}, metrics={name: means[index] for index, name in enumerate(unit.metric_names)})

@@ -8,15 +8,16 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from gradlab.bounds import Size
-from gradlab.errors import RecipeError
-from gradlab.models import normed
-from gradlab.models.attention import attention
-from gradlab.models.chain import Block, Notes, Tree, Visit
-from gradlab.models.family import model
-from gradlab.models.plan import Model, Plan
-from gradlab.models.sequence import steps
+from gradlab.nn import normalize
+from gradlab.nn.chain import Block, BlockAux, BlockContext
+from gradlab.nn.model import model
+from gradlab.nn.plan import Model, Plan
+from gradlab.nn.sequence import steps
+from gradlab.numerics.attention import attention
+from gradlab.numerics.tree import Tree
 from gradlab.parts.residuals import Site
+from gradlab.recipe.bounds import Size
+from gradlab.recipe.errors import RecipeError
 
 Kind = Literal["auto", "encoder", "decoder"]
 Order = Literal["pre", "post", "deepnorm"]
@@ -50,10 +51,10 @@ def transformer(kind: Kind, order: Order, heads: Size, expansion: Size, position
             Block(
                 "input",
                 the.start,
-                lambda params, x, visit: (_entered(plan, params, x), Notes({})),
+                lambda params, x, context: (_entered(plan, params, x), BlockAux({})),
                 active=False,
             ),
-            Block("block", the.draw, the.apply, plan.depth, told=("attention_entropy",)),
+            Block("block", the.draw, the.apply, plan.depth, metric_names=("attention_entropy",)),
             Block("output", the.end, the.answer, active=False),
         ]
 
@@ -63,7 +64,7 @@ def transformer(kind: Kind, order: Order, heads: Size, expansion: Size, position
 def _fits(plan: Plan, heads: int) -> None:
     """Refuse what no block can be made of."""
     steps(plan)
-    normed.signals_only(plan)
+    normalize.signals_only(plan)
     if plan.width % heads:
         raise RecipeError(f"shares width={plan.width} between {heads} heads; give a multiple of model.heads")
     if plan.normalization.place == "after":
@@ -111,85 +112,85 @@ class Blocks:
             params |= _linear(plan, f"attention/{name}", one, (plan.width, plan.width), own)
         params |= _linear(plan, "feedforward/up", keys[4], (plan.width, inner), scale)
         params |= _linear(
-            plan, "feedforward/down", keys[5], (inner * plan.activation.widen, plan.width), scale
+            plan, "feedforward/down", keys[5], (inner * plan.activation.width_factor, plan.width), scale
         )
         stats: Tree = {}
         for place in (1, 2):
-            norm, own = normed.draw(plan, f"norm{place}/", plan.width)
+            norm, own = normalize.draw(plan, f"norm{place}/", plan.width)
             started = plan.residual.own(plan.width, 1)
             params |= norm | {f"residual{place}/{path}": value for path, value in started.items()}
             stats |= own
         return params, stats
 
-    def apply(self, params: Tree, h: Array, visit: Visit) -> tuple[Array, Notes]:
+    def apply(self, params: Tree, h: Array, context: BlockContext) -> tuple[Array, BlockAux]:
         """Attention, then the feed-forward layer, each joined to h in the network's order."""
-        run = _Run(self, params, visit)
+        run = _Run(self, params, context)
         h = run.joined(1, h, run.attend)
         h = run.joined(2, h, run.feed)
-        return h, Notes(
-            run.stats, run.slope, self.plan.activation.steepest, {"attention_entropy": run.entropy}
+        return h, BlockAux(
+            run.stats, run.slope, self.plan.activation.max_slope, {"attention_entropy": run.entropy}
         )
 
     def end(self, key: Array) -> tuple[Tree, Tree]:
         """The output's weights, and in pre order the last norm."""
         plan = self.plan
-        params, stats = normed.draw(plan, "norm/", plan.width) if self.order == "pre" else ({}, {})
+        params, stats = normalize.draw(plan, "norm/", plan.width) if self.order == "pre" else ({}, {})
         return params | _linear(plan, "linear", key, (plan.width, plan.outputs)), stats
 
-    def answer(self, params: Tree, h: Array, visit: Visit) -> tuple[Array, Notes]:
+    def answer(self, params: Tree, h: Array, context: BlockContext) -> tuple[Array, BlockAux]:
         """W h + b at each position, at the last one, or of their mean."""
         stats: Tree = {}
         if self.order == "pre":
-            h, stats = normed.norm(self.plan, "norm/", (params, visit.stats, visit.train), h)
+            h, stats = normalize.norm(self.plan, "norm/", (params, context.stats, context.train), h)
         if not self.plan.each:
             h = h[:, -1] if self.causal else jnp.mean(h, axis=1)
-        return _weighed(params, "linear", h, visit), Notes(stats, None, self.plan.activation.steepest)
+        return _weighed(params, "linear", h, context), BlockAux(stats, None, self.plan.activation.max_slope)
 
 
 class _Run:
     """One pass through a block, which gathers what it tells."""
 
-    def __init__(self, the: Blocks, params: Tree, visit: Visit) -> None:
-        self.the, self.params, self.visit = the, params, visit
+    def __init__(self, the: Blocks, params: Tree, context: BlockContext) -> None:
+        self.the, self.params, self.context = the, params, context
         self.stats: Tree = {}
         self.slope: Array | None = None
         self.entropy: Any = 0.0
 
     def joined(self, place: int, h: Array, branch: Any) -> Array:
         """h and branch(h) in the network's order; `place` is the norm's number."""
-        plan, order, visit = self.the.plan, self.the.order, self.visit
-        key, start = jax.random.fold_in(visit.key, place), f"residual{place}/"
+        plan, order, context = self.the.plan, self.the.order, self.context
+        key, start = jax.random.fold_in(context.key, place), f"residual{place}/"
         own = {
             path.removeprefix(start): value for path, value in self.params.items() if path.startswith(start)
         }
         inside = lambda h: branch(self.norm(place, h) if order == "pre" else h)
         keep = (2 * plan.depth) ** 0.25 if order == "deepnorm" else 1.0
-        site = Site(visit.layer, plan.depth, jax.random.fold_in(key, 1), visit.train)
+        site = Site(context.layer, plan.depth, jax.random.fold_in(key, 1), context.train)
         # α stands on the skip alone: the branch sees h itself
         out = plan.residual.join(
-            own, keep * h, lambda _: normed.dropped(plan, inside(h), key, visit.train), site
+            own, keep * h, lambda _: normalize.dropped(plan, inside(h), key, context.train), site
         )
         return out if order == "pre" else self.norm(place, out)
 
     def norm(self, place: int, h: Array) -> Array:
         """The plan's normalization of every position."""
-        own = (self.params, self.visit.stats, self.visit.train)
-        h, stats = normed.norm(self.the.plan, f"norm{place}/", own, h)
+        own = (self.params, self.context.stats, self.context.train)
+        h, stats = normalize.norm(self.the.plan, f"norm{place}/", own, h)
         self.stats |= stats
         return h
 
     def attend(self, h: Array) -> Array:
         """Multi-head self-attention."""
-        q, k, v = (_weighed(self.params, f"attention/{name}", h, self.visit) for name in ATTENTION[:3])
+        q, k, v = (_weighed(self.params, f"attention/{name}", h, self.context) for name in ATTENTION[:3])
         out, self.entropy = attention(q, k, v, self.the.heads, self.the.causal)
-        return _weighed(self.params, "attention/out", out, self.visit)
+        return _weighed(self.params, "attention/out", out, self.context)
 
     def feed(self, h: Array) -> Array:
         """W_down φ(W_up h): its activation is the one that is measured."""
-        z = self.visit.watch(_weighed(self.params, "feedforward/up", h, self.visit))
+        z = self.context.tap(_weighed(self.params, "feedforward/up", h, self.context))
         h, slope = jax.jvp(self.the.plan.activation.phi, (z,), (jnp.ones_like(z),))
         self.slope = slope.reshape(-1, slope.shape[-1])
-        return _weighed(self.params, "feedforward/down", h, self.visit)
+        return _weighed(self.params, "feedforward/down", h, self.context)
 
 
 def _wide(plan: Plan) -> jnp.dtype:
@@ -206,9 +207,9 @@ def _linear(plan: Plan, name: str, key: Array, shape: tuple[int, int], scale: fl
     return {f"{name}/{path}": value.astype(_wide(plan)) for path, value in drawn.items()}
 
 
-def _weighed(params: Tree, name: str, h: Array, visit: Visit) -> Array:
+def _weighed(params: Tree, name: str, h: Array, context: BlockContext) -> Array:
     kernel, bias = (params[f"{name}/{path}"].astype(h.dtype) for path in ("kernel", "bias"))
-    return visit.weigh(f"{name}/kernel", h @ kernel + bias)
+    return context.on_linear(f"{name}/kernel", h @ kernel + bias)
 
 
 def _entered(plan: Plan, params: Tree, x: Array) -> Array:

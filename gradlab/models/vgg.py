@@ -1,10 +1,10 @@
 """VGG (Simonyan & Zisserman 2015)."""
 
-from gradlab.models import blocks, images
-from gradlab.models.chain import Block
-from gradlab.models.dense import Dense
-from gradlab.models.family import Model, Plan, model
-from gradlab.models.images import Layout, Multiple, scaled, shrunk
+from gradlab.nn import blocks, images
+from gradlab.nn.chain import Block
+from gradlab.nn.images import Layout, Multiple, scaled, shrunk
+from gradlab.nn.linear_layer import LayerSpec
+from gradlab.nn.model import Model, Plan, model
 
 STAGES = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
 CHANNELS = (64, 128, 256, 512, 512)
@@ -27,7 +27,7 @@ def vgg(layout: Layout, width_mult: Multiple) -> Model:
 
 def _vgg(plan: Plan, layout: Layout, width_mult: float) -> list[Block]:
     images.published(plan, 64, tuple(STAGES))
-    size, widen = images.image(plan), plan.activation.widen
+    size, width_factor = images.image(plan), plan.activation.width_factor
     large = images.large(layout, size, 64)
     found: list[Block] = []
     fan_in = plan.shape[-1]
@@ -39,8 +39,8 @@ def _vgg(plan: Plan, layout: Layout, width_mult: float) -> list[Block]:
             size = shrunk(size, 2, 2) if pooled else size
             pool = images.max_pool(2, 2) if pooled else blocks.same
             found.append(blocks.weighted(f"convolution{stage + 1}_{k + 1}", the, plan, after=pool))
-            fan_in = channels * widen
+            fan_in = channels * width_factor
     if large:
         return [*found, *blocks.dense(plan, fan_in * size[0] * size[1], [scaled(4096, width_mult)] * 2)]
-    last = Dense("", fan_in, plan.outputs, normed=False, scale=plan.residual.head)
+    last = LayerSpec("", fan_in, plan.outputs, normed=False, scale=plan.residual.head)
     return [*found, blocks.weighted("output", last, plan, images.mean, active=False)]

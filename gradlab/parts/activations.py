@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from gradlab.bounds import Flag, NonNegative, Number, Positive
-from gradlab.parts.family import Family, Own
+from gradlab.parts.family import Family, UserFunction
+from gradlab.recipe.bounds import Flag, NonNegative, Number, Positive
 
 
 class Activation(NamedTuple):
@@ -19,12 +19,12 @@ class Activation(NamedTuple):
     """
 
     phi: Callable[[Array], Array]
-    steepest: float | Array | None
-    widen: int = 1
+    max_slope: float | Array | None
+    width_factor: int = 1
 
 
 # a function of one's own, z -> φ(z): gradlab does not know its steepest slope
-activation = Family("activation", own=Own(1, lambda phi: Activation(phi, None)))
+activation = Family("activation", own=UserFunction(1, lambda phi: Activation(phi, None)))
 
 
 @activation
@@ -120,7 +120,7 @@ def squared_relu() -> Activation:
 @activation
 def crelu() -> Activation:
     """φ(z) = (max(z, 0), max(−z, 0)): loses nothing, and doubles the width (Shang et al. 2016)."""
-    return Activation(lambda z: jax.nn.relu(jnp.concatenate([z, -z], axis=-1)), None, widen=2)
+    return Activation(lambda z: jax.nn.relu(jnp.concatenate([z, -z], axis=-1)), None, width_factor=2)
 
 
 @activation

@@ -7,17 +7,18 @@ from dataclasses import dataclass
 from functools import cache, partial
 from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
 from types import MappingProxyType, ModuleType
 from typing import Annotated, Any, NamedTuple, get_args, get_origin
 
-from gradlab.bounds import Bound, Limit, bound
-from gradlab.errors import RecipeError, hint
+from gradlab.recipe.bounds import Bound, Limit, bound
+from gradlab.recipe.errors import RecipeError, hint
 
 Maker = Callable[..., Any]
 Limits = dict[str, Limit]
 
 
-class Own(NamedTuple):
+class UserFunction(NamedTuple):
     """How a plain function of a user's own becomes a part: the first `arguments` are not numbers of the recipe.
 
     `libraries` find the functions of a package by a rule of their own: {"optax": ...}.
@@ -31,14 +32,16 @@ class Own(NamedTuple):
 class Family:
     """name -> maker; a maker's parameters, with their annotations, are the keys its yaml must have.
 
-    `common` are keys that every option but `none` has beside its own; `wrap(part, **common)` puts them in force.
-    A name `package.module:function` is a user's own: a maker, or with `own` a plain function.
+    A maker registers by standing in a module of `package`. `common` are keys that every option but `none` has
+    beside its own; `wrap(part, **common)` puts them in force. A name `package.module:function` is user-defined: a
+    maker, or with `own` a plain function.
     """
 
     def __init__(
         self,
         name: str,
-        own: Own | None = None,
+        package: str | None = None,
+        own: UserFunction | None = None,
         common: dict[str, Any] | None = None,
         wrap: Callable[..., Any] | None = None,
     ) -> None:
@@ -46,12 +49,22 @@ class Family:
         self.own = own
         self.common = {key: bound(annotation) for key, annotation in (common or {}).items()}
         self.wrap = wrap
-        self.makers: dict[str, Maker] = {}
+        self._package = package
+        self._makers: dict[str, Maker] = {}
         self.rules: dict[str, Callable[..., None]] = {}
+
+    @property
+    def makers(self) -> dict[str, Maker]:
+        """Every option's maker by name; imports the modules of the family's package the first time."""
+        package, self._package = self._package, None
+        if package is not None:
+            for module in iter_modules(import_module(package).__path__):
+                import_module(f"{package}.{module.name}")
+        return self._makers
 
     def __call__(self, maker: Maker) -> Maker:
         """Register `maker` under its own name; a trailing underscore spares Python's words."""
-        self.makers[maker.__name__.rstrip("_")] = maker
+        self._makers[maker.__name__.rstrip("_")] = maker
         return maker
 
     def checked(self, rule: Callable[..., None]) -> Callable[[Maker], Maker]:
@@ -145,7 +158,7 @@ _KINDS = (bool, int, float, str)
 
 
 def _limit(parameter: inspect.Parameter) -> Any:
-    """The bound of a user's parameter: declared by an annotation of `gradlab.bounds`, or its plain type."""
+    """The bound of a user's parameter: declared by an annotation of `gradlab.recipe.bounds`, or its plain type."""
     annotation, default = parameter.annotation, parameter.default
     if get_origin(annotation) is Annotated and any(isinstance(one, Limit) for one in get_args(annotation)):
         return bound(annotation)

@@ -12,10 +12,10 @@ import jax.numpy as jnp
 from flax import nnx
 from jax import Array
 
-from gradlab import numerics
-from gradlab.bounds import Fraction, Positive, Size
-from gradlab.errors import RecipeError
+from gradlab.numerics import norms
 from gradlab.parts.family import Family
+from gradlab.recipe.bounds import Fraction, Positive, Size
+from gradlab.recipe.errors import RecipeError
 
 normalization = Family("normalization")
 Place = Literal["before", "after"]
@@ -165,11 +165,11 @@ class _OwnLength(KernelNorm):
 def _direction(kernel: Array) -> tuple[Array, Array]:
     """v/‖v‖ and ‖v‖ of every column v, also where squares leave the dtype; a column of zeros stays one."""
     v = kernel.T
-    power = jax.lax.stop_gradient(numerics.exponent(v, 1))
-    v = numerics.scale(v, -power)
-    squares = numerics.square_sum(v, 1)[:, None]
+    power = jax.lax.stop_gradient(norms.exponent(v, 1))
+    v = norms.scale(v, -power)
+    squares = norms.square_sum(v, 1)[:, None]
     length = jnp.sqrt(jnp.where(squares > 0, squares, 1.0))
-    return (v / length).T, numerics.scale(jnp.where(squares > 0, length, 0.0), power)[:, 0]
+    return (v / length).T, norms.scale(jnp.where(squares > 0, length, 0.0), power)[:, 0]
 
 
 def _standard(kernel: Array, epsilon: Any, times: int) -> Array:

@@ -10,10 +10,10 @@ from typing import Literal, NamedTuple
 import jax.numpy as jnp
 from jax import Array
 
-from gradlab.bounds import Flag, NonNegative
+from gradlab.numerics.tree import StackedAxes, Tree
 from gradlab.parts.family import Family
+from gradlab.recipe.bounds import Flag, NonNegative
 
-Tree = dict[str, Array]
 Mask = Literal["kernels", "all"]
 Value = Callable[[list[Array]], Array]
 
@@ -21,20 +21,22 @@ Value = Callable[[list[Array]], Array]
 class Penalty(NamedTuple):
     """Its value; whether its gradient joins the loss's; the two ways of shrinking beside the loss.
 
-    decay: θ <- θ − rate·decay·θ after the optimizer; shrink: θ <- sign(θ)·max(|θ| − rate·shrink, 0) after all.
+    decay: θ <- θ − rate·decay·θ after the optimizer; proximal: θ <- sign(θ)·max(|θ| − rate·proximal, 0) after all.
     """
 
     value: Value
     smooth: bool = True
     decay: Array | float | None = None
-    shrink: Array | float | None = None
+    proximal: Array | float | None = None
     sparse: bool = False  # whether it makes zeros, which are then counted
     mask: Mask = "kernels"
 
 
-def subject(tree: Tree, lead: dict[str, int], mask: Mask) -> Tree:
+def subject(tree: Tree, stacked_axes: StackedAxes, mask: Mask) -> Tree:
     """The part of a tree whose size counts."""
-    return {path: value for path, value in tree.items() if mask == "all" or value.ndim - lead[path] >= 2}
+    return {
+        path: value for path, value in tree.items() if mask == "all" or value.ndim - stacked_axes[path] >= 2
+    }
 
 
 penalty = Family("penalty", common={"mask": Mask}, wrap=lambda made, mask: made._replace(mask=mask))
@@ -76,4 +78,4 @@ def l1(strength: NonNegative, proximal: Flag) -> Penalty:
     and `weight_zeros` counts what has (ISTA, Daubechies et al. 2004).
     """
     value = _sum(jnp.abs, strength)
-    return Penalty(value, smooth=not proximal, shrink=strength if proximal else None, sparse=True)
+    return Penalty(value, smooth=not proximal, proximal=strength if proximal else None, sparse=True)

@@ -11,11 +11,11 @@ import jax.numpy as jnp
 from flax import nnx
 from jax import Array
 
-from gradlab.bounds import Bound, Positive
 from gradlab.parts.family import Family
+from gradlab.recipe.bounds import Bound, Positive
 
 residual = Family("residual")
-Own = dict[str, Array]  # the connection's own parameters
+UserFunction = dict[str, Array]  # the connection's own parameters
 Chance = Annotated[float, Bound(float, 0, 1, open_low=True)]  # (0, 1]
 
 
@@ -36,8 +36,8 @@ class Residual(NamedTuple):
     `shrink(k, m, L)` multiplies the initial kernel of a branch's layer k = 1 … m, `head` the output block's.
     """
 
-    join: Callable[[Own, Array, Callable[..., Array], Site], Array]
-    own: Callable[[int, int], Own] = lambda width, layers: {}
+    join: Callable[[UserFunction, Array, Callable[..., Array], Site], Array]
+    own: Callable[[int, int], UserFunction] = lambda width, layers: {}
     form: Literal["inside", "first", "outside"] = "inside"
     shrink: Callable[[int, int, int], float] = lambda k, layers, depth: 1.0
     head: float = 1.0
@@ -112,10 +112,10 @@ def fixup() -> Residual:
     With m = 1 only the zero layer is left. No gradient reaches the blocks before the head has moved.
     """
 
-    def join(own: Own, h: Array, branch: Callable[..., Array], site: Site) -> Array:
+    def join(own: UserFunction, h: Array, branch: Callable[..., Array], site: Site) -> Array:
         return h + own["multiplier"].astype(h.dtype) * branch(h, own["biases"].astype(h.dtype))
 
-    def own(width: int, layers: int) -> Own:
+    def own(width: int, layers: int) -> UserFunction:
         return {"multiplier": jnp.ones(()), "biases": jnp.zeros((2 * layers,))}
 
     def shrink(k: int, layers: int, depth: int) -> float:
@@ -131,7 +131,7 @@ def stochastic_depth(survival: Chance) -> Residual:
     Evaluation takes the mean p_l·f(h) (Huang et al. 2016). Mean squared backward gain 1 + p_l·χ a block.
     """
 
-    def join(own: Own, h: Array, branch: Callable[..., Array], site: Site) -> Array:
+    def join(own: UserFunction, h: Array, branch: Callable[..., Array], site: Site) -> Array:
         share = 1 - site.layer / site.depth * (1 - survival)
         kept = jax.random.bernoulli(site.key, share) if site.train else share
         return h + jnp.asarray(kept).astype(h.dtype) * branch(h)
@@ -147,14 +147,14 @@ def deepnorm(epsilon: Positive) -> Residual:
     The article counts Transformer layers (two branches each) where this counts blocks.
     """
 
-    def join(own: Own, h: Array, branch: Callable[..., Array], site: Site) -> Array:
+    def join(own: UserFunction, h: Array, branch: Callable[..., Array], site: Site) -> Array:
         norm = nnx.LayerNorm(
             h.shape[-1], epsilon=epsilon, dtype=h.dtype, use_fast_variance=False, rngs=nnx.Rngs(0)
         )
         norm.scale, norm.bias = nnx.Param(own["scale"]), nnx.Param(own["bias"])
         return norm((2 * site.depth) ** 0.25 * h + branch(h))
 
-    def own(width: int, layers: int) -> Own:
+    def own(width: int, layers: int) -> UserFunction:
         return {"scale": jnp.ones((width,)), "bias": jnp.zeros((width,))}
 
     return Residual(join, own, shrink=lambda k, layers, depth: (8 * depth) ** -0.25)

@@ -12,18 +12,18 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from gradlab.bounds import Bound, Flag, Fraction, Many, NonNegative, Number, Positive, Share
-from gradlab.errors import RecipeError
-from gradlab.parts.family import Family, Own
+from gradlab.parts.family import Family, UserFunction
+from gradlab.recipe.bounds import Bound, Flag, Fraction, Many, NonNegative, Number, Positive, Share
+from gradlab.recipe.errors import RecipeError
 
 FOLLOWING = ("plateau", "loss_power", "polyak")  # these know no horizon
 
 
-class Now(NamedTuple):
+class ScheduleContext(NamedTuple):
     """What a schedule may see of the step that is about to be made."""
 
     step: Array  # how many updates were made before
-    horizon: Array  # the recipe's `steps`
+    total_steps: Array  # the recipe's `steps`
     loss: Array  # mean data loss of the batch
     log2_gradient: Array  # log2 of the norm of the gradient that the optimizer is given
     lr: Array | float  # the peak rate, which the factor multiplies
@@ -33,14 +33,14 @@ class Schedule(NamedTuple):
     """Its state before the first step, and the rule."""
 
     init: Callable[[], Any]
-    apply: Callable[[Now, Any], tuple[Array, Any]]
+    apply: Callable[[ScheduleContext, Any], tuple[Array, Any]]
 
 
 Time = Callable[[Array, Array], Array]  # (step, horizon) -> factor
 
 
 def _of_time(factor: Time) -> Schedule:
-    return Schedule(lambda: (), lambda now, state: (factor(now.step, now.horizon), state))
+    return Schedule(lambda: (), lambda now, state: (factor(now.step, now.total_steps), state))
 
 
 def _paced(made: Schedule, warmup: Array, horizon: Array) -> Schedule:
@@ -50,10 +50,10 @@ def _paced(made: Schedule, warmup: Array, horizon: Array) -> Schedule:
     (Goyal et al. 2017); the state waits. At and after the horizon the factor is the last step's.
     """
 
-    def apply(now: Now, state: Any) -> tuple[Array, Any]:
-        rest = jnp.maximum(jnp.where(horizon > 0, horizon, now.horizon) - warmup, 0)
+    def apply(now: ScheduleContext, state: Any) -> tuple[Array, Any]:
+        rest = jnp.maximum(jnp.where(horizon > 0, horizon, now.total_steps) - warmup, 0)
         time = jnp.clip(now.step - warmup, 0, jnp.maximum(rest - 1, 0))
-        factor, after = made.apply(now._replace(step=time, horizon=rest), state)
+        factor, after = made.apply(now._replace(step=time, total_steps=rest), state)
         rise = jnp.minimum(1.0, (now.step + 1) / (warmup + 1))
         waits = now.step < warmup
         return rise * factor, jax.tree.map(lambda old, new: jnp.where(waits, old, new), state, after)
@@ -63,7 +63,7 @@ def _paced(made: Schedule, warmup: Array, horizon: Array) -> Schedule:
 
 schedule = Family(
     "schedule",
-    own=Own(2, _of_time),  # a function of one's own: (step, horizon) -> factor
+    own=UserFunction(2, _of_time),  # a function of one's own: (step, horizon) -> factor
     common={"warmup": NonNegative, "horizon": NonNegative},
     wrap=_paced,
 )
@@ -175,7 +175,7 @@ def plateau(
         one, zero = jnp.ones(()), jnp.zeros(())
         return one, jnp.full((), jnp.inf, float), zero, zero, zero, zero
 
-    def apply(now: Now, state: tuple[Array, ...]) -> tuple[Array, tuple[Array, ...]]:
+    def apply(now: ScheduleContext, state: tuple[Array, ...]) -> tuple[Array, tuple[Array, ...]]:
         factor, best, bad, rest, total, count = state
         total, count = total + now.loss.astype(total.dtype), count + 1
         full = count >= window
@@ -210,7 +210,7 @@ def _ordered(low: float, high: float, **others: float) -> None:
 def loss_power(rate: Positive, low: NonNegative, high: Positive) -> Schedule:
     """factor = rate^loss within [low, high]: unbounded, a loss of 10⁴ ends training and a negative one speeds it."""
 
-    def apply(now: Now, state: Any) -> tuple[Array, Any]:
+    def apply(now: ScheduleContext, state: Any) -> tuple[Array, Any]:
         factor = jnp.clip(rate**now.loss, low, high)
         return jnp.where(jnp.isnan(factor), low, factor), state
 
@@ -224,7 +224,7 @@ def polyak(f_star: Number) -> Schedule:
     ‖g‖ is the length of the gradient that the optimizer is given, so a clip shortens it (Polyak 1987).
     """
 
-    def apply(now: Now, state: Any) -> tuple[Array, Any]:
+    def apply(now: ScheduleContext, state: Any) -> tuple[Array, Any]:
         gap = now.loss - f_star
         share = jnp.log2(jnp.maximum(gap, 0)) - 2 * now.log2_gradient - jnp.log2(now.lr)
         factor = jnp.exp2(jnp.minimum(share, 0))

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from gradlab.errors import RecipeError
+from gradlab.recipe.errors import RecipeError
 
 NAME = ".lock"  # it stays: a lock that is deleted may be held by two
 TRIES, PAUSE = 10, 0.02  # a reader that looks holds the lock for a moment

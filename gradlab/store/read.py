@@ -17,10 +17,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
-from gradlab.errors import RecipeError, hint
-from gradlab.recipe import ASIDE, FAMILIES, flat
+from gradlab.measure.columns import OPTIONAL, SCHEMAS, STATES, VERSION
+from gradlab.recipe.errors import RecipeError, hint
+from gradlab.recipe.recipe import FAMILIES, NOT_IN_DIGEST, flat
 from gradlab.store.lock import held
-from gradlab.store.schema import OPTIONAL, SCHEMAS, STATES, VERSION
 
 Paths = str | Path | Iterable[str | Path]
 KEYS = ("seed", "step", "source", "layer", "time")
@@ -163,7 +163,7 @@ def column(word: str, known: Iterable[str]) -> str:
 
 def _choices(recipe: dict[str, Any]) -> dict[str, Any]:
     """The recipe by readable key: a part's name under its group, its numbers under group.key."""
-    kept = {key: value for key, value in flat(recipe).items() if key.split(".")[0] not in ASIDE}
+    kept = {key: value for key, value in flat(recipe).items() if key.split(".")[0] not in NOT_IN_DIGEST}
     short = {key: key.removesuffix(".name") for key in kept}
     return {key if short[key] in _COLUMNS else short[key]: value for key, value in kept.items()}
 

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from gradlab.store.schema import SCHEMAS
+from gradlab.measure.columns import SCHEMAS
 
 UPDATES = ("log10_update", "update_lost", "learning_rate")  # what a row that no update follows has not
 

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
-from gradlab.store.schema import SCHEMAS, VERSION
+from gradlab.measure.columns import SCHEMAS, VERSION
 
 TABLES = tuple(SCHEMAS)
 KEPT = 2  # checkpoints: the one before is there until the newest has outlived it
@@ -35,7 +35,7 @@ class Checkpoint(NamedTuple):
 
 def durable(path: Path, write: Callable[[BinaryIO], object]) -> None:
     """Write a file so that under its name it is whole or not there: other name, sync, rename, sync."""
-    made(path.parent)
+    make_folder(path.parent)
     hidden = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with hidden.open("wb") as file:
@@ -48,10 +48,10 @@ def durable(path: Path, write: Callable[[BinaryIO], object]) -> None:
     _sync(path.parent)
 
 
-def made(folder: Path) -> None:
+def make_folder(folder: Path) -> None:
     """The folder, and those it is in, so that a power cut does not take them back."""
     if not folder.is_dir():
-        made(folder.parent)
+        make_folder(folder.parent)
         folder.mkdir(exist_ok=True)
         _sync(folder.parent)
 
@@ -74,7 +74,7 @@ def recipe(folder: Path, values: Mapping[str, Any]) -> None:
     text(folder / "recipe.yaml", yaml.safe_dump(dict(values), sort_keys=False, allow_unicode=True))
 
 
-def state(folder: Path) -> dict[str, Any]:
+def read_status(folder: Path) -> dict[str, Any]:
     """What status.json says; nothing where it is not there or is damaged."""
     try:
         return dict(json.loads((folder / "status.json").read_text("utf-8")))
@@ -82,7 +82,7 @@ def state(folder: Path) -> dict[str, Any]:
         return {}
 
 
-def status(folder: Path, values: Mapping[str, Any]) -> None:
+def write_status(folder: Path, values: Mapping[str, Any]) -> None:
     """status.json: the state of the run and what it ran on; a number that is not finite is null."""
     told = _finite({"schema": VERSION, **values})
     text(folder / "status.json", json.dumps(told, indent=2, allow_nan=False) + "\n")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gradlab.analysis.clip_advice import advise, curve, norms, round_two, sentences
-from gradlab.errors import RecipeError
+from gradlab.recipe.errors import RecipeError
 from tests import runs
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gradlab.analysis.lr_range import lr_range, pairs, smoothed
-from gradlab.errors import RecipeError
+from gradlab.recipe.errors import RecipeError
 from tests import runs
 
 RATES = np.geomspace(1e-5, 10, 200)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from gradlab.analysis.score import score
-from gradlab.errors import RecipeError
+from gradlab.recipe.errors import RecipeError
 from tests import runs
 from tests.analysis.test_verdicts import told
 

@@ -5,11 +5,12 @@ from collections.abc import Callable
 import jax
 import numpy as np
 
-from gradlab.build import check, load
-from gradlab.commands.compose import grid
+from gradlab.commands.compose.grid import grid
 from gradlab.data.task import Task
-from gradlab.program import TRAIN, Span
-from gradlab.train import Trainer
+from gradlab.engine.checks import check
+from gradlab.engine.compiled import TRAIN, Span
+from gradlab.engine.loop import Trainer
+from gradlab.engine.tasks import load_task
 
 NEVER = 1_000_000  # steps between two measurements
 
@@ -17,7 +18,7 @@ NEVER = 1_000_000  # steps between two measurements
 def trainer_of(*words: str, steps: int, task: Task | None = None) -> Trainer:
     """The recipe on its data, or on this task, in chunks of `steps` steps."""
     recipe = grid([*words, f"steps={NEVER}"], check).recipes[0]
-    made = Trainer(recipe, load(recipe) if task is None else task)
+    made = Trainer(recipe, load_task(recipe) if task is None else task)
     made.length = steps
     return made
 

@@ -6,8 +6,9 @@ from itertools import pairwise
 import torch
 from torch import nn
 
-from gradlab.build import check, load
-from gradlab.commands.compose import grid
+from gradlab.commands.compose.grid import grid
+from gradlab.engine.checks import check
+from gradlab.engine.tasks import load_task
 
 
 def noted(modules: Iterable[nn.Module]) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
@@ -28,7 +29,7 @@ def chunk(depth: int, width: int, steps: int) -> Callable[[], object]:
     """A function that makes `steps` SGD steps of the same network on the same data and returns the norms."""
     torch.set_num_threads(1)
     recipe = grid([f"depth={depth}", f"width={width}"], check).recipes[0]
-    task = load(recipe)
+    task = load_task(recipe)
     x, y = torch.tensor(task.train_x).flatten(1), torch.tensor(task.train_y, dtype=torch.long)
     sizes = [x.shape[1], *[width] * (depth + 1)]
     linear = [nn.Linear(*pair) for pair in pairwise(sizes)]

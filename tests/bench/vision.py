@@ -9,8 +9,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from gradlab import program
 from gradlab.data.task import Task
+from gradlab.engine import compiled
 from tests.bench import ours
 from tests.bench.ours import NEVER
 from tests.bench.pace import interleaved
@@ -46,7 +46,7 @@ def compile_time() -> dict[int, float]:
     jax.config.update("jax_enable_compilation_cache", False)
     took = {}
     for depth in (20, 110, 20):  # the first one warms up
-        program._compiled.clear()
+        compiled._compiled.clear()
         jax.clear_caches()
         began = time.process_time()
         ours.trainer_of("model=resnet", f"depth={depth}", *SILENT, steps=STEPS, task=images()).compile()

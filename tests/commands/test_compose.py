@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gradlab import options
-from gradlab.commands.compose import Grid, grid
-from gradlab.errors import RecipeError
-from gradlab.recipe import Recipe, flat, folder_name, plain
+from gradlab.commands.compose.grid import Grid, grid
+from gradlab.recipe import options
+from gradlab.recipe.errors import RecipeError
+from gradlab.recipe.recipe import Recipe, flat, folder_name, plain
 
 
 def composed(*words: str, multirun: bool = False, config_dir: Path | None = None) -> Grid:

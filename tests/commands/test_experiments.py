@@ -3,12 +3,12 @@
 import pytest
 
 import gradlab
-from gradlab import options
 from gradlab.analysis.verdicts import diagnose
-from gradlab.build import check
-from gradlab.commands.compose import Grid, grid
-from gradlab.errors import RecipeError
-from gradlab.recipe import Recipe
+from gradlab.commands.compose.grid import Grid, grid
+from gradlab.engine.checks import check
+from gradlab.recipe import options
+from gradlab.recipe.errors import RecipeError
+from gradlab.recipe.recipe import Recipe
 
 SHIPPED = (
     "activation_compare",

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from gradlab.cli import main
 from gradlab.commands.lr_find import compose
+from gradlab.commands.main import main
 
 SMALL = ["depth=2", "width=16", "probe=[backward]", "--steps", "60"]
 

@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 import gradlab
-from gradlab.cli import main
+from gradlab.commands.main import main
 
 TINY = ["depth=3", "width=8", "steps=4", "eval.every=2"]
 

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from gradlab.cli import main
 from gradlab.commands.compare import picture, told
+from gradlab.commands.main import main
 from gradlab.store.read import find_runs
 from tests import runs
 

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from gradlab.cli import main
+from gradlab.commands.main import main
 from tests.analysis.test_clip_advice import noise, recorded, spiky
 
 

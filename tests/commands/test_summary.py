@@ -2,9 +2,9 @@
 
 import pytest
 
-from gradlab.commands.compose import grid
-from gradlab.commands.summary import aligned, describe, ends, power
-from gradlab.recipe import plain
+from gradlab.commands.compose.grid import grid
+from gradlab.recipe.recipe import plain
+from gradlab.report.summary import aligned, describe, ends, power
 from gradlab.store.read import open_run
 from tests import runs
 

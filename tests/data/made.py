@@ -10,10 +10,10 @@ import pandas as pd
 import pytest
 from omegaconf import OmegaConf
 
-import gradlab.build  # noqa: F401  registers them all
+import gradlab.engine.setup  # noqa: F401  registers them all
 from gradlab.data.task import Task, data
-from gradlab.errors import RecipeError
-from gradlab.paths import CONF
+from gradlab.recipe.errors import RecipeError
+from gradlab.recipe.paths import CONF
 
 
 def made(name: str, **given: Any) -> Task:

@@ -6,7 +6,7 @@ import pytest
 from gradlab.data import bearing
 from gradlab.data.sizes import different
 from gradlab.data.speech import FORMANTS, RATE, resonators
-from gradlab.errors import RecipeError
+from gradlab.recipe.errors import RecipeError
 from tests.data.made import made
 
 

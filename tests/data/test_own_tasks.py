@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gradlab.cli import main
+from gradlab.commands.main import main
 from gradlab.data.task import Task
 
 X, Y = np.zeros((40, 5), np.float32), (np.arange(40) % 3).astype(np.int32)

@@ -12,7 +12,7 @@ import time
 import sklearn.datasets  # noqa: F401  # slow to import
 
 from gradlab.launch import launch, run
-from gradlab.recipe import Every, Recipe, Stop
+from gradlab.recipe.recipe import Every, Recipe, Stop
 
 
 def one(pause: float, values: dict) -> None:

@@ -9,7 +9,7 @@ import sys
 import jax
 import pytest
 
-from gradlab.recipe import Recipe, plain
+from gradlab.recipe.recipe import Recipe, plain
 
 
 class Children:

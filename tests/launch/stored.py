@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from gradlab.store.schema import SCHEMAS
+from gradlab.measure.columns import SCHEMAS
 
 TIMES = ("started", "seconds", "compile_seconds", "memory_mib", "message", "name")
 

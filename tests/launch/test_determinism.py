@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from gradlab.recipe import folder_name
+from gradlab.recipe.recipe import folder_name
 from tests.launch import stored
 from tests.recipes import tiny
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from gradlab.errors import RecipeError
 from gradlab.launch import launch
-from gradlab.recipe import folder_name
+from gradlab.recipe.errors import RecipeError
+from gradlab.recipe.recipe import folder_name
 from gradlab.store import lock, write
 from gradlab.store.read import open_run
 from tests.launch import stored
@@ -94,7 +94,7 @@ def test_an_error_while_training_is_told_and_logged(tmp_path):
 def test_a_second_writer_is_refused_at_once_and_a_killed_one_blocks_nobody(children, tmp_path):
     folder = place(tiny(tmp_path, ENDLESS))
     process = children.start(tiny(tmp_path, ENDLESS))
-    until(lambda: write.state(folder).get("steps_done", 0) > 0)
+    until(lambda: write.read_status(folder).get("steps_done", 0) > 0)
     began = time.monotonic()
     with pytest.raises(RecipeError, match=f"{folder} is being written by process {process}; wait"):
         launch(tiny(tmp_path, ENDLESS))

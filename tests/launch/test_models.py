@@ -5,10 +5,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gradlab import options, step
-from gradlab.build import build, load
-from gradlab.recipe import SIZED, numbers
-from gradlab.train import Trainer, layout
+from gradlab.engine import step
+from gradlab.engine.layout import layout
+from gradlab.engine.loop import Trainer
+from gradlab.engine.setup import make_setup
+from gradlab.engine.tasks import load_task
+from gradlab.recipe import options
+from gradlab.recipe.recipe import STRUCTURAL_FLOATS, numbers
 from tests.recipes import recipe
 
 SMALL = {  # what makes an option small enough to trace; the others are small as they are
@@ -23,7 +26,7 @@ NAMES = [name for name in options.groups()["model"] if name != "custom"]  # cust
 
 def ready(name: str, *words: str) -> Trainer:
     made = recipe(f"model={name}", "steps=2", "batch_size=2", *SMALL.get(name, []), *words)
-    return Trainer(made, load(made))
+    return Trainer(made, load_task(made))
 
 
 PARTS = [("cnn", "normalization=instance"), *(("point", f"loss={name}") for name in ("quadratic", "ravine"))]
@@ -36,8 +39,8 @@ def test_no_number_of_a_model_is_baked_into_its_program(name, word):
     batch = (trainer.data.train_x[rows], trainer.data.train_y[rows])
 
     def run(given: dict) -> object:
-        setup = build(trainer.recipe, given, trainer.task.form)
-        state = step.initial(setup, jax.random.key(0), batch[0])
+        setup = make_setup(trainer.recipe, given, trainer.task.form)
+        state = step.init_state(setup, jax.random.key(0), batch[0])
         time = (jnp.int32(0), jnp.int32(9))
         return step.take(setup, trainer.recipe, state, batch, jax.random.key(1), time, measured=True)
 
@@ -61,7 +64,7 @@ def test_every_block_of_a_model_has_a_name_and_its_parameters_a_place(name):
 def test_what_decides_shapes_is_no_number():
     wide = recipe("model=resnet", "model.width_mult=0.5")
     assert wide.model["width_mult"] == 0.5
-    assert not set(SIZED) & numbers(wide).keys()
+    assert not set(STRUCTURAL_FLOATS) & numbers(wide).keys()
 
 
 def test_a_block_without_kernels_has_no_gradient_and_no_weight(tmp_path):

@@ -4,11 +4,11 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from gradlab import options, program
 from gradlab.launch import launch
-from gradlab.parts.surfaces import COORDINATES
-from gradlab.paths import CONF
-from gradlab.recipe import leaves, numbers
+from gradlab.parts.losses.surfaces import COORDINATES
+from gradlab.recipe import options
+from gradlab.recipe.paths import CONF
+from gradlab.recipe.recipe import leaves, numbers
 from tests.driver import batch, driver
 from tests.launch import stored
 from tests.recipes import TINY, recipe, tiny
@@ -39,12 +39,12 @@ CHANGED = {
     "dropout": 0.5,
     "initializer.sigma_b": 0.5,
 }
-ASIDE = {"data.test_fraction", "stop.loss"}  # for the host
+NOT_IN_DIGEST = {"data.test_fraction", "stop.loss"}  # for the host
 NUMBERS = [
     pytest.param(words, key, id=f"{NETWORKS.index(words)}-{key}")
     for words in NETWORKS
     for key in numbers(recipe(*TINY, *words.split()))
-    if key not in ASIDE
+    if key not in NOT_IN_DIGEST
 ]
 
 
@@ -69,10 +69,10 @@ def tables(result: dict) -> dict:
 @pytest.mark.parametrize(("words", "key"), NUMBERS)
 def test_another_number_is_another_run_of_the_same_program(first, tmp_path, words, key):
     before = first(words)
-    count, known = len(compiled), program.compilations()
+    count, known = len(compiled), compiled.compilations()
     old = numbers(recipe(*TINY, *words.split()))[key]
     changed = launch(tiny(tmp_path, *words.split(), f"{key}={CHANGED.get(key, old / 2)!r}"))
-    assert (len(compiled), program.compilations()) == (count, known)
+    assert (len(compiled), compiled.compilations()) == (count, known)
     assert changed.state == "finished"
     assert tables(stored.result(changed.folder)) != tables(before)  # the number is not baked into the program
 
@@ -106,7 +106,7 @@ def test_no_number_of_any_part_is_baked_into_the_program(turn):
     baked = [
         name for name, var in zip(sorted(given), traced.jaxpr.invars, strict=True) if id(var) not in read
     ]
-    assert set(baked) <= ASIDE
+    assert set(baked) <= NOT_IN_DIGEST
 
 
 def test_every_number_there_is_stands_in_one_of_those_networks():
@@ -123,7 +123,7 @@ def test_every_number_there_is_stands_in_one_of_those_networks():
 
 def test_a_new_seed_or_horizon_compiles_nothing(tmp_path):
     launch(tiny(tmp_path))
-    count, known = len(compiled), program.compilations()
+    count, known = len(compiled), compiled.compilations()
     for words in (
         ("seed=7",),
         ("steps=5",),
@@ -133,7 +133,7 @@ def test_a_new_seed_or_horizon_compiles_nothing(tmp_path):
         ("lr=2",),
     ):
         assert launch(tiny(tmp_path, *words)).state == "finished"
-    assert (len(compiled), program.compilations()) == (count, known)
+    assert (len(compiled), compiled.compilations()) == (count, known)
 
 
 def test_the_second_chunk_compiles_nothing(tmp_path):
@@ -145,6 +145,6 @@ def test_the_second_chunk_compiles_nothing(tmp_path):
 @pytest.mark.slow
 @pytest.mark.usefixtures("quick")
 def test_a_split_of_another_size_is_another_program(tmp_path):
-    known = program.compilations()
+    known = compiled.compilations()
     launch(tiny(tmp_path, "data.test_fraction=0.5"))
-    assert program.compilations() == known + 1
+    assert compiled.compilations() == known + 1

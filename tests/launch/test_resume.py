@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from gradlab.launch import launch, run
-from gradlab.recipe import Recipe, folder_name
+from gradlab.recipe.recipe import Recipe, folder_name
 from gradlab.store import write
 from tests.launch import stored
 from tests.launch.conftest import Children
@@ -265,7 +265,7 @@ def survives(children: Children, tmp_path: Path, kills: int, seed: int, *words: 
         kills -= killed(children, recipe, draw.uniform(0, 0.7 * seconds))
         for path in place(recipe).glob("*/*.parquet"):
             assert pq.read_table(path).num_rows
-        if write.state(place(recipe))["state"] in write.RESULTS:  # it was faster, or as good as done
+        if write.read_status(place(recipe))["state"] in write.RESULTS:  # it was faster, or as good as done
             assert children.run(recipe) == 0
             same(recipe, whole)
             shutil.rmtree(place(recipe))

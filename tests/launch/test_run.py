@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from gradlab.data.digits import digits
-from gradlab.errors import RecipeError
 from gradlab.launch import estimate, launch
+from gradlab.measure.columns import VERSION
+from gradlab.recipe.errors import RecipeError
 from gradlab.store.read import open_run
-from gradlab.store.schema import VERSION
 from tests.launch import stored
 from tests.recipes import tiny
 

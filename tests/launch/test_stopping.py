@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from gradlab.launch import launch
-from gradlab.launch.stopping import Stopping
-from gradlab.recipe import Stop
+from gradlab.launch.early_stopping import EarlyStopping
+from gradlab.recipe.recipe import Stop
 from gradlab.store.read import open_run
 from tests.launch import stored
 from tests.recipes import tiny
@@ -15,7 +15,7 @@ from tests.recipes import tiny
 
 def looked(stop, train, test):
     """What becomes of seeds with these losses, an evaluation a row."""
-    judge = Stopping(stop, np.arange(len(test[0])))
+    judge = EarlyStopping(stop, np.arange(len(test[0])))
     for step, losses in enumerate(zip(train, test, strict=True)):
         judge.look(10 * step, *map(np.asarray, losses), live=list(range(len(test[0]))))
     return {one["seed"]: one["step"] for one in judge.ended}
@@ -37,7 +37,7 @@ def test_a_loss_that_is_nan_is_never_the_least():
 
 
 def test_a_checkpoint_s_notes_restore_it():
-    one, two = (Stopping(Stop(2, 0.0), np.arange(2)) for _ in range(2))
+    one, two = (EarlyStopping(Stop(2, 0.0), np.arange(2)) for _ in range(2))
     one.look(0, np.ones(2), np.array([1.0, 2.0]), [0, 1])
     one.look(5, np.ones(2), np.array([1.5, 1.0]), [0, 1])
     two.restore(one.notes())
@@ -49,7 +49,7 @@ def test_a_checkpoint_s_notes_restore_it():
 
 
 def test_a_lost_seed_is_not_judged():
-    judge = Stopping(Stop(1, 0.0), np.arange(2))
+    judge = EarlyStopping(Stop(1, 0.0), np.arange(2))
     for step in range(3):
         judge.look(step, np.ones(2), np.ones(2), [1])
     assert [one["seed"] for one in judge.ended] == [1]

@@ -7,12 +7,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gradlab import step
-from gradlab.build import build
 from gradlab.data.task import Form
-from gradlab.models import chain
-from gradlab.program import numbers_for
-from gradlab.recipe import Recipe, numbers
+from gradlab.engine import step
+from gradlab.engine.compiled import numbers_for
+from gradlab.engine.setup import make_setup
+from gradlab.nn import chain
+from gradlab.recipe.recipe import Recipe, numbers
 from tests.driver import recipe
 
 SQUARED = 2 * np.log(2)  # log2‖·‖ -> ln‖·‖²
@@ -51,20 +51,20 @@ def _program(size: int, train: bool, words: tuple[str, ...]) -> Any:
     def one(key: jax.Array, given: Any) -> Seen:
         keys = jax.random.split(key, 4)
         x = jax.random.normal(keys[0], (the.batch_size, size))
-        parts = build(the, given, Form((size,), 0, size, False))
-        start = step.initial(parts, keys[1], x)
+        parts = make_setup(the, given, Form((size,), 0, size, False))
+        start = step.init_state(parts, keys[1], x)
         cotangent = jax.random.normal(keys[2], (the.batch_size, size))
 
         def product(probes: chain.Dummies) -> Any:
             ask = lambda signal: jnp.stack([signal.h.mean(), signal.h.var()])
             output, _, told = chain.forward(
-                parts.chain, start.params, start.stats, x, keys[3], train=train, probes=probes, ask=ask
+                parts.chain, start.params, start.stats, x, keys[3], train=train, dummies=probes, measure=ask
             )
             return jnp.vdot(output, cotangent), told
 
         found, told = jax.grad(product, has_aux=True)(chain.dummies(parts.chain, start.params))
         rows = jnp.concatenate([part.reshape(-1, 2) for part in told])
-        back = chain.backward(parts.chain, found, the.batch_size)
+        back = chain.backward_norms(parts.chain, found, the.batch_size)
         return Seen(back.signal * SQUARED, rows[:, 0], rows[:, 1])
 
     return jax.jit(lambda keys, given: jax.lax.map(lambda key: one(key, given), keys))

@@ -2,9 +2,9 @@
 
 import jax.numpy as jnp
 
-from gradlab.models.plan import Plan
+from gradlab.nn.plan import Plan
 from gradlab.parts.activations import activation
-from gradlab.parts.initializers import initializer
+from gradlab.parts.initializers.kernels import initializer
 from gradlab.parts.normalizations import normalization
 from gradlab.parts.residuals import residual
 from tests.driver import FORM

@@ -7,11 +7,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gradlab.build import build
 from gradlab.data.task import Form
-from gradlab.models import chain
-from gradlab.program import numbers_for
-from gradlab.recipe import Recipe, numbers
+from gradlab.engine.compiled import numbers_for
+from gradlab.engine.setup import make_setup
+from gradlab.nn import chain
+from gradlab.recipe.recipe import Recipe, numbers
 from tests.driver import recipe
 
 Tree = dict[str, Any]
@@ -38,7 +38,9 @@ class Network:
     def setup(self, **changes: float) -> Any:
         """All parts; model__radius changes model.radius."""
         named = {key.replace("__", "."): value for key, value in changes.items()}
-        return build(self.recipe, numbers_for(numbers(self.recipe) | named, self.recipe.dtype), self.form)
+        return make_setup(
+            self.recipe, numbers_for(numbers(self.recipe) | named, self.recipe.dtype), self.form
+        )
 
     def start(self, seed: int = 0, **changes: float) -> Tree:
         """The parameters that gradlab draws."""
@@ -62,10 +64,10 @@ class Network:
         stats = chain.initialize(blocks, jax.random.key(0))[1]
         return chain.forward(blocks, params, stats, x, jax.random.key(0), train=train)[0]
 
-    def slopes(self, params: Tree, x: Any, u: Any, measured: bool = True) -> Seen:
+    def loss_and_grads(self, params: Tree, x: Any, u: Any, measured: bool = True) -> Seen:
         """One backward pass of ⟨u, output⟩."""
         value, grads, back, notes = self._grad(params, jnp.asarray(x), jnp.asarray(u), measured)
-        times = np.concatenate([np.asarray(part) for part in back.times]) if measured and back.times else None
+        times = np.concatenate([np.asarray(part) for part in back.time]) if measured and back.time else None
         signal = np.asarray(back.signal) if measured else None
         told = {name: np.asarray(value) for name, value in notes.items()}
         return Seen(float(value), jax.tree.map(np.asarray, grads), signal, times, told)
@@ -74,17 +76,17 @@ class Network:
         blocks = self.setup().chain
         stats = chain.initialize(blocks, jax.random.key(0))[1]
         zeros = chain.dummies(blocks, params)
-        options: dict[str, Any] = {"ask": lambda signal: dict(signal.inner)} if measured else {}
+        options: dict[str, Any] = {"measure": lambda signal: dict(signal.metrics)} if measured else {}
 
         def objective(params: Tree, probes: Any) -> Any:
             given = probes if measured else None
             key = jax.random.key(0)
-            out, _, told = chain.forward(blocks, params, stats, x, key, train=True, probes=given, **options)
+            out, _, told = chain.forward(blocks, params, stats, x, key, train=True, dummies=given, **options)
             notes = {name: value for part in told if part for name, value in part.items()}
             return jnp.vdot(out, u), notes
 
         (value, notes), found = jax.value_and_grad(objective, (0, 1), has_aux=True)(params, zeros)
-        return value, found[0], chain.backward(blocks, found[1], 1) if measured else None, notes
+        return value, found[0], chain.backward_norms(blocks, found[1], 1) if measured else None, notes
 
 
 @lru_cache

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from jax import lax
 
-from gradlab.errors import RecipeError
-from gradlab.models import images
-from gradlab.models.convolution import convolve
-from gradlab.parts.initializers import initializer
+from gradlab.nn import images
+from gradlab.numerics.convolution import convolve
+from gradlab.parts.initializers.kernels import initializer
 from gradlab.parts.normalizations import normalization
+from gradlab.recipe.errors import RecipeError
 from tests.test_conf import CONF, content
 
 CASES = [  # places, window, strides, padding

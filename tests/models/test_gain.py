@@ -10,7 +10,7 @@ from functools import lru_cache
 import numpy as np
 import pytest
 
-from gradlab.recipe import plain
+from gradlab.recipe.recipe import plain
 from gradlab.theory.mlp import predict
 from tests.driver import CLASSES, FEATURES, batch, driver
 from tests.measures import likeness

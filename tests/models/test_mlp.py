@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from gradlab.models import chain
+from gradlab.nn import chain
 from tests import measures
 from tests.driver import BATCH, LINEAR, RICH, batch, driver, tree
 from tests.reference import network
@@ -64,7 +64,7 @@ def normalized():
     """Weights and gradient of a net whose linear layers stand before batch norm."""
     found = driver(*RICH)
     state = found.random()
-    return tree(state.params), tree(found.slopes(state, batch(), measured=True).grads)
+    return tree(state.params), tree(found.loss_and_grads(state, batch(), measured=True).grads)
 
 
 @pytest.mark.parametrize("path", KERNELS[:2])

@@ -7,13 +7,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gradlab import step
-from gradlab.build import build
 from gradlab.data.task import Form
-from gradlab.errors import RecipeError
-from gradlab.models import chain
-from gradlab.program import numbers_for
-from gradlab.recipe import numbers
+from gradlab.engine import step
+from gradlab.engine.compiled import numbers_for
+from gradlab.engine.setup import make_setup
+from gradlab.nn import chain
+from gradlab.recipe.errors import RecipeError
+from gradlab.recipe.recipe import numbers
 from tests.recipes import recipe
 
 GREY, COLOR, LARGE = (28, 28, 1), (32, 32, 3), (224, 224, 3)
@@ -43,13 +43,13 @@ def form(shape, outputs=10, vocabulary=0, each=False):
 
 
 def setup(the, given):
-    return build(the, numbers_for(numbers(the), the.dtype), given)
+    return make_setup(the, numbers_for(numbers(the), the.dtype), given)
 
 
 def shapes(the, given):
     """The parameters' shapes: nothing is allocated."""
     x = jax.ShapeDtypeStruct((4, *given.shape), jnp.float32)
-    return jax.eval_shape(lambda x: step.initial(setup(the, given), jax.random.key(0), x), x).params
+    return jax.eval_shape(lambda x: step.init_state(setup(the, given), jax.random.key(0), x), x).params
 
 
 @pytest.mark.parametrize(("words", "shape", "classes", "published"), COUNTS)
@@ -93,9 +93,13 @@ def drawn(words, shape, seed=0):
     """Random values for all parameters, those that start at 0 or 1 too, of a size that keeps the signal."""
     the, given = recipe(*words, "dtype=float64", "probe=[forward]"), form(shape, 3)
     blocks = setup(the, given).chain
-    lead, rng, found = chain.lead(blocks, shapes(the, given)), np.random.default_rng([23, seed]), {}
+    stacked_axes, rng, found = (
+        chain.stacked_axes(blocks, shapes(the, given)),
+        np.random.default_rng([23, seed]),
+        {},
+    )
     for path, one in sorted(shapes(the, given).items()):
-        fan_in = max(1, np.prod(one.shape[lead[path] : -1]))
+        fan_in = max(1, np.prod(one.shape[stacked_axes[path] : -1]))
         found[path] = rng.standard_normal(one.shape) / np.sqrt(fan_in) + path.endswith("scale")
     return the, given, found, rng.standard_normal((4, *shape))
 
@@ -251,12 +255,12 @@ def test_a_thousand_convolutions_pass_the_gradient_when_they_begin_as_rotations(
 
         def backward(key, the=the, x=x):
             parts = setup(the, given)
-            state = step.initial(parts, key, x)
+            state = step.init_state(parts, key, x)
             pull = lambda probes: chain.forward(
-                parts.chain, state.params, {}, x, key, train=True, probes=probes
+                parts.chain, state.params, {}, x, key, train=True, dummies=probes
             )[0].sum()
             seen = jax.grad(pull)(chain.dummies(parts.chain, state.params))
-            return chain.backward(parts.chain, seen, 8).signal
+            return chain.backward_norms(parts.chain, seen, 8).signal
 
         curve = jax.jit(lambda keys, backward=backward: jax.lax.map(backward, keys))(
             jax.random.split(jax.random.key(0), 3)

@@ -13,10 +13,10 @@ import pytest
 from flax import nnx
 
 import gradlab
-from gradlab.cli import main
-from gradlab.errors import RecipeError
-from gradlab.models import chain
-from gradlab.models.own import adapted
+from gradlab.commands.main import main
+from gradlab.nn import chain
+from gradlab.nn.adapters import from_user_build
+from gradlab.recipe.errors import RecipeError
 from tests.driver import FORM, recipe
 from tests.models.planned import plan
 
@@ -48,7 +48,7 @@ def weights(plan, key):
 
 
 def test_functions_are_chained_and_equal_neighbours_stacked():
-    blocks = adapted(weights)(plan())
+    blocks = from_user_build(weights)(plan())
     assert [(block.name, block.count) for block in blocks] == [
         ("dense", None),
         ("dense_2", 2),
@@ -65,7 +65,7 @@ def test_functions_are_chained_and_equal_neighbours_stacked():
 
 def test_weights_that_are_given_are_the_start():
     kept = np.arange(9 * 4, dtype=np.float32).reshape(9, 4)
-    blocks = adapted(lambda plan, key: [(dense, {"w": kept})])(plan())
+    blocks = from_user_build(lambda plan, key: [(dense, {"w": kept})])(plan())
     params, _ = chain.initialize(blocks, jax.random.key(7))
     np.testing.assert_array_equal(params["dense/w"], kept)
 
@@ -76,7 +76,7 @@ MODULES = {
         nnx.BatchNorm(9, rngs=nnx.Rngs(key)),
         nnx.Linear(9, 4, rngs=nnx.Rngs(key)),
     ),
-    "linen": lambda plan, key: [nn.Dense(9), Norm(), nn.Dense(4)],
+    "linen": lambda plan, key: [nn.LayerSpec(9), Norm(), nn.LayerSpec(4)],
 }
 
 
@@ -88,7 +88,7 @@ class Norm(nn.Module):
 
 @pytest.mark.parametrize("kind", MODULES)
 def test_batch_statistics_are_of_the_batch_in_training_and_averaged_for_evaluation(kind):
-    blocks = adapted(MODULES[kind])(plan())
+    blocks = from_user_build(MODULES[kind])(plan())
     params, stats = chain.initialize(blocks, jax.random.key(1))
     x = 3 + jax.random.normal(jax.random.key(2), (64, 9))
     _, after, _ = chain.forward(blocks, params, stats, x, jax.random.key(0), train=True)
@@ -103,7 +103,7 @@ def test_dropout_of_a_module_is_drawn_anew_and_off_in_evaluation():
     build = lambda plan, key: nnx.Sequential(
         nnx.Linear(9, 4, rngs=nnx.Rngs(key)), nnx.Dropout(0.5, rngs=nnx.Rngs(1))
     )
-    blocks = adapted(build)(plan())
+    blocks = from_user_build(build)(plan())
     params, stats = chain.initialize(blocks, jax.random.key(1))
     x = jnp.ones((50, 9))
     run = lambda key, train: chain.forward(blocks, params, stats, x, jax.random.key(key), train=train)[0]
@@ -161,7 +161,7 @@ def test_a_module_without_a_chain_has_parameters_and_is_told_so(tmp_path):
 class Whole(nn.Module):
     @nn.compact
     def __call__(self, x):
-        return nn.Dense(10)(nn.tanh(nn.Dense(16)(x.reshape(len(x), -1))))
+        return nn.LayerSpec(10)(nn.tanh(nn.LayerSpec(16)(x.reshape(len(x), -1))))
 
 
 def alone(plan, key):

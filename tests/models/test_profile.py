@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import gradlab
-from gradlab.models import profile as module
+from gradlab.nn import profile as module
 
 B, N = 6, 5
 

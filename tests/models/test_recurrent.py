@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from flax import linen
 
-from gradlab.build import build
 from gradlab.data.task import Form
-from gradlab.errors import RecipeError
-from gradlab.models import chain
-from gradlab.program import numbers_for
-from gradlab.recipe import numbers
+from gradlab.engine.compiled import numbers_for
+from gradlab.engine.setup import make_setup
+from gradlab.nn import chain
+from gradlab.recipe.errors import RecipeError
+from gradlab.recipe.recipe import numbers
 from tests.models.sequences import network
 
 
@@ -97,7 +97,7 @@ def test_the_gradient_is_that_of_the_unrolled_formulas(name, depth, cut, each):
         words = (f"model={name}", f"depth={depth}", f"model.bptt={cut}", "dtype=float64")
         found, x, u = network(words, Form((6, 3), 0, 2, each)), inputs(), cotangent(each)
         params = found.random()
-        seen = found.slopes(params, x, u)
+        seen = found.loss_and_grads(params, x, u)
         objective = lambda params: jnp.vdot(unrolled(name, params, x, depth, cut, each), u)
         loss, grads = jax.jit(jax.value_and_grad(objective))(params)
     assert seen.loss == pytest.approx(float(loss), rel=1e-12)
@@ -114,7 +114,7 @@ def test_measuring_changes_no_bit_of_the_gradient(name, depth):
     found = network((f"model={name}", f"depth={depth}", "width=24"), Form((9, 3), 0, 2, False))
     x, u = inputs(9).astype(np.float32), cotangent(False).astype(np.float32)
     params = found.random()
-    with_taps, without = (found.slopes(params, x, u, measured) for measured in (True, False))
+    with_taps, without = (found.loss_and_grads(params, x, u, measured) for measured in (True, False))
     assert with_taps.loss == without.loss
     for path, value in with_taps.grads.items():
         np.testing.assert_array_equal(value, without.grads[path], err_msg=path)
@@ -162,7 +162,7 @@ def test_outputs_and_gradients_are_those_of_flax_s_cells(name, cell, mapped):
             return jnp.vdot(h @ params["output/linear/kernel"] + params["output/linear/bias"], u)
 
         loss, grads = jax.jit(jax.value_and_grad(peer))(params)
-        seen = found.slopes(params, x, u)
+        seen = found.loss_and_grads(params, x, u)
     assert seen.loss == pytest.approx(float(loss), rel=1e-11)
     for path, value in grads.items():
         np.testing.assert_allclose(seen.grads[path], value, rtol=1e-8, atol=1e-11, err_msg=path)
@@ -183,11 +183,11 @@ def test_the_gradient_is_the_finite_difference_with_norms_and_residuals(words):
     with jax.enable_x64(True):
         found = network((*words, "dtype=float64"), Form((6, 3), 0, 2, False))
         params, x, u = found.random(), inputs(), cotangent(False)
-        grads = found.slopes(params, x, u).grads
+        grads = found.loss_and_grads(params, x, u).grads
         way = {path: value / np.linalg.norm(value) for path, value in found.random(seed=1).items()}
         step = 1e-5
         ends = [
-            found.slopes({p: v + sign * step * way[p] for p, v in params.items()}, x, u).loss
+            found.loss_and_grads({p: v + sign * step * way[p] for p, v in params.items()}, x, u).loss
             for sign in (1, -1)
         ]
     slope = sum(float((grads[path] * np.asarray(way[path])).sum()) for path in params)
@@ -240,12 +240,12 @@ def test_the_activation_s_numbers_may_be_data(remat):
 
     def loss(params, slope):
         given = numbers_for(numbers(found.recipe), "float32") | {"activation.slope": slope}
-        blocks = build(found.recipe, given, found.form).chain
+        blocks = make_setup(found.recipe, given, found.form).chain
         out = chain.forward(blocks, params, {}, x, jax.random.key(0), train=True, remat=remat)[0]
         return jnp.sum(out**2)
 
-    slopes = jax.jit(lambda params, slope: jax.grad(loss)(params, slope)["first/input/kernel"])
-    apart = [np.asarray(slopes(params, jnp.float32(slope))) for slope in (0.1, 1.0)]
+    loss_and_grads = jax.jit(lambda params, slope: jax.grad(loss)(params, slope)["first/input/kernel"])
+    apart = [np.asarray(loss_and_grads(params, jnp.float32(slope))) for slope in (0.1, 1.0)]
     np.testing.assert_allclose(
         apart[1], jax.grad(loss)(params, 1.0)["first/input/kernel"], rtol=1e-4, atol=1e-6
     )

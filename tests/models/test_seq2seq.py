@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from gradlab.data.task import Form
-from gradlab.errors import RecipeError
 from gradlab.launch import launch
+from gradlab.recipe.errors import RecipeError
 from tests.models.sequences import network
 from tests.models.test_recurrent import lstm_step
 from tests.recipes import tiny
@@ -35,7 +35,7 @@ def test_the_gradient_is_that_of_two_plain_loops():
     with jax.enable_x64(True):
         found = network(("model=seq2seq", "dtype=float64"), FORM)
         params = found.random()
-        seen = found.slopes(params, X, U)
+        seen = found.loss_and_grads(params, X, U)
         loss, grads = jax.jit(jax.value_and_grad(lambda params: jnp.vdot(plain(params, X), U)))(params)
     assert seen.loss == pytest.approx(float(loss), rel=1e-10)
     for path, value in grads.items():

@@ -8,14 +8,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gradlab import step
-from gradlab.build import build, check
-from gradlab.errors import RecipeError
-from gradlab.models import chain
-from gradlab.models.chain import Visit, of_block
-from gradlab.models.critical import critical_sigma
-from gradlab.program import numbers_for
-from gradlab.recipe import numbers
+from gradlab.engine import step
+from gradlab.engine.checks import check
+from gradlab.engine.compiled import numbers_for
+from gradlab.engine.critical import critical_sigma
+from gradlab.engine.setup import make_setup
+from gradlab.nn import chain
+from gradlab.nn.chain import BlockContext
+from gradlab.numerics.tree import under
+from gradlab.recipe.errors import RecipeError
+from gradlab.recipe.recipe import numbers
 from gradlab.theory.activations import activation
 from gradlab.theory.meanfield import critical_weight
 from tests.driver import FORM, recipe
@@ -26,22 +28,22 @@ SIZE = ("width=48", "depth=6", "batch_size=32", "probe=[forward]")
 
 def started(*words):
     the = recipe(*SIZE, *words)
-    parts = build(the, numbers_for(numbers(the), the.dtype), FORM)
+    parts = make_setup(the, numbers_for(numbers(the), the.dtype), FORM)
     x = 3 * jax.random.normal(jax.random.key(5), (32, 9)) + 1
-    return parts.chain, jax.jit(lambda x: step.initial(parts, jax.random.key(0), x))(x), x
+    return parts.chain, jax.jit(lambda x: step.init_state(parts, jax.random.key(0), x))(x), x
 
 
 def preactivations(blocks, state, x):
     """Var (W h + b) of every dense layer of the chain, layer after layer."""
     found, h = [], x
     for index, block in enumerate(blocks):
-        own = (of_block(state.params, block), of_block(state.stats, block))
+        own = (under(state.params, f"{block.name}/"), under(state.stats, f"{block.name}/"))
         for layer in range(block.layers):
             params, stats = (
                 {path: value[layer] if block.count else value for path, value in one.items()} for one in own
             )
             look = lambda path, z: found.append(float(np.var(z))) or z
-            visit = Visit(jax.random.key(index), stats, True, lambda z: z, layer + 1, look)
+            visit = BlockContext(jax.random.key(index), stats, True, lambda z: z, layer + 1, look)
             h, _ = block.apply(params, h, visit)
     return np.array(found)
 

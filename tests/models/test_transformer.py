@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gradlab.data.task import Form
-from gradlab.errors import RecipeError
+from gradlab.recipe.errors import RecipeError
 from tests.models.sequences import network
 
 DEPTH, WIDTH, HEADS, TIME = 2, 8, 2, 5
@@ -79,7 +79,7 @@ def test_the_gradient_is_that_of_the_plain_formulas(order, kind):
         words = (*WORDS, f"model.order={order}", f"model.kind={kind}", "dtype=float64")
         found, (x, u) = network(words, Form((TIME, 3), 0, 2, True)), inputs()
         params = found.random(scale=0.6)
-        seen = found.slopes(params, x, u)
+        seen = found.loss_and_grads(params, x, u)
         objective = lambda params: jnp.vdot(plain(params, x, order, kind == "decoder"), u)
         loss, grads = jax.jit(jax.value_and_grad(objective))(params)
     assert seen.loss == pytest.approx(float(loss), rel=1e-10)
@@ -102,7 +102,7 @@ def test_a_decoder_sees_no_later_position_and_an_encoder_does(kind, each, causal
 def test_the_entropy_is_that_of_uniform_attention_where_queries_are_zero():
     found, (x, u) = network((*WORDS, "model.kind=decoder"), Form((TIME, 3), 0, 2, True)), inputs()
     params = {path: 0 * value if "query" in path else value for path, value in found.random().items()}
-    told = found.slopes(params, x.astype(np.float32), u.astype(np.float32)).notes["attention_entropy"]
+    told = found.loss_and_grads(params, x.astype(np.float32), u.astype(np.float32)).notes["attention_entropy"]
     wanted = np.log(np.arange(1, TIME + 1)).mean()  # position t sees t alike
     np.testing.assert_allclose(told, np.full(DEPTH, wanted), rtol=1e-6)
 
@@ -151,7 +151,7 @@ def last_gradient(order, depth, seeds):
         rng = np.random.default_rng(seed)
         x, u = (rng.standard_normal((8, 16, 64)).astype(np.float32) for _ in range(2))
         params = found.start(seed) | {"input/linear/kernel": jnp.eye(64)}
-        seen = found.slopes(params, x, u / np.linalg.norm(u, axis=-1, keepdims=True), measured=False)
+        seen = found.loss_and_grads(params, x, u / np.linalg.norm(u, axis=-1, keepdims=True), measured=False)
         logs.append(math.log(np.linalg.norm(seen.grads["block/feedforward/down/kernel"][-1])))
     return np.mean(logs)
 

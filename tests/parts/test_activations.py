@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from omegaconf import OmegaConf
 
-from gradlab.models.chain import Signal
+from gradlab.measure.probes.saturation import saturation
+from gradlab.nn.chain import Signal
 from gradlab.parts.activations import Activation, activation
-from gradlab.paths import CONF
-from gradlab.probes.saturation import saturation
+from gradlab.recipe.paths import CONF
 from gradlab.theory import activations as theory
 
-USUAL = {
+UNNAMED_DEFAULTS = {
     path.stem: OmegaConf.to_container(OmegaConf.load(path))
     for path in sorted((CONF / "activation").glob("*.yaml"))
 }
@@ -26,7 +26,7 @@ OTHERS = [
     {"name": "sine", "frequency": 30.0},
     {"name": "step", "low": 0.0},
 ]
-PARTS = [*USUAL.values(), *OTHERS]
+PARTS = [*UNNAMED_DEFAULTS.values(), *OTHERS]
 named = lambda part: " ".join(map(str, part.values()))
 EXTREME = [-1e30, -1e4, -300.0, -30.0, -0.0, 0.0, 1e-30, 30.0, 300.0, 1e4, 1e30]
 
@@ -38,7 +38,7 @@ def both(part, z):
 
 
 def test_every_activation_has_its_file():
-    assert USUAL.keys() == activation.makers.keys() == theory.NAMES
+    assert UNNAMED_DEFAULTS.keys() == activation.makers.keys() == theory.NAMES
 
 
 @pytest.mark.parametrize("part", PARTS, ids=named)
@@ -64,11 +64,11 @@ def test_the_slope_is_the_finite_difference(part):
 @pytest.mark.parametrize("part", PARTS, ids=named)
 def test_the_steepest_slope_is_right_to_seven_digits(part):
     with jax.enable_x64(True):
-        steepest = activation.make(part).steepest
+        max_slope = activation.make(part).max_slope
         z = jnp.concatenate([jnp.linspace(-12, 12, 400_001), jnp.array([-1e-12, 40.0, 1e4])])
         slope = np.abs(np.asarray(both(part, z)[1]))
-    if steepest is not None:
-        assert float(slope.max()) == pytest.approx(float(steepest), rel=1e-7)
+    if max_slope is not None:
+        assert float(slope.max()) == pytest.approx(float(max_slope), rel=1e-7)
     elif part["name"] != "squared_relu":  # straight pieces: nothing between off and on
         assert len(np.unique(slope)) <= 2
 
@@ -83,8 +83,8 @@ def test_extreme_inputs_give_numbers(part, dtype):
         value, slope = both(part, z)
         grad = jax.grad(lambda z: made.phi(z).sum())(z)
         assert value.dtype == slope.dtype == z.dtype
-        assert value.shape == slope.shape == (1, made.widen * len(EXTREME))
-        usual = np.tile(np.abs(np.asarray(z, float)) < 2e4, made.widen)
+        assert value.shape == slope.shape == (1, made.width_factor * len(EXTREME))
+        usual = np.tile(np.abs(np.asarray(z, float)) < 2e4, made.width_factor)
         assert np.isfinite(np.asarray(value, float)[usual]).all()
         assert np.isfinite(np.asarray(slope, float)[usual]).all()
         assert np.isfinite(np.asarray(grad, float)).all() or part.get("approximate")  # z³ is infinite
@@ -99,11 +99,11 @@ def test_its_numbers_may_be_traced(part):
     @jax.jit
     def traced(numbers):
         made = activation.make(part | numbers)
-        return made.phi(z), jnp.zeros(()) if made.steepest is None else jnp.asarray(made.steepest)
+        return made.phi(z), jnp.zeros(()) if made.max_slope is None else jnp.asarray(made.max_slope)
 
-    value, steepest = traced({key: jnp.float32(value) for key, value in numbers.items()})
+    value, max_slope = traced({key: jnp.float32(value) for key, value in numbers.items()})
     np.testing.assert_allclose(value, activation.make(part).phi(z), rtol=1e-5, atol=1e-6)
-    assert float(steepest) == pytest.approx(float(activation.make(part).steepest or 0.0))
+    assert float(max_slope) == pytest.approx(float(activation.make(part).max_slope or 0.0))
 
 
 def test_pytorch_has_the_same():
@@ -128,7 +128,7 @@ def test_pytorch_has_the_same():
     }
     z = np.random.default_rng(1).normal(scale=2, size=500)
     for name, phi in theirs.items():
-        part = USUAL.get(name) or next(one for one in OTHERS if named(one) == name)
+        part = UNNAMED_DEFAULTS.get(name) or next(one for one in OTHERS if named(one) == name)
         x = torch.tensor(z, requires_grad=True)
         phi(x).sum().backward()
         with jax.enable_x64(True):
@@ -157,8 +157,8 @@ def test_a_step_is_a_threshold_whose_gradient_is_let_straight_through():
 
 def test_hard_tanh_saturates_on_its_flat_pieces():
     z = jnp.array([[-3.0, 0.5], [2.0, -0.5]])
-    made = activation.make(USUAL["hard_tanh"])
-    told = saturation().signal(Signal(z, both(USUAL["hard_tanh"], z)[1], made.steepest))
+    made = activation.make(UNNAMED_DEFAULTS["hard_tanh"])
+    told = saturation().signal(Signal(z, both(UNNAMED_DEFAULTS["hard_tanh"], z)[1], made.max_slope))
     assert (float(told["saturated"]), float(told["dead"])) == (0.5, 0.5)
 
 
@@ -166,4 +166,4 @@ def test_a_function_of_one_s_own_is_an_activation():
     made = activation.make(activation.check({"name": "jax.numpy:arctan"}))
     assert isinstance(made, Activation)
     assert made.phi(jnp.ones(3)).shape == (3,)
-    assert (made.steepest, made.widen) == (None, 1)
+    assert (made.max_slope, made.width_factor) == (None, 1)

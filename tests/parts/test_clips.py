@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from omegaconf import OmegaConf
 
-from gradlab.errors import RecipeError
 from gradlab.parts.clips import clip
-from gradlab.paths import CONF
+from gradlab.recipe.errors import RecipeError
+from gradlab.recipe.paths import CONF
 from tests import rules
 from tests.measures import length
 
@@ -47,7 +47,7 @@ CASES = {
     "zero": [{"threshold": 1.3}],
 }
 TABLE = [(name, changes) for name, each in CASES.items() for changes in each]
-SIZED = ("threshold", "low", "high", "eps")  # the numbers that grow with the gradient
+STRUCTURAL_FLOATS = ("threshold", "low", "high", "eps")  # the numbers that grow with the gradient
 UNSIZED = ("agc", "zscore")  # whose thresholds are ratios
 quick = settings(max_examples=40, deadline=None)
 
@@ -66,7 +66,7 @@ def test_a_file_says_what_it_does_and_where(path):
 def part(name, size=1.0, **changes):
     """The shipped option with changes, all numbers as float32 has them; `size` is the gradient's."""
     made = OmegaConf.to_container(OmegaConf.load(CONF / "clip" / f"{name}.yaml")) | changes
-    for key in SIZED:
+    for key in STRUCTURAL_FLOATS:
         if isinstance(made.get(key), float) and not (key == "threshold" and name in UNSIZED):
             made[key] = float(np.float32(made[key] * size))
     return clip.check(made)
@@ -90,19 +90,19 @@ def compiled(structure):
     """One structure's rule; its numbers are arguments, as in training."""
     words = dict(structure)
 
-    def apply(numbers, grads, state, params, lead):
-        return clip.make(words | numbers).apply(grads, state, params, dict(lead))
+    def apply(numbers, grads, state, params, stacked_axes):
+        return clip.make(words | numbers).apply(grads, state, params, dict(stacked_axes))
 
     return jax.jit(apply, static_argnums=4)
 
 
-def applied(given, steps, params=None, lead=LEAD):
+def applied(given, steps, params=None, stacked_axes=LEAD):
     """(gradient, record) of each step, in float64."""
     numbers = {key: np.float32(value) for key, value in given.items() if isinstance(value, float)}
     apply = compiled(tuple((key, value) for key, value in given.items() if key not in numbers))
     state, told = clip.make(given).init(steps[0]), []
     for grads in steps:
-        found, state, record = apply(numbers, grads, state, params or grads, tuple(lead.items()))
+        found, state, record = apply(numbers, grads, state, params or grads, tuple(stacked_axes.items()))
         told.append((wide(found), {key: np.asarray(value) for key, value in record.items()}))
     return told
 
@@ -194,7 +194,7 @@ BOUNDING = ("norm", "layer_norm", "tensor_norm", "block_rms", "value", "zero", "
 
 
 def clipped(grads, name, **changes):
-    found, record = applied(part(name, **changes), [grads], lead={"a/x": 1, "b/x": 0})[0]
+    found, record = applied(part(name, **changes), [grads], stacked_axes={"a/x": 1, "b/x": 0})[0]
     return found, float(record["clipped"])
 
 

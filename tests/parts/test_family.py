@@ -6,14 +6,15 @@ from pathlib import Path
 import jax.numpy as jnp
 import pytest
 
-from gradlab.bounds import Fraction
-from gradlab.build import FAMILIES, check
-from gradlab.commands.compose import grid
-from gradlab.errors import RecipeError
+from gradlab.commands.compose.grid import grid
+from gradlab.engine.checks import check
+from gradlab.engine.families import FAMILIES
 from gradlab.launch import launch
 from gradlab.parts.clips import Clip
 from gradlab.parts.penalties import Penalty
-from gradlab.recipe import numbers, structure
+from gradlab.recipe.bounds import Fraction
+from gradlab.recipe.errors import RecipeError
+from gradlab.recipe.recipe import numbers, structure
 from tests.recipes import tiny
 
 activation = FAMILIES["activation"]
@@ -127,7 +128,8 @@ def sum_of_fourths(strength: float = 1.0):
 
 def nothing():
     return Clip(
-        lambda params: (), lambda grads, state, params, lead: (grads, state, {"clipped": jnp.zeros(())})
+        lambda params: (),
+        lambda grads, state, params, stacked_axes: (grads, state, {"clipped": jnp.zeros(())}),
     )
 
 

@@ -9,15 +9,15 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 from scipy.optimize import minimize
 
-from gradlab.errors import RecipeError
-from gradlab.parts.losses import chance, loss
-from gradlab.parts.surfaces import COORDINATES
-from gradlab.paths import CONF
+from gradlab.parts.losses.functions import chance_loss, loss
+from gradlab.parts.losses.surfaces import COORDINATES
+from gradlab.recipe.errors import RecipeError
+from gradlab.recipe.paths import CONF
 
 CLASSES = 4
 FILES = [OmegaConf.to_container(OmegaConf.load(path)) for path in sorted((CONF / "loss").glob("*.yaml"))]
-USUAL = [part for part in FILES if part["name"] not in COORDINATES]  # the others: test_surfaces.py
-PARTS = [*USUAL, {"name": "huber", "delta": 0.2}, {"name": "huber", "delta": 0.6}]
+UNNAMED_DEFAULTS = [part for part in FILES if part["name"] not in COORDINATES]  # the others: test_surfaces.py
+PARTS = [*UNNAMED_DEFAULTS, {"name": "huber", "delta": 0.2}, {"name": "huber", "delta": 0.6}]
 named = lambda part: " ".join(map(str, part.values()))
 
 
@@ -115,17 +115,19 @@ def test_chance_is_the_least_loss_of_a_constant_output(part, kind):
         )
     mean = lambda o: formula(part, np.tile(o, (len(y), 1)), y).mean()
     found = [minimize(mean, start * np.ones(CLASSES), method="Powell", tol=1e-12).fun for start in (0.1, 0.9)]
-    assert chance(part, y, CLASSES) == pytest.approx(min(found), rel=1e-6)
+    assert chance_loss(part, y, CLASSES) == pytest.approx(min(found), rel=1e-6)
 
 
 def test_chance_in_closed_form():
     y = np.repeat([0, 1, 2, 3], [10, 20, 20, 50])
     p = np.array([0.1, 0.2, 0.2, 0.5])
-    assert chance({"name": "cross_entropy"}, y, 4) == pytest.approx(-(p * np.log(p)).sum(), rel=1e-12)
-    assert chance({"name": "mse"}, y, 4) == pytest.approx((1 - (p**2).sum()) / 4, rel=1e-12)
-    assert chance({"name": "l1"}, y, 4) == pytest.approx(p.sum() / 4, rel=1e-12)  # the median says 0
-    assert chance({"name": "huber", "delta": 1.0}, y, 4) == pytest.approx((p * (1 - p)).sum() / 8, rel=1e-12)
-    assert chance({"name": "cross_entropy"}, np.zeros(9, int), 4) == 0.0  # a class that is not there
+    assert chance_loss({"name": "cross_entropy"}, y, 4) == pytest.approx(-(p * np.log(p)).sum(), rel=1e-12)
+    assert chance_loss({"name": "mse"}, y, 4) == pytest.approx((1 - (p**2).sum()) / 4, rel=1e-12)
+    assert chance_loss({"name": "l1"}, y, 4) == pytest.approx(p.sum() / 4, rel=1e-12)  # the median says 0
+    assert chance_loss({"name": "huber", "delta": 1.0}, y, 4) == pytest.approx(
+        (p * (1 - p)).sum() / 8, rel=1e-12
+    )
+    assert chance_loss({"name": "cross_entropy"}, np.zeros(9, int), 4) == 0.0  # a class that is not there
 
 
 @settings(max_examples=50, deadline=None)
@@ -136,7 +138,7 @@ def test_chance_in_closed_form():
 def test_no_constant_output_is_below_chance(part, labels, output):
     y = np.array(labels)
     mean = formula(part, np.tile(output, (len(y), 1)), y).mean()
-    assert mean >= chance(part, y, CLASSES) - 1e-9
+    assert mean >= chance_loss(part, y, CLASSES) - 1e-9
 
 
 def squared_hinge(outputs, labels, margin=1.0):
@@ -166,13 +168,13 @@ def test_a_function_of_one_s_own_is_a_loss_and_has_its_chance():
     assert each(jnp.asarray(outputs), jnp.asarray(y)).shape == (50,)
     mean = lambda o: float(each(jnp.tile(jnp.asarray(o, jnp.float32), (50, 1)), jnp.asarray(y)).mean())
     wanted = minimize(mean, np.zeros(CLASSES), method="Powell").fun
-    assert chance(part, y, CLASSES) == pytest.approx(wanted, rel=1e-3)
+    assert chance_loss(part, y, CLASSES) == pytest.approx(wanted, rel=1e-3)
 
 
 @pytest.mark.parametrize(("name", "said"), [("mean_of_all", "one number an example"), ("endless", "finite")])
 def test_a_function_that_is_no_loss_is_refused(name, said):
     with pytest.raises(RecipeError, match=said):
-        chance(loss.check({"name": f"{__name__}:{name}"}), drawn()[1], CLASSES)
+        chance_loss(loss.check({"name": f"{__name__}:{name}"}), drawn()[1], CLASSES)
 
 
 @pytest.mark.parametrize("part", PARTS, ids=named)

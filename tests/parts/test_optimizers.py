@@ -8,9 +8,9 @@ import numpy as np
 import optax
 import pytest
 
-from gradlab.build import FAMILIES
-from gradlab.errors import RecipeError
-from gradlab.parts.optimizers import Batch, Given
+from gradlab.engine.families import FAMILIES
+from gradlab.parts.optimizers.rules import Objective, OptimizerContext
+from gradlab.recipe.errors import RecipeError
 from tests import rules
 
 optimizer = FAMILIES["optimizer"]  # with the optimizers of all files
@@ -76,20 +76,20 @@ def walk(words, problem):
 
     def run(numbers):
         rule = optimizer.make(fixed | numbers)
-        lead = dict.fromkeys(START, 0)
-        batch = Batch(loss, jax.grad(loss))
+        stacked_axes = dict.fromkeys(START, 0)
+        batch = Objective(loss, jax.grad(loss))
 
         def body(carry, step):
             x, memory = carry
             value = loss(x)
-            memory = rule.enter(memory, step, value, x, lead)
+            memory = rule.begin_step(memory, step, value, x, stacked_axes)
             grads = jax.grad(loss)(x)
-            if rule.search is not None:
+            if rule.estimate_gradient is not None:
                 key = jax.random.fold_in(jax.random.key(7), step)
-                grads, memory = rule.search(x, memory, grads, key, batch)
+                grads, memory = rule.estimate_gradient(x, memory, grads, key, batch)
             phase = rule.phase(memory)
             peak = rate if rule.pace is None else rule.pace(memory, rate)
-            given = Given(jnp.asarray(peak), step, value, lead, batch)
+            given = OptimizerContext(jnp.asarray(peak), step, value, stacked_axes, batch)
             move, memory = rule.update(grads, memory, x, given)
             decay = move.decay or {}
             own = move.paced(given.rate)
@@ -97,7 +97,7 @@ def walk(words, problem):
             return (x, memory), (x, phase, value)
 
         x = jax.tree.map(jnp.asarray, START)
-        (_, memory), found = jax.lax.scan(body, (x, rule.init(x, lead)), jnp.arange(STEPS))
+        (_, memory), found = jax.lax.scan(body, (x, rule.init(x, stacked_axes)), jnp.arange(STEPS))
         return found, rule.evaluated(memory, x)
 
     return jax.jit(run)
@@ -190,14 +190,16 @@ def test_a_stack_of_layers_is_to_optax_what_the_layers_are(name):
     rng = np.random.default_rng(1)
     layers = {f"{k}": jnp.asarray(rng.standard_normal((4, 4)) * 3**k, jnp.float32) for k in range(3)}
     stack = {"stack": jnp.stack(list(layers.values()))}
-    given = lambda lead: Given(jnp.float32(0.1), jnp.int32(0), jnp.float32(1), lead, Batch(None, None))
+    given = lambda stacked_axes: OptimizerContext(
+        jnp.float32(0.1), jnp.int32(0), jnp.float32(1), stacked_axes, Objective(None, None)
+    )
     found = []
     for params in (layers, stack):
-        lead = dict.fromkeys(params, int(params is stack))
+        stacked_axes = dict.fromkeys(params, int(params is stack))
         grads = jax.tree.map(lambda w: w**2 - 0.3, params)
-        memory = rule.init(params, lead)
+        memory = rule.init(params, stacked_axes)
         for _ in range(3):
-            move, memory = rule.update(grads, memory, params, given(lead))
+            move, memory = rule.update(grads, memory, params, given(stacked_axes))
         found.append(move.direction)
     np.testing.assert_allclose(found[1]["stack"], jnp.stack([*found[0].values()]), rtol=2e-5, atol=1e-6)
 
@@ -227,7 +229,7 @@ def test_schedule_free_is_evaluated_at_its_average():
     part = optimizer.check({"name": "optax:schedule_free_sgd"})
     rule, x = optimizer.make(part), {"w": jnp.array([1.0, -2.0])}
     memory = rule.init(x, {"w": 0})
-    given = Given(jnp.float32(0.1), jnp.int32(0), jnp.float32(1), {"w": 0}, Batch(None, None))
+    given = OptimizerContext(jnp.float32(0.1), jnp.int32(0), jnp.float32(1), {"w": 0}, Objective(None, None))
     for _ in range(3):
         move, memory = rule.update(x, memory, x, given)
         x = {"w": x["w"] - move.rate * move.direction["w"]}
@@ -241,7 +243,7 @@ def test_schedule_free_is_evaluated_at_its_average():
 def test_spsa_is_the_gradient_on_average():
     rule = optimizer.make({"name": "spsa", "perturbation": 1e-3, "pairs": 4000})
     x = {"kernel": jnp.array([[-1.2, 0.7]]), "bias": jnp.array([0.3])}
-    found, _ = rule.search(x, (), None, jax.random.key(0), Batch(bowl, None))
+    found, _ = rule.estimate_gradient(x, (), None, jax.random.key(0), Objective(bowl, None))
     for key, g in jax.grad(bowl)(x).items():  # each entry strays by |g|·√(entries/pairs), 3.1·0.03
         np.testing.assert_allclose(found[key], g, atol=0.4)
 
@@ -249,7 +251,9 @@ def test_spsa_is_the_gradient_on_average():
 def test_one_parameter_makes_spsa_exact():
     rule = optimizer.make({"name": "spsa", "perturbation": 0.5, "pairs": 1})
     loss = lambda p: 3 * p["x"][0] ** 2
-    found, _ = rule.search({"x": jnp.array([2.0])}, (), None, jax.random.key(3), Batch(loss, None))
+    found, _ = rule.estimate_gradient(
+        {"x": jnp.array([2.0])}, (), None, jax.random.key(3), Objective(loss, None)
+    )
     assert float(found["x"][0]) == pytest.approx(12, rel=1e-6)
 
 
@@ -259,16 +263,18 @@ def test_an_evolution_strategy_is_evosax_s_own_at_rate_one(strategy):
     part = {"name": "es", "strategy": strategy, "population": 16, "sigma": 0.3}
     rule, x = optimizer.make(optimizer.check(part)), {"w": jnp.array([3.0, -2.0]), "b": jnp.array([1.0])}
     loss = lambda p: jnp.sum(p["w"] ** 2) + jnp.sum(p["b"] ** 2)
-    given = Given(jnp.float32(0.2), jnp.int32(0), jnp.float32(1), {"w": 0, "b": 0}, Batch(loss, None))
+    given = OptimizerContext(
+        jnp.float32(0.2), jnp.int32(0), jnp.float32(1), {"w": 0, "b": 0}, Objective(loss, None)
+    )
 
     def body(carry, key):
         x, memory = carry
-        grads, memory = rule.search(x, memory, None, key, given.batch)
+        grads, memory = rule.estimate_gradient(x, memory, None, key, given.batch)
         move, memory = rule.update(grads, memory, x, given)
         return (jax.tree.map(lambda w, d: w - given.rate * d, x, move.direction), memory), loss(x)
 
     keys = jax.random.split(jax.random.key(1), 200)
-    _, losses = jax.jit(lambda x: jax.lax.scan(body, (x, rule.init(x, given.lead)), keys))(x)
+    _, losses = jax.jit(lambda x: jax.lax.scan(body, (x, rule.init(x, given.stacked_axes)), keys))(x)
     assert float(losses[-10:].mean()) < 0.2 * float(losses[0])
     assert (rule.free, rule.cost) == (True, 16)
 
@@ -325,10 +331,10 @@ def test_a_fresh_memory_begins_where_its_phase_does():
         "memory": "fresh",
         "phases": [FIRST | {"until_step": 2.0}, {"optimizer": "optax:schedule_free_sgd"}],
     }
-    rule, lead = optimizer.make(optimizer.check(part)), {"w": 0}
-    memory, now = rule.init({"w": jnp.zeros(2)}, lead), {"w": jnp.array([3.0, -1.0])}
+    rule, stacked_axes = optimizer.make(optimizer.check(part)), {"w": 0}
+    memory, now = rule.init({"w": jnp.zeros(2)}, stacked_axes), {"w": jnp.array([3.0, -1.0])}
     for step, wanted in ((1, jnp.zeros(2)), (2, now["w"]), (3, now["w"])):
-        memory = rule.enter(memory, jnp.int32(step), jnp.float32(1), now, lead)
+        memory = rule.begin_step(memory, jnp.int32(step), jnp.float32(1), now, stacked_axes)
         np.testing.assert_array_equal(memory.states[1][0].z["w"], wanted)
 
 

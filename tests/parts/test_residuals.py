@@ -7,14 +7,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gradlab import step
-from gradlab.build import build
 from gradlab.data.task import Form
-from gradlab.models import chain
+from gradlab.engine import step
+from gradlab.engine.compiled import numbers_for
+from gradlab.engine.setup import make_setup
+from gradlab.nn import chain
 from gradlab.parts.normalizations import normalization
 from gradlab.parts.residuals import residual
-from gradlab.program import numbers_for
-from gradlab.recipe import numbers
+from gradlab.recipe.recipe import numbers
 from tests.driver import recipe
 from tests.parts.network import logits
 
@@ -42,14 +42,14 @@ def float64(*words):
 
 
 def setup(the):
-    return build(the, numbers_for(numbers(the), the.dtype), Form((FEATURES,), 0, OUTPUTS, False))
+    return make_setup(the, numbers_for(numbers(the), the.dtype), Form((FEATURES,), 0, OUTPUTS, False))
 
 
 def drawn(the, seed=0):
     """Random values for all parameters, those that start at 0 or 1 too."""
     rng = np.random.default_rng([17, seed])
     x = jnp.zeros((B, FEATURES))
-    shapes = jax.eval_shape(lambda: step.initial(setup(the), jax.random.key(0), x)).params
+    shapes = jax.eval_shape(lambda: step.init_state(setup(the), jax.random.key(0), x)).params
     values = {path: rng.standard_normal(one.shape) * 0.5 for path, one in shapes.items()}
     return values, rng.standard_normal((B, FEATURES)), rng.standard_normal((B, OUTPUTS))
 
@@ -90,9 +90,9 @@ def test_every_residual_and_normalization_is_tested_here():
 
 def started(*words, features=FEATURES):
     the = recipe(*SIZE, *words)
-    parts = build(the, numbers_for(numbers(the), the.dtype), Form((features,), 0, OUTPUTS, False))
+    parts = make_setup(the, numbers_for(numbers(the), the.dtype), Form((features,), 0, OUTPUTS, False))
     x = jax.random.normal(jax.random.key(5), (the.batch_size, features))
-    return parts.chain, step.initial(parts, jax.random.key(0), x), x
+    return parts.chain, step.init_state(parts, jax.random.key(0), x), x
 
 
 def run(blocks, state, x, key=1, train=True):
@@ -161,11 +161,11 @@ def test_deepnorm_draws_the_branch_smaller():
 def test_dtypes_survive_in_bfloat16(name):
     the = recipe(*SIZE, f"residual={name}", "dtype=bfloat16", "model.branch=2", "normalization=weight_norm"
                  if name != "fixup" else "normalization=none")  # fmt: skip
-    parts = build(the, numbers_for(numbers(the), the.dtype), Form((FEATURES,), 0, OUTPUTS, False))
+    parts = make_setup(the, numbers_for(numbers(the), the.dtype), Form((FEATURES,), 0, OUTPUTS, False))
     x = jnp.zeros((B, FEATURES), jnp.bfloat16)
 
     def outputs(x):
-        state = step.initial(parts, jax.random.key(0), x)
+        state = step.init_state(parts, jax.random.key(0), x)
         return state.params, run(parts.chain, state, x), run(parts.chain, state, x, train=False)
 
     params, trained, evaluated = jax.eval_shape(outputs, x)

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 import gradlab
-from gradlab.errors import RecipeError
-from gradlab.parts import surfaces  # noqa: F401  registers them
-from gradlab.parts.losses import loss
+from gradlab.parts.losses import surfaces  # noqa: F401  registers them
+from gradlab.parts.losses.functions import loss
+from gradlab.recipe.errors import RecipeError
 from tests.recipes import recipe
 
 V = np.array([[1.0, 1.0], [1.0, -1.0]]) / np.sqrt(2)

@@ -6,21 +6,21 @@ import jax
 import numpy as np
 import pytest
 
-from gradlab.models.chain import Signal
-from gradlab.probes.family import probe
+from gradlab.measure.probe import probe
+from gradlab.nn.chain import BlockSignal
 from tests.measures import likeness
 
 rng = np.random.default_rng(0)
 
 
 @lru_cache
-def compiled(name, steepest):
-    return jax.jit(lambda h, slope: probe.make({"name": name}).signal(Signal(h, slope, steepest)))
+def compiled(name, max_slope):
+    return jax.jit(lambda h, slope: probe.make({"name": name}).signal(BlockSignal(h, slope, max_slope)))
 
 
-def ask(name, h, slope=None, steepest=None):
+def ask(name, h, slope=None, max_slope=None):
     slope = h if slope is None else slope
-    found = compiled(name, steepest)(np.asarray(h, np.float32), np.asarray(slope, np.float32))
+    found = compiled(name, max_slope)(np.asarray(h, np.float32), np.asarray(slope, np.float32))
     return {key: float(value) for key, value in found.items()}
 
 
@@ -78,6 +78,6 @@ def test_a_constant_signal_has_no_variance():
 
 def test_saturation_is_below_a_twentieth_of_the_steepest_slope():
     slope = np.array([[0.0, 0.01, 0.049], [0.0, 0.051, -0.2], [0.0, -0.03, 1.0], [0.0, 0.9, 0.5]])
-    found = ask("saturation", slope, slope, steepest=1.0)
+    found = ask("saturation", slope, slope, max_slope=1.0)
     assert found == {"saturated": pytest.approx(7 / 12), "dead": pytest.approx(1 / 3)}
     assert ask("saturation", slope, slope)["saturated"] == 0  # without a steepest slope nothing saturates

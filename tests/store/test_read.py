@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from gradlab.errors import RecipeError
+from gradlab.recipe.errors import RecipeError
 from gradlab.store.read import collect, find_runs, folders, load, open_run
 from tests import runs
 

@@ -13,10 +13,10 @@ import pytest
 import yaml
 
 from gradlab.launch import estimate, launch
-from gradlab.recipe import plain
+from gradlab.measure.columns import COLUMNS, SCHEMAS, VERSION
+from gradlab.recipe.recipe import plain
 from gradlab.store import write
 from gradlab.store.rows import Rows, tables
-from gradlab.store.schema import COLUMNS, SCHEMAS, VERSION
 from tests.launch import stored
 from tests.recipes import recipe, tiny
 from tests.runs import layer_table, step_table
@@ -154,7 +154,7 @@ def test_a_file_of_its_final_name_is_whole_or_not_there(tmp_path):
 
 
 def test_status_never_holds_what_json_has_not(tmp_path):
-    write.status(tmp_path, {"a": math.nan, "b": [math.inf, 1.5, {"c": np.float64("nan")}], "d": "NaN"})
+    write.write_status(tmp_path, {"a": math.nan, "b": [math.inf, 1.5, {"c": np.float64("nan")}], "d": "NaN"})
     told = json.loads((tmp_path / "status.json").read_text(), parse_constant=pytest.fail)
     assert told == {"schema": VERSION, "a": None, "b": [None, 1.5, {"c": None}], "d": "NaN"}
 

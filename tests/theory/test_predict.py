@@ -161,8 +161,10 @@ def test_glorot_and_bengio_are_repeated(sigma2, lengths, ratio):
     init = part("normal", sigma_w=math.sqrt(sigma2), sigma_b=0.0)
     found = predict(recipe(initializer=init, depth=4, width=10**9), DATA)
     np.testing.assert_allclose(10 ** found.log10_forward[:5], lengths, rtol=1e-3)
-    slopes = [chi(activation(part("tanh")), q, 1.0) for q in (sigma2, sigma2 * lengths[3] ** 2)]
-    at_z = 10 ** found.log10_backward[0] * math.sqrt(slopes[0] / slopes[1])  # the reference measures ∂L/∂z
+    loss_and_grads = [chi(activation(part("tanh")), q, 1.0) for q in (sigma2, sigma2 * lengths[3] ** 2)]
+    at_z = 10 ** found.log10_backward[0] * math.sqrt(
+        loss_and_grads[0] / loss_and_grads[1]
+    )  # the reference measures ∂L/∂z
     assert at_z == pytest.approx(ratio, rel=2e-3)
 
 

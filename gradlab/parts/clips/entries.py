@@ -5,9 +5,10 @@ from typing import Annotated
 import jax.numpy as jnp
 from jax import Array
 
-from gradlab.bounds import Bound, Positive
-from gradlab.errors import RecipeError
-from gradlab.parts.clips.rule import Clip, Lead, Record, Tree, clip, share, stateless
+from gradlab.numerics.tree import StackedAxes, Tree
+from gradlab.parts.clips.contract import Clip, ClipRecord, clip, share, stateless
+from gradlab.recipe.bounds import Bound, Positive
+from gradlab.recipe.errors import RecipeError
 
 Side = Annotated[float, Bound(float, words=("auto",))]
 
@@ -31,7 +32,7 @@ def value(threshold: Positive, low: Side, high: Side) -> Clip:
     they make ±threshold, stays infinite, as NaN does in all of them.
     """
 
-    def rule(grads: Tree, params: Tree, lead: Lead) -> tuple[Tree, Record]:
+    def rule(grads: Tree, params: Tree, stacked_axes: StackedAxes) -> tuple[Tree, ClipRecord]:
         acted = {key: ((g < bottom(g)) | (g > top(g))) & jnp.isfinite(g) for key, g in grads.items()}
         clipped = {key: jnp.where(acted[key], jnp.clip(g, bottom(g), top(g)), g) for key, g in grads.items()}
         return clipped, share(acted, grads)
@@ -52,7 +53,7 @@ def zero(threshold: Positive) -> Clip:
     A counter-example to `value`. An infinite entry stays infinite, NaN stays NaN.
     """
 
-    def rule(grads: Tree, params: Tree, lead: Lead) -> tuple[Tree, Record]:
+    def rule(grads: Tree, params: Tree, stacked_axes: StackedAxes) -> tuple[Tree, ClipRecord]:
         size = {key: jnp.abs(g) for key, g in grads.items()}
         acted = {
             key: (size[key] > jnp.asarray(threshold, g.dtype)) & jnp.isfinite(g) for key, g in grads.items()

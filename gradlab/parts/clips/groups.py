@@ -4,21 +4,22 @@ import math
 
 from jax import Array
 
-from gradlab.bounds import Positive
-from gradlab.numerics import Length
-from gradlab.parts.clips import lengths
-from gradlab.parts.clips.rule import Clip, Lead, Record, Tree, clip, share, stateless
+from gradlab.numerics.norms import ScaledNorm
+from gradlab.numerics.tree import StackedAxes, Tree
+from gradlab.parts.clips import scaled_norms
+from gradlab.parts.clips.contract import Clip, ClipRecord, clip, share, stateless
+from gradlab.recipe.bounds import Positive
 
 
-def _inner(x: Array, lead: int) -> tuple[int, ...]:
+def _inner(x: Array, stacked_axes: int) -> tuple[int, ...]:
     """The axes of one layer's array."""
-    return tuple(range(lead, x.ndim))
+    return tuple(range(stacked_axes, x.ndim))
 
 
-def _each(grads: Tree, found: dict[str, tuple[Length, Length]]) -> tuple[Tree, Record]:
+def _each(grads: Tree, found: dict[str, tuple[ScaledNorm, ScaledNorm]]) -> tuple[Tree, ClipRecord]:
     """Every group whose (length, limit) says so brought to its limit."""
-    acted = {key: lengths.above(*pair) for key, pair in found.items()}
-    clipped = {key: lengths.bring(g, *found[key], acted[key]) for key, g in grads.items()}
+    acted = {key: scaled_norms.above(*pair) for key, pair in found.items()}
+    clipped = {key: scaled_norms.bring(g, *found[key], acted[key]) for key, g in grads.items()}
     return clipped, share(acted, grads)
 
 
@@ -26,17 +27,17 @@ def _each(grads: Tree, found: dict[str, tuple[Length, Length]]) -> tuple[Tree, R
 def layer_norm(threshold: Positive) -> Clip:
     """g_l <- g_l·min(1, threshold/‖g_l‖), g_l all parameters of layer l together."""
 
-    def rule(grads: Tree, params: Tree, lead: Lead) -> tuple[Tree, Record]:
-        own = {key: lengths.over(g, _inner(g, lead[key])) for key, g in grads.items()}
+    def rule(grads: Tree, params: Tree, stacked_axes: StackedAxes) -> tuple[Tree, ClipRecord]:
+        own = {key: scaled_norms.over(g, _inner(g, stacked_axes[key])) for key, g in grads.items()}
         found = {}
         for block in dict.fromkeys(key.partition("/")[0] for key in grads):
             paths = [key for key in grads if key.partition("/")[0] == block]
             # one entry a layer of a stack, whatever the shape of the array
-            flat = [Length(*(part.reshape(-1) for part in own[key])) for key in paths]
-            joint = lengths.together(flat)
+            flat = [ScaledNorm(*(part.reshape(-1) for part in own[key])) for key in paths]
+            joint = scaled_norms.together(flat)
             for key in paths:
-                length = Length(*(part.reshape(own[key].fraction.shape) for part in joint))
-                found[key] = (length, lengths.of(threshold, length))
+                length = ScaledNorm(*(part.reshape(own[key].mantissa.shape) for part in joint))
+                found[key] = (length, scaled_norms.of(threshold, length))
         return _each(grads, found)
 
     return stateless(rule)
@@ -49,9 +50,11 @@ def tensor_norm(threshold: Positive) -> Clip:
     Keras's clipnorm and tf.clip_by_norm, which are not global; Keras's global_clipnorm is gradlab's `norm`.
     """
 
-    def rule(grads: Tree, params: Tree, lead: Lead) -> tuple[Tree, Record]:
-        own = {key: lengths.over(g, _inner(g, lead[key])) for key, g in grads.items()}
-        return _each(grads, {key: (length, lengths.of(threshold, length)) for key, length in own.items()})
+    def rule(grads: Tree, params: Tree, stacked_axes: StackedAxes) -> tuple[Tree, ClipRecord]:
+        own = {key: scaled_norms.over(g, _inner(g, stacked_axes[key])) for key, g in grads.items()}
+        return _each(
+            grads, {key: (length, scaled_norms.of(threshold, length)) for key, length in own.items()}
+        )
 
     return stateless(rule)
 
@@ -63,12 +66,12 @@ def block_rms(threshold: Positive) -> Clip:
     As optax.clip_by_block_rms, but right outside float32's range of squares.
     """
 
-    def rule(grads: Tree, params: Tree, lead: Lead) -> tuple[Tree, Record]:
+    def rule(grads: Tree, params: Tree, stacked_axes: StackedAxes) -> tuple[Tree, ClipRecord]:
         found = {}
         for key, g in grads.items():
-            length = lengths.over(g, _inner(g, lead[key]))
-            root = lengths.of(math.sqrt(math.prod(g.shape[lead[key] :])), length)
-            found[key] = (length, lengths.times(lengths.of(threshold, length), root))
+            length = scaled_norms.over(g, _inner(g, stacked_axes[key]))
+            root = scaled_norms.of(math.sqrt(math.prod(g.shape[stacked_axes[key] :])), length)
+            found[key] = (length, scaled_norms.times(scaled_norms.of(threshold, length), root))
         return _each(grads, found)
 
     return stateless(rule)
@@ -82,21 +85,21 @@ def agc(threshold: Positive, eps: Positive) -> Clip:
     out), a vector as a whole. As optax.adaptive_grad_clip, every layer included (the paper spares the last).
     """
 
-    def rule(grads: Tree, params: Tree, lead: Lead) -> tuple[Tree, Record]:
+    def rule(grads: Tree, params: Tree, stacked_axes: StackedAxes) -> tuple[Tree, ClipRecord]:
         found = {}
         for key, g in grads.items():
-            axes = _unit(g.shape, lead[key])
-            length, weight = lengths.over(g, axes), lengths.over(params[key], axes)
-            weight = lengths.longer(weight, lengths.of(eps, length))
-            found[key] = (length, lengths.times(lengths.of(threshold, length), weight))
+            axes = _unit(g.shape, stacked_axes[key])
+            length, weight = scaled_norms.over(g, axes), scaled_norms.over(params[key], axes)
+            weight = scaled_norms.longer(weight, scaled_norms.of(eps, length))
+            found[key] = (length, scaled_norms.times(scaled_norms.of(threshold, length), weight))
         return _each(grads, found)
 
     return stateless(rule)
 
 
-def _unit(shape: tuple[int, ...], lead: int) -> tuple[int, ...]:
+def _unit(shape: tuple[int, ...], stacked_axes: int) -> tuple[int, ...]:
     """The axes that one output is fed over, by Optax's conventions: a kernel of three axes is (in, heads, out)."""
-    inner = shape[lead:]
+    inner = shape[stacked_axes:]
     if sum(size > 1 for size in inner) <= 1:
-        return tuple(range(lead, len(shape)))
-    return tuple(range(lead, len(shape) - 1)) if len(inner) > 3 else (lead,)
+        return tuple(range(stacked_axes, len(shape)))
+    return tuple(range(stacked_axes, len(shape) - 1)) if len(inner) > 3 else (stacked_axes,)

@@ -9,12 +9,13 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from gradlab import numerics
-from gradlab.bounds import Bound, Flag, Fraction, NonNegative, Positive, Size
-from gradlab.numerics import Length
-from gradlab.parts.clips import lengths
-from gradlab.parts.clips.rule import Clip, Lead, Record, Tree, clip
-from gradlab.parts.clips.whole import bring_all, global_norm
+from gradlab.numerics import norms
+from gradlab.numerics.norms import ScaledNorm
+from gradlab.numerics.tree import StackedAxes, Tree
+from gradlab.parts.clips import scaled_norms
+from gradlab.parts.clips.contract import Clip, ClipRecord, clip
+from gradlab.parts.clips.whole_gradient import bring_all, global_norm
+from gradlab.recipe.bounds import Bound, Flag, Fraction, NonNegative, Positive, Size
 
 Percent = Annotated[float, Bound(float, 0, 100)]
 LOWEST, HIGHEST = -1e4, 1e4  # exponents before and after all that a norm can have
@@ -33,12 +34,12 @@ def _empty(params: Tree, size: int) -> Past:
     return Past(jnp.zeros(size, dtype), jnp.full(size, HIGHEST, dtype), jnp.zeros((), jnp.int32))
 
 
-def _remember(past: Past, length: Length, wanted: Array) -> Past:
+def _remember(past: Past, length: ScaledNorm, wanted: Array) -> Past:
     """One norm more in the place of the oldest, where `wanted`."""
     at = past.taken % past.fractions.size
-    exponent = jnp.where(length.fraction == 0, LOWEST, length.exponent)
+    exponent = jnp.where(length.mantissa == 0, LOWEST, length.exponent)
     after = Past(
-        past.fractions.at[at].set(length.fraction), past.exponents.at[at].set(exponent), past.taken + 1
+        past.fractions.at[at].set(length.mantissa), past.exponents.at[at].set(exponent), past.taken + 1
     )
     return jax.tree.map(lambda new, old: jnp.where(wanted, new, old), after, past)
 
@@ -51,28 +52,30 @@ def autoclip(percentile: Percent, window: Size) -> Clip:
     step is its own threshold and passes.
     """
 
-    def apply(grads: Tree, past: Past, params: Tree, lead: Lead) -> tuple[Tree, Past, Record]:
-        length = global_norm(grads, lead)
-        past = _remember(past, length, jnp.isfinite(length.fraction))
+    def apply(
+        grads: Tree, past: Past, params: Tree, stacked_axes: StackedAxes
+    ) -> tuple[Tree, Past, ClipRecord]:
+        length = global_norm(grads, stacked_axes)
+        past = _remember(past, length, jnp.isfinite(length.mantissa))
         limit = _percentile(past, percentile)
-        acts = lengths.above(length, limit) & (limit.fraction > 0)  # zeros of the past do not make more
+        acts = scaled_norms.above(length, limit) & (limit.mantissa > 0)  # zeros of the past do not make more
         clipped, record = bring_all(grads, length, limit, acts)
         return clipped, past, record
 
     return Clip(lambda params: _empty(params, window), apply)
 
 
-def _percentile(past: Past, percentile: Array | float) -> Length:
+def _percentile(past: Past, percentile: Array | float) -> ScaledNorm:
     """a + part·(b − a) between two neighbours of the sorted norms, in units of b's power of two."""
     exponents, fractions = jax.lax.sort((past.exponents, past.fractions), num_keys=2)
     known = jnp.minimum(past.taken, past.fractions.size)
     place = (known - 1).astype(fractions.dtype) * jnp.asarray(percentile, fractions.dtype) / 100
     low = jnp.clip(jnp.floor(place).astype(jnp.int32), 0, jnp.maximum(known - 1, 0))
     high = jnp.minimum(low + 1, jnp.maximum(known - 1, 0))
-    a, b = (Length(fractions[i], exponents[i]) for i in (low, high))
-    below = numerics.scale(a.fraction, a.exponent - b.exponent)
-    value = below + (place - low) * (b.fraction - below)
-    return lengths.normal(Length(value, jnp.where(value == 0, 0.0, b.exponent)))
+    a, b = (ScaledNorm(fractions[i], exponents[i]) for i in (low, high))
+    below = norms.scale(a.mantissa, a.exponent - b.exponent)
+    value = below + (place - low) * (b.mantissa - below)
+    return scaled_norms.normal(ScaledNorm(value, jnp.where(value == 0, 0.0, b.exponent)))
 
 
 class Spread(NamedTuple):
@@ -97,13 +100,15 @@ def zscore(threshold: Positive, alpha: Fraction, warmup: Size, eps: NonNegative,
         past = _empty(params, warmup)
         return Spread(past, *(jnp.zeros((), past.fractions.dtype) for _ in range(3)))
 
-    def apply(grads: Tree, state: Spread, params: Tree, lead: Lead) -> tuple[Tree, Spread, Record]:
-        length = global_norm(grads, lead)
-        finite, ready = jnp.isfinite(length.fraction), state.past.taken >= warmup
+    def apply(
+        grads: Tree, state: Spread, params: Tree, stacked_axes: StackedAxes
+    ) -> tuple[Tree, Spread, ClipRecord]:
+        length = global_norm(grads, stacked_axes)
+        finite, ready = jnp.isfinite(length.mantissa), state.past.taken >= warmup
         unit = jnp.where(state.mean > 0, state.exponent, length.exponent)
-        here = numerics.scale(length.fraction, length.exponent - unit)
+        here = norms.scale(length.mantissa, length.exponent - unit)
         sigma = jnp.sqrt(state.variance)
-        z = (here - state.mean) / (sigma + numerics.scale(jnp.asarray(eps, here.dtype), -unit))
+        z = (here - state.mean) / (sigma + norms.scale(jnp.asarray(eps, here.dtype), -unit))
         # a mean of nothing but zeros is no measure: by it every gradient would become one
         acts = ready & finite & (z > threshold) & (state.mean > 0)
         target = jnp.where(acts, state.mean + threshold * threshold * sigma / z, here)
@@ -113,7 +118,7 @@ def zscore(threshold: Positive, alpha: Fraction, warmup: Size, eps: NonNegative,
         if skip:
             dropped = acts | ~finite
             return grads, after, {"clipped": dropped.astype(jnp.float32), "skip": dropped}
-        clipped, record = bring_all(grads, length, lengths.normal(Length(target, unit)), acts)
+        clipped, record = bring_all(grads, length, scaled_norms.normal(ScaledNorm(target, unit)), acts)
         return clipped, after, record
 
     return Clip(init, apply)
@@ -127,8 +132,8 @@ def _begin(past: Past) -> Spread:
     """Mean and variance of the norms of the warm-up."""
     there = past.fractions > 0
     unit = jnp.max(jnp.where(there, past.exponents, LOWEST))
-    norms = jnp.where(there, numerics.scale(past.fractions, past.exponents - unit), 0.0)
-    return _fit(past, jnp.mean(norms), jnp.var(norms), unit)
+    seen = jnp.where(there, norms.scale(past.fractions, past.exponents - unit), 0.0)
+    return _fit(past, jnp.mean(seen), jnp.var(seen), unit)
 
 
 def _follow(state: Spread, new: Array, alpha: Array | float) -> Spread:
@@ -143,4 +148,4 @@ def _fit(past: Past, mean: Array, variance: Array, unit: Array) -> Spread:
     """In units of the mean's own power of two."""
     fraction, shift = jnp.frexp(mean)
     shift = shift.astype(mean.dtype)
-    return Spread(past, fraction, numerics.scale(variance, -2 * shift), unit + shift)
+    return Spread(past, fraction, norms.scale(variance, -2 * shift), unit + shift)

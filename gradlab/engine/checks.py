@@ -1,0 +1,75 @@
+"""A recipe checked on the host, before anything is built: every value, and every part against the others."""
+
+from dataclasses import replace
+from typing import Any
+
+from gradlab.engine.compatibility import with_derived_numbers
+from gradlab.engine.families import FAMILIES
+from gradlab.measure.probe import probe
+from gradlab.parts import schedules
+from gradlab.parts.losses import surfaces
+from gradlab.parts.optimizers import phases
+from gradlab.recipe.bounds import LARGEST, bound
+from gradlab.recipe.errors import RecipeError
+from gradlab.recipe.recipe import BOUNDS, Every, Recipe, Stop, flat, plain
+
+
+def check(recipe: Recipe) -> Recipe:
+    """The recipe with every value of its type and within its bounds, and numbers that follow from others filled in.
+
+    Raises:
+        RecipeError: naming the key, the value and what is possible.
+    """
+    values = flat(plain(recipe)) | {"lr_factors": recipe.lr_factors}
+    # a mapping in the place of a number is not among the flat values
+    given = {key: values.get(key, getattr(recipe, key.partition(".")[0])) for key in BOUNDS}
+    roots: dict[str, Any] = {key: bound(kind).check(key, given[key]) for key, kind in BOUNDS.items()}
+    if recipe.seed + recipe.seeds > LARGEST:
+        raise RecipeError(f"seed={recipe.seed} leaves no room for seeds={recipe.seeds}; give a smaller one")
+    parts = {name: family.check(getattr(recipe, name)) for name, family in FAMILIES.items()}
+    probes = {name: probe.check(part) for name, part in sorted(recipe.probes.items())}
+    intervals: dict[str, Any] = {key: Every(roots.pop(f"{key}.every")) for key in ("log", "eval")}
+    intervals["stop"] = Stop(roots.pop("stop.patience"), roots.pop("stop.loss"))
+    _check_batch(recipe)
+    _check_surface(parts["model"], parts["loss"])
+    checked: dict[str, Any] = {**roots, **parts, **intervals, "probes": probes}
+    return with_derived_numbers(replace(recipe, **checked))
+
+
+def _check_batch(recipe: Recipe) -> None:
+    """Refuse batch sizes that contradict `accumulate` or the optimizer."""
+    if recipe.batch_size % recipe.accumulate:
+        raise RecipeError(
+            f"batch_size={recipe.batch_size} cannot be cut into accumulate={recipe.accumulate} equal parts"
+        )
+    if recipe.batch_size == 0 and recipe.accumulate > 1:
+        raise RecipeError(
+            f"accumulate={recipe.accumulate} needs a batch_size that it divides; 0 is all examples"
+        )
+    if recipe.optimizer["name"] == "gd" and recipe.batch_size:
+        raise RecipeError(
+            f"optimizer=gd takes all examples at once, got batch_size={recipe.batch_size}; leave it out, "
+            "or choose optimizer=sgd"
+        )
+
+
+def _check_surface(model: dict[str, Any], loss: dict[str, Any]) -> None:
+    """A surface needs model=point, and a point needs a surface that has its coordinates."""
+    name, fewest = loss["name"], surfaces.COORDINATES.get(loss["name"], 0)
+    if model["name"] != "point":
+        if fewest and ":" not in model["name"]:
+            raise RecipeError(f"loss={name} is a surface for model=point, not for model={model['name']}")
+        return
+    if not fewest and ":" not in name:
+        raise RecipeError(
+            f"model=point needs a surface: loss={', '.join(surfaces.COORDINATES)}; got loss={name}"
+        )
+    if len(model["start"]) < max(1, fewest):
+        raise RecipeError(
+            f"loss={name} needs {max(1, fewest)} or more coordinates; got model.start={model['start']}"
+        )
+
+
+def remarks(recipe: Recipe) -> list[str]:
+    """What is allowed and probably not meant: parts that are shorter or longer than the run."""
+    return schedules.remarks(recipe.schedule, recipe.steps) + phases.remarks(recipe.optimizer, recipe.steps)

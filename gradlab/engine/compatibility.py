@@ -1,0 +1,57 @@
+"""What one part of a recipe asks of another: refused in one line, or worked out, before anything is built."""
+
+from dataclasses import replace
+
+from gradlab.engine.critical import critical_sigma
+from gradlab.parts.activations import activation
+from gradlab.recipe.errors import RecipeError
+from gradlab.recipe.recipe import Recipe
+
+
+def with_derived_numbers(recipe: Recipe) -> Recipe:
+    """The checked recipe with what follows from the others put in, or a RecipeError. Idempotent."""
+    width_factor = activation.make(recipe.activation).width_factor
+    act, connection = recipe.activation["name"], recipe.residual["name"]
+    if recipe.initializer["name"] == "looks_linear" and act != "crelu":
+        raise RecipeError(f"initializer=looks_linear is made for activation=crelu, not {act}")
+    if width_factor > 1 and connection in ("pre_activation", "post_activation", "fixup"):
+        raise RecipeError(
+            f"residual={connection} adds up what stands on both sides of φ, and activation={act} makes "
+            "it wider; choose residual=plain"
+        )
+    if connection == "fixup" and recipe.normalization["name"] == "weight_norm":
+        raise RecipeError(
+            "residual=fixup starts with kernels of zeros, which have no direction for normalization=weight_norm"
+        )
+    if recipe.model["name"] == "linear" and act != "linear":
+        raise RecipeError(f"model=linear has no activation, got activation={act}; choose model=mlp")
+    _groups(recipe, width_factor)
+    if recipe.initializer["name"] != "critical":
+        return recipe
+    return replace(recipe, initializer=recipe.initializer | {"sigma_w": _critical(recipe)})
+
+
+def _groups(recipe: Recipe, width_factor: int) -> None:
+    norm = recipe.normalization
+    if norm["name"] != "group" or recipe.model["name"] != "mlp":  # others have their own widths
+        return
+    width = recipe.width * (width_factor if norm["place"] == "after" else 1)
+    if width % norm["groups"]:
+        raise RecipeError(
+            f"normalization.groups={norm['groups']} does not divide the {width} units of a layer; "
+            "give a divisor of it"
+        )
+
+
+def _critical(recipe: Recipe) -> float:
+    """`auto` as a number; a stored recipe has it already."""
+    given = recipe.initializer["sigma_w"]
+    found = critical_sigma(recipe.activation, recipe.initializer["sigma_b"])
+    if given == "auto":
+        return found
+    if abs(given - found) > 1e-6 * found:
+        raise RecipeError(
+            f"initializer.sigma_w={given:g} is not the critical {found:.6g}; "
+            "choose initializer=normal to set sigma_w"
+        )
+    return given

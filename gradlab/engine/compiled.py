@@ -1,0 +1,304 @@
+"""The compiled programs of a recipe's structure: start, a chunk of steps, an evaluation; seeds run side by side.
+
+Every float of the recipe, the seeds and the number of steps are arguments, so that recipes of equal structure
+share the programs, and the last, shorter chunk is the same program as the others.
+"""
+
+import ctypes
+import enum
+import gc
+from collections import OrderedDict
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from gradlab.data.task import Form
+from gradlab.engine import step as steps
+from gradlab.engine.evaluate import measures
+from gradlab.engine.setup import Setup, make_setup
+from gradlab.engine.step import Row, StepInputs
+from gradlab.engine.update import TrainState
+from gradlab.nn import chain
+from gradlab.recipe.recipe import Recipe, structure
+
+MOST_KEPT = 4  # structures whose programs a process holds: each has about 900 memory maps and 60–100 MiB
+Numbers = dict[str, Any]
+
+
+class ChunkKind(enum.Enum):
+    """What a chunk makes; the value is what the program is given."""
+
+    STEPS = 0
+    FINAL = 1  # the row after the last step, which no update follows
+    FIXED_BATCH = 2  # a row of the fixed batch, at an evaluation
+
+
+class Data(NamedTuple):
+    """The task on the device."""
+
+    train_x: Array
+    train_y: Array
+    test_x: Array
+    test_y: Array
+
+
+class Span(NamedTuple):
+    """The steps that a chunk makes, from `start` to before `stop`, of `total_steps`; all are int32.
+
+    kind: the value of a ChunkKind.
+    """
+
+    start: Any
+    stop: Any
+    total_steps: Any
+    kind: Any
+
+
+class Programs(NamedTuple):
+    """What trains a recipe. `seeds` is the leading axis of states, rows and evaluations."""
+
+    start: Callable[[Any, Numbers, Data], TrainState]
+    chunk: Callable[[TrainState, Any, Numbers, Data, Span], tuple[TrainState, Row]]  # donates the state
+    # (seeds, measures of the training set, then of the test set)
+    evaluate: Callable[[TrainState, Numbers, Data], Array]
+
+
+_kept: OrderedDict[Any, Programs] = OrderedDict()  # by structure, the least recently used first
+
+
+def programs(recipe: Recipe, numbers: Numbers, data: Data, form: Form, length: int) -> Programs:
+    """The programs for this structure and these shapes, compiled now or taken from the most recently used ones."""
+    shapes = tuple((leaf.shape, str(leaf.dtype)) for leaf in data)
+    key = (structure(recipe), shapes, form, length, _device(data))
+    if key not in _kept:
+        release(MOST_KEPT - 1)
+        _kept[key] = _compile(recipe, numbers, data, form, length)
+    _kept.move_to_end(key)
+    return _kept[key]
+
+
+def release(most: int = 0) -> None:
+    """Drops the least recently used programs until at most `most` structures are kept, and gives their memory back.
+
+    On CPU a compiled structure holds about 900 memory maps, and a process dies at 65 530 of them.
+    """
+    if len(_kept) <= most:
+        return
+    while len(_kept) > most:
+        _kept.popitem(last=False)
+    jax.clear_caches()  # small programs, of single operations, are kept by JAX for every shape
+    gc.collect()
+    _trim_heap()
+
+
+def _trim_heap() -> None:
+    """Hands free heap pages back to the system, where the C library can; glibc keeps them otherwise."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
+
+
+def trace(recipe: Recipe, numbers: Numbers, data: Data, form: Form) -> Any:
+    """The shapes that a start and a chunk of one step have; raises what a part of the recipe raises."""
+
+    def run(numbers: Numbers, data: Data) -> Any:
+        seed, zero = jnp.zeros((), jnp.uint32), jnp.zeros((), jnp.int32)
+        state = _start(recipe, form, seed, numbers, data)
+        return _chunk(recipe, form, 1, state, seed, numbers, data, Span(zero, zero, zero, zero))
+
+    return jax.eval_shape(run, numbers, data)
+
+
+def _device(data: Data) -> str:
+    return str(next(iter(data.train_x.devices())))
+
+
+def _on_cpu(data: Data) -> bool:
+    return next(iter(data.train_x.devices())).platform == "cpu"
+
+
+def _compile(recipe: Recipe, numbers: Numbers, data: Data, form: Form, length: int) -> Programs:
+    over_seeds = partial(_over_seeds, recipe.seeds, _on_cpu(data))
+    start_one = partial(_start, recipe, form)
+    chunk_one = partial(_chunk, recipe, form, length)
+    evaluate_one = partial(_evaluate, recipe, form)
+
+    def start(seeds: Array, numbers: Numbers, data: Data) -> TrainState:
+        state: TrainState = over_seeds(start_one, (seeds,), (numbers, data))
+        return state
+
+    def chunk(state: TrainState, seeds: Array, numbers: Numbers, data: Data, span: Span) -> Any:
+        return over_seeds(chunk_one, (state, seeds), (numbers, data, span))
+
+    def evaluate(state: TrainState, numbers: Numbers, data: Data) -> Any:
+        return over_seeds(evaluate_one, (state,), (numbers, data))
+
+    seeds = jax.ShapeDtypeStruct((recipe.seeds,), jnp.uint32)
+    number: Any = jax.ShapeDtypeStruct((), jnp.int32)
+    span = Span(number, number, number, number)
+    lowered_start = jax.jit(start).lower(seeds, numbers, data)
+    state = lowered_start.out_info
+    lowered_chunk = jax.jit(chunk, donate_argnums=0).lower(state, seeds, numbers, data, span)
+    lowered_evaluate = jax.jit(evaluate).lower(state, numbers, data)
+    # a start runs once: on CPU LLVM's last passes take longer than they save, for equal bits
+    options = {"xla_backend_optimization_level": 2} if _on_cpu(data) else {}
+    return Programs(
+        start=lowered_start.compile(options),
+        chunk=lowered_chunk.compile(),
+        evaluate=lowered_evaluate.compile(),
+    )
+
+
+def _over_seeds(
+    seeds: int,
+    one_by_one: bool,
+    function: Callable[..., Any],
+    seeded: tuple[Any, ...],
+    shared: tuple[Any, ...],
+) -> Any:
+    """`function(*seeded, *shared)` over the leading axis of the `seeded` arguments.
+
+    One after the other on CPU, where each seed has the bits of a lone run and no program is slower for it; side by
+    side by `vmap` on an accelerator.
+    """
+    one = lambda items: function(*items, *shared)
+    if seeds == 1:  # the axis is there; no loop around the loop
+        result = one(jax.tree.map(lambda leaf: leaf[0], seeded))
+        return jax.tree.map(lambda leaf: leaf[None], result)
+    return jax.lax.map(one, seeded) if one_by_one else jax.vmap(one)(seeded)
+
+
+class Streams(NamedTuple):
+    """The random keys of a seed."""
+
+    init: Array
+    order: Array  # of the training examples
+    dropout: Array
+
+
+def streams(seed: Array) -> Streams:
+    """Independent keys for initialization, data order and dropout, from one seed."""
+    key = jax.random.key(seed)
+    return Streams(*(jax.random.fold_in(key, index) for index in range(3)))
+
+
+def _start(recipe: Recipe, form: Form, seed: Array, numbers: Numbers, data: Data) -> TrainState:
+    setup = make_setup(recipe, numbers, form)
+    return steps.init_state(setup, streams(seed).init, data.train_x[: recipe.batch_size])
+
+
+def _chunk(
+    recipe: Recipe,
+    form: Form,
+    length: int,
+    state: TrainState,
+    seed: Array,
+    numbers: Numbers,
+    data: Data,
+    span: Span,
+) -> tuple[TrainState, Row]:
+    """Up to `length` steps and their rows, (length, …) each; rows of steps that were not measured or made are zero.
+
+    One scan, whose every iteration takes one of three branches: a step with taps, a step without, or nothing (the
+    steps beyond `span.stop`, so that a shorter chunk is the same program). An epoch is a permutation of the examples,
+    drawn anew where one begins and carried in between.
+    """
+    setup = make_setup(recipe, numbers, form)
+    keys = streams(seed)
+    examples = len(data.train_y)
+    first_order = _order(keys.order, span.start // (examples // recipe.batch_size), examples)
+    one_step = partial(_step, setup, recipe, keys, data, span)
+    row = jax.eval_shape(lambda: one_step(state, first_order, span.start, True)[1])
+    no_row = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), row)
+    body = partial(_scan_body, recipe, keys, examples, span, one_step, no_row)
+    (state, _), rows = jax.lax.scan(body, (state, first_order), span.start + jnp.arange(length))
+    return state, rows
+
+
+def _order(key: Array, epoch: Array, examples: int) -> Array:
+    """The order of the training examples in an epoch, (examples,)."""
+    return jax.random.permutation(jax.random.fold_in(key, epoch), examples)
+
+
+def _step(
+    setup: Setup,
+    recipe: Recipe,
+    keys: Streams,
+    data: Data,
+    span: Span,
+    state: TrainState,
+    order: Array,
+    index: Array,
+    measured: bool,
+) -> tuple[TrainState, Row | None]:
+    """Step `index` on its minibatch, or on the fixed batch: the first training examples."""
+    batches = len(data.train_y) // recipe.batch_size
+    first = index % batches * recipe.batch_size
+    shuffled = jax.lax.dynamic_slice(order, (first,), (recipe.batch_size,))
+    rows = jnp.where(span.kind == ChunkKind.FIXED_BATCH.value, jnp.arange(recipe.batch_size), shuffled)
+    inputs = StepInputs(
+        x=data.train_x[rows],
+        y=data.train_y[rows],
+        key=jax.random.fold_in(keys.dropout, index),
+        step=index,
+        total_steps=span.total_steps,
+    )
+    return steps.train_step(setup, recipe, state, inputs, measured)
+
+
+def _scan_body(
+    recipe: Recipe,
+    keys: Streams,
+    examples: int,
+    span: Span,
+    one_step: Callable[..., tuple[TrainState, Row | None]],
+    no_row: Row,
+    carry: tuple[TrainState, Array],
+    index: Array,
+) -> tuple[tuple[TrainState, Array], Row]:
+    state, order = carry
+    batches = examples // recipe.batch_size
+    new_epoch = index % batches == 0
+    order = jax.lax.cond(new_epoch, lambda: _order(keys.order, index // batches, examples), lambda: order)
+    branch = jnp.where(index >= span.stop, 0, jnp.where(is_measured(recipe, index, span.kind), 1, 2))
+    branches: list[Callable[[], Any]] = [
+        lambda: (state, no_row),
+        lambda: one_step(state, order, index, True),
+    ]
+    if recipe.log.every > 1:
+        branches.append(lambda: (one_step(state, order, index, False)[0], no_row))
+    state, row = jax.lax.switch(branch, branches)
+    return (state, order), row
+
+
+def is_measured(recipe: Recipe, step: Any, kind: Any) -> Any:
+    """Whether a step is measured: every `log.every`, where an evaluation is, and all rows that are no step.
+
+    `step` may be an array; `kind` is the value of a ChunkKind.
+    """
+    every = (step % recipe.log.every == 0) | (step % recipe.eval.every == 0)
+    return every | (kind != ChunkKind.STEPS.value)
+
+
+def _evaluate(recipe: Recipe, form: Form, state: TrainState, numbers: Numbers, data: Data) -> Array:
+    """The measures of the whole training set and test set, in evaluation mode."""
+    setup = make_setup(recipe, numbers, form)
+    params = setup.optimizer.eval_params(state.optimizer, state.params)
+
+    def network(x: Array) -> Array:
+        return chain.forward(setup.chain, params, state.stats, x, jax.random.key(0), train=False)[0]
+
+    parts = ((data.train_x, data.train_y), (data.test_x, data.test_y))
+    found = [measures(network, setup.loss, x, y, form.outputs, recipe.width) for x, y in parts]
+    return jnp.concatenate(found)
+
+
+def numbers_for(recipe_numbers: dict[str, float], dtype: str) -> Numbers:
+    """The recipe's floats as the program takes them."""
+    wide = np.float64 if dtype == "float64" else np.float32
+    return {key: wide(value) for key, value in recipe_numbers.items()}

@@ -1,0 +1,128 @@
+"""Loss and gradient of a batch: by one backward pass with taps or without, or over micro-batches."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from gradlab.engine.setup import Setup
+from gradlab.measure.probe import BlockSignal, Probe
+from gradlab.nn import chain
+from gradlab.nn.chain import Dummies, SignalMeasure
+from gradlab.numerics import norms
+from gradlab.numerics.tree import Tree
+from gradlab.parts.optimizers.rules import Objective
+from gradlab.recipe.recipe import Recipe
+
+
+class BlockMetrics(NamedTuple):
+    """What is measured in the forward pass of a block; a stack's have its layers as leading axis.
+
+    columns: the values of all signal columns, (…, columns); metrics: the block's own inner measures by name.
+    """
+
+    columns: Array
+    metrics: dict[str, Array]
+
+
+class LossAndGrads(NamedTuple):
+    """One backward pass: the mean loss, its gradient, new running statistics, and what was measured on the way."""
+
+    loss: Array
+    grads: Tree
+    stats: Tree
+    taps: Dummies | None  # the gradient with respect to the taps' dummies; None where nothing is measured
+    blocks: list[BlockMetrics]  # an entry per block of the chain
+
+
+class LossInputs(NamedTuple):
+    """What a loss is a function of, beside the parameters: the network, its statistics, a batch, a random key."""
+
+    setup: Setup
+    recipe: Recipe
+    stats: Tree
+    x: Array
+    y: Array
+    key: Array
+
+
+def _loss_of(
+    inputs: LossInputs, measure: SignalMeasure | None = None
+) -> Callable[[Tree, Dummies | None], tuple[Array, Any]]:
+    """The batch's mean data loss as a function of the parameters and the taps' dummies."""
+    setup, recipe, stats, x, y, key = inputs
+
+    def loss(params: Tree, dummies: Dummies | None = None) -> tuple[Array, Any]:
+        output, new_stats, blocks = chain.forward(
+            setup.chain,
+            params,
+            stats,
+            x,
+            key,
+            train=True,
+            dummies=dummies,
+            measure=measure,
+            remat=recipe.remat,
+        )
+        return jnp.mean(setup.loss(output.astype(norms.compute_dtype(output)), y)), (new_stats, blocks)
+
+    return loss
+
+
+def loss_and_grads(inputs: LossInputs, params: Tree, measured: bool) -> LossAndGrads:
+    """Loss and gradient on one batch, with taps where `measured`."""
+    setup = inputs.setup
+    dummies = chain.dummies(setup.chain, params) if measured else None
+    loss = _loss_of(inputs, signal_measure(setup.probes) if measured else None)
+    # the dummies' zeros are differentiated by only where there are taps
+    arguments = (0, 1) if measured else (0,)
+    (value, (stats, blocks)), grads = jax.value_and_grad(loss, arguments, has_aux=True)(params, dummies)
+    return LossAndGrads(value, grads[0], stats, grads[1] if measured else None, blocks)
+
+
+def accumulated(inputs: LossInputs, params: Tree, measured: bool) -> LossAndGrads:
+    """The same over `accumulate` equal micro-batches: mean loss, mean gradient; the first one is measured."""
+    parts = inputs.recipe.accumulate
+    if parts == 1:
+        return loss_and_grads(inputs, params, measured)
+    cut = lambda array: array.reshape(parts, len(array) // parts, *array.shape[1:])
+    xs, ys, keys = cut(inputs.x), cut(inputs.y), jax.random.split(inputs.key, parts)
+    first = loss_and_grads(inputs._replace(x=xs[0], y=ys[0], key=keys[0]), params, measured)
+
+    def add(total: tuple[Array, Tree, Tree], part: Any) -> tuple[tuple[Array, Tree, Tree], None]:
+        (loss, grads, stats), (x, y, key) = total, part
+        more = loss_and_grads(inputs._replace(stats=stats, x=x, y=y, key=key), params, measured=False)
+        return (loss + more.loss, jax.tree.map(jnp.add, grads, more.grads), more.stats), None
+
+    rest = (xs[1:], ys[1:], keys[1:])
+    (loss, grads, stats), _ = jax.lax.scan(add, (first.loss, first.grads, first.stats), rest)
+    return first._replace(loss=loss / parts, grads=jax.tree.map(lambda g: g / parts, grads), stats=stats)
+
+
+def loss_only(inputs: LossInputs, params: Tree) -> LossAndGrads:
+    """Loss and statistics with a gradient of zeros, for an optimizer that needs no gradient."""
+    value, (stats, blocks) = _loss_of(inputs)(params, None)
+    return LossAndGrads(value, jax.tree.map(jnp.zeros_like, params), stats, None, blocks)
+
+
+def objective(inputs: LossInputs) -> Objective:
+    """The batch's loss and gradient as functions of the parameters, for an optimizer that evaluates them elsewhere."""
+    loss_of = _loss_of(inputs)
+    loss = lambda params: loss_of(params, None)[0]
+    return Objective(loss, jax.grad(loss))
+
+
+def signal_measure(probes: list[Probe]) -> SignalMeasure:
+    """All signal probes as one function; its values are one vector, so that a scan stacks one array."""
+
+    def measure(signal: BlockSignal) -> BlockMetrics:
+        values: list[Array] = []
+        for probe in probes:
+            if probe.signal and (signal.slope is not None or not probe.active):
+                columns = probe.signal(signal)
+                values += [columns[column].astype(jnp.float32) for column in probe.columns]
+        return BlockMetrics(jnp.stack(values or [jnp.zeros(())]), dict(signal.metrics))
+
+    return measure

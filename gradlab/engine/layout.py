@@ -1,0 +1,126 @@
+"""What stands where in a Row: the names of its columns, layers and parameters, from shapes alone."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from gradlab.data.task import Task, labelled
+from gradlab.engine import compiled, step
+from gradlab.engine.setup import Setup, make_setup
+from gradlab.engine.tasks import with_batch_size
+from gradlab.engine.update import TrainState
+from gradlab.nn import chain
+from gradlab.nn.chain import Block
+from gradlab.numerics.tree import Tree
+from gradlab.recipe.errors import RecipeError
+from gradlab.recipe.recipe import Recipe, numbers
+
+
+class Layout(NamedTuple):
+    """The names of everything in a Row."""
+
+    blocks: list[Block]
+    columns: list[str]
+    active: list[str]  # the columns that only a block with an activation has
+    parameter_columns: list[str]
+    entries: list[tuple[int, str, int]]  # (layer, parameter, size) of each parameter of each layer
+    kernels: list[list[int]]  # of each layer, which entries are its kernels
+    notes: list[tuple[int, str]]  # (layer, measure) of each inner measure
+    times: list[tuple[int, int]]  # (layer, time steps) of each layer that measures its time steps
+
+    @property
+    def names(self) -> list[str]:
+        """`input`, `hidden 1` … `hidden L`, `output`."""
+        names = []
+        for block in self.blocks:
+            numbered = [f"{block.name} {index}" for index in range(1, block.layers + 1)]
+            names += [block.name] if block.count is None else numbered
+        return names
+
+    @property
+    def inactive(self) -> list[int]:
+        """The layers without an activation."""
+        flags = [block.active for block in self.blocks for _ in range(block.layers)]
+        return [layer for layer, active in enumerate(flags) if not active]
+
+
+def layout(recipe: Recipe, task: Task) -> Layout:
+    """The layout of a recipe's rows; nothing is allocated.
+
+    Raises:
+        RecipeError: where the network's outputs are not what the targets need.
+    """
+    recipe = with_batch_size(recipe, task)
+    given: dict[str, Any] = compiled.numbers_for(numbers(recipe), recipe.dtype)
+    setup = make_setup(recipe, given, task.form)
+    dtype = jnp.int32 if task.vocabulary else jnp.dtype(recipe.dtype)
+    x = jax.ShapeDtypeStruct((recipe.batch_size, *task.form.shape), dtype)
+    state = jax.eval_shape(lambda x: step.init_state(setup, jax.random.key(0), x), x)
+    if task.form.each or ":" in recipe.model["name"]:
+        _check_outputs(recipe, setup, state, x, task)
+    layers = _block_layers(setup.chain)
+    entries, kernels = _entries(setup.chain, state.params)
+    return Layout(
+        blocks=setup.chain,
+        columns=step.layer_columns(setup.probes),
+        active=step.active_columns(setup.probes),
+        parameter_columns=step.parameter_columns(setup.probes),
+        entries=entries,
+        kernels=kernels,
+        notes=[
+            (layer, name)
+            for block in setup.chain
+            for name in block.metric_names
+            for layer in layers[block.name]
+        ],
+        times=[
+            (layer, block.time_steps)
+            for block in setup.chain
+            if block.time_steps
+            for layer in layers[block.name]
+        ],
+    )
+
+
+def _block_layers(blocks: list[Block]) -> dict[str, range]:
+    """The numbers of each block's layers."""
+    layers: dict[str, range] = {}
+    first = 0
+    for block in blocks:
+        layers[block.name] = range(first, first + block.layers)
+        first += block.layers
+    return layers
+
+
+def _entries(blocks: list[Block], params: Tree) -> tuple[list[tuple[int, str, int]], list[list[int]]]:
+    """(layer, parameter, size) in the order of a row's entries; and of each layer, which entries are its kernels."""
+    layers, by_name = _block_layers(blocks), {block.name: block for block in blocks}
+    entries: list[tuple[int, str, int]] = []
+    kernels: list[list[int]] = [[] for block in blocks for _ in range(block.layers)]
+    for path in sorted(params):
+        name, _, parameter = path.partition("/")
+        block = by_name[name]
+        size = params[path].size // block.layers
+        is_kernel = params[path].ndim - (block.count is not None) >= 2
+        for layer in layers[name]:
+            if is_kernel:
+                kernels[layer].append(len(entries))
+            entries.append((layer, parameter, size))
+    return entries, kernels
+
+
+def _check_outputs(recipe: Recipe, setup: Setup, state: TrainState, x: Any, task: Task) -> None:
+    """Refuse a network whose outputs have not the targets' shape, before they are broadcast to anything."""
+    run = lambda params, stats, x: chain.forward(
+        setup.chain, params, stats, x, jax.random.key(0), train=False
+    )[0]
+    outputs = jnp.shape(jax.eval_shape(run, state.params, state.stats, x))
+    needed = (recipe.batch_size, *task.train_y.shape[1:], task.outputs)
+    needed = needed if labelled(task.train_y) else needed[:-1]
+    if outputs != needed:
+        more = "; data=copy and data=reverse are for model=seq2seq" if task.form.each else ""
+        raise RecipeError(
+            f"model={recipe.model['name']} gives outputs of shape {outputs}, and data={recipe.data['name']} needs "
+            f"{needed}{more}"
+        )

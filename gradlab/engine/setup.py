@@ -1,0 +1,113 @@
+"""The parts of a recipe, made inside the trace, so that their numbers may be traced."""
+
+from fnmatch import fnmatchcase
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from gradlab.data.task import Form
+from gradlab.engine.families import FAMILIES
+from gradlab.measure.probe import Probe, probe
+from gradlab.nn.chain import Block
+from gradlab.nn.plan import Model, Plan
+from gradlab.numerics.tree import StackedAxes, Tree
+from gradlab.parts.clips.contract import Clip
+from gradlab.parts.initializers.kernels import Adjust
+from gradlab.parts.losses.functions import Loss, averaged
+from gradlab.parts.optimizers.rules import Optimizer
+from gradlab.parts.penalties import Penalty
+from gradlab.parts.schedules import Schedule
+from gradlab.recipe.errors import RecipeError
+from gradlab.recipe.recipe import Recipe
+
+
+class Setup(NamedTuple):
+    """All that a training step needs; numbers inside may be traced."""
+
+    chain: list[Block]
+    adjust: Adjust | None
+    loss: Loss
+    penalty: Penalty | None
+    clip: Clip
+    optimizer: Optimizer
+    schedule: Schedule
+    lr: Array | float
+    lr_factors: list[tuple[str, Array | float]]
+    probes: list[Probe]
+
+    def factors(self, stacked_axes: StackedAxes, params: Tree) -> Tree:
+        """What multiplies the learning rate of each parameter, one entry per layer of a stack.
+
+        Only parameters that a pattern of `lr_factors` matches are in it. A pattern is matched with
+        `hidden 3/linear/kernel`; of several that match, the last counts.
+        """
+        factors: Tree = {}
+        for pattern, number in self.lr_factors:
+            for path, value in params.items():
+                block, _, parameter = path.partition("/")
+                layers = range(1, value.shape[0] + 1) if stacked_axes[path] else [None]
+                names = [f"{block}{f' {layer}' if layer else ''}/{parameter}" for layer in layers]
+                matches = np.array([fnmatchcase(name, pattern) for name in names])
+                if matches.any():
+                    stacked = stacked_axes[path]
+                    matches = matches.reshape(-1, *[1] * (value.ndim - 1)) if stacked else matches[0]
+                    factors[path] = jnp.where(matches, number, factors.get(path, jnp.ones(())))
+        return factors
+
+
+def make_setup(recipe: Recipe, numbers: dict[str, Any], form: Form) -> Setup:
+    """The parts of `recipe`, with `numbers` (by dotted key) in the place of its floats: called inside the trace.
+
+    Raises:
+        RecipeError: where the network refuses the form of the data or another part.
+    """
+    parts = {
+        name: family.make(_filled(getattr(recipe, name), name, numbers))
+        for name, family in FAMILIES.items()
+        if name != "data"
+    }
+    plan = Plan(
+        shape=form.shape,
+        vocabulary=form.vocabulary,
+        outputs=form.outputs,
+        each=form.each,
+        depth=recipe.depth,
+        width=recipe.width,
+        activation=parts["activation"],
+        initializer=parts["initializer"],
+        normalization=parts["normalization"],
+        residual=parts["residual"],
+        dropout=numbers["dropout"] if recipe.dropout > 0 else None,
+        dtype=jnp.dtype(recipe.dtype),
+    )
+    return Setup(
+        chain=_chain(recipe, parts["model"], plan),
+        adjust=parts["initializer"].adjust,
+        loss=averaged(parts["loss"]) if form.each else parts["loss"],
+        penalty=parts["penalty"],
+        clip=parts["clip"],
+        optimizer=parts["optimizer"],
+        schedule=parts["schedule"],
+        lr=numbers["lr"],
+        lr_factors=[(pattern, numbers[f"lr_factors.{pattern}"]) for pattern in recipe.lr_factors],
+        probes=[probe.make(part) for part in recipe.probes.values()],
+    )
+
+
+def _chain(recipe: Recipe, model: Model, plan: Plan) -> list[Block]:
+    """The network's blocks; what it refuses is reported with the names of model and data."""
+    try:
+        return model(plan)
+    except RecipeError as error:
+        raise RecipeError(f"model={recipe.model['name']}, data={recipe.data['name']}: {error}") from None
+
+
+def _filled(value: Any, key: str, numbers: dict[str, Any]) -> Any:
+    """A part with `numbers` in the place of its floats, through its lists and mappings."""
+    if isinstance(value, dict):
+        return {name: _filled(entry, f"{key}.{name}", numbers) for name, entry in value.items()}
+    if isinstance(value, list):
+        return [_filled(entry, f"{key}.{index}", numbers) for index, entry in enumerate(value)]
+    return numbers.get(key, value)

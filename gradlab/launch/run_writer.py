@@ -1,0 +1,148 @@
+"""Writes a run as it goes: rows, then the checkpoint that covers them, then the status."""
+
+import time
+import traceback
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pyarrow as pa
+
+from gradlab.engine.update import TrainState
+from gradlab.launch import machine
+from gradlab.launch.seed_tracker import SeedTracker
+from gradlab.measure.columns import SCHEMAS
+from gradlab.recipe.errors import NonFiniteError
+from gradlab.store import write
+
+BITS_DEPEND_ON = ("versions", "device_kind", "threads")  # facts that a checkpoint remembers
+
+
+class RunWriter:
+    """Whatever is asked of it here is on the disk when it returns."""
+
+    def __init__(self, folder: Path, facts: dict[str, Any], remarks: list[str]) -> None:
+        self.folder = folder
+        self.began = time.perf_counter()
+        self.pending: dict[str, list[pa.Table]] = {table: [] for table in SCHEMAS}
+        self.next = 0  # the step whose rows are not written yet
+        self.remarks = list(remarks)  # what a reader of the result should know of how it came about
+        before = write.read_status(folder)  # of a run that goes on
+        self.spent = before.get("seconds") or 0.0
+        started = before.get("started", datetime.now(UTC).isoformat(timespec="seconds"))
+        self.status: dict[str, Any] = {
+            "state": "running",
+            "message": "",
+            "name": folder.name,
+            "steps_done": 0,
+        }
+        self.status |= {"started": started, **facts, "nonfinite": []}
+
+    def update_status(self, **changes: Any) -> None:
+        """Write the status, with these changes."""
+        seconds = round(self.spent + time.perf_counter() - self.began, 3)
+        self.status |= changes | {"seconds": seconds, "memory_mib": round(machine.memory_mib(), 1)}
+        write.write_status(self.folder, self.status)
+
+    def add(self, rows: dict[str, pa.Table]) -> None:
+        """Rows that go with the part that is written next."""
+        for table, piece in rows.items():
+            self.pending[table].append(piece)
+
+    def flush(self, steps_done: int, following: int, seeds: SeedTracker) -> None:
+        """Write the rows before step `following` as one part; `steps_done` steps are made now."""
+        for table, pieces in self.pending.items():
+            write.part(self.folder, table, self.next, pieces)
+            pieces.clear()
+        self.next = following
+        self.update_status(
+            steps_done=steps_done, nonfinite=seeds.nonfinite, stopped=seeds.early_stopping.stopped
+        )
+
+    def save_checkpoint(self, seeds: SeedTracker) -> None:
+        """A checkpoint of the run as it is now."""
+        leaves = {key: np.asarray(leaf) for key, leaf in _leaves(seeds.state).items()}
+        notes = {key: self.status[key] for key in BITS_DEPEND_ON}
+        notes |= {"next": self.next, "nonfinite": seeds.nonfinite, "stopping": seeds.early_stopping.notes()}
+        write.checkpoint(self.folder, write.Checkpoint(self.status["steps_done"], leaves, notes))
+
+    def resume(self, seeds: SeedTracker) -> int:
+        """Sets `seeds` to the newest whole checkpoint and returns its step, 0 where there is none.
+
+        The rows beyond it are deleted.
+        """
+        checkpoint, damaged = write.restore(self.folder)
+        if checkpoint and not _same_shapes(seeds.state, checkpoint.leaves):
+            damaged.append(f"of step {checkpoint.step}")
+            checkpoint = None
+        self.next = checkpoint.notes["next"] if checkpoint else 0
+        write.forget(self.folder, self.next)
+        step = checkpoint.step if checkpoint else 0
+        self.remarks += [f"checkpoint {name} is damaged, went on from step {step}" for name in damaged]
+        if checkpoint:
+            seeds.restore(checkpoint, _filled(seeds.state, checkpoint.leaves))
+            changed = machine.differing(_bit_facts(checkpoint.notes), _bit_facts(self.status))
+            self.remarks += [f"its first {step} steps were made with {changed}"] if changed else []
+        self.status |= {
+            "steps_done": step,
+            "nonfinite": seeds.nonfinite,
+            "stopped": seeds.early_stopping.stopped,
+        }
+        return step
+
+    def end(self, state: str, message: str) -> tuple[str, str]:
+        """The final status, then the compaction of a result, which may be cut off and is then done later."""
+        message = "; ".join(filter(None, [message, *self.remarks]))
+        self.update_status(state=state, message=message)
+        if state in write.RESULTS:
+            write.compact(self.folder)
+        return state, message
+
+    def fail(self, error: Exception) -> tuple[str, str]:
+        """Ends as failed, with the reason, as far as the disk still takes it: the reason may be the disk."""
+        reason = " ".join(str(error).split())[:300]
+        if not isinstance(error, NonFiniteError):
+            reason = f"{type(error).__name__}: {reason}"
+        with suppress(OSError):
+            write.text(self.folder / "run.log", "".join(traceback.format_exception(error)))
+        with suppress(OSError):
+            return self.end("failed", reason)
+        return "failed", reason
+
+
+def _bit_facts(facts: dict[str, Any]) -> dict[str, Any]:
+    """What the bits of a run depend on, flat."""
+    return facts["versions"] | {key: facts[key] for key in BITS_DEPEND_ON[1:]}
+
+
+def _leaves(state: TrainState) -> dict[str, Any]:
+    leaves = jax.tree_util.tree_leaves_with_path(state)
+    return {
+        jax.tree_util.keystr(path): jax.random.key_data(leaf) if _is_key(leaf) else leaf
+        for path, leaf in leaves
+    }
+
+
+def _is_key(leaf: Any) -> bool:
+    return bool(jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key))
+
+
+def _same_shapes(state: TrainState, leaves: dict[str, np.ndarray]) -> bool:
+    shapes = lambda tree: {key: leaf.shape for key, leaf in tree.items()}
+    return bool(shapes(_leaves(state)) == shapes(leaves))
+
+
+def _filled(state: TrainState, leaves: dict[str, np.ndarray]) -> TrainState:
+    """`state` with the stored values in the place of its own."""
+
+    def fill(path: Any, leaf: Any) -> Any:
+        stored = leaves[jax.tree_util.keystr(path)]
+        if _is_key(leaf):
+            return jax.random.wrap_key_data(jnp.asarray(stored))
+        return jnp.asarray(stored, leaf.dtype)
+
+    return TrainState(*jax.tree_util.tree_map_with_path(fill, state))

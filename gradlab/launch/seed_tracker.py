@@ -1,0 +1,122 @@
+"""What became of each seed: the rows that count, the first non-finite step, the state to go on from."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pyarrow as pa
+
+from gradlab.engine.compiled import ChunkKind
+from gradlab.engine.layout import Layout
+from gradlab.engine.loop import Chunk
+from gradlab.engine.rows import EVALUATION, columns, step_values, values
+from gradlab.engine.update import TrainState
+from gradlab.launch.early_stopping import EarlyStopping
+from gradlab.recipe.recipe import Recipe
+from gradlab.store.rows import Rows, tables
+from gradlab.store.write import Checkpoint
+
+PROFILES = ("log10_forward", "log10_backward", "log10_gradient")
+
+
+class SeedTracker:
+    """Follows the seeds of a run from chunk to chunk.
+
+    With on_nonfinite=stop a seed ends at its first non-finite step, and where `early_stopping` says so. Of a seed
+    that has ended, the state before the chunk in which it ended is kept.
+    """
+
+    def __init__(self, recipe: Recipe, layout: Layout, seeds: np.ndarray, state: TrainState) -> None:
+        self.layout = layout
+        self.seeds = seeds.astype(np.int64)
+        self.ends_nonfinite = recipe.on_nonfinite == "stop"
+        self.early_stopping = EarlyStopping(recipe.stop, seeds)
+        self.nonfinite: list[dict[str, Any]] = []  # one entry per seed, as status.json holds it
+        self.state = state  # to go on from; of a seed that has ended, see above
+
+    def restore(self, checkpoint: Checkpoint, state: TrainState) -> None:
+        """Sets it to what it was at a checkpoint, whose leaves are `state`."""
+        self.nonfinite = checkpoint.notes["nonfinite"]
+        self.early_stopping.restore(checkpoint.notes["stopping"])
+        self.state = state
+
+    def diverged(self) -> np.ndarray:
+        """Which seeds have ended because they are not finite, (seeds,)."""
+        return self.ends_nonfinite & np.isin(self.seeds, [entry["seed"] for entry in self.nonfinite])
+
+    def ended(self) -> np.ndarray:
+        """Which seeds have ended, (seeds,)."""
+        return self.diverged() | np.isin(self.seeds, self.early_stopping.seeds())
+
+    def run_state(self) -> str:
+        """The state of the run, if it ends now."""
+        if self.diverged().all():
+            return "diverged"
+        return "stopped" if self.ended().all() else "finished"
+
+    def take(self, chunk: Chunk) -> dict[str, pa.Table]:
+        """The chunk's rows of each table, without those of ended seeds; notes which seeds end in it."""
+        kept = np.repeat(~self.ended()[:, None], len(chunk.steps), axis=1)
+        table_columns = columns(chunk, self.layout)
+        if chunk.kind is not ChunkKind.FIXED_BATCH:
+            if chunk.kind is ChunkKind.STEPS:
+                self._stop_early(chunk, kept)
+            self._note_nonfinite(chunk, table_columns["layers"], kept)
+        self._keep_state(chunk.state)
+        last = chunk.kind is not ChunkKind.STEPS
+        return tables(Rows(self.seeds, chunk.steps, chunk.source, kept, last), table_columns)
+
+    def _note_nonfinite(self, chunk: Chunk, layers: dict[str, Any], kept: np.ndarray) -> None:
+        """Note each seed's first step with a non-finite loss or gradient; drop what follows it from `kept`."""
+        row = step_values(chunk)
+        broken = (~np.isfinite(row.loss) | _overflowed(row.log10_gradient)) & kept
+        noted = {entry["seed"] for entry in self.nonfinite}
+        for index in np.flatnonzero(broken.any(1)):
+            at = int(broken[index].argmax())
+            if int(self.seeds[index]) not in noted:
+                where = {"seed": int(self.seeds[index]), "step": int(chunk.steps[at])}
+                profiles = {key: values(layers[key])[index, at] for key in PROFILES if key in layers}
+                self.nonfinite.append(where | _first_layer(profiles, self.layout.names))
+            if self.ends_nonfinite:
+                kept[index, at + 1 :] = False
+
+    def _stop_early(self, chunk: Chunk, kept: np.ndarray) -> None:
+        """At an evaluation, let seeds end that have trained enough: that step's row is their last in `kept`."""
+        if chunk.evaluation is None:
+            return
+        train, test = (chunk.evaluation[:, EVALUATION.index(name)] for name in ("train_loss", "test_loss"))
+        live = self.seeds[~self.diverged()].tolist()
+        self.early_stopping.update(int(chunk.steps[0]), train, test, live)
+        kept[np.isin(self.seeds, self.early_stopping.seeds()), 1:] = False
+
+    def _keep_state(self, new: TrainState) -> None:
+        """Each seed's newest state; of one that has ended, that before the chunk it ended in."""
+        ended = self.ended()
+        if not ended.any():
+            self.state = new
+            return
+        pick = lambda before, after: jnp.where(ended.reshape(-1, *[1] * (after.ndim - 1)), before, after)
+        self.state = jax.tree.map(pick, self.state, new)
+
+    def sentence(self) -> str:
+        """One line for all seeds that became non-finite, or stopped early."""
+        sentences = [self.early_stopping.sentence()] if self.early_stopping.stopped else []
+        for entry in self.nonfinite:
+            place = f" in {entry['name']} ({entry['where']})" if entry["name"] else ""
+            sentences.append(f"seed {entry['seed']} is not finite at step {entry['step']}{place}")
+        return "; ".join(sentences)
+
+
+def _overflowed(log10: np.ndarray) -> np.ndarray:
+    return np.isnan(log10) | (log10 == np.inf)
+
+
+def _first_layer(profiles: dict[str, np.ndarray], names: list[str]) -> dict[str, Any]:
+    """Where it began: the first layer forward, else the last layer backward, that is not finite."""
+    for column, where, pick in zip(PROFILES, ("forward", "backward", "backward"), (0, -1, -1), strict=True):
+        layers = np.flatnonzero(_overflowed(profiles[column])) if column in profiles else np.array([])
+        if len(layers):
+            layer = int(layers[pick])
+            return {"layer": layer, "name": names[layer], "where": where}
+    return {"layer": None, "name": None, "where": "loss"}

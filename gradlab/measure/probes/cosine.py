@@ -1,0 +1,37 @@
+"""Do examples still look different at each layer, or has their rank collapsed?"""
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from gradlab.measure.probe import Columns, Probe, probe
+from gradlab.nn.chain import BlockSignal
+from gradlab.numerics.norms import compute_dtype, exponent, safe, scale
+
+
+@probe
+def cosine() -> Probe:
+    """Mean cosine between two examples: (‖Σ u_i‖² − Σ ‖u_i‖²)/(B(B − 1)) of the unit vectors u_i = h_i/‖h_i‖.
+
+    An example whose signal is exactly zero counts as orthogonal to all others. NaN for a batch of one.
+    """
+
+    def ask(signal: BlockSignal) -> Columns:
+        h = signal.h.reshape(signal.h.shape[0], -1).astype(compute_dtype(signal.h))
+        squares = jnp.sum(h * h, axis=1)
+        return {"cosine": jax.lax.cond(jnp.all(safe(squares)), lambda: _mean(h, squares), lambda: _scaled(h))}
+
+    return Probe(("cosine",), signal=ask)
+
+
+def _scaled(h: Array) -> Array:
+    h = jax.vmap(lambda row: scale(row, -exponent(row)))(h)
+    return _mean(h, jnp.sum(h * h, axis=1))
+
+
+def _mean(h: Array, squares: Array) -> Array:
+    there = squares > 0
+    inverse = jnp.where(there, 1 / jnp.sqrt(jnp.where(there, squares, 1)), 0)
+    sum_of_units, count = jnp.dot(inverse, h), len(h)
+    alone = jnp.sum(squares * inverse * inverse)
+    return (jnp.dot(sum_of_units, sum_of_units) - alone) / (count * (count - 1) or jnp.nan)

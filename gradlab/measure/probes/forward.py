@@ -1,0 +1,17 @@
+"""How large is the signal at each layer?"""
+
+import jax.numpy as jnp
+
+from gradlab.measure.probe import Columns, Probe, probe
+from gradlab.nn.chain import BlockSignal
+from gradlab.numerics.norms import LOG10_2, log2_norm
+
+
+@probe
+def forward() -> Probe:
+    """log10 of ‖h‖_F/√(B·n): the RMS a unit."""
+
+    def ask(signal: BlockSignal) -> Columns:
+        return {"log10_forward": LOG10_2 * (log2_norm(signal.h) - 0.5 * jnp.log2(float(signal.h.size)))}
+
+    return Probe(("log10_forward",), signal=ask)

@@ -1,0 +1,272 @@
+"""A network as a chain of blocks with taps between them: what places every measurement, for any model.
+
+A block maps the whole state to the whole state. Equal blocks are one block with a leading axis on its
+parameters, run by `lax.scan`, so that compile time does not grow with depth.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from gradlab.measure.probe import BackwardNorms, BlockSignal
+from gradlab.numerics import taps
+from gradlab.numerics.taps import TapRecord
+from gradlab.numerics.tree import StackedAxes, Tree, prefixed, under
+
+
+def identity(z: Array) -> Array:
+    """z itself: the tap of a pass that measures nothing."""
+    return z
+
+
+class BlockContext(NamedTuple):
+    """What a block is given beside its parameters and its input."""
+
+    key: Array
+    stats: Tree
+    train: bool
+    tap: Callable[[Array], Array]  # the identity that measures the cotangent at the pre-activation
+    layer: Array | int  # its number within a stack, from 1
+    # called with (path of a kernel, its layer's W h + b); what it returns takes the place of W h + b
+    on_linear: Callable[[str, Array], Array] = lambda path, z: z
+    # (2, time steps): the dummy whose "gradient" is log2 of the cotangents' norms at h_t and c_t
+    time_dummy: Array | None = None
+
+
+class BlockAux(NamedTuple):
+    """What a block returns beside its output.
+
+    stats: its running statistics; slope, max_slope: φ' at its activation's input, and max |φ'|;
+    metrics: a number for each of the block's `metric_names`.
+    """
+
+    stats: Tree
+    slope: Array | None = None
+    max_slope: float | Array | None = None
+    metrics: Mapping[str, Array] = MappingProxyType({})
+
+
+@dataclass(frozen=True)
+class Block:
+    """One block, or `count` equal ones in a row."""
+
+    name: str
+    init: Callable[[Array], tuple[Tree, Tree]]  # key -> (parameters, statistics)
+    apply: Callable[[Tree, Any, BlockContext], tuple[Any, BlockAux]]
+    count: int | None = None
+    active: bool = True  # whether it has an activation
+    signal: Callable[[Any], Array] = identity  # which array of its state is h_l
+    time_steps: int = 0  # how many time steps inside it have their backward signal measured
+    metric_names: tuple[str, ...] = ()
+    # (path of a recurrent kernel, names of its square blocks): their spectra are taken when evaluating
+    recurrent_kernels: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    init_stacked: bool = False  # whether `init` draws all layers of a stack at once
+
+    @property
+    def layers(self) -> int:
+        """How many rows it has in a table of layers."""
+        return 1 if self.count is None else self.count
+
+
+class Dummies(NamedTuple):
+    """The zeros whose "gradients" are the taps' measurements, one entry per block of the chain."""
+
+    taps: list[TapRecord]
+    preactivation: list[Array]
+    time: list[Array]
+    last: TapRecord
+
+
+SignalMeasure = Callable[[BlockSignal], Any]  # -> any pytree of arrays
+
+
+def initialize(chain: list[Block], key: Array) -> tuple[Tree, Tree]:
+    """Parameters and statistics of the whole chain, each block from its own stream of the key."""
+    params: Tree = {}
+    stats: Tree = {}
+    for index, block in enumerate(chain):
+        stream = jax.random.fold_in(key, index)
+        single = block.count is None or block.init_stacked
+        init = block.init if single else jax.vmap(block.init)
+        keys = stream if single else jax.random.split(stream, block.layers)
+        block_params, block_stats = init(keys)
+        params |= prefixed(block_params, f"{block.name}/")
+        stats |= prefixed(block_stats, f"{block.name}/")
+    return params, stats
+
+
+def stacked_axes(chain: list[Block], tree: Tree) -> StackedAxes:
+    """How many leading axes of each leaf count layers: one in a stack, else none."""
+    stacked = tuple(f"{block.name}/" for block in chain if block.count is not None)
+    return {path: int(path.startswith(stacked)) if stacked else 0 for path in tree}
+
+
+def dummies(chain: list[Block], params: Tree) -> Dummies:
+    """The zeros to differentiate by, for these blocks."""
+    records = [taps.zeros_record(len(under(params, f"{block.name}/")), block.count) for block in chain]
+    axes = [() if block.count is None else (block.count,) for block in chain]
+    preactivation = [jnp.zeros(shape, jnp.float32) for shape in axes]
+    time = [
+        jnp.zeros((*shape, 2, block.time_steps), jnp.float32)
+        for shape, block in zip(axes, chain, strict=True)
+    ]
+    return Dummies(records, preactivation, time, taps.zeros_record(0))
+
+
+def forward(
+    chain: list[Block],
+    params: Tree,
+    stats: Tree,
+    x: Any,
+    key: Array,
+    *,
+    train: bool,
+    dummies: Dummies | None = None,
+    measure: SignalMeasure | None = None,
+    remat: bool = False,
+) -> tuple[Any, Tree, list[Any]]:
+    """The chain's output, its new statistics, and what `measure` returns of each block (stacked along a stack).
+
+    With `dummies`, taps stand before every block and after the last; their measurements are the gradient
+    with respect to `dummies`.
+    """
+    state = (x, jnp.zeros((), jnp.float32))
+    new_stats: Tree = {}
+    measured: list[Any] = []
+    for index, block in enumerate(chain):
+        start = f"{block.name}/"
+        own = (under(params, start), under(stats, start))
+        zeros = (
+            None
+            if dummies is None
+            else (dummies.taps[index], dummies.preactivation[index], dummies.time[index])
+        )
+        step = partial(_tapped, block, train, measure, index == 0 and block.count is None)
+        step = jax.checkpoint(step) if remat else step
+        stream = jax.random.fold_in(key, index)
+        if block.count is None:
+            state, (block_stats, values) = step(state, (*own, zeros, stream, 1))
+        else:
+            keys = jax.random.split(stream, block.count)
+            layers = jnp.arange(1, block.count + 1)
+            state, (block_stats, values) = jax.lax.scan(step, state, (*own, zeros, keys, layers))
+        new_stats |= prefixed(block_stats, start)
+        measured.append(values)
+    output, s = state
+    if dummies is not None:
+        output, _, _ = taps.tap(output, s, (), dummies.last)
+    return output, new_stats, measured
+
+
+def _tapped(
+    block: Block, train: bool, measure: SignalMeasure | None, first: bool, state: tuple[Any, Array], xs: Any
+) -> tuple[tuple[Any, Array], tuple[Tree, Any]]:
+    """One block behind its tap, as a scan's body; no tap is on the input of the `first`, the data themselves."""
+    (h, s), (params, stats, zeros, key, layer) = state, xs
+    context = BlockContext(key, stats, train, identity, layer)
+    if zeros is not None:
+        record, preactivation, time = zeros
+        tapped, s, params = taps.tap(() if first else h, s, params, record)
+        h = h if first else tapped
+        inner = partial(taps.inner_tap, record=preactivation)
+        context = context._replace(tap=inner, time_dummy=time if block.time_steps else None)
+    h, aux = block.apply(params, h, context)
+    values = None if measure is None else measure(_signal(block.signal(h), aux))
+    return (h, s), (aux.stats, values)
+
+
+def _signal(h: Array, aux: BlockAux) -> BlockSignal:
+    slope = None if aux.slope is None else jax.lax.stop_gradient(aux.slope)
+    metrics = {name: jax.lax.stop_gradient(value) for name, value in aux.metrics.items()}
+    return BlockSignal(jax.lax.stop_gradient(h), slope, aux.max_slope, metrics)
+
+
+Run = Callable[[Tree, Any, Callable[[str, Array], Array]], Any]  # (parameters, input, on_linear) -> output
+
+
+def walk(
+    chain: list[Block],
+    params: Tree,
+    stats: Tree,
+    x: Any,
+    key: Array,
+    step: Callable[[Run, Tree, Any], tuple[Any, Tree]],
+) -> Tree:
+    """The parameters that `step(run, params, h) -> (h, params)` gives each block, one after the other from x on.
+
+    `run` is the block in training mode. It is for initializers that fit a block on the output of those before it.
+    """
+    h, fitted = x, {}
+    for index, block in enumerate(chain):
+        start = f"{block.name}/"
+        own = (under(params, start), under(stats, start))
+        body = partial(_visited, block, step)
+        stream = jax.random.fold_in(key, index)
+        if block.count is None:
+            h, block_params = body(h, (*own, stream, 1))
+        else:
+            layers = jnp.arange(1, block.count + 1)
+            h, block_params = jax.lax.scan(body, h, (*own, jax.random.split(stream, block.count), layers))
+        fitted |= prefixed(block_params, start)
+    return fitted
+
+
+def _visited(
+    block: Block, step: Callable[[Run, Tree, Any], tuple[Any, Tree]], h: Any, xs: Any
+) -> tuple[Any, Tree]:
+    params, stats, key, layer = xs
+
+    def run(params: Tree, h: Any, on_linear: Callable[[str, Array], Array]) -> Any:
+        return block.apply(params, h, BlockContext(key, stats, True, identity, layer, on_linear))[0]
+
+    return step(run, params, h)
+
+
+def backward_norms(chain: list[Block], measured: Dummies, batch: Array | int) -> BackwardNorms:
+    """Lines up the taps' records: the tap before block l+1 saw h_l and set the exponent inside block l.
+
+    `measured`: the gradient with respect to the dummies; `batch`: how many terms the mean loss has.
+    """
+    following = [*measured.taps[1:], measured.last]
+    signal, preactivation, time = [], [], []
+    for block, record, after, z, t in zip(
+        chain, measured.taps, following, measured.preactivation, measured.time, strict=True
+    ):
+        shift = _first(after.exponent)
+        if block.count is None:
+            signal.append(_first(after.signal))
+        else:
+            signal += [record.signal[1:], _first(after.signal)]
+            shift = jnp.concatenate([record.exponent[1:], shift])
+        preactivation.append(z - shift)
+        if block.time_steps:
+            time.append(t.reshape(block.layers, 2, block.time_steps) - shift[:, None, None])
+    traced = isinstance(batch, Array)
+    return BackwardNorms(
+        signal=jnp.concatenate([jnp.atleast_1d(part) for part in signal]),
+        preactivation=jnp.concatenate([jnp.atleast_1d(part) for part in preactivation]),
+        half_log2_batch=0.5 * (jnp.log2(jnp.asarray(batch, jnp.float32)) if traced else math.log2(batch)),
+        time=time,
+    )
+
+
+def true_norms(chain: list[Block], measured: Dummies, norms: Tree) -> Tree:
+    """log2 of each parameter's gradient norm: the tap's where the gradient was scaled, else `norms`."""
+    found: Tree = {}
+    for block, record in zip(chain, measured.taps, strict=True):
+        for index, path in enumerate(sorted(under(norms, f"{block.name}/"))):  # a dict's leaves come sorted
+            full = f"{block.name}/{path}"
+            unscaled = record.incoming_exponent == 0
+            found[full] = jnp.where(unscaled, norms[full], record.params[..., index])
+    return found
+
+
+def _first(x: Array) -> Array:
+    return jnp.atleast_1d(x)[:1]

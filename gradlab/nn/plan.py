@@ -1,0 +1,39 @@
+"""What every model is made from."""
+
+from collections.abc import Callable
+from math import prod
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from jax import Array
+
+from gradlab.nn.chain import Block
+from gradlab.parts.activations import Activation
+from gradlab.parts.initializers.kernels import Initializer
+from gradlab.parts.normalizations import Normalization
+from gradlab.parts.residuals import Residual
+
+
+class Plan(NamedTuple):
+    """The sizes and the parts of a network; the parts' numbers may be traced."""
+
+    shape: tuple[int, ...]  # of one example's input
+    vocabulary: int  # where inputs are tokens, how many there are; else 0
+    outputs: int
+    each: bool  # whether every time step wants outputs of its own
+    depth: int
+    width: int
+    activation: Activation
+    initializer: Initializer
+    normalization: Normalization
+    residual: Residual
+    dropout: Array | float | None  # None: there is no dropout
+    dtype: jnp.dtype  # of the computation; parameters are float32, or float64 where this is
+
+    @property
+    def features(self) -> int:
+        """How many numbers one example is."""
+        return prod(self.shape)
+
+
+Model = Callable[[Plan], list[Block]]

@@ -1,0 +1,61 @@
+"""Losses of a point θ alone, whatever the target: the surfaces on which optimizers and clips are shown (model=point).
+
+Each adds to the family of the losses: outputs (examples, n) -> one number an example.
+"""
+
+import jax.numpy as jnp
+from jax import Array
+
+from gradlab.parts.losses.functions import Loss, loss
+from gradlab.recipe.bounds import Positive
+
+COORDINATES = {"quadratic": 1, "ravine": 2, "saddle": 2, "rosenbrock": 2, "quartic": 1}  # the fewest of each
+
+
+@loss
+def quadratic(curvature: Positive, condition: Positive) -> Loss:
+    """½·Σ λ_i x_i², λ from curvature to curvature·condition in equal ratios: gradient descent needs lr < 2/λ_max.
+
+    With curvature 2 and one coordinate it is x², of which articles show a clip.
+    """
+
+    def each(outputs: Array, targets: Array) -> Array:
+        n = outputs.shape[-1]
+        weights = curvature * condition ** (jnp.arange(n) / max(n - 1, 1))
+        return 0.5 * jnp.sum(weights.astype(outputs.dtype) * outputs**2, axis=-1)
+
+    return each
+
+
+@loss
+def ravine(condition: Positive) -> Loss:
+    """½(u² + condition·v²), u = (x + y)/√2, v = (x − y)/√2: a narrow valley across the axes."""
+
+    def each(outputs: Array, targets: Array) -> Array:
+        x, y = outputs[..., 0], outputs[..., 1]
+        return 0.25 * ((x + y) ** 2 + condition * (x - y) ** 2)
+
+    return each
+
+
+@loss
+def saddle() -> Loss:
+    """½(x² − y²): at y = 0 the gradient leads to the saddle, where it vanishes; any other y escapes."""
+    return lambda outputs, targets: 0.5 * (outputs[..., 0] ** 2 - outputs[..., 1] ** 2)
+
+
+@loss
+def rosenbrock() -> Loss:
+    """Σ 100(x_{i+1} − x_i²)² + (1 − x_i)²: a curved valley, least at (1, …, 1) (Rosenbrock 1960)."""
+
+    def each(outputs: Array, targets: Array) -> Array:
+        here, following = outputs[..., :-1], outputs[..., 1:]
+        return jnp.sum(100 * (following - here**2) ** 2 + (1 - here) ** 2, axis=-1)
+
+    return each
+
+
+@loss
+def quartic() -> Loss:
+    """Σ x⁴: its curvature grows with its gradient, so that no fixed rate is safe and a clip is (Zhang et al. 2020)."""
+    return lambda outputs, targets: jnp.sum(outputs**4, axis=-1)

@@ -1,26 +1,43 @@
-"""Gradient-stability studies: train a deep network, measure every layer, say whether its gradients flow."""
+"""Gradient-stability studies: train a deep network, measure every layer, report whether its gradients flow.
 
+`run` trains what `gradlab run` does and returns the stored run, `load` reads stored runs as one data frame, and
+`profile` measures a user's own network. `Task` and `bounds` are for user-defined data sets and parts.
+"""
+
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gradlab.commands.run import run
+    from gradlab.data.task import Task
     from gradlab.nn.profile import profile
+    from gradlab.recipe import bounds
     from gradlab.store.read import load
 
 __version__ = "0.3.0"
-__all__ = ["__version__", "load", "profile", "run"]
+__all__ = ["Task", "__version__", "bounds", "load", "profile", "run"]
 
-_HOMES = {"run": "gradlab.commands.run", "load": "gradlab.store.read", "profile": "gradlab.nn.profile"}
+_PLACES = {  # module, or module:attribute
+    "Task": "gradlab.data.task:Task",
+    "bounds": "gradlab.recipe.bounds",
+    "load": "gradlab.store.read:load",
+    "profile": "gradlab.nn.profile:profile",
+    "run": "gradlab.commands.run:run",
+}
 
 
 def __getattr__(name: str) -> Any:
-    """Import a function when it is asked for: `load` needs no JAX, `profile` no pandas, `--help` neither."""
-    if name not in _HOMES:
-        raise AttributeError(f"module 'gradlab' has no attribute '{name}'")
-    from importlib import import_module
+    """Import a public name when it is first used: `load` needs no JAX, `profile` no pandas, `--help` neither.
 
-    return getattr(import_module(_HOMES[name]), name)
+    Raises:
+        AttributeError: for any other name.
+    """
+    if name not in _PLACES:
+        raise AttributeError(f"module 'gradlab' has no attribute '{name}'")
+    module, _, attribute = _PLACES[name].partition(":")
+    imported = import_module(module)
+    return getattr(imported, attribute) if attribute else imported
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_HOMES])
+    return sorted([*globals(), *_PLACES])

@@ -10,7 +10,6 @@ import numpy as np
 from gradlab.commands.compose.grid import grid
 from gradlab.data.task import Form, Task
 from gradlab.engine import compiled, step
-from gradlab.engine.checks import check
 from gradlab.engine.gradients import LossAndGrads, LossInputs, loss_and_grads
 from gradlab.engine.layout import layout
 from gradlab.engine.setup import make_setup
@@ -37,7 +36,7 @@ def recipe(*words: str) -> Recipe:
     """The recipe of these words, small where they do not say otherwise."""
     given = {word.partition("=")[0] for word in words}
     small = [word for word in SMALL if word.partition("=")[0] not in given]
-    return grid([*small, *words], check).recipes[0]
+    return grid([*small, *words]).recipes[0]
 
 
 def task(train: int = 43, test: int = 10) -> Task:
@@ -63,9 +62,9 @@ class Driver:
     def __init__(self, recipe: Recipe) -> None:
         self.recipe = recipe
         self.layout = layout(recipe, task())
-        self._take = jax.jit(self._step, static_argnums=5)
+        self._train_step = jax.jit(self._step, static_argnums=3)
         self._start = jax.jit(self._initial)
-        self._slopes = jax.jit(self._backward, static_argnums=5)
+        self._loss_and_grads = jax.jit(self._backward, static_argnums=5)
 
     def numbers(self, **changes: float) -> dict[str, Any]:
         """The recipe's floats with changes: clip__threshold is clip.threshold."""
@@ -104,15 +103,15 @@ class Driver:
         state: TrainState,
         batch: tuple[Any, Any],
         at: int = 0,
-        horizon: int = 20,
+        total_steps: int = 20,
         key: int = 0,
         measured: bool = True,
         **changes: float,
     ) -> Taken:
         """One step of gradlab from this state, on this batch."""
-        time = (jnp.int32(at), jnp.int32(horizon))
-        given = tuple(jnp.asarray(array) for array in batch)
-        after, row = self._take(self.numbers(**changes), state, given, jax.random.key(key), time, measured)
+        x, y = (jnp.asarray(array) for array in batch)
+        inputs = step.StepInputs(x, y, jax.random.key(key), jnp.int32(at), jnp.int32(total_steps))
+        after, row = self._train_step(self.numbers(**changes), state, inputs, measured)
         return self._named(after, row) if measured else Taken(after, {}, {}, {})
 
     def loss_and_grads(
@@ -120,30 +119,30 @@ class Driver:
     ) -> LossAndGrads:
         """Loss, gradient and the taps' measurements as the step sees them."""
         x, y = (jnp.asarray(array) for array in batch)
-        return self._slopes(self.numbers(), state, x, y, jax.random.key(key), measured)
+        return self._loss_and_grads(self.numbers(), state, x, y, jax.random.key(key), measured)
 
     def _setup(self, numbers: dict[str, Any]) -> Any:
         return make_setup(self.recipe, numbers, FORM)
 
-    def _step(self, numbers: Any, state: Any, batch: Any, key: Any, time: Any, measured: bool) -> Any:
-        return step.train_step(self._setup(numbers), self.recipe, state, batch, key, time, measured)
+    def _step(self, numbers: Any, state: Any, inputs: step.StepInputs, measured: bool) -> Any:
+        return step.train_step(self._setup(numbers), self.recipe, state, inputs, measured)
 
     def _backward(self, numbers: Any, state: Any, x: Any, y: Any, key: Any, measured: bool) -> Any:
-        scene = LossInputs(self._setup(numbers), self.recipe, state.stats, x, y, key)
-        return loss_and_grads(scene, state.params, measured)
+        inputs = LossInputs(self._setup(numbers), self.recipe, state.stats, x, y, key)
+        return loss_and_grads(inputs, state.params, measured)
 
     def _named(self, state: TrainState, row: step.Row) -> Taken:
-        told = self.layout
-        layers = dict(zip(told.columns, np.asarray(row.layers, np.float64), strict=True))
-        for column in told.active:
-            layers[column][told.inactive] = np.nan
-        floats = zip(told.parameter_columns, np.asarray(row.parameters, np.float64), strict=True)
+        names = self.layout
+        layers = dict(zip(names.columns, np.asarray(row.layers, np.float64), strict=True))
+        for column in names.active:
+            layers[column][names.inactive] = np.nan
+        floats = zip(names.parameter_columns, np.asarray(row.parameters, np.float64), strict=True)
         columns = dict(floats) | dict(zip(step.COUNTS, np.asarray(row.counts), strict=False))
         parameters = {
             (layer, name): {column: values[index] for column, values in columns.items()}
-            for index, (layer, name, _) in enumerate(told.entries)
+            for index, (layer, name, _) in enumerate(names.entries)
         }
-        steps = dict(zip(step.STEP_COLUMNS, np.asarray(row.steps, np.float64), strict=True))
+        steps = dict(zip(step.StepColumns._fields, np.asarray(row.steps, np.float64), strict=True))
         return Taken(state, layers, parameters, steps)
 
 

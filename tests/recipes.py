@@ -4,7 +4,6 @@ from functools import cache
 from pathlib import Path
 
 from gradlab.commands.compose.grid import grid
-from gradlab.engine.checks import check
 from gradlab.recipe.recipe import Recipe
 
 TINY = ("depth=2", "width=8", "steps=8", "eval.every=4", "batch_size=16")
@@ -12,7 +11,7 @@ TINY = ("depth=2", "width=8", "steps=8", "eval.every=4", "batch_size=16")
 
 @cache
 def _composed(words: tuple[str, ...]) -> Recipe:
-    return grid(words, check).recipes[0]
+    return grid(words).recipes[0]
 
 
 def recipe(*words: str) -> Recipe:

@@ -1,4 +1,4 @@
-"""The door answers at once, finds commands, and tells errors to a person."""
+"""The entry point answers at once, finds commands, and prints errors for a person to read."""
 
 import os
 import resource
@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+import gradlab as package
 from gradlab import __version__
-from gradlab.commands.help import COMMANDS, FLAGS
 from gradlab.commands.main import main
+from gradlab.commands.registry import commands, flags
 from gradlab.recipe import options
 
 ROOT = Path(__file__).parent.parent
@@ -26,7 +27,7 @@ def gradlab(*words: str, **environment: str) -> subprocess.CompletedProcess:
 @pytest.mark.parametrize(
     "words", [["--help"], ["run", "--help"], ["--version"], ["--completion", "bash"], ["nonsense"]]
 )
-def test_the_door_imports_nothing_heavy(words):
+def test_help_imports_nothing_heavy(words):
     code = f"import sys; from gradlab.commands.main import main; main({words}); print('|', *sys.modules)"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
     assert not HEAVY & set(ran.stdout.rpartition("|")[2].split())
@@ -43,7 +44,7 @@ def test_help_costs_a_fifth_of_a_second_at_most():
 def test_help_lists_every_command(capsys):
     assert main(["--help"]) == 0
     text = capsys.readouterr().out
-    assert all(name in text and what in text for name, what in COMMANDS.items())
+    assert all(name in text and what in text for name, what in commands().items())
 
 
 def test_no_words_are_answered_with_help(capsys):
@@ -51,7 +52,7 @@ def test_no_words_are_answered_with_help(capsys):
     assert "gradlab COMMAND" in capsys.readouterr().out
 
 
-def test_the_version_is_told(capsys):
+def test_the_version_is_printed(capsys):
     assert main(["--version"]) == 0
     assert capsys.readouterr().out == f"gradlab {__version__}\n"
 
@@ -59,12 +60,12 @@ def test_the_version_is_told(capsys):
 def test_help_of_run_lists_groups_keys_flags_and_experiments(capsys):
     assert main(["run", "--help"]) == 0
     text = capsys.readouterr().out
-    for names in (*options.groups().values(), options.groups(), options.keys(), FLAGS):
+    for names in (*options.groups().values(), options.groups(), options.keys(), map(str, flags("run"))):
         assert all(name in text for name in names)
     assert "tanh*" in text
 
 
-@pytest.mark.parametrize("command", sorted(set(COMMANDS) - {"run"}))
+@pytest.mark.parametrize("command", sorted(set(commands()) - {"run"}))
 def test_a_command_has_help_with_an_example(command, capsys):
     with pytest.raises(SystemExit) as ended:
         main([command, "--help"])
@@ -73,21 +74,31 @@ def test_a_command_has_help_with_an_example(command, capsys):
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (["rnu"], "gradlab: there is no command 'rnu'; did you mean 'run'?"),
         (["depth=3"], "gradlab: there is no command 'depth=3'; did you mean 'gradlab run depth=3'?"),
         (["run", "--nonsense"], "gradlab run: unrecognized arguments: --nonsense; see gradlab run --help"),
         (["plot", "--kind", "pie", "x"], "gradlab plot: argument --kind: invalid choice"),
-        (["--completion", "csh"], "gradlab: --completion knows one shell: bash"),
+        (["--completion", "csh"], "gradlab: --completion supports one shell: bash"),
         (["run", "--fail-on", "vanishin"], "there is no verdict 'vanishin'; did you mean 'vanishing'?"),
     ],
 )
-def test_a_wrong_command_line_is_one_line_and_exit_code_two(words, told, capsys):
+def test_a_wrong_command_line_is_one_line_and_exit_code_two(words, message, capsys):
     assert main(words) == 2
     error = capsys.readouterr().err
-    assert told in error
+    assert message in error
     assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", package.__all__)
+def test_a_public_name_is_imported_when_it_is_used(name):
+    assert getattr(package, name)
+
+
+def test_a_name_that_is_not_public_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="no attribute 'rnu'"):
+        _ = package.rnu
 
 
 def test_control_characters_are_shown_and_not_obeyed(capsys):

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from gradlab.commands.completion import OTHERS, answer
-from gradlab.commands.help import COMMANDS, FLAGS
+from gradlab.commands.completion import candidates
+from gradlab.commands.registry import commands, flags, module
 
 ROOT = Path(__file__).parent.parent
 
@@ -40,23 +40,26 @@ ROOT = Path(__file__).parent.parent
     ],
 )
 def test_tab_offers(line, offered):
-    assert answer(line, str(len(line))) == offered
+    assert candidates(line, str(len(line))) == offered
 
 
 def test_only_what_is_before_the_cursor_counts():
-    assert answer("gradlab run clip=no depth=3", "16") == answer("gradlab run clip", "16")
+    assert candidates("gradlab run clip=no depth=3", "16") == candidates("gradlab run clip", "16")
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_the_flags_offered_are_the_parser_s(command):
-    parser = import_module(f"gradlab.commands.{command.replace('-', '_')}").arguments()
-    known = {option for action in parser._actions for option in action.option_strings} - {"-h", "--help"}
-    offered = (
-        OTHERS[command]
-        if command in OTHERS
-        else [word.split(" ")[0] for name in FLAGS for word in name.split(", ")]
-    )
-    assert set(offered) == known
+@pytest.mark.parametrize("command", commands())
+def test_the_flags_of_a_command_are_those_of_its_parser(command):
+    parser = import_module(module(command)).arguments()
+    names = {option for action in parser._actions for option in action.option_strings} - {"-h", "--help"}
+    assert {name for flag in flags(command) for name in flag.names} == names
+    assert all(flag.help for flag in flags(command))
+
+
+def test_the_commands_are_the_modules_that_can_be_run():
+    files = (ROOT / "gradlab" / "commands").glob("*.py")
+    assert set(map(module, commands())) == {
+        f"gradlab.commands.{file.stem}" for file in files if "def arguments()" in file.read_text("utf-8")
+    }
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="no bash here")

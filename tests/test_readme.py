@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from gradlab.commands.compose.grid import grid
-from gradlab.commands.help import COMMANDS, EXAMPLES
+from gradlab.commands.help import EXAMPLES
 from gradlab.commands.main import main
+from gradlab.commands.registry import commands, module
 from gradlab.recipe import options
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -25,23 +26,20 @@ COMMAND_LINES = [
 ]
 
 
-@pytest.mark.parametrize("line", [*COMMAND_LINES, *EXAMPLES.splitlines()])
-def test_a_command_of_the_readme_or_the_help_is_understood(line):
-    _, command, *words = shlex.split(line)
-    asked = (
-        import_module(f"gradlab.commands.{command.replace('-', '_')}")
-        .arguments()
-        .parse_intermixed_args(words)
-    )
-    if command == "run":
-        assert grid(asked.words, lambda recipe: recipe, asked.multirun).recipes
-
-
 @pytest.fixture
 def newcomer(tmp_path, monkeypatch):
     """An empty folder to work in, with the one module that the README writes."""
     monkeypatch.chdir(tmp_path)
     Path("my_acts.py").write_text(next(block for block in blocks("python") if "# my_acts.py" in block))
+
+
+@pytest.mark.usefixtures("newcomer")
+@pytest.mark.parametrize("line", [*COMMAND_LINES, *EXAMPLES.splitlines()])
+def test_a_command_of_the_readme_or_the_help_is_understood(line):
+    _, command, *words = shlex.split(line)
+    parsed = import_module(module(command)).arguments().parse_intermixed_args(words)
+    if command == "run":
+        assert grid(parsed.words, parsed.multirun).recipes
 
 
 @pytest.mark.usefixtures("newcomer")
@@ -75,7 +73,7 @@ def test_the_two_newcomer_s_commands_stand_at_the_top():
 
 
 def test_every_command_is_shown():
-    assert {line.split()[1] for line in COMMAND_LINES} == set(COMMANDS)
+    assert {line.split()[1] for line in COMMAND_LINES} == set(commands())
 
 
 def test_every_option_is_named():

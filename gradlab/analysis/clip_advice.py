@@ -1,4 +1,4 @@
-"""Which threshold a clip by norm should have, from the norms that a run recorded: nothing is trained again."""
+"""Which threshold a clip by norm should have, from the gradient norms that a run recorded; nothing is trained again."""
 
 import math
 from collections.abc import Sequence
@@ -6,186 +6,237 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from gradlab.analysis.selection import batch, known, measured, values
-from gradlab.analysis.training import clip_share
-from gradlab.analysis.wording import counted, share
+from gradlab.analysis.selection import is_measured, minibatch_rows, rows_with, to_float64
+from gradlab.analysis.training import clipped_fraction
+from gradlab.analysis.wording import count_text, percent
 from gradlab.recipe.errors import RecipeError
 from gradlab.store.read import Run
 
 PERCENTILES = (5, 10, 25, 50, 75, 90, 95, 99)
-BEFORE = 50  # the recorded steps before a step whose median is its level
-FIRST = 10  # the fewest of them; the steps at the very start have the median of these
-JUMP = math.log10(3)  # above its level by which a step may be a spike,
-SPREADS = 3.5  # if it is as many robust standard deviations above
-CALM = 95  # percentile of the other steps' norms that is advised
+WINDOW = 50  # the recorded steps before a step whose median is its level
+MIN_WINDOW = 10  # the fewest of them; the steps at the very start have the median of these
+# a spike is three times its level, and that many robust standard deviations above it
+SPIKE_DECADES, SPIKE_DEVIATIONS = math.log10(3), 3.5
+ADVISED_PERCENTILE = 95  # of the norms of all steps that are no spikes
 
 
-def advise(run: Run, asked: Sequence[float] = ()) -> dict[str, Any]:
-    """The norms' percentiles, what thresholds would have done, and a threshold with its reason; ready for JSON."""
-    frame = norms(run)
-    x = values(frame.log10_norm)
-    finite = frame[x < np.inf]  # −inf is a true zero, and no clip touches it
-    if not np.isfinite(x).any():
+def advise(run: Run, thresholds: Sequence[float] = ()) -> dict[str, Any]:
+    """The norms' percentiles, what `thresholds` would have done, and a threshold with its reason; ready for JSON.
+
+    Without `thresholds` the percentiles stand for them.
+
+    Raises:
+        RecipeError: the run took no step whose gradient was recorded, or recorded no finite norm.
+    """
+    frame = recorded_norms(run)
+    log10_norms = to_float64(frame.log10_norm)
+    defined = frame[log10_norms < np.inf]  # −inf is a true zero, and no clip changes it
+    if not np.isfinite(log10_norms).any():
         raise RecipeError(
             f"{run.folder} recorded no finite norm of a gradient; there is nothing to advise on"
         )
-    told = finite[np.isfinite(values(finite.log10_norm))]
-    percentiles = {str(q): float(10**v) for q, v in zip(PERCENTILES, _percentiles(told), strict=True)}
-    found = {
+    positive = to_float64(defined.log10_norm)
+    positive = positive[np.isfinite(positive)]
+    values = np.percentile(positive, PERCENTILES)
+    percentiles = {str(q): float(10**value) for q, value in zip(PERCENTILES, values, strict=True)}
+    result = {
         "run": run.folder.resolve().name,
         "state": run.status["state"],
         "steps": len(frame),
         "seeds": int(frame.seed.nunique()),
         "every": int(run.recipe["log"]["every"]),
-        "zeros": len(finite) - len(told),
-        "nonfinite": len(frame) - len(finite),
-        "least": float(10 ** values(told.log10_norm).min()),
-        "largest": float(10 ** values(told.log10_norm).max()),
+        "zeros": len(defined) - len(positive),
+        "nonfinite": len(frame) - len(defined),
+        "least": float(10 ** positive.min()),
+        "largest": float(10 ** positive.max()),
         "percentiles": percentiles,
-        "advice": _advice(finite, clip_share(run.steps) or 0.0),
-        "thresholds": curve(finite, asked or list(percentiles.values())).to_dict("records"),
-        "own": _own(run, finite),
+        "advice": _advice(defined, clipped_fraction(run.steps) or 0.0),
+        "thresholds": threshold_effects(defined, thresholds or list(percentiles.values())).to_dict("records"),
+        "own": _own_clip(run),
     }
-    return found | {"warnings": _warnings(run, found, asked)}
+    return result | {"warnings": _warnings(run, result, thresholds)}
 
 
-def norms(run: Run) -> pd.DataFrame:
-    """seed, step, log10_norm of what the clip was given, level, spike: of every recorded step that was taken."""
+def recorded_norms(run: Run) -> pd.DataFrame:
+    """seed, step, log10_norm of the clip's input, level, spike: one row for every recorded step that was taken.
+
+    Raises:
+        RecipeError: the run took no step whose gradient was recorded.
+    """
     column = "log10_gradient"
-    if "log10_unclipped" in run.steps and measured(run.steps["log10_unclipped"]).any():
+    if "log10_unclipped" in run.steps and is_measured(run.steps["log10_unclipped"]).any():
         column = "log10_unclipped"
-    rows = known(known(batch(run.steps), column), "learning_rate")  # the last row has taken no step
+    rows = rows_with(
+        rows_with(minibatch_rows(run.steps), column), "learning_rate"
+    )  # the last row takes no step
     if rows.empty:
         raise RecipeError(f"{run.folder} took no step whose gradient was recorded; give it steps=100 or more")
     rows = rows.sort_values(["seed", "step"], kind="stable")
     frame = pd.DataFrame(
-        {"seed": rows.seed.to_numpy(), "step": rows.step.to_numpy(), "log10_norm": values(rows[column])}
+        {"seed": rows.seed.to_numpy(), "step": rows.step.to_numpy(), "log10_norm": to_float64(rows[column])}
     )
     level = frame.groupby("seed").log10_norm.transform(_level)
-    return frame.assign(level=level, spike=_spikes(values(frame.log10_norm), values(level)))
+    return frame.assign(level=level, spike=_spikes(to_float64(frame.log10_norm), to_float64(level)))
 
 
-def _level(x: pd.Series) -> pd.Series:
+def _level(log10_norm: pd.Series) -> pd.Series:
     """The median of the finite norms before each step."""
-    there = x.where(np.isfinite(x))
-    before = there.rolling(BEFORE, min_periods=FIRST).median().shift(1)
-    return before.where(np.arange(len(x)) >= FIRST, there.iloc[:FIRST].median()).ffill()
+    finite = log10_norm.where(np.isfinite(log10_norm))
+    before = finite.rolling(WINDOW, min_periods=MIN_WINDOW).median().shift(1)
+    first = finite.iloc[:MIN_WINDOW].median()
+    return before.where(np.arange(len(log10_norm)) >= MIN_WINDOW, first).ffill()
 
 
-def _spikes(x: np.ndarray, level: np.ndarray) -> np.ndarray:
-    """Three times its level, and that far beyond the usual: 3.5 robust standard deviations."""
-    above = np.subtract(x, level, where=np.isfinite(x), out=np.full(len(x), np.nan))
-    usual = above[np.isfinite(above)]
-    spread = np.subtract(*np.percentile(usual, [75, 25])) / 1.349 if usual.size else 0.0
-    return np.nan_to_num(above, nan=0.0) > max(JUMP, SPREADS * spread)
+def _spikes(log10_norm: NDArray[np.float64], level: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which steps are three times their level, and 3.5 robust standard deviations above it; all arrays (steps,)."""
+    nothing = np.full(len(log10_norm), np.nan)
+    above = np.subtract(log10_norm, level, where=np.isfinite(log10_norm), out=nothing)
+    finite = above[np.isfinite(above)]
+    deviation = np.subtract(*np.percentile(finite, [75, 25])) / 1.349 if finite.size else 0.0
+    return np.nan_to_num(above, nan=0.0) > max(SPIKE_DECADES, SPIKE_DEVIATIONS * deviation)
 
 
-def curve(frame: pd.DataFrame, thresholds: Sequence[float]) -> pd.DataFrame:
-    """threshold, clipped (share of the steps it acts on), scale (mean of min(1, threshold/‖g‖)), one row each."""
-    x = values(frame.log10_norm)
+def threshold_effects(frame: pd.DataFrame, thresholds: Sequence[float]) -> pd.DataFrame:
+    """Per threshold one row: threshold, clipped (fraction of the steps it acts on), scale (mean of min(1, C/‖g‖))."""
+    log10_norms = to_float64(frame.log10_norm)
     rows = []
     for threshold in thresholds:
-        over = np.maximum(x - math.log10(threshold), 0.0)
-        rows.append((float(threshold), float((over > 0).mean()), float((10.0**-over).mean())))
+        excess = np.maximum(log10_norms - math.log10(threshold), 0.0)
+        rows.append((float(threshold), float((excess > 0).mean()), float((10.0**-excess).mean())))
     return pd.DataFrame(rows, columns=["threshold", "clipped", "scale"])
 
 
-def _percentiles(frame: pd.DataFrame) -> np.ndarray:
-    return np.percentile(values(frame.log10_norm), PERCENTILES)
+def _advice(frame: pd.DataFrame, clipped: float) -> dict[str, Any]:
+    """`norm` where some steps are spikes, with the 95th percentile of the others as threshold; else `none`.
 
-
-def _advice(frame: pd.DataFrame, acted: float) -> dict[str, Any]:
-    """`norm` where steps stand out from those before them, at the 95th percentile of the others; else `none`.
-
-    So a spike is cut down to what a long step of this run is, and nineteen of twenty others keep their length.
-    Where most spikes are below that (the norms fell on the way) no one threshold tells them apart: `zscore`,
-    whose threshold follows the norms.
+    A spike is then reduced to the size of a large step of this run, and 95 % of the other steps stay as they are.
+    Where most spikes are below that percentile (because the norms decreased during training) no single threshold
+    separates them from the others: `zscore`, whose threshold follows the norms.
     """
-    spikes, calm = frame[frame.spike], frame[~frame.spike]
-    x = values(calm.log10_norm)
-    x = x[np.isfinite(x)]
-    above = values(frame.log10_norm) - values(frame.level)
-    most = float(10 ** above[np.isfinite(above)].max())
-    found: dict[str, Any] = {"clip": "none", "threshold": None, "spikes": len(spikes), "most": most}
-    if spikes.empty or not x.size:
-        reason = f"no step stands out: the longest is {most:.2g} times the median of the {BEFORE} before it"
-        kept = "; but this run's own clip acted, which may be what kept it calm" if acted else ""
-        return found | {"reason": reason + kept}
-    threshold = round_two(float(10 ** np.percentile(x, CALM)))
-    cut = int((values(spikes.log10_norm) > math.log10(threshold)).sum())
-    head = (
-        f"{counted(len(spikes), 'step')} of {len(frame)} {'is a spike' if len(spikes) == 1 else 'are spikes'}, "
-        f"up to {most:.2g} times the median of the {BEFORE} before; {threshold:g} is the {CALM}th percentile of "
-        "the others"
-    )
+    spikes, others = frame[frame.spike], frame[~frame.spike]
+    norms = to_float64(others.log10_norm)
+    norms = norms[np.isfinite(norms)]
+    above = to_float64(frame.log10_norm) - to_float64(frame.level)
+    largest_ratio = float(10 ** above[np.isfinite(above)].max())
+    advice: dict[str, Any] = {"clip": "none", "threshold": None, "spikes": len(spikes), "most": largest_ratio}
+    if spikes.empty or not norms.size:
+        return advice | {"reason": _no_spikes(largest_ratio, clipped)}
+    threshold = round_two(float(10 ** np.percentile(norms, ADVISED_PERCENTILE)))
+    cut = int((to_float64(spikes.log10_norm) > math.log10(threshold)).sum())
+    facts = _spike_facts(len(spikes), len(frame), largest_ratio, threshold)
     if cut < len(spikes) / 2:
-        why = f"and longer than {len(spikes) - cut} of the spikes: a threshold has to follow the norms"
-        return found | {"clip": "zscore", "reason": f"{head} {why}"}
-    row = curve(frame, [threshold]).iloc[0]
-    why = f"so that it acts on {share(float(row.clipped))} of the steps, {cut} of the spikes among them"
-    told = {"clipped": float(row.clipped), "scale": float(row.scale), "cut": cut, "reason": f"{head}, {why}"}
-    return found | {"clip": "norm", "threshold": threshold, **told}
+        missed = f"but {len(spikes) - cut} of the spikes are smaller: the threshold has to follow the norms"
+        return advice | {"clip": "zscore", "reason": f"{facts}, {missed}"}
+    effect = threshold_effects(frame, [threshold]).iloc[0]
+    clipped_steps = percent(float(effect.clipped))
+    return advice | {
+        "clip": "norm",
+        "threshold": threshold,
+        "clipped": float(effect.clipped),
+        "scale": float(effect.scale),
+        "cut": cut,
+        "reason": f"{facts}, so that it acts on {clipped_steps} of the steps, {cut} of the spikes among them",
+    }
+
+
+def _no_spikes(largest_ratio: float, clipped: float) -> str:
+    reason = f"no step is a spike: the largest norm is {largest_ratio:.2g} times the median of the {WINDOW} before it"
+    return reason + ("; but this run's own clip acted, which may be the reason" if clipped else "")
+
+
+def _spike_facts(spikes: int, steps: int, largest_ratio: float, threshold: float) -> str:
+    verb = "is a spike" if spikes == 1 else "are spikes"
+    return (
+        f"{spikes} of {count_text(steps, 'step')} {verb}, up to {largest_ratio:.2g} times the median of the {WINDOW} "
+        f"norms before; {threshold:g} is the {ADVISED_PERCENTILE}th percentile of the other norms"
+    )
 
 
 def round_two(number: float) -> float:
-    """Two digits are all that a threshold deserves: 0.8471 is 0.85."""
+    """Two digits, which is as precise as a threshold can be: 0.8471 is 0.85."""
     return float(f"{number:.2g}")
 
 
-def _own(run: Run, frame: pd.DataFrame) -> dict[str, Any] | None:
-    """The run's own clip: on how many steps it acted, and its threshold where that bounds this norm."""
+def _own_clip(run: Run) -> dict[str, Any] | None:
+    """The run's own clip: on which fraction of the steps it acted, and its threshold where that bounds this norm."""
     clip = run.recipe["clip"]
-    acted = clip_share(run.steps)
-    if clip["name"] == "none" or acted is None:
+    clipped = clipped_fraction(run.steps)
+    if clip["name"] == "none" or clipped is None:
         return None
-    bounds = clip["name"] in ("norm", "normalize", "skip") and float(clip.get("p", 2.0)) == 2.0
-    threshold = float(clip["threshold"]) if bounds else None
-    return {"clip": clip["name"], "threshold": threshold, "clipped": acted}
+    bounds_norm = clip["name"] in ("norm", "normalize", "skip") and float(clip.get("p", 2.0)) == 2.0
+    threshold = float(clip["threshold"]) if bounds_norm else None
+    return {"clip": clip["name"], "threshold": threshold, "clipped": clipped}
 
 
-def _warnings(run: Run, found: dict[str, Any], asked: Sequence[float]) -> list[str]:
-    """What a reader of these numbers must know, a sentence each."""
-    told, own = [], found["own"]
-    if found["nonfinite"]:
-        count = counted(found["nonfinite"], "norm")
-        told.append(f"{count} of {found['steps']} not finite and left out: no clip by norm mends those")
-    if found["every"] > 1:
-        told.append(f"only every {found['every']}th step was recorded: a spike between them is not seen")
-    if own and own["clipped"] == 0:
-        told.append(f"this run's own clip, {own['clip']}, never acted: it trained as with clip=none")
-    if own and own["clipped"] == 1 and own["clip"] != "normalize":
-        told.append(
-            f"this run's own clip, {own['clip']}, acted at every step: the rate, not the gradient, sets the step"
-        )
-    if own and own["clipped"] > 0 and found["advice"]["clip"] != "none":
-        told.append(
-            "the norms are those of a run whose own clip acted: a looser one may meet longer gradients"
-        )
-    for threshold in asked:
-        if threshold >= found["largest"]:
-            told.append(f"{threshold:g} would never act: the largest norm is {found['largest']:.3g}")
-        elif threshold < found["least"]:
-            told.append(f"{threshold:g} would act at every step: the smallest norm is {found['least']:.3g}")
+def _warnings(run: Run, result: dict[str, Any], thresholds: Sequence[float]) -> list[str]:
+    """What a reader of these numbers must know, one sentence each."""
+    warnings = []
+    if result["nonfinite"]:
+        count = f"{result['nonfinite']} of {count_text(result['steps'], 'norm')}"
+        warnings.append(f"{count} not finite and left out: no clip by norm can repair those")
+    if result["every"] > 1:
+        warnings.append(f"only every {result['every']}th step was recorded: spikes between them are not seen")
+    warnings += _own_clip_warnings(result) + _threshold_warnings(result, thresholds)
     if run.recipe["clip"].get("where") == "update" and "log10_unclipped" not in run.steps:
-        told.append("this run's clip acts on the update, whose norm was not recorded: this is the gradient's")
-    return told
+        warnings.append(
+            "this run's clip acts on the update, whose norm was not recorded: these are norms of the gradient"
+        )
+    return warnings
 
 
-def sentences(found: dict[str, Any]) -> list[tuple[str, str]]:
-    """(label, sentence), the advice first."""
-    every = "" if found["every"] == 1 else f", every {found['every']}th"
-    pooled = f", {found['seeds']} seeds pooled" if found["seeds"] > 1 else ""
-    named = found["advice"]["clip"]
-    if found["advice"]["threshold"] is not None:
-        named += f" clip.threshold={found['advice']['threshold']:g}"
-    middle = found["percentiles"]["50"]
-    zeros = f", {counted(found['zeros'], 'zero')}" if found["zeros"] else ""
-    spread = f"{found['least']:.3g} to {found['largest']:.3g}, median {middle:.3g}{zeros}"
-    told = [("advice", f"clip={named}: {found['advice']['reason']}")]
-    told.append(("norms", f"{counted(found['steps'], 'recorded step')}{every}{pooled}: {spread}"))
-    if found["own"]:
-        own = found["own"]
-        at = "" if own["threshold"] is None else f" {own['threshold']:g}"
-        told.append(("own clip", f"{own['clip']}{at} acted on {share(own['clipped'])} of the steps"))
-    return [*told, *(("note", warning) for warning in found["warnings"])]
+def _own_clip_warnings(result: dict[str, Any]) -> list[str]:
+    own = result["own"]
+    if not own:
+        return []
+    warnings = []
+    if own["clipped"] == 0:
+        warnings.append(f"this run's own clip, {own['clip']}, never acted: it trained as with clip=none")
+    if own["clipped"] == 1 and own["clip"] != "normalize":
+        warnings.append(
+            f"this run's own clip, {own['clip']}, acted at every step: the size of a step depends on the "
+            "learning rate and the threshold, not on the size of the gradient"
+        )
+    if own["clipped"] > 0 and result["advice"]["clip"] != "none":
+        warnings.append(
+            "this run's own clip acted while these norms were recorded: with a higher threshold they may be larger"
+        )
+    return warnings
+
+
+def _threshold_warnings(result: dict[str, Any], thresholds: Sequence[float]) -> list[str]:
+    warnings = []
+    for threshold in thresholds:
+        if threshold >= result["largest"]:
+            warnings.append(f"{threshold:g} would never act: the largest norm is {result['largest']:.3g}")
+        elif threshold < result["least"]:
+            warnings.append(
+                f"{threshold:g} would act at every step: the smallest norm is {result['least']:.3g}"
+            )
+    return warnings
+
+
+def sentences(result: dict[str, Any]) -> list[tuple[str, str]]:
+    """(label, sentence) of what `advise` returns, the advice first."""
+    advice, own = result["advice"], result["own"]
+    threshold = "" if advice["threshold"] is None else f" clip.threshold={advice['threshold']:g}"
+    lines = [
+        ("advice", f"clip={advice['clip']}{threshold}: {advice['reason']}"),
+        ("norms", _norms_text(result)),
+    ]
+    if own:
+        threshold = "" if own["threshold"] is None else f" {own['threshold']:g}"
+        lines.append(
+            ("own clip", f"{own['clip']}{threshold} acted on {percent(own['clipped'])} of the steps")
+        )
+    return [*lines, *(("note", warning) for warning in result["warnings"])]
+
+
+def _norms_text(result: dict[str, Any]) -> str:
+    """900 recorded steps, every 10th, of 3 seeds: 0.1 to 3.2, median 0.5, 2 zeros."""
+    every = "" if result["every"] == 1 else f", every {result['every']}th"
+    seeds = f", of {result['seeds']} seeds" if result["seeds"] > 1 else ""
+    zeros = f", {count_text(result['zeros'], 'zero')}" if result["zeros"] else ""
+    values = f"{result['least']:.3g} to {result['largest']:.3g}, median {result['percentiles']['50']:.3g}"
+    return f"{count_text(result['steps'], 'recorded step')}{every}{seeds}: {values}{zeros}"

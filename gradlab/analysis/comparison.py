@@ -1,4 +1,4 @@
-"""Runs side by side: what each was told and how well it did, ordered by the choice that differs."""
+"""Runs side by side: what differs between them and the results of each, ordered by the choice that differs."""
 
 from typing import Any
 
@@ -8,34 +8,35 @@ from gradlab.analysis.verdicts import diagnose
 from gradlab.store.read import Run, choices, names
 
 
-def table(runs: list[Run], by: str = "") -> pd.DataFrame:
-    """One row a run: what differs (`by` first), losses, accuracies, gain, decades, verdicts, seeds, diverged.
+def compare_runs(runs: list[Run], by: str = "") -> pd.DataFrame:
+    """One row per run: what differs (`by` first), losses, scores, gain, decades, verdicts, seeds, diverged.
 
     Numbers are means over the seeds in which they are finite; decades are powers of ten from the last
-    hidden layer back to the first; an empty cell is not measured or not there.
+    hidden layer back to the first; an empty cell was not measured or does not exist for the run.
     """
     differing = choices(runs, [by] if by else [])
-    rows = []
-    for i, run in enumerate(runs):
-        found = diagnose(run)
-        rows.append({key: values[i] for key, values in differing.items()} | _row(found))
+    rows = [
+        {key: values[i] for key, values in differing.items()} | _results(diagnose(run))
+        for i, run in enumerate(runs)
+    ]
     frame = pd.DataFrame(rows).assign(run=names(runs))
     return frame.sort_values(
-        list(differing), key=_place, kind="stable", ignore_index=True, na_position="first"
+        list(differing), key=_sort_key, kind="stable", ignore_index=True, na_position="first"
     )
 
 
-def _place(column: pd.Series) -> pd.Series:
-    """Where each value stands: numbers by size, words in the order in which they were asked for."""
+def _sort_key(column: pd.Series) -> pd.Series:
+    """Numbers by size, words in the order of the runs."""
     if pd.api.types.is_numeric_dtype(column):
         return column
-    return pd.Series(pd.factorize(column.map(lambda value: None if value is None else str(value)))[0])
+    words = column.map(lambda value: None if value is None else str(value))
+    return pd.Series(pd.factorize(words)[0])
 
 
-def _row(found: dict[str, Any]) -> dict[str, Any]:
-    start, end, training = found["signal_start"], found["signal_end"], found["training"]
-    # of the last recurrent layer
-    first, last = ((found[key] or [{}])[-1] for key in ("times_start", "times_end"))
+def _results(diagnosis: dict[str, Any]) -> dict[str, Any]:
+    start, end, training = diagnosis["signal_start"], diagnosis["signal_end"], diagnosis["training"]
+    # over time: the verdicts of the last recurrent layer
+    time_start, time_end = ((diagnosis[key] or [{}])[-1] for key in ("times_start", "times_end"))
     return {
         "seeds": training["seeds"],
         "diverged": training["diverged"],
@@ -49,8 +50,8 @@ def _row(found: dict[str, Any]) -> dict[str, Any]:
         "signal_end": end["verdict"],
         "gain_end": end["gain"],
         "decades_end": end["decades"],
-        "time_start": first.get("verdict"),
-        "time_gain_start": first.get("gain"),
-        "time_end": last.get("verdict"),
+        "time_start": time_start.get("verdict"),
+        "time_gain_start": time_start.get("gain"),
+        "time_end": time_end.get("verdict"),
         "clip_share": training["clip_share"],
     }

@@ -1,7 +1,7 @@
 """How the backward signal changes from layer to layer: gain, decades, their intervals, and where they end.
 
 d_l = log10_backward(l−1) − log10_backward(l) is what block l does to the signal on its way back. The profile
-is a random walk of such steps, so the interval is a t-interval on the d_l (an ordinary fit of a line covers
+is a random walk of such differences, so the interval is a t-interval on the d_l (an ordinary fit of a line covers
 17 % instead of 95 %).
 """
 
@@ -14,12 +14,12 @@ import numpy as np
 import pandas as pd
 from scipy.special import stdtrit
 
-from gradlab.analysis.selection import grid, known, measured, values
+from gradlab.analysis.selection import is_measured, pivot, rows_with, to_float64
 
-EDGE = 3  # differences left out at each end: the first and last blocks meet other shapes
-FEWEST = 3  # differences that an interval needs
-SEEDS = 3  # seeds from which on the interval is over seeds
-LOW = -20.0  # a forward signal below 1e-20 that turns zero has underflowed; from above it, units died
+EDGE = 3  # differences left out at each end: the first and last blocks have other shapes
+MIN_DIFFERENCES = 3  # that an interval needs
+MIN_SEEDS = 3  # from which on the interval is over seeds
+UNDERFLOW = -20.0  # a forward signal below 1e-20 that becomes zero has underflowed; from above it, units died
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Gain:
 
     layers: int  # L
     seeds: int  # that the averages are over
-    gain: float | None = None  # factor a layer going back, 10^mean(d)
+    gain: float | None = None  # factor per layer on the way back, 10^mean(d)
     interval: tuple[float, float] | None = None  # 95 %
     decades: float | None = None  # log10_backward(1) − log10_backward(L)
     decades_interval: tuple[float, float] | None = None
@@ -51,77 +51,96 @@ def backward_gain(layers: pd.DataFrame) -> Gain:
     """Gain and decades of the rows of one step and one source, with 95 % intervals.
 
     gain = 10^mean(d_l) over l = 2…L, three at each end left out, with a t-interval on the d_l; with three
-    seeds or more a t-interval over the seeds' means. Of the d_l only those count whose two blocks are alike
+    seeds or more a t-interval over the seeds' means. Only those d_l count whose two blocks are of the same kind
     (`stage 3` and `stage 4`); decades D = Σ d_l over all l, with D ± t·s·√(L−1) for one seed (s: the deviation
-    of the n inner d_l, n − 1 degrees), or a t-interval over seeds. An exact zero ends the average: then the gain
-    is that of the layers above it. Units: factors a layer; powers of ten.
+    of the n inner d_l, n − 1 degrees of freedom), or a t-interval over seeds. An exact zero ends the average: then
+    the gain is that of the layers above it. Units: factors per layer; powers of ten.
     """
-    _, depths, backward = grid(known(layers, "log10_backward"), "log10_backward")
+    _, depths, backward = pivot(rows_with(layers, "log10_backward"), "log10_backward")
     defects = first_defects(layers)
     last = int(layers.layer.max()) - 1 if len(layers) else 0
     hidden = backward[:, (depths >= 1) & (depths <= last)]
-    whole = hidden[np.isfinite(hidden).all(axis=1)]
-    if last < 2 or not len(whole):
-        note = "one hidden layer" if last == 1 else "no seed's signal reaches every layer"
-        note = "a network without hidden layers" if last < 1 else note
-        return Gain(last, len(whole), gain=_above_cut(hidden), defects=defects, note=note)
-    steps = whole[:, :-1] - whole[:, 1:]
-    alike = steps[:, _alike(layers, last)]
-    if not alike.shape[1]:
-        decades = float(steps.sum(axis=1).mean())
-        return Gain(last, len(whole), decades=decades, defects=defects, note="no two layers are alike")
-    inner = _inner(alike)
-    mean, half = _mean(inner)
-    decades, width = _mean(steps.sum(axis=1, keepdims=True))
-    if len(whole) < SEEDS:  # the walk's own spread stands for what other seeds would give
-        decades = float(steps.sum(axis=1).mean())
-        width = half * np.sqrt(inner.size * steps.shape[1] / len(whole))
-    alone = len(whole) < SEEDS and inner.shape == alike.shape
+    finite = hidden[np.isfinite(hidden).all(axis=1)]
+    if last < 2 or not len(finite):
+        return Gain(last, len(finite), gain=_gain_above_zero(hidden), defects=defects, note=_no_decades(last))
+    differences = finite[:, :-1] - finite[:, 1:]
+    comparable = differences[:, _same_kind(layers, last)]
+    if not comparable.shape[1]:
+        return Gain(
+            layers=last,
+            seeds=len(finite),
+            decades=float(differences.sum(axis=1).mean()),
+            defects=defects,
+            note="no two neighbouring layers are of the same kind, so there is no gain per layer",
+        )
+    inner = _inner(comparable)
+    mean, half = _mean_with_interval(inner)
+    decades, decades_half = _decades(differences, inner, half)
+    too_few = len(finite) < MIN_SEEDS and inner.shape == comparable.shape
     return Gain(
         layers=last,
-        seeds=len(whole),
+        seeds=len(finite),
         gain=_power(mean),
-        interval=None if alone else (_power(mean - half), _power(mean + half)),
+        interval=None if too_few else (_power(mean - half), _power(mean + half)),
         decades=decades,
-        decades_interval=None if alone else (decades - width, decades + width),
+        decades_interval=None if too_few else (decades - decades_half, decades + decades_half),
         shape=_shape(inner),
         defects=defects,
-        note="too few layers for an interval" if alone else "",
+        note="too few layers for an interval" if too_few else "",
     )
 
 
-def _alike(layers: pd.DataFrame, last: int) -> np.ndarray:
-    """Which of the differences of l = 2…L are between two blocks of one stack, by their names."""
+def _no_decades(last: int) -> str:
+    if last < 1:
+        return "no hidden layer"
+    return "one hidden layer" if last == 1 else "no seed's signal reaches every layer"
+
+
+def _decades(differences: np.ndarray, inner: np.ndarray, half: float) -> tuple[float, float]:
+    """Decades and their interval's half-width, from all d_l (seeds, L − 1) and the inner ones, with half-width `half`."""
+    if len(differences) >= MIN_SEEDS:
+        return _mean_with_interval(differences.sum(axis=1, keepdims=True))
+    # of fewer seeds, the spread of the random walk itself stands for what other seeds would give
+    half_width = half * np.sqrt(inner.size * differences.shape[1] / len(differences))
+    return float(differences.sum(axis=1).mean()), float(half_width)
+
+
+def _same_kind(layers: pd.DataFrame, last: int) -> np.ndarray:
+    """Which of the differences of l = 2…L are between two blocks of one stack, by their names; shape (L − 1,)."""
     names = layers.drop_duplicates("layer").sort_values("layer").name.astype(str).tolist()[1 : last + 1]
     stacks = [re.sub(r" \d+$", "", name) for name in names]
-    return np.array([one == two for one, two in pairwise(stacks)], bool)
+    return np.array([lower == upper for lower, upper in pairwise(stacks)], bool)
 
 
 def inner_gain(log10_backward: np.ndarray) -> float | None:
-    """The gain of one curve (of theory, say) over the layers that `backward_gain` averages; None if there is none."""
+    """The gain of one curve (of theory, say), of shape (L + 2,), over the layers that `backward_gain` averages.
+
+    None where no difference between hidden layers is finite.
+    """
     hidden = np.asarray(log10_backward, float)[None, 1:-1]
-    steps = hidden[:, :-1] - hidden[:, 1:]
-    mean = float(_inner(steps).mean()) if steps.size else math.nan
+    differences = hidden[:, :-1] - hidden[:, 1:]
+    mean = float(_inner(differences).mean()) if differences.size else math.nan
     return _power(mean) if math.isfinite(mean) else None
 
 
 def first_defects(layers: pd.DataFrame) -> tuple[Defect, ...]:
     """For each seed whose signal is cut, underflows or is not finite: where that begins."""
-    rows = known(layers, "log10_backward")
-    seeds, depths, backward = grid(rows, "log10_backward")
-    there = rows.assign(log10_forward=np.where(measured(rows.log10_forward), values(rows.log10_forward), 0.0))
-    forward = grid(there, "log10_forward")[2]
-    found = (_defect(int(seed), depths, forward[i], backward[i]) for i, seed in enumerate(seeds))
-    return tuple(defect for defect in found if defect)
+    rows = rows_with(layers, "log10_backward")
+    seeds, depths, backward = pivot(rows, "log10_backward")
+    # a forward signal that was not measured has no defect
+    log10_forward = np.where(is_measured(rows.log10_forward), to_float64(rows.log10_forward), 0.0)
+    forward = pivot(rows.assign(log10_forward=log10_forward), "log10_forward")[2]
+    defects = (_defect(int(seed), depths, forward[i], backward[i]) for i, seed in enumerate(seeds))
+    return tuple(defect for defect in defects if defect)
 
 
 def _defect(seed: int, depths: np.ndarray, forward: np.ndarray, backward: np.ndarray) -> Defect | None:
-    """Forward trouble begins at the first bad layer, backward trouble at the last."""
+    """A forward defect begins at the first bad layer, a backward defect at the last; all arrays are (layers,)."""
     if (bad := np.flatnonzero(~np.isfinite(forward) & (forward != -np.inf))).size:
         return Defect(seed, "non-finite", int(depths[bad[0]]), "forward")
     if (bad := np.flatnonzero(~np.isfinite(backward) & (backward != -np.inf))).size:
         return Defect(seed, "non-finite", int(depths[bad[-1]]), "backward")
-    if (bad := np.flatnonzero(forward == -np.inf)).size and bad[0] and forward[bad[0] - 1] < LOW:
+    if (bad := np.flatnonzero(forward == -np.inf)).size and bad[0] and forward[bad[0] - 1] < UNDERFLOW:
         return Defect(seed, "underflow", int(depths[bad[0]]), "forward")
     if (bad := np.flatnonzero(backward == -np.inf)).size:
         dead = np.flatnonzero(forward[:-1] == -np.inf)  # an output of zeros, as fixup's, is no dead unit
@@ -129,39 +148,40 @@ def _defect(seed: int, depths: np.ndarray, forward: np.ndarray, backward: np.nda
     return None
 
 
-def _above_cut(hidden: np.ndarray) -> float | None:
-    """An exact zero ends the average: the gain of the layers that a signal still reaches in every seed."""
+def _gain_above_zero(hidden: np.ndarray) -> float | None:
+    """An exact zero ends the average: the gain of the layers that the signal still reaches in every seed."""
     ends = np.flatnonzero(~np.isfinite(hidden).all(axis=0))
     reached = hidden[:, ends[-1] + 1 :] if ends.size else hidden[:, :0]
     return _power(float((reached[:, :-1] - reached[:, 1:]).mean())) if reached.shape[1] > 1 else None
 
 
 def t_interval(sample: np.ndarray) -> tuple[float, float]:
-    """Mean and half-width of the 95 % t-interval of independent values; of fewer than two, half-width 0."""
+    """Mean and half-width of the 95 % t-interval of independent values (n,); of fewer than two, half-width 0."""
     if sample.size < 2:
         return float(sample.mean()), 0.0
     half = stdtrit(sample.size - 1, 0.975) * sample.std(ddof=1) / np.sqrt(sample.size)
     return float(sample.mean()), float(half)
 
 
-def _mean(table: np.ndarray) -> tuple[float, float]:
+def _mean_with_interval(table: np.ndarray) -> tuple[float, float]:
     """Over seeds where there are enough of them, else over all differences of all seeds."""
-    return t_interval(table.mean(axis=1) if len(table) >= SEEDS else table.ravel())
+    return t_interval(table.mean(axis=1) if len(table) >= MIN_SEEDS else table.ravel())
 
 
-def _inner(steps: np.ndarray) -> np.ndarray:
+def _inner(differences: np.ndarray) -> np.ndarray:
     """The differences without three at each end, or all where too few would remain."""
-    return steps[:, EDGE:-EDGE] if steps.shape[1] >= 2 * EDGE + FEWEST else steps
+    enough = differences.shape[1] >= 2 * EDGE + MIN_DIFFERENCES
+    return differences[:, EDGE:-EDGE] if enough else differences
 
 
 def _shape(inner: np.ndarray) -> str:
     """Whether the change is surely larger in the third near the input or in the third near the output."""
     third = inner.shape[1] // 3
-    if third < FEWEST:
+    if third < MIN_DIFFERENCES:
         return ""
     first, last = inner[:, :third].ravel(), inner[:, -third:].ravel()
-    (near, error), (far, other) = t_interval(first), t_interval(last)
-    if abs(near - far) <= np.hypot(error, other):
+    (near, near_half), (far, far_half) = t_interval(first), t_interval(last)
+    if abs(near - far) <= np.hypot(near_half, far_half):
         return ""
     return "most of it near the input" if abs(near) > abs(far) else "most of it near the output"
 

@@ -2,34 +2,40 @@
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 
-def values(column: pd.Series) -> np.ndarray:
-    """The column as float64; null becomes NaN, so ask `measured` which is which."""
+def to_float64(column: pd.Series) -> NDArray[np.float64]:
+    """The column as float64, shape (rows,); null becomes NaN, so ask `is_measured` which is which."""
     return column.to_numpy(dtype="float64", na_value=np.nan)
 
 
-def measured(column: pd.Series) -> np.ndarray:
-    """Where something was measured, NaN too; a plain NumPy column knows no null, so everywhere."""
+def is_measured(column: pd.Series) -> NDArray[np.bool_]:
+    """Whether each row was measured, shape (rows,); a measured NaN is, and so is all of a plain NumPy column."""
     if isinstance(column.dtype, np.dtype):
         return np.ones(len(column), dtype=bool)
     return ~column.isna().to_numpy(dtype=bool)
 
 
-def known(frame: pd.DataFrame, column: str) -> pd.DataFrame:
+def rows_with(frame: pd.DataFrame, column: str) -> pd.DataFrame:
     """The rows in which `column` was measured."""
-    return frame[measured(frame[column])]
+    return frame[is_measured(frame[column])]
 
 
-def batch(frame: pd.DataFrame) -> pd.DataFrame:
-    """The rows taken on training minibatches, where every step has one."""
+def minibatch_rows(frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows measured on training minibatches, not those on the fixed batch."""
     return frame[(frame.source == "batch").to_numpy()]
 
 
-def grid(layers: pd.DataFrame, column: str, rows: str = "seed") -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """One line per seed (or step), one column per layer: the rows, the layers, the values; absent is NaN."""
-    lines, line = np.unique(layers[rows].to_numpy(), return_inverse=True)
+def pivot(
+    layers: pd.DataFrame, column: str, index: str = "seed"
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+    """A column as a table: the sorted seeds (or steps), the sorted layers, and the values of shape (seeds, layers).
+
+    A pair of seed and layer without a row is NaN.
+    """
+    rows, row = np.unique(layers[index].to_numpy(), return_inverse=True)
     depths, depth = np.unique(layers.layer.to_numpy(), return_inverse=True)
-    table = np.full((len(lines), len(depths)), np.nan)
-    table[line, depth] = values(layers[column])
-    return lines, depths, table
+    table = np.full((len(rows), len(depths)), np.nan)
+    table[row, depth] = to_float64(layers[column])
+    return rows, depths, table

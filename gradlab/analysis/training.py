@@ -1,168 +1,229 @@
-"""The training's verdict: learned, learning, stalled or diverged, against chance and with its evidence."""
+"""The training's verdict: learned, learning, stalled or diverged, compared with chance level and with its evidence."""
 
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from gradlab.analysis.score import Score
-from gradlab.analysis.selection import batch, known, values
-from gradlab.analysis.wording import counted, origin, share, short
+from gradlab.analysis.selection import minibatch_rows, rows_with, to_float64
+from gradlab.analysis.wording import count_text, percent, place_text, short_number
 
-FALLING = 0.02  # of the chance loss: a fall since half-way that is a trend and no noise
-BLOWN = 2.0  # times the larger of first and chance loss, or the best one: finite, and yet diverged
+FALLING = 0.02  # of the chance loss: a larger fall in the second half of training is a trend and no noise
+BLOWN_UP = 2.0  # times the larger of first and chance loss, or the lowest one: diverged although finite
 ORDER = ("diverged", "stalled", "learning", "learned", "untrained")  # of equal counts the first one
 
 
 @dataclass(frozen=True)
-class Chance:
-    """What a guesser reaches: the loss, and the task's own score."""
+class Baseline:
+    """What a constant prediction reaches: its loss, and the task's score with its chance level."""
 
     loss: float
     score: Score
 
 
-def training(
-    steps: pd.DataFrame, chance: Chance, horizon: int, lost: list[dict[str, Any]], clip: bool
+@dataclass(frozen=True)
+class SeedVerdict:
+    """One seed's verdict and the numbers that it rests on; None is not measured."""
+
+    verdict: str
+    reason: str = ""
+    memorized: bool = False
+    loss_first: float | None = None
+    loss_last: float | None = None
+    train_score: float | None = None
+    test_score: float | None = None
+
+
+@dataclass(frozen=True)
+class _Evaluations:
+    """One seed's evaluations of the whole training set: steps, losses and scores, each of shape (evaluations,)."""
+
+    steps: NDArray[np.int64]
+    losses: NDArray[np.float64]
+    scores: NDArray[np.float64]
+
+
+def training_verdict(
+    steps: pd.DataFrame,
+    baseline: Baseline,
+    total_steps: int,
+    nonfinite: list[dict[str, Any]],
+    clip: bool,
 ) -> dict[str, Any]:
-    """The verdict over all seeds of one run.
+    """The verdict over all seeds of one run; `nonfinite` are the seeds that left the finite numbers, `clip` if any.
 
-    For one seed, by the evaluations (the whole training and test part, evaluation mode):
+    For one seed, by its evaluations (the whole training and test set, in evaluation mode):
     *untrained* if no step was taken.
-    *diverged* if its loss or gradient left the finite numbers; or the last training loss is above twice the
-    larger of the first and the chance loss; or it had learned at an earlier evaluation, has not now, and the
-    loss is above twice its best.
-    *learned* if the last training loss is below chance loss and the training part's score (accuracy, balanced
-    accuracy, R²) is half-way from chance to perfect, and above chance by two sampling errors √(c(1 − c)/n);
-    a language model if its loss is at most 0.8 of chance loss, and without any score if it is at most half.
-    If the test part's score is then within two sampling errors of chance, it is *memorized* too.
-    *learning* if not there yet, but below chance loss and fallen since half-way by 2 % of chance loss.
-    *stalled* otherwise: at or above chance, or no longer moving.
+    *diverged* if its loss or gradient became non-finite; or the last training loss is more than twice the larger
+    of the first and the chance loss; or an earlier evaluation counted as learned, the last one does not, and the
+    loss is more than twice its lowest value.
+    *learned* if the last training loss is below the chance loss and the score on the training set (accuracy, balanced
+    accuracy, R²) is at least half-way from chance level c to perfect, and two sampling errors √(c(1 − c)/n) above
+    chance level; a language model if its loss is at most 0.8 of the chance loss, and a task without a score if it is
+    at most half. If the score on the test set is then within two sampling errors of chance level: also *memorized*.
+    *learning* if not yet learned, but below the chance loss and fallen by 2 % of it since half of the steps.
+    *stalled* otherwise: not below the chance loss, or no longer falling.
 
-    The verdict is most seeds'; losses and scores are means over all seeds in which they are finite.
+    The verdict is that of most seeds; losses and scores are means over all seeds in which they are finite.
     """
-    found = [_seed(rows, chance, lost) for _, rows in batch(steps).groupby("seed")]
-    words = [each["word"] for each in found]
+    seeds = [_seed_verdict(rows, baseline, nonfinite) for _, rows in minibatch_rows(steps).groupby("seed")]
+    words = [seed.verdict for seed in seeds]
     verdict = max(ORDER, key=lambda word: (words.count(word), -ORDER.index(word)))
-    same = [each for each in found if each["word"] == verdict]
-    acted = clip_share(steps) if clip else None
+    memorized = ["memorized"] if any(seed.memorized for seed in seeds) else []
     result = {
         "verdict": verdict,
-        "words": sorted({*words, *(word for each in found for word in each["also"])}),
-        "seeds": len(found),
+        "words": sorted({*words, *memorized}),
+        "seeds": len(seeds),
         "counts": {word: words.count(word) for word in ORDER if word in words},
         "diverged": words.count("diverged"),
         "steps": int(steps.step.max()),
-        "chance_loss": chance.loss,
-        "metric": chance.score.name,
-        "chance_score": chance.score.chance,
-        "clip_share": acted,
+        "chance_loss": baseline.loss,
+        "metric": baseline.score.name,
+        "chance_score": baseline.score.chance_level,
+        "clip_share": clipped_fraction(steps) if clip else None,
+        "loss_first": _finite_mean([seed.loss_first for seed in seeds]),
+        "loss_last": _finite_mean([seed.loss_last for seed in seeds]),
+        "train_score": _finite_mean([seed.train_score for seed in seeds]),
+        "test_score": _finite_mean([seed.test_score for seed in seeds]),
     }
-    for key in ("loss_first", "loss_last", "train_score", "test_score"):
-        result[key] = _mean([each[key] for each in found])
-    return result | {"sentence": _sentence(result, same, chance, horizon)}
+    reasons = [seed.reason for seed in seeds if seed.verdict == verdict and seed.reason]
+    return result | {"sentence": _sentence(result, next(iter(reasons), ""), baseline, total_steps)}
 
 
-def clip_share(steps: pd.DataFrame) -> float | None:
-    """Share of the taken steps in which the clip changed an entry of the gradient."""
-    rows = known(known(batch(steps), "clipped"), "learning_rate")  # the last row has taken no step
-    return float((values(rows.clipped) > 0).mean()) if len(rows) else None
+def clipped_fraction(steps: pd.DataFrame) -> float | None:
+    """Fraction of the taken steps in which the clip changed an entry of the gradient; None where none was taken."""
+    rows = rows_with(
+        rows_with(minibatch_rows(steps), "clipped"), "learning_rate"
+    )  # the last row takes no step
+    return float((to_float64(rows.clipped) > 0).mean()) if len(rows) else None
 
 
-def switches(steps: pd.DataFrame) -> np.ndarray:
-    """The steps at which another optimizer took over, of any seed."""
-    rows = known(batch(steps), "phase").sort_values("step")
+def switch_steps(steps: pd.DataFrame) -> NDArray[np.int64]:
+    """The steps at which the next optimizer took over, in any seed; shape (switches,)."""
+    rows = rows_with(minibatch_rows(steps), "phase").sort_values("step")
     later = rows[(rows.phase.astype("int64").groupby(rows.seed).diff() > 0).to_numpy()]
     return np.unique(later.step.to_numpy())
 
 
-def _seed(rows: pd.DataFrame, chance: Chance, lost: list[dict[str, Any]]) -> dict[str, Any]:
-    """One seed's word and what it rests on."""
+def _seed_verdict(rows: pd.DataFrame, baseline: Baseline, nonfinite: list[dict[str, Any]]) -> SeedVerdict:
     rows = rows.sort_values("step")
-    evaluated = known(rows, "train_loss")
-    loss, train = values(evaluated.train_loss), chance.score.of(evaluated, "train")
-    test = chance.score.of(known(rows, f"test_{chance.score.column}"), "test")
-    each: dict[str, Any] = {
-        "loss_first": loss[0] if loss.size else None,
-        "loss_last": loss[-1] if loss.size else None,
-        "train_score": train[-1] if train.size and not np.isnan(train[-1]) else None,
-        "test_score": test[-1] if test.size else None,
-        "also": [],
-        "why": "",
-    }
+    score = baseline.score
+    evaluated = rows_with(rows, "train_loss")
+    losses, train = to_float64(evaluated.train_loss), score.array(evaluated, "train")
+    test = score.array(rows_with(rows, f"test_{score.column}"), "test")
+    test_score = float(test[-1]) if test.size else None
     seed = int(rows.seed.iloc[0])
-    own = [entry for entry in lost if entry["seed"] == seed]
-    each["word"], each["why"] = _word(rows, evaluated, chance, own)
-    if each["word"] == "learned" and chance.score.guessed(each["test_score"]):
-        each["also"], each["why"] = ["memorized"], "memorized: the test part stays at chance"
-    return each
+    evaluations = _Evaluations(evaluated.step.to_numpy(), losses, train)
+    verdict, reason = _verdict(
+        rows, evaluations, baseline, [entry for entry in nonfinite if entry["seed"] == seed]
+    )
+    memorized = verdict == "learned" and score.at_chance(test_score)
+    return SeedVerdict(
+        verdict=verdict,
+        reason="memorized: the score on the test set stays at chance level" if memorized else reason,
+        memorized=memorized,
+        loss_first=float(losses[0]) if losses.size else None,
+        loss_last=float(losses[-1]) if losses.size else None,
+        train_score=float(train[-1]) if train.size and not np.isnan(train[-1]) else None,
+        test_score=test_score,
+    )
 
 
-def _word(rows: pd.DataFrame, evaluated: pd.DataFrame, chance: Chance, lost: list) -> tuple[str, str]:
-    """The rule of `training`, top to bottom."""
-    losses, loss = values(known(rows, "loss").loss), values(evaluated.train_loss)
-    bad = np.flatnonzero(~np.isfinite(losses))
-    if lost:
-        return "diverged", f"not finite at step {lost[0]['step']}, first {origin(lost[0] | {'name': ''})}"
-    if bad.size or not np.isfinite(loss).all():
-        step = known(rows, "loss").step.iloc[bad[0]] if bad.size else evaluated.step.iloc[-1]
-        return "diverged", f"the loss is not finite from step {step}"
-    if rows.step.max() == 0 or not loss.size:
+def _verdict(
+    rows: pd.DataFrame, evaluations: _Evaluations, baseline: Baseline, nonfinite: list[dict[str, Any]]
+) -> tuple[str, str]:
+    """The rule of `training_verdict`, from top to bottom, and the reason where the word alone does not say it."""
+    losses = evaluations.losses
+    if reason := _nonfinite_reason(rows, evaluations, nonfinite):
+        return "diverged", reason
+    if rows.step.max() == 0 or not losses.size:
         return "untrained", ""
-    good = chance.score.learned(chance.score.of(evaluated, "train"), loss, chance.loss)
-    if good[-1]:
+    learned = baseline.score.is_learned(evaluations.scores, losses, baseline.loss)
+    if learned[-1]:
         return "learned", ""
-    if loss[-1] > BLOWN * max(loss[0], chance.loss):
-        return "diverged", "finite, but far above chance"
-    best = int(np.argmin(loss))
-    if good.any() and loss[-1] > BLOWN * loss[best]:
-        reached = f"loss {short(loss[best])} at step {evaluated.step.iloc[best]}"
-        return "diverged", f"it had learned ({reached}) and lost it"
-    middle = np.searchsorted(evaluated.step.to_numpy(), evaluated.step.max() / 2)
-    half = loss[max(0, min(int(middle), loss.size - 2))]
-    falling = half - loss[-1] > FALLING * chance.loss
-    if loss[-1] < chance.loss and falling:
-        return "learning", f"still falling, {short(half)} half-way"
+    if losses[-1] > BLOWN_UP * max(losses[0], baseline.loss):
+        return "diverged", "the loss is finite, but far above both its first value and the chance loss"
+    lowest = int(np.argmin(losses))
+    if learned.any() and losses[-1] > BLOWN_UP * losses[lowest]:
+        reached = f"loss {short_number(losses[lowest])} at step {evaluations.steps[lowest]}"
+        return "diverged", f"it had learned ({reached}), and the loss rose again"
+    half = _half_way_loss(evaluations)
+    if losses[-1] < baseline.loss and half - losses[-1] > FALLING * baseline.loss:
+        return "learning", f"still falling (loss {short_number(half)} at half of the steps)"
     return "stalled", ""
 
 
-def _mean(found: list[float | None]) -> float | None:
-    """The mean over seeds of what was measured; null where nothing was or it is not finite."""
-    there = [value for value in found if value is not None and np.isfinite(value)]
-    return float(np.mean(there)) if there else None
+def _nonfinite_reason(rows: pd.DataFrame, evaluations: _Evaluations, nonfinite: list[dict[str, Any]]) -> str:
+    """When a loss or gradient became non-finite, "" where all are finite."""
+    if nonfinite:
+        first = nonfinite[0]
+        return f"not finite at step {first['step']}, first {place_text(first | {'name': ''})}"
+    measured = rows_with(rows, "loss")
+    broken = np.flatnonzero(~np.isfinite(to_float64(measured.loss)))
+    if broken.size:
+        return f"the loss is not finite from step {measured.step.iloc[broken[0]]} on"
+    if not np.isfinite(evaluations.losses).all():
+        return f"the loss is not finite from step {evaluations.steps[-1]} on"
+    return ""
 
 
-def _sentence(result: dict[str, Any], same: list[dict], chance: Chance, horizon: int) -> str:
-    """learned: loss 2.35 → 0.09, test accuracy 0.97 (chance 0.10); the clip acted on 45 % of the steps."""
-    verdict, seeds = result["verdict"], result["seeds"]
-    head = verdict
-    if seeds > 1:
-        counts = [f"{verdict} in {len(same)} of {seeds} seeds"]
-        counts += [f"{word} in {count}" for word, count in result["counts"].items() if word != verdict]
-        head = ", ".join(counts)
-    parts = [_losses(result, chance)]
-    the = chance.score
-    if result["train_score"] is not None and "memorized" in result["words"]:
-        parts[0] += f", train {the.name} {result['train_score']:.2f}"
-    if result["test_score"] is not None and the.name != "loss":
-        guess = f" (chance {the.chance:.2f})" if the.chance is not None else ""
-        parts[0] += f", test {the.name} {result['test_score']:.2f}{guess}"
-    if why := next((each["why"] for each in same if each["why"]), ""):
-        parts.insert(0 if verdict == "diverged" else 1, why)
+def _half_way_loss(evaluations: _Evaluations) -> float:
+    """The loss at the first evaluation at or after half of the steps, but not the last one."""
+    steps, losses = evaluations.steps, evaluations.losses
+    middle = int(np.searchsorted(steps, steps.max() / 2))
+    return float(losses[max(0, min(middle, losses.size - 2))])
+
+
+def _finite_mean(values: list[float | None]) -> float | None:
+    """The mean over seeds of what was measured and is finite; None where there is nothing."""
+    finite = [value for value in values if value is not None and np.isfinite(value)]
+    return float(np.mean(finite)) if finite else None
+
+
+def _sentence(result: dict[str, Any], reason: str, baseline: Baseline, total_steps: int) -> str:
+    """learned: loss 2.35 → 0.09, test accuracy 0.97 (chance level 0.10); the clip acted on 45 % of the steps."""
+    verdict = result["verdict"]
+    parts = [_losses(result, baseline) + _scores(result, baseline.score)]
+    if reason:
+        parts.insert(0 if verdict == "diverged" else 1, reason)
     if result["clip_share"] is not None:
-        parts.append(f"the clip acted on {share(result['clip_share'])} of the steps")
-    if verdict not in ("diverged", "untrained") and result["steps"] < horizon:
-        parts.append(f"ended after {counted(result['steps'], 'step')} of {horizon}")
-    return f"{head}: " + "; ".join(part for part in parts if part)
+        parts.append(f"the clip acted on {percent(result['clip_share'])} of the steps")
+    if verdict not in ("diverged", "untrained") and result["steps"] < total_steps:
+        parts.append(f"ended after {result['steps']} of {count_text(total_steps, 'step')}")
+    return f"{_seed_counts(result)}: {'; '.join(parts)}"
 
 
-def _losses(result: dict[str, Any], chance: Chance) -> str:
+def _seed_counts(result: dict[str, Any]) -> str:
+    """The verdict; with several seeds also how many have it and what the others have."""
+    verdict, seeds, counts = result["verdict"], result["seeds"], result["counts"]
+    if seeds == 1:
+        return str(verdict)
+    others = [f"{word} in {count}" for word, count in counts.items() if word != verdict]
+    return ", ".join([f"{verdict} in {counts[verdict]} of {seeds} seeds", *others])
+
+
+def _losses(result: dict[str, Any], baseline: Baseline) -> str:
     first, last = result["loss_first"], result["loss_last"]
+    chance = f" (chance loss {short_number(baseline.loss)})"
     if first is None:
-        return f"no finite loss was evaluated (chance {short(chance.loss)})"
+        return f"no evaluated loss is finite{chance}"
     if result["verdict"] == "untrained":
-        return f"no step was taken; loss {short(first)} (chance {short(chance.loss)})"
-    known = result["verdict"] == "learned" or chance.score.name == "loss"  # a surface has no guesser
-    guess = "" if known else f" (chance {short(chance.loss)})"
-    return f"loss {short(first)} → {'not finite' if last is None else short(last)}{guess}"
+        return f"no step was taken; loss {short_number(first)}{chance}"
+    # a surface, whose score is its loss, has no chance loss
+    if result["verdict"] == "learned" or baseline.score.name == "loss":
+        chance = ""
+    return f"loss {short_number(first)} → {'not finite' if last is None else short_number(last)}{chance}"
+
+
+def _scores(result: dict[str, Any], score: Score) -> str:
+    """`, test accuracy 0.97 (chance level 0.10)`; with the score on the training set where it was memorized."""
+    text = ""
+    if result["train_score"] is not None and "memorized" in result["words"]:
+        text += f", training {score.label} {result['train_score']:.2f}"
+    if result["test_score"] is not None and score.name != "loss":
+        chance = "" if score.chance_level is None else f" (chance level {score.chance_level:.2f})"
+        text += f", test {score.label} {result['test_score']:.2f}{chance}"
+    return text

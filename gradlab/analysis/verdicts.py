@@ -1,20 +1,25 @@
 """A run's verdicts in words: the signal at start and end, and the training; never one word for all.
 
-"Vanishing at the start, recovered, not learned" is a truth that three verdicts can tell and one cannot.
+"Vanishing at the start, later flowing, not learned" takes three verdicts to say; one word cannot.
 """
 
-import math
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from gradlab.analysis import signal, times, training
 from gradlab.analysis.gain import inner_gain
-from gradlab.analysis.score import score
-from gradlab.analysis.selection import batch, known
+from gradlab.analysis.score import score_of
+from gradlab.analysis.selection import minibatch_rows, rows_with
+from gradlab.analysis.signal import SignalContext, signal_verdict
+from gradlab.analysis.time_signal import time_verdicts
+from gradlab.analysis.training import Baseline, training_verdict
 from gradlab.recipe.errors import RecipeError, hint
+from gradlab.store.json_safe import json_safe
 from gradlab.store.read import Run
+
+if TYPE_CHECKING:
+    from gradlab.theory.mlp import Prediction
 
 SIGNAL = ("flowing", "vanishing", "exploding", "cut", "underflow", "non-finite", "rank collapse", "undecided")
 TRAINING = ("learned", "learning", "stalled", "diverged", "memorized", "untrained")
@@ -22,100 +27,119 @@ WORDS = (*SIGNAL, *TRAINING)
 
 
 def diagnose(run: Run) -> dict[str, Any]:
-    """Both verdicts with the numbers they rest on, ready for JSON: null stands for what is not there."""
+    """All verdicts with the numbers that they rest on, ready for JSON: null stands for what was not measured.
+
+    Raises:
+        RecipeError: the run ended before its data were read, or the backward signal was not measured.
+    """
     data = run.status.get("data")
     if not isinstance(data, dict):
         raise RecipeError(f"{run.folder} has no verdict: it ended before its data were read; see its run.log")
-    rows = known(batch(run.layers), "log10_backward")
+    rows = rows_with(minibatch_rows(run.layers), "log10_backward")
     if rows.empty:
         raise RecipeError(
             f"{run.folder} did not measure the backward signal; run it with the probe 'backward'"
         )
-    lost = [dict(entry) for entry in run.status.get("nonfinite", [])]
-    theory = predicted(run)
-    gain = None if theory is None else inner_gain(theory.log10_backward)
+    nonfinite = [dict(entry) for entry in run.status.get("nonfinite", [])]
+    prediction = predicted(run)
+    gain = None if prediction is None else inner_gain(prediction.log10_backward)
     unit = "layer" if run.recipe["residual"]["name"] == "none" else "block"
-    place = signal.Place(unit, None, float(data.get("cosine") or 0.0))
-    start = signal.Place(unit, gain, place.cosine)
-    ended = _ends(rows)
-    found = {
+    cosine = float(data.get("cosine") or 0.0)
+    first_step, last_rows = rows.step.min(), _last_rows(rows)
+    diagnosis = {
         "run": run.folder.resolve().name,
         "state": run.status["state"],
         "data": data.get("source"),
-        "signal_start": signal.signal(rows[rows.step == rows.step.min()], start),
-        "signal_end": signal.signal(ended, place, tuple(lost)),
-        "training": _training(run, data, lost),
-        "times_start": _times(run, rows.step.min()),
-        "times_end": _times(run, ended.step.max()),
+        "signal_start": signal_verdict(rows[rows.step == first_step], SignalContext(unit, gain, cosine)),
+        "signal_end": signal_verdict(last_rows, SignalContext(unit, None, cosine), tuple(nonfinite)),
+        "training": _training(run, data, nonfinite),
+        "times_start": _over_time(run, first_step),
+        "times_end": _over_time(run, last_rows.step.max()),
+        "theory": _theory_sentence(run, prediction),
     }
-    return _plain(found)
+    return dict(json_safe(diagnosis))
 
 
-def predicted(run: Run) -> Any:
+def predicted(run: Run) -> "Prediction | None":
     """Theory's prediction at initialization, or None where no theory covers the run."""
     if run.recipe["model"]["name"] != "mlp" or not isinstance(run.status.get("data"), dict):
         return None
     from gradlab.theory.mlp import predict
 
+    return predict(_recipe_seen_at_once(run), run.status["data"])
+
+
+def missing_theory(run: Run) -> str | None:
+    """Why theory predicts nothing for this run, in one sentence; None where it has a prediction."""
+    name = run.recipe["model"]["name"]
+    if name != "mlp":
+        return f"no prediction: there is mean-field theory for model=mlp only, and this is model={name}"
+    from gradlab.theory.mlp import unavailable
+
+    if reason := unavailable(_recipe_seen_at_once(run)):
+        return f"no prediction: {reason}"
     data = run.status["data"]
-    examples = (run.recipe["batch_size"] or data["train"]) // run.recipe["accumulate"]  # seen at once
-    return predict({**run.recipe, "batch_size": examples}, data)
+    return None if data["second_moment"] > 0 else "no prediction: the inputs of the training set are all zero"
+
+
+def _recipe_seen_at_once(run: Run) -> dict[str, Any]:
+    """The recipe whose batch size is the number of examples that are normalized together."""
+    examples = (run.recipe["batch_size"] or run.status["data"]["train"]) // run.recipe["accumulate"]
+    return {**run.recipe, "batch_size": examples}
+
+
+def _theory_sentence(run: Run, prediction: "Prediction | None") -> str:
+    return missing_theory(run) or (prediction.note if prediction else "")
 
 
 def sentences(diagnosis: dict[str, Any]) -> list[tuple[str, str]]:
     """(label, sentence): the signal at the start, at the end if a step was taken, and the training.
 
-    A recurrent network's signal over time is told of its last layer.
+    Of a recurrent network also the signal over time, of its last layer.
     """
     start, end = diagnosis["signal_start"], diagnosis["signal_end"]
-    told = [("signal", start["sentence"]), *_over_time(diagnosis["times_start"])]
+    lines = [("signal", start["sentence"]), *_last_layer(diagnosis["times_start"])]
     if end["step"] > start["step"]:
-        told += [(f"at step {end['step']}", end["sentence"]), *_over_time(diagnosis["times_end"])]
-    return [*told, ("training", diagnosis["training"]["sentence"])]
+        lines += [(f"at step {end['step']}", end["sentence"]), *_last_layer(diagnosis["times_end"])]
+    return [*lines, ("training", diagnosis["training"]["sentence"])]
 
 
-def _over_time(layers: list[dict[str, Any]]) -> list[tuple[str, str]]:
-    return [("over time", layers[-1]["sentence"])] if layers else []
+def _last_layer(verdicts: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    return [("over time", verdicts[-1]["sentence"])] if verdicts else []
 
 
 def failed(diagnosis: dict[str, Any], words: Iterable[str]) -> list[str]:
-    """Which of `words` are among the verdicts, of any seed, at the start or the end (for `--fail-on`)."""
-    wanted = list(words)
-    for word in wanted:
+    """Which of `words` are among the verdicts, of any seed, at the start or the end (for `--fail-on`).
+
+    Raises:
+        RecipeError: one of `words` is not a verdict.
+    """
+    unwanted = list(words)
+    for word in unwanted:
         if word not in WORDS:
             raise RecipeError(f"there is no verdict '{word}'{hint(word, WORDS)}")
-    said = {word for part in ("signal_start", "signal_end", "training") for word in diagnosis[part]["words"]}
-    said |= {layer["verdict"] for part in ("times_start", "times_end") for layer in diagnosis[part]}
-    return [word for word in wanted if word in said]
+    parts = ("signal_start", "signal_end", "training")
+    verdicts = {word for part in parts for word in diagnosis[part]["words"]}
+    verdicts |= {layer["verdict"] for part in ("times_start", "times_end") for layer in diagnosis[part]}
+    return [word for word in unwanted if word in verdicts]
 
 
-def _times(run: Run, step: int) -> list[dict[str, Any]]:
-    """The verdicts over time of a recurrent network's layers at one step."""
-    rows = batch(run.times)
+def _over_time(run: Run, step: int) -> list[dict[str, Any]]:
+    """The verdicts over time of a recurrent network's layers at one training step."""
+    rows = minibatch_rows(run.times)
     rows = rows[(rows.step == step).to_numpy()]
-    return times.times(rows) if len(rows) else []
+    return time_verdicts(rows) if len(rows) else []
 
 
-def _ends(rows: pd.DataFrame) -> pd.DataFrame:
+def _last_rows(rows: pd.DataFrame) -> pd.DataFrame:
     """The last step of each seed: a seed that diverged has none after."""
     return rows[(rows.step == rows.groupby("seed").step.transform("max")).to_numpy()]
 
 
-def _training(run: Run, data: dict[str, Any], lost: list[dict[str, Any]]) -> dict[str, Any]:
+def _training(run: Run, data: dict[str, Any], nonfinite: list[dict[str, Any]]) -> dict[str, Any]:
     level = data["chance_loss"]
-    if level is None:  # nobody guesses at a point on a surface: what there is to beat is the start
-        level = known(batch(run.steps), "train_loss").sort_values("step").train_loss.iloc[0]
-    chance = training.Chance(float(level), score(data))
+    if level is None:  # a surface has no chance loss: its first loss takes the place
+        level = rows_with(minibatch_rows(run.steps), "train_loss").sort_values("step").train_loss.iloc[0]
+    baseline = Baseline(float(level), score_of(data))
     clip = run.recipe["clip"]["name"] != "none"
-    return training.training(run.steps, chance, int(run.recipe["steps"]), lost, clip)
-
-
-def _plain(value: Any) -> Any:
-    """JSON has no NaN and no infinity: they become null."""
-    if isinstance(value, dict):
-        return {key: _plain(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(each) for each in value]
-    if hasattr(value, "item"):
-        value = value.item()
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    return training_verdict(run.steps, baseline, int(run.recipe["steps"]), nonfinite, clip)

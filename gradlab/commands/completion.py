@@ -1,8 +1,8 @@
-"""Tab in bash: commands, flags, groups with their options, keys; reads names of files, imports little."""
+"""Tab completion for bash: commands, flags, groups with their options, and keys; imports the standard library only."""
 
 from collections.abc import Iterable
 
-from gradlab.commands.help import COMMANDS, FLAGS
+from gradlab.commands.registry import commands, flags
 from gradlab.recipe import options
 from gradlab.recipe.bounds import Bound, bound
 from gradlab.recipe.errors import RecipeError
@@ -14,59 +14,59 @@ _gradlab() {
     COMPREPLY=($(COMP_LINE="$COMP_LINE" COMP_POINT="$COMP_POINT" gradlab --complete 2>/dev/null))
 }
 complete -o nospace -o default -F _gradlab gradlab"""
-OTHERS = {
-    "plot": ["--kind", "--format", "--out"],
-    "compare": ["--by", "--format", "--out"],
-    "diagnose": ["--json", "--fail-on"],
-    "suggest-clip": ["--threshold", "--json", "--format", "--out"],
-    "lr-find": ["--low", "--high", "--steps", "--force", "--json", "--format", "--config-dir"],
-    "ls": [],
-}
+TAKES_OVERRIDES = ("run", "lr-find")  # commands whose words are GROUP=OPTION and KEY=VALUE
 
 
 def script(shell: list[str]) -> str:
-    """What `eval "$(gradlab --completion bash)"` runs."""
+    """The shell code that `eval "$(gradlab --completion bash)"` runs.
+
+    Raises:
+        RecipeError: for another shell than bash.
+    """
     if shell != ["bash"]:
-        raise RecipeError("--completion knows one shell: bash (zsh takes it after `bashcompinit`)")
+        raise RecipeError("--completion supports one shell: bash (and zsh, after `bashcompinit`)")
     return _BASH
 
 
-def answer(line: str, point: str) -> list[str]:
-    """What may stand at the cursor; bash wants only the part after the last '='."""
-    before = line[: int(point)] if point.isdigit() else line
-    words = before.split(" ")
+def candidates(line: str, point: str) -> list[str]:
+    """The possible completions of `line` at the cursor `point`; bash expects only what follows the last '='."""
+    before_cursor = line[: int(point)] if point.isdigit() else line
+    words = before_cursor.split(" ")
     word = words[-1]
-    done = [other for other in words[1:-1] if other]
-    if not done:
-        return _spaced(name for name in [*COMMANDS, "--help", "--version"] if name.startswith(word))
-    if done[0] != "run" and (done[0] != "lr-find" or word.startswith("-")):
-        return _spaced(
-            flag for flag in [*OTHERS.get(done[0], []), "--help"] if word and flag.startswith(word)
-        )
+    complete_words = [other for other in words[1:-1] if other]
+    if not complete_words:
+        return _matching([*commands(), "--help", "--version"], word)
+    command = complete_words[0]
+    if word.startswith("-") or command not in TAKES_OVERRIDES:
+        return _matching([*_flag_names(command), "--help"], word) if word else []
     if "=" in word:
         return _values(*word.split("=", 1))
-    flags = [flag.rpartition(", ")[2].split(" ")[0] for flag in FLAGS]
-    return [f"{key}=" for key in _keys(done) if key.startswith(word)] + _spaced(
-        flag for flag in [*flags, "--help"] if word.startswith("-") and flag.startswith(word)
-    )
+    return [f"{key}=" for key in _keys(complete_words) if key.startswith(word)]
 
 
-def _keys(done: list[str]) -> list[str]:
-    """Groups, root keys, and the keys of the options that stand or were chosen on this line."""
-    found = options.groups()
-    chosen = {group: options.default(group) for group in found}
-    chosen |= dict(word.split("=", 1) for word in done if word.partition("=")[0] in found)
-    own = [f"{g}.{key}" for g, option in chosen.items() for key in options.parameters(g, option)]
-    return [*found, *options.keys(), *own]
+def _flag_names(command: str) -> list[str]:
+    """The long name of each flag of a command."""
+    return [flag.names[-1] for flag in flags(command)]
+
+
+def _keys(words: list[str]) -> list[str]:
+    """Groups, root keys, and the keys of the options that are the default or chosen by `words`."""
+    groups = options.groups()
+    chosen = {group: options.default(group) for group in groups}
+    chosen |= dict(word.split("=", 1) for word in words if word.partition("=")[0] in groups)
+    of_options = [
+        f"{group}.{key}" for group, option in chosen.items() for key in options.parameters(group, option)
+    ]
+    return [*groups, *options.keys(), *of_options]
 
 
 def _values(key: str, text: str) -> list[str]:
-    """The options of a group, or the words a key takes; in a list `he,xa` only the last is completed."""
-    known = options.groups().get(key) or _words(key)
+    """The options of a group or the words that a key takes; in a list `he,xa` only the last one is completed."""
+    names = options.groups().get(key) or _words(key)
     cut = max(text.rfind(","), text.rfind("[")) + 1
     head, tail = text[:cut], text[cut:]
-    found = [head + name for name in known if name.startswith(tail) and name not in head]
-    return found if head else _spaced(found)
+    values = [head + name for name in names if name.startswith(tail) and name not in head]
+    return values if head else _with_space(values)
 
 
 def _words(key: str) -> list[str]:
@@ -76,5 +76,10 @@ def _words(key: str) -> list[str]:
     return ["true", "false"] if limit.kind is bool else list(limit.among)
 
 
-def _spaced(names: Iterable[str]) -> list[str]:
+def _matching(names: Iterable[str], start: str) -> list[str]:
+    return _with_space(name for name in names if name.startswith(start))
+
+
+def _with_space(names: Iterable[str]) -> list[str]:
+    """A space after each name: the word is complete."""
     return [f"{name} " for name in names]

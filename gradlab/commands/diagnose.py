@@ -1,4 +1,4 @@
-"""`gradlab diagnose PATH…`: what stored runs show, in sentences or as JSON."""
+"""`gradlab diagnose PATH…`: report whether the gradients vanish, explode or flow, as text or JSON."""
 
 import json
 import sys
@@ -7,32 +7,33 @@ from gradlab.commands.arguments import Arguments, path_arguments, words
 
 
 def arguments() -> Arguments:
-    """What `gradlab diagnose` takes."""
+    """The arguments of `gradlab diagnose`."""
     parser = path_arguments("diagnose", "gradlab diagnose outputs/default --fail-on vanishing,diverged")
     parser.add_argument(
-        "--json", action="store_true", help="a list with one object a run, all numbers included"
+        "--json", action="store_true", help="print a list with one object per run, with all numbers"
     )
     parser.add_argument(
-        "--fail-on", type=words, default=[], metavar="WORDS", help="exit code 1 on these verdicts"
+        "--fail-on", type=words, default=[], metavar="WORDS", help="exit code 1 if a verdict is one of these"
     )
     return parser
 
 
 def main(argv: list[str]) -> int:
-    """Print the verdicts of every run at or below the paths; exit code 1 if one is among --fail-on."""
-    asked = arguments().parse_args(argv)
+    """Print the verdicts of every run at or below the paths; exit code 1 if one of them is in --fail-on."""
+    options = arguments().parse_args(argv)
     from gradlab.analysis.verdicts import diagnose, failed, sentences
     from gradlab.store.read import collect
 
-    found = [diagnose(run) for run in collect(asked.paths)]
-    unwanted = {one["run"]: failed(one, asked.fail_on) for one in found}
-    if asked.json:
-        print(json.dumps(found, indent=2, ensure_ascii=False))
+    diagnoses = [diagnose(run) for run in collect(options.paths)]
+    if options.json:
+        print(json.dumps(diagnoses, indent=2, ensure_ascii=False))
     else:
-        for one in found:
-            told = [f"  {name:<11} {sentence}" for name, sentence in sentences(one)]
-            print("\n".join([f"{one['run']} ({one['state']})", *told]))
-    for name, said in unwanted.items():
-        if said:
-            print(f"gradlab diagnose: --fail-on: {name} is {', '.join(said)}", file=sys.stderr)
+        for diagnosis in diagnoses:
+            report = [*sentences(diagnosis), ("theory", diagnosis["theory"])]
+            lines = [f"  {name:<11} {sentence}" for name, sentence in report]
+            print("\n".join([f"{diagnosis['run']} ({diagnosis['state']})", *lines]))
+    unwanted = {diagnosis["run"]: failed(diagnosis, options.fail_on) for diagnosis in diagnoses}
+    for name, verdicts in unwanted.items():
+        if verdicts:
+            print(f"gradlab diagnose: --fail-on: {name} is {', '.join(verdicts)}", file=sys.stderr)
     return 1 if any(unwanted.values()) else 0

@@ -1,4 +1,4 @@
-"""`gradlab lr-find WORDS`: which learning rates make the loss fall, from one run in which the rate rises."""
+"""`gradlab lr-find WORDS`: find the learning rates that lower the loss, from one run with a rising rate."""
 
 import json
 import math
@@ -11,112 +11,130 @@ from rich.console import Console
 
 from gradlab.commands.arguments import Arguments
 from gradlab.commands.compose.grid import grid
-from gradlab.commands.progress import shown
 from gradlab.recipe.errors import RecipeError
 from gradlab.recipe.recipe import Recipe, plain
 from gradlab.report import pictures
+from gradlab.report.progress import progress_display
 from gradlab.report.summary import cost, describe, title
 
 if TYPE_CHECKING:
     from gradlab.store.read import Run
 
-SET = {"lr": "--high", "schedule": "--low", "schedule.low": "--low", "steps": "--steps"}
-FIXED = ("log.every", "schedule.warmup", "schedule.horizon", "stop.patience", "stop.loss")
+FLAG_FOR_KEY = {"lr": "--high", "schedule": "--low", "schedule.low": "--low", "steps": "--steps"}
+FIXED_KEYS = ("log.every", "schedule.warmup", "schedule.horizon", "stop.patience", "stop.loss")
 
 
 def arguments() -> Arguments:
-    """What `gradlab lr-find` takes."""
-    example = "example: gradlab lr-find depth=50 clip=norm --high 1"
-    parser = Arguments("lr-find", epilog=example)
+    """The arguments of `gradlab lr-find`."""
+    parser = Arguments("lr-find", epilog="example: gradlab lr-find depth=50 clip=norm --high 1")
     parser.add_argument(
-        "words", nargs="*", metavar="WORD", help="the network and recipe, as for `gradlab run`"
+        "words", nargs="*", metavar="WORD", help="the network and its recipe, as for `gradlab run`"
     )
-    parser.add_argument("--low", type=float, default=1e-5, metavar="LR", help="the first step's rate")
-    parser.add_argument("--high", type=float, default=10.0, metavar="LR", help="the last step's rate")
-    parser.add_argument("--steps", type=int, default=200, metavar="N", help="how many steps lie between")
-    parser.add_argument("--force", action="store_true", help="run again what is finished")
-    parser.add_argument("--json", action="store_true", help="all numbers as one object, and nothing else")
-    parser.add_argument("--format", choices=pictures.FORMATS, default="png")
-    parser.add_argument("--config-dir", type=Path, metavar="DIR", help="a folder like conf/, of your own")
+    parser.add_argument(
+        "--low", type=float, default=1e-5, metavar="LR", help="learning rate of the first step"
+    )
+    parser.add_argument(
+        "--high", type=float, default=10.0, metavar="LR", help="learning rate of the last step"
+    )
+    parser.add_argument("--steps", type=int, default=200, metavar="N", help="number of steps")
+    parser.add_argument("--force", action="store_true", help="run again what is already finished")
+    parser.add_argument(
+        "--json", action="store_true", help="print one object with all numbers, and nothing else"
+    )
+    parser.add_argument("--format", choices=pictures.FORMATS, default="png", help="file format of the figure")
+    parser.add_argument(
+        "--config-dir", type=Path, metavar="DIR", help="a folder like conf/ with your own options"
+    )
     return parser
 
 
 def main(argv: list[str]) -> int:
-    """Make the run if it is not there, and say what its losses tell; exit code 1 if it failed."""
-    asked = arguments().parse_intermixed_args(argv)
-    recipe = compose(asked.words, asked.low, asked.high, asked.steps, asked.force, asked.config_dir)
-    console = None if asked.json or recipe.quiet else Console(highlight=False)
+    """Train the range test unless it is already finished, and report its result; exit code 1 if it failed."""
+    options = arguments().parse_intermixed_args(argv)
+    recipe = compose(
+        options.words, options.low, options.high, options.steps, options.force, options.config_dir
+    )
+    console = None if options.json or recipe.quiet else Console(highlight=False)
     if console:
         console.print(describe(plain(recipe)), markup=False, soft_wrap=True)
     from gradlab.launch import launch
 
-    with shown(recipe.steps, console) as tell:
-        outcome = launch(recipe, tell)
+    with progress_display(recipe.steps, console) as show:
+        outcome = launch(recipe, show)
     if outcome.state in ("failed", "interrupted"):
         print(f"gradlab lr-find: {outcome.state}: {outcome.message}; see {outcome.folder}", file=sys.stderr)
         return 1 if outcome.state == "failed" else 143 if "SIGTERM" in outcome.message else 130
-    from gradlab.analysis.lr_range import lr_range
+    from gradlab.analysis.lr_range import range_test
     from gradlab.store.read import open_run
 
     run = open_run(outcome.folder)
-    found = lr_range(run.steps)
-    if asked.json:
-        print(json.dumps({"run": str(run.folder), **found}, indent=2, ensure_ascii=False))
+    result = range_test(run.steps)
+    if options.json:
+        print(json.dumps({"run": str(run.folder), **result}, indent=2, ensure_ascii=False))
         return 0
-    told = [*found["sentences"], *_next(asked.words, found)]
-    again = "" if outcome.fresh else "; done before: not run again without --force"
-    told.append(("stored", f"{run.folder}  ({cost(run.status)}{again})"))
-    told.append(("figure", str(draw(run, found, asked.format))))
-    print("\n".join(f"{label:<12}{words}" for label, words in told))
+    note = "" if outcome.fresh else "; already finished; use --force to run it again"
+    lines = [
+        *result["sentences"],
+        *_next_command(options.words, result),
+        ("stored", f"{run.folder}  ({cost(run.status)}{note})"),
+        ("figure", str(draw(run, result, options.format))),
+    ]
+    print("\n".join(f"{name:<12}{sentence}" for name, sentence in lines))
     return 0
 
 
 def compose(
     words: list[str], low: float, high: float, steps: int, force: bool = False, config_dir: Path | None = None
 ) -> Recipe:
-    """The recipe of the range test of the network that the words name."""
+    """The recipe of the range test for the network that the words describe.
+
+    Raises:
+        RecipeError: if a word is wrong or sets what the test sets itself, or the words describe several recipes.
+    """
     from gradlab.analysis.lr_range import ROWS
-    from gradlab.engine.checks import check
 
     if not 0 < low < high < math.inf:
-        raise RecipeError(f"--low {low:g} and --high {high:g} must be above 0, and --low the smaller one")
+        raise RecipeError(
+            f"--low {low:g} and --high {high:g} must be above 0, and --low must be below --high"
+        )
     if steps < ROWS:
-        raise RecipeError(f"--steps {steps} are too few for a curve; give {ROWS} or more")
+        raise RecipeError(f"--steps {steps} are too few for a curve; use {ROWS} or more")
     for word in words:
         key = word.lstrip("+").partition("=")[0]
-        if key in SET:
-            raise RecipeError(f"{word}: lr-find lets the rate rise from --low to --high; give {SET[key]}")
-        if key in FIXED:
+        if key in FLAG_FOR_KEY:
+            flag = FLAG_FOR_KEY[key]
+            raise RecipeError(
+                f"{word}: lr-find raises the learning rate from --low to --high; use {flag} instead"
+            )
+        if key in FIXED_KEYS:
             raise RecipeError(f"{word}: lr-find sets {key} itself; leave it out")
     study = [] if any(word.startswith("study=") for word in words) else ["study=lr_find"]
-    rising = [f"lr={high!r}", "schedule=range", f"schedule.low={low / high:.12g}", f"steps={steps}"]
-    force_word = ["force=true"] if force else []
-    asked = [*words, *study, *rising, "log.every=1", "stop.patience=0", "stop.loss=0", *force_word]
-    found = grid(asked, check, multirun=True, config_dir=config_dir)
-    if len(found.recipes) > 1:
-        raise RecipeError(f"{', '.join(found.keys)} would be a grid; lr-find looks at one network at a time")
-    (recipe,) = found.recipes
+    test = [f"lr={high!r}", "schedule=range", f"schedule.low={low / high:.12g}", f"steps={steps}"]
+    test += ["log.every=1", "stop.patience=0", "stop.loss=0", *(["force=true"] if force else [])]
+    recipes = grid([*words, *study, *test], multirun=True, config_dir=config_dir)
+    if len(recipes.recipes) > 1:
+        raise RecipeError(f"{', '.join(recipes.keys)}: this is a grid; lr-find tests one network at a time")
+    (recipe,) = recipes.recipes
     if any("lr" in phase for phase in recipe.optimizer.get("phases", [])):
         raise RecipeError(
-            "a phase with an lr of its own does not follow --low and --high; test its optimizer alone"
+            "the learning rate of a phase with its own lr does not follow --low and --high; test its optimizer alone"
         )
     return recipe
 
 
-def draw(run: "Run", found: dict[str, Any], suffix: str) -> Path:
-    """The picture into the run's `figures/`."""
+def draw(run: "Run", result: dict[str, Any], suffix: str) -> Path:
+    """Draw the range test into the run's `figures/`; returns the file."""
     from gradlab.figures.lr_range import lr_range
 
-    figure = lr_range(run.steps, found, title(run))
+    figure = lr_range(run.steps, result, title(run))
     return pictures.save(figure, run.folder / "figures" / f"lr_range.{suffix}")
 
 
-def _next(words: list[str], found: dict[str, Any]) -> list[tuple[str, str]]:
-    """The command that takes the upper end, rounded down to one digit."""
-    if found["recommended"] is None:
+def _next_command(words: list[str], result: dict[str, Any]) -> list[tuple[str, str]]:
+    """The command with the upper end of the recommended range, rounded down to one digit; none without a range."""
+    if result["recommended"] is None:
         return []
-    high = found["recommended"][1]
+    high = result["recommended"][1]
     unit = 10.0 ** math.floor(math.log10(high))
-    return [
-        ("try", shlex.join(["gradlab", "run", *words, f"lr={math.floor(high / unit * (1 + 1e-9)) * unit:g}"]))
-    ]
+    lr = math.floor(high / unit * (1 + 1e-9)) * unit
+    return [("try", shlex.join(["gradlab", "run", *words, f"lr={lr:g}"]))]

@@ -1,4 +1,4 @@
-"""The door: finds the command, imports only that one, and tells errors to a person.
+"""The entry point: finds the command, imports only that one, and prints errors for a person to read.
 
 Nothing here imports JAX, pandas or Hydra: help and Tab must answer at once.
 """
@@ -9,12 +9,13 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from gradlab import __version__
-from gradlab.commands.help import COMMANDS, overview, run_help
+from gradlab.commands.help import overview, run_help
+from gradlab.commands.registry import commands, module
 from gradlab.recipe.errors import RecipeError, hint
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code: 0 done, 1 something failed, 2 bad input, 130 interrupted."""
+    """Run one command and return its exit code: 0 success, 1 a run failed, 2 bad input, 130 interrupted."""
     words = list(sys.argv[1:] if argv is None else argv)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
@@ -22,12 +23,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return _dispatch(words)
     except RecipeError as error:
-        name = f"gradlab {words[0]}" if words and words[0] in COMMANDS else "gradlab"
-        print(_harmless(f"{name}: {error}"), file=sys.stderr)
+        name = f"gradlab {words[0]}" if words and words[0] in commands() else "gradlab"
+        print(_escaped(f"{name}: {error}"), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:  # `gradlab ls | head` has seen enough
+    except BrokenPipeError:  # the reader has closed the pipe, as in `gradlab ls | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
 
@@ -39,23 +40,23 @@ def _dispatch(words: list[str]) -> int:
     elif first == "--version":
         print(f"gradlab {__version__}")
     elif first == "--complete":
-        from gradlab.commands.completion import answer
+        from gradlab.commands.completion import candidates
 
-        print("\n".join(answer(os.environ.get("COMP_LINE", ""), os.environ.get("COMP_POINT", ""))))
+        print("\n".join(candidates(os.environ.get("COMP_LINE", ""), os.environ.get("COMP_POINT", ""))))
     elif first == "--completion":
         from gradlab.commands.completion import script
 
         print(script(rest))
-    elif first not in COMMANDS:
-        wanted = f"; did you mean 'gradlab run {first}'?" if "=" in first else hint(first, COMMANDS)
-        raise RecipeError(f"there is no command '{first}'{wanted}")
+    elif first not in commands():
+        suggestion = f"; did you mean 'gradlab run {first}'?" if "=" in first else hint(first, commands())
+        raise RecipeError(f"there is no command '{first}'{suggestion}")
     elif first == "run" and {"-h", "--help"} & set(rest):
         print(run_help())
     else:
-        return int(import_module(f"gradlab.commands.{first.replace('-', '_')}").main(rest))
+        return int(import_module(module(first)).main(rest))
     return 0
 
 
-def _harmless(text: str) -> str:
-    """Control characters of names and files shown, not obeyed by the terminal."""
+def _escaped(text: str) -> str:
+    """Text from names and files with its control characters escaped, so that the terminal does not obey them."""
     return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)

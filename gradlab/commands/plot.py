@@ -1,4 +1,4 @@
-"""`gradlab plot PATH…`: the figures of stored runs, again or in another format."""
+"""`gradlab plot PATH…`: draw the figures of stored runs again, or in another format."""
 
 from pathlib import Path
 
@@ -7,22 +7,27 @@ from gradlab.report import pictures
 
 
 def arguments() -> Arguments:
-    """What `gradlab plot` takes."""
+    """The arguments of `gradlab plot`."""
     parser = path_arguments("plot", "gradlab plot outputs/default --kind profile --format svg")
     parser.add_argument(
-        "--kind", choices=list(pictures.KINDS), help="only this figure; all of them if not given"
+        "--kind", choices=list(pictures.KINDS), help="draw only this figure; all of them if not given"
     )
-    parser.add_argument("--format", choices=pictures.FORMATS, default="png")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="here instead of each run's figures/")
+    parser.add_argument(
+        "--format", choices=pictures.FORMATS, default="png", help="file format of the figures"
+    )
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="write the figures here instead of figures/ of each run"
+    )
     return parser
 
 
 def main(argv: list[str]) -> int:
-    """Draw the figures of every run at or below the paths."""
-    asked = arguments().parse_args(argv)
+    """Draw the figures of every run at or below the paths, and print where they are."""
+    options = arguments().parse_args(argv)
     from gradlab.store.read import collect
 
-    for run in collect(asked.paths):
-        for path in pictures.draw(run, [asked.kind] if asked.kind else [], asked.format, asked.out):
+    for run in collect(options.paths):
+        kinds = [options.kind] if options.kind else []
+        for path in pictures.draw(run, kinds, options.format, options.out):
             print(path)
     return 0

@@ -1,13 +1,15 @@
-"""`gradlab run`: compose recipes, train them one after the other, draw them, say what is to be seen."""
+"""`gradlab run`: train a network, or a grid of them, measure every layer, and report what the gradients do."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gradlab.commands.arguments import Arguments, words
 from gradlab.commands.compose.grid import Grid, grid
+from gradlab.commands.compose.spelling import suggestion
 from gradlab.recipe.errors import RecipeError
-from gradlab.recipe.recipe import folder_name, plain
-from gradlab.report.console import Report
+from gradlab.recipe.recipe import Recipe, folder_name, plain, structure
+from gradlab.report.console import RunConsole
 from gradlab.report.summary import aligned
 
 if TYPE_CHECKING:
@@ -15,107 +17,138 @@ if TYPE_CHECKING:
 
 
 def arguments() -> Arguments:
-    """What `gradlab run` takes; its help is in `gradlab/usage.py`, which needs no import."""
+    """The arguments of `gradlab run`; `gradlab.commands.help` prints them, without importing this module."""
     parser = Arguments("run", add_help=False)
     parser.add_argument("words", nargs="*")
-    parser.add_argument("-m", "--multirun", action="store_true")
-    parser.add_argument("--cfg", choices=["job"])
-    parser.add_argument("--dry-run", action="store_true")
-    parser.add_argument("--force", action="store_true")
-    parser.add_argument("--quiet", action="store_true")
-    parser.add_argument("--fail-on", type=words, default=[], metavar="WORDS")
-    parser.add_argument("--config-dir", metavar="DIR")
+    parser.add_argument(
+        "-m",
+        "--multirun",
+        action="store_true",
+        help="run every combination of lists of values: depth=10,20 clip=none,norm",
+    )
+    parser.add_argument("--cfg", metavar="job", choices=["job"], help="print the composed recipe and stop")
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="print the runs, their parameters and their size on disk, and stop",
+    )
+    parser.add_argument("--force", action="store_true", help="run again what is already finished")
+    parser.add_argument("--quiet", action="store_true", help="print errors only")
+    parser.add_argument(
+        "--fail-on",
+        type=words,
+        default=[],
+        metavar="WORDS",
+        help="exit code 1 if a verdict is one of these: vanishing,exploding,diverged,…",
+    )
+    parser.add_argument(
+        "--config-dir", type=Path, metavar="DIR", help="a folder like conf/ with your own options"
+    )
     return parser
 
 
 def main(argv: list[str]) -> int:
-    """Run what the words ask for; the exit code is 1 if a run failed or a verdict is one of --fail-on."""
-    asked = arguments().parse_intermixed_args(argv)
-    _known(asked.fail_on)
-    flags = [f"{flag}=true" for flag in ("force", "quiet") if getattr(asked, flag)]
-    folder = Path(asked.config_dir) if asked.config_dir else None
-    study = _composed([*asked.words, *flags], asked.multirun, folder)
-    if asked.cfg:
+    """Train the recipes that the words describe; exit code 1 if a run failed or a verdict is one of --fail-on."""
+    options = arguments().parse_intermixed_args(argv)
+    _check_verdicts(options.fail_on)
+    flags = [f"{flag}=true" for flag in ("force", "quiet") if getattr(options, flag)]
+    study = grid([*options.words, *flags], options.multirun, options.config_dir)
+    if options.cfg:
         print(_yaml(study), end="")
         return 0
-    if asked.dry_run:
-        print(_costs(_fit(study)))
+    _check_data(study)
+    if options.dry_run:
+        print(_costs(study))
         return 0
-    return _run(_fit(study), Report(study, asked.fail_on))
+    return _run(study, RunConsole(study.recipes, study.keys, options.fail_on))
 
 
 def run(*overrides: str, config_dir: str | Path | None = None) -> "Run | list[Run]":
-    """What `gradlab run OVERRIDES` does, silently; a list of runs where the overrides are a grid.
+    """Do what `gradlab run OVERRIDES` does, silently, and return the run; a list of runs if the overrides are a grid.
 
     >>> import gradlab
     >>> run = gradlab.run("depth=4", "steps=0")  # doctest: +SKIP
     >>> run.layers[["layer", "log10_backward"]]  # doctest: +SKIP
+
+    Raises:
+        RecipeError: if an override is wrong, or the data does not fit.
+        RuntimeError: if a run failed.
+        KeyboardInterrupt: if it was interrupted.
     """
     from gradlab.store.read import open_run
 
-    study = _composed([*overrides, "quiet=true"], True, Path(config_dir) if config_dir else None)
-    report = Report(study, fail_on=[])
-    code = _run(_fit(study), report)
+    study = grid([*overrides, "quiet=true"], True, Path(config_dir) if config_dir else None)
+    _check_data(study)
+    console = RunConsole(study.recipes, study.keys, fail_on=[])
+    code = _run(study, console)
     if code >= 128:
         raise KeyboardInterrupt
-    if report.failures:
-        raise RuntimeError("; ".join(report.failures))
-    runs = [open_run(folder) for folder in report.folders]
+    if console.failures:
+        raise RuntimeError("; ".join(console.failures))
+    runs = [open_run(folder) for folder in console.folders]
     return runs if study.keys else runs[0]
 
 
-def _composed(words: list[str], multirun: bool, config_dir: Path | None) -> Grid:
-    from gradlab.engine.checks import check
+def running_order(recipes: Sequence[Recipe]) -> list[int]:
+    """The indices of the recipes, those of equal structure one after the other, by the structure's first appearance.
 
-    return grid(words, check, multirun, config_dir)
+    Recipes of equal structure share compiled programs, and a process keeps the programs of a few structures only.
+    """
+    first: dict[object, int] = {}
+    for index, recipe in enumerate(recipes):
+        first.setdefault(structure(recipe), index)
+    return sorted(range(len(recipes)), key=lambda index: first[structure(recipes[index])])
 
 
-def _fit(study: Grid) -> Grid:
-    """Refuse batches that the data cannot fill, before the first cell runs."""
+def _check_data(study: Grid) -> None:
+    """Raise a RecipeError if a recipe's data cannot be loaded or does not fit, before the first recipe runs."""
     from gradlab.engine.tasks import load_task
 
-    kinds = {(str(recipe.data), recipe.batch_size): recipe for recipe in study.recipes}
-    wrong = []
-    for recipe in kinds.values():
+    distinct = {(str(recipe.data), recipe.batch_size): recipe for recipe in study.recipes}
+    errors = []
+    for recipe in distinct.values():
         try:
             load_task(recipe)
         except RecipeError as error:
-            wrong.append(str(error))
-    if wrong:
-        raise RecipeError("\n".join(wrong))
-    return study
+            errors.append(str(error))
+    if errors:
+        raise RecipeError("\n".join(errors))
 
 
-def _run(study: Grid, report: Report) -> int:
-    """Train one after the other in this process, so that equal structures share one compiled program."""
+def _run(study: Grid, console: RunConsole) -> int:
+    """Train one recipe after the other in this process; the console's lists end in the grid's order."""
     from gradlab.launch import launch
 
-    for recipe, label in zip(study.recipes, study.labels, strict=True):
+    positions: dict[Path, int] = {}
+    for index in running_order(study.recipes):
+        recipe, label = study.recipes[index], study.labels[index]
         try:
-            with report.training(recipe, label) as tell:
-                outcome = launch(recipe, tell)
+            with console.training(recipe, label) as show:
+                outcome = launch(recipe, show)
         except RecipeError as error:
-            if not report.folders:
+            if not console.folders:
                 raise
-            report.refused(error, label)
+            console.refused(error, label)
             continue
         if outcome.state == "interrupted":
-            report.interrupted(outcome)
+            console.interrupted(outcome)
             return 143 if "SIGTERM" in outcome.message else 130
-        report.ended(outcome, label)
-    report.close()
-    return 1 if report.failures or report.unwanted else 0
+        positions[outcome.folder] = index
+        console.ended(outcome, label)
+    for folders in (console.folders, console.with_results):
+        folders.sort(key=positions.__getitem__)
+    console.close()
+    return 1 if console.failures or console.unwanted else 0
 
 
-def _known(words: list[str]) -> None:
-    """Refuse a misspelt verdict before anything is trained."""
-    if words:
+def _check_verdicts(fail_on: list[str]) -> None:
+    """Raise a RecipeError for a misspelt verdict, before anything is trained."""
+    if fail_on:
         from gradlab.analysis.verdicts import WORDS
-        from gradlab.commands.compose.spelling import meant
 
-        for word in words:
+        for word in fail_on:
             if word not in WORDS:
-                raise RecipeError(f"--fail-on: there is no verdict '{word}'{meant(word, WORDS)}")
+                raise RecipeError(f"--fail-on: there is no verdict '{word}'{suggestion(word, WORDS)}")
 
 
 def _yaml(study: Grid) -> str:
@@ -125,7 +158,7 @@ def _yaml(study: Grid) -> str:
 
 
 def _costs(study: Grid) -> str:
-    """The grid and what it would cost: parameters, steps, rows and bytes on disk."""
+    """A table of the runs with their parameters, steps, rows and bytes on disk."""
     from gradlab.launch import estimate
 
     rows = [["run", "parameters", "steps", "rows", "MB"]]
@@ -133,12 +166,11 @@ def _costs(study: Grid) -> str:
     for recipe in study.recipes:
         cost = estimate(recipe)
         total += cost["bytes"] / 1e6
-        steps = f"{recipe.steps} × {recipe.seeds}"
         rows.append(
             [
                 folder_name(recipe),
                 f"{cost['parameters']:,}",
-                steps,
+                f"{recipe.steps} × {recipe.seeds}",
                 f"{cost['rows']:,}",
                 f"{cost['bytes'] / 1e6:.1f}",
             ]

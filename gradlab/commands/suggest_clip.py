@@ -1,4 +1,4 @@
-"""`gradlab suggest-clip PATH…`: what any threshold would have clipped, and which to take, from stored norms."""
+"""`gradlab suggest-clip PATH…`: recommend a clip threshold from the recorded gradient norms."""
 
 import json
 import math
@@ -14,82 +14,96 @@ from gradlab.report.summary import aligned, title
 if TYPE_CHECKING:
     from gradlab.store.read import Run
 
-CAUTION = "with another clip the training, and so its norms, would have gone another way: try it"
+CAUTION = "another clip changes the training and with it the norms: verify the threshold with a run"
 
 
 def arguments() -> Arguments:
-    """What `gradlab suggest-clip` takes."""
+    """The arguments of `gradlab suggest-clip`."""
     parser = path_arguments("suggest-clip", "gradlab suggest-clip outputs/default --threshold 0.5,1")
     parser.add_argument(
         "--threshold",
         type=thresholds,
         default=[],
         metavar="C,C",
-        help="what these would have done; the norms' percentiles if not given",
+        help="report the effect of these thresholds; of the percentiles of the norms if not given",
     )
-    parser.add_argument("--json", action="store_true", help="a list with one object a run, and no picture")
-    parser.add_argument("--format", choices=pictures.FORMATS, default="png")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="here instead of each run's figures/")
+    parser.add_argument(
+        "--json", action="store_true", help="print a list with one object per run, and draw no figure"
+    )
+    parser.add_argument(
+        "--format", choices=pictures.FORMATS, default="png", help="file format of the figures"
+    )
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="write the figures here instead of figures/ of each run"
+    )
     return parser
 
 
 def thresholds(text: str) -> list[float]:
-    """`0.5,1` as numbers; a threshold is above 0."""
+    """The argument `0.5,1` as numbers.
+
+    Raises:
+        ArgumentTypeError: if it is not a list of finite numbers above 0.
+    """
     try:
-        found = [float(word) for word in words(text)]
+        numbers = [float(word) for word in words(text)]
     except ValueError:
-        found = []
-    if not found or not all(0 < number < math.inf for number in found):
-        raise ArgumentTypeError(f"'{text}' is not a number above 0 or a list of such, as 0.5,1")
-    return found
+        numbers = []
+    if not numbers or not all(0 < number < math.inf for number in numbers):
+        raise ArgumentTypeError(f"'{text}' is not a number above 0, nor a list of them, as 0.5,1")
+    return numbers
 
 
 def main(argv: list[str]) -> int:
-    """Advise on every run at or below the paths; one without a finite norm is told in a line."""
-    asked = arguments().parse_args(argv)
+    """Print and draw the advice for every run at or below the paths; a run without finite norms gets one line.
+
+    Raises:
+        RecipeError: if no run has recorded a finite norm.
+    """
+    options = arguments().parse_args(argv)
     from gradlab.analysis.clip_advice import advise
     from gradlab.store.read import collect
 
-    found: list[tuple[Run, dict[str, Any]]] = []
-    without = []
-    for run in collect(asked.paths):
+    advised: list[tuple[Run, dict[str, Any]]] = []
+    errors = []
+    for run in collect(options.paths):
         try:
-            found.append((run, advise(run, asked.threshold)))
+            advised.append((run, advise(run, options.threshold)))
         except RecipeError as error:
-            without.append(str(error))
-    if not found:
-        raise RecipeError("\n".join(without))
-    if asked.json:
-        print(json.dumps([advice for _, advice in found], indent=2, ensure_ascii=False))
+            errors.append(str(error))
+    if not advised:
+        raise RecipeError("\n".join(errors))
+    if options.json:
+        print(json.dumps([advice for _, advice in advised], indent=2, ensure_ascii=False))
         return 0
-    for run, advice in found:
-        print(text(advice, bool(asked.threshold)))
-        print(f"  {'figure':<12}{draw(run, advice, asked.format, asked.out)}")
-    print("\n".join([*without, CAUTION]))
+    for run, advice in advised:
+        print(text(advice, percentiles=not options.threshold))
+        print(f"  {'figure':<12}{draw(run, advice, options.format, options.out)}")
+    print("\n".join([*errors, CAUTION]))
     return 0
 
 
-def text(advice: dict[str, Any], given: bool) -> str:
-    """The advice, the norms, and a table of thresholds: those asked for, or the norms' percentiles."""
+def text(advice: dict[str, Any], percentiles: bool) -> str:
+    """The advice in sentences and a table of its thresholds, which are the `percentiles` of the norms or were given."""
     from gradlab.analysis.clip_advice import PERCENTILES, sentences
-    from gradlab.analysis.wording import share
+    from gradlab.analysis.wording import percent
 
-    told = [f"  {label:<12}{sentence}" for label, sentence in sentences(advice)]
+    lines = [f"  {label:<12}{sentence}" for label, sentence in sentences(advice)]
     rows = [["threshold", "acts on", "mean scale"]]
     for row in advice["thresholds"]:
-        rows.append([f"{row['threshold']:.3g}", share(row["clipped"]), f"{row['scale']:.3f}"])
-    if not given:
+        rows.append([f"{row['threshold']:.3g}", percent(row["clipped"]), f"{row['scale']:.3f}"])
+    if percentiles:
         labels = ["percentile", *(f"{q} %" for q in PERCENTILES)]
         rows = [[label, *row] for label, row in zip(labels, rows, strict=True)]
-    return "\n".join([f"{advice['run']} ({advice['state']})", *told, aligned(rows, " " * 14)])
+    return "\n".join([f"{advice['run']} ({advice['state']})", *lines, aligned(rows, " " * 14)])
 
 
 def draw(run: "Run", advice: dict[str, Any], suffix: str, folder: Path | None) -> Path:
-    """The picture into the run's `figures/`, or into `folder` under the run's name."""
-    from gradlab.analysis.clip_advice import norms
+    """Draw the norms into the run's `figures/`, or into `folder` under the run's name; returns the file."""
+    from gradlab.analysis.clip_advice import recorded_norms
     from gradlab.figures.clip_advice import clip_advice
 
-    figure = clip_advice(norms(run), advice, title(run))
+    figure = clip_advice(recorded_norms(run), advice, title(run))
     if folder is None:
         return pictures.save(figure, run.folder / "figures" / f"clip_advice.{suffix}")
     return pictures.save(figure, folder / f"{run.folder.name}-clip_advice.{suffix}")

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter
 
-from gradlab.analysis.clip_advice import curve
+from gradlab.analysis.clip_advice import threshold_effects
 from gradlab.figures import marks, style
 from gradlab.figures.marks import Legend
 
@@ -65,7 +65,7 @@ def _norms(panel: Axes, frame: pd.DataFrame, legend: Legend) -> None:
 def _effects(panel: Axes, finite: pd.DataFrame, low: float, high: float, legend: Legend) -> None:
     style.head(panel, "What a threshold would have done", "threshold", "share of the steps, mean scale")
     x = np.linspace(low - 0.5, high + 0.5, POINTS)
-    drawn = curve(finite, (10.0**x).tolist())
+    drawn = threshold_effects(finite, (10.0**x).tolist())
     for column, colour, name in (
         ("clipped", CLIPPED, "share of the steps clipped"),
         ("scale", SCALE, "mean of min(1, threshold/norm)"),

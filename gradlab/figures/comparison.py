@@ -10,8 +10,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from gradlab.analysis.score import Score
-from gradlab.analysis.selection import batch, known, measured, values
-from gradlab.analysis.training import switches
+from gradlab.analysis.selection import is_measured, minibatch_rows, rows_with, to_float64
+from gradlab.analysis.training import switch_steps
 from gradlab.figures import marks, scales, style
 from gradlab.figures.marks import Curve, Legend
 
@@ -32,7 +32,7 @@ def comparison(
     two where many are compared, is its median in a band from least to most. The legend counts seeds, and those
     that left the finite numbers.
     """
-    layers, steps = batch(layers), batch(steps)
+    layers, steps = minibatch_rows(layers), minibatch_rows(steps)
     figure, (start, end, loss, judged) = style.panels(2, 2, (12, 8.2), title)
     legend, groups = Legend(), _groups(layers, by)
     ends = _ends(layers)
@@ -47,18 +47,21 @@ def comparison(
         style.whole(panel, 0, int(layers.layer.max()))
         style.powers(panel, *limits)
     x, what = _cost(steps)
-    spent = values(steps.groupby("run", observed=True)[x].max())
-    column = "train_loss" if measured(steps.train_loss).any() else "loss"
+    spent = to_float64(steps.groupby("run", observed=True)[x].max())
+    column = "train_loss" if is_measured(steps.train_loss).any() else "loss"
     style.head(loss, "Training loss", what, "mean data loss")
-    top = _top(known(steps, column), column)
+    top = _top(rows_with(steps, column), column)
     losses = _draw(loss, steps, x, column, groups, by, legend, top)
     scales.amounts(loss, [(at[~(y > top)], y[~(y > top)]) for at, y in losses], legend)
     style.head(
-        judged, f"Test {score.name if score else 'loss'}", what, score.axis if score else "mean data loss"
+        judged,
+        f"Test {score.label if score else 'loss'}",
+        what,
+        score.axis_label if score else "mean data loss",
     )
-    told = steps.assign(test_score=score.told(steps, "test") if score else steps.test_loss)
+    told = steps.assign(test_score=score.series(steps, "test") if score else steps.test_loss)
     tests = _draw(judged, told, x, "test_score", groups, by, legend)
-    if score and score.share:
+    if score and score.is_fraction:
         style.share(judged, [y for _, y in tests])
     for panel in (loss, judged):
         marks.switched(panel, _switches(steps, x), legend)
@@ -74,23 +77,25 @@ def comparison(
 
 def _cost(steps: pd.DataFrame) -> tuple[str, str]:
     """What training is counted in: steps, or losses evaluated where a step of one run takes more than of another."""
-    rows = known(steps, "evaluations")
+    rows = rows_with(steps, "evaluations")
     rows = rows[(rows.step > 0).to_numpy()]
-    if len(np.unique(np.round(values(rows.evaluations) / rows.step.to_numpy(), 3))) < 2:
+    if len(np.unique(np.round(to_float64(rows.evaluations) / rows.step.to_numpy(), 3))) < 2:
         return "step", "training step"
     return "evaluations", "losses of a batch evaluated (a gradient counts as one)"
 
 
 def _top(steps: pd.DataFrame, column: str) -> float:
     """The largest loss that is shown."""
-    first = values(steps[column][(steps.step == steps.step.min()).to_numpy()])
+    first = to_float64(steps[column][(steps.step == steps.step.min()).to_numpy()])
     return FAR * float(min(first[np.isfinite(first) & (first > 0)], default=np.inf))
 
 
 def _switches(steps: pd.DataFrame, x: str) -> np.ndarray:
     """Where in any run another optimizer took over."""
     runs = [rows for _, rows in steps.groupby("run", observed=True)]
-    return np.unique(np.concatenate([rows[x][rows.step.isin(switches(rows)).to_numpy()] for rows in runs]))
+    return np.unique(
+        np.concatenate([rows[x][rows.step.isin(switch_steps(rows)).to_numpy()] for rows in runs])
+    )
 
 
 def _groups(frame: pd.DataFrame, by: str) -> dict[Any, Any]:
@@ -176,7 +181,7 @@ def _entries(
 
 def _lost(steps: pd.DataFrame, layers: pd.DataFrame) -> int:
     """Seeds with a loss or a backward signal that was measured and is not finite (a true zero is)."""
-    lost = steps[measured(steps.loss) & ~np.isfinite(values(steps.loss))]
-    signal = values(layers.log10_backward)
-    broken = layers[measured(layers.log10_backward) & (np.isnan(signal) | (signal == np.inf))]
+    lost = steps[is_measured(steps.loss) & ~np.isfinite(to_float64(steps.loss))]
+    signal = to_float64(layers.log10_backward)
+    broken = layers[is_measured(layers.log10_backward) & (np.isnan(signal) | (signal == np.inf))]
     return len({*zip(lost.run, lost.seed, strict=True)} | {*zip(broken.run, broken.seed, strict=True)})

@@ -14,8 +14,8 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from gradlab.analysis.gain import first_defects
-from gradlab.analysis.selection import batch, grid, known, values
-from gradlab.analysis.training import switches
+from gradlab.analysis.selection import minibatch_rows, pivot, rows_with, to_float64
+from gradlab.analysis.training import switch_steps
 from gradlab.figures import marks, style
 
 # What is no number of decades has a colour of its own, none of them on the scale from blue to red.
@@ -32,9 +32,12 @@ def heatmap(layers: pd.DataFrame, steps: pd.DataFrame, title: str = "") -> Figur
 
     The strip above marks the steps on which the clip acted, the cross the first value that is not finite.
     """
-    seeds, last = np.unique(batch(layers).seed), int(layers.layer.max())
-    rows, steps = (table[(table.seed == seeds[0]).to_numpy()] for table in (batch(layers), batch(steps)))
-    rows, acted = known(rows, "log10_backward"), _acted(steps)
+    seeds, last = np.unique(minibatch_rows(layers).seed), int(layers.layer.max())
+    rows, steps = (
+        table[(table.seed == seeds[0]).to_numpy()]
+        for table in (minibatch_rows(layers), minibatch_rows(steps))
+    )
+    rows, acted = rows_with(rows, "log10_backward"), _acted(steps)
     figure, (panel,) = style.panels(1, 1, (11, 5.6), title)
     shown = f", seed {seeds[0]} of {len(seeds)} seeds" if len(seeds) > 1 else ""
     name = f"Backward signal relative to the last hidden layer ({last - 1}){shown}"
@@ -47,7 +50,7 @@ def heatmap(layers: pd.DataFrame, steps: pd.DataFrame, title: str = "") -> Figur
         entries |= cells(figure, panel, rows, max(last - 1, 0))
         entries |= _first_bad(panel, rows)
         taken = marks.Legend(entries)
-        marks.switched(panel, switches(steps), taken)
+        marks.switched(panel, switch_steps(steps), taken)
     if acted.size:
         entries |= _strip(panel, acted)
     style.legend(figure, entries)
@@ -56,8 +59,8 @@ def heatmap(layers: pd.DataFrame, steps: pd.DataFrame, title: str = "") -> Figur
 
 def cells(figure: Figure, panel: Axes, rows: pd.DataFrame, reference: int) -> dict[str, Line2D | Patch]:
     """The picture itself: decades from the reference layer, blue to red, and what has none in colours of their own."""
-    steps, depths, table = grid(rows, "log10_backward", "step")
-    there = np.isfinite(grid(rows.assign(there=1.0), "there", "step")[2])
+    steps, depths, table = pivot(rows, "log10_backward", "step")
+    there = np.isfinite(pivot(rows.assign(there=1.0), "there", "step")[2])
     with np.errstate(invalid="ignore"):  # inf − inf: such cells are coloured by what they are
         relative = table - table[:, depths == reference]
     finite = np.isfinite(table) & np.isfinite(relative)
@@ -111,7 +114,7 @@ def _ends(steps: np.ndarray) -> tuple[float, float]:
 
 def _first_bad(panel: Axes, rows: pd.DataFrame) -> dict[str, Line2D | Patch]:
     """A line at the first step whose signal is not finite, and a cross at its layer."""
-    found = values(rows.log10_backward)
+    found = to_float64(rows.log10_backward)
     bad = rows[np.isnan(found) | (found == np.inf)]
     if bad.empty:
         return {}
@@ -125,8 +128,8 @@ def _first_bad(panel: Axes, rows: pd.DataFrame) -> dict[str, Line2D | Patch]:
 
 def _acted(steps: pd.DataFrame) -> np.ndarray:
     """The steps on which the clip changed the gradient."""
-    rows = known(steps, "clipped")
-    return rows.step.to_numpy()[values(rows.clipped) > 0]
+    rows = rows_with(steps, "clipped")
+    return rows.step.to_numpy()[to_float64(rows.clipped) > 0]
 
 
 def _strip(panel: Axes, acted: np.ndarray) -> dict[str, Line2D | Patch]:

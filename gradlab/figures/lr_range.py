@@ -9,7 +9,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from gradlab.analysis.lr_range import pairs
-from gradlab.analysis.selection import batch
+from gradlab.analysis.selection import minibatch_rows
 from gradlab.figures import marks, style
 from gradlab.figures.marks import Legend
 
@@ -29,7 +29,7 @@ def lr_range(steps: pd.DataFrame, found: dict[str, Any], title: str = "") -> Fig
     style.head(panel, told, "learning rate of the step", "mean data loss after the step")
     panel.set_xscale("log")
     legend = Legend()
-    for _, rows in batch(steps).groupby("seed"):
+    for _, rows in minibatch_rows(steps).groupby("seed"):
         marks.line(panel, *pairs(rows), style.FAINT, legend, width=0.7)
     for each in found["seeds"]:
         panel.plot(each["rates"], each["smoothed"], color=SMOOTH, linewidth=2, label="smoothed")

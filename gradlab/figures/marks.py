@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from gradlab.analysis.selection import known, values
+from gradlab.analysis.selection import rows_with, to_float64
 from gradlab.figures.style import INK
 
 Curve = tuple[np.ndarray, np.ndarray]
@@ -139,17 +139,17 @@ def switched(axes: Axes, steps: np.ndarray, legend: Legend) -> None:
         )
 
 
-def finite_range(values: list[np.ndarray]) -> tuple[float, float] | None:
+def finite_range(arrays: list[np.ndarray]) -> tuple[float, float] | None:
     """The least and the largest finite value, None where there is none."""
-    there = np.concatenate([each[np.isfinite(each)] for each in values]) if values else np.array([])
-    return (float(there.min()), float(there.max())) if there.size else None
+    finite = np.concatenate([array[np.isfinite(array)] for array in arrays]) if arrays else np.array([])
+    return (float(finite.min()), float(finite.max())) if finite.size else None
 
 
 def curves(frame: pd.DataFrame, x: str, y: str, by: tuple[str, ...] = ("seed",)) -> list[Curve]:
     """The measured (x, y) of each seed (or run and seed), in order of x; what was not measured is absent."""
-    rows = known(frame, y).sort_values(x, kind="stable")
+    rows = rows_with(frame, y).sort_values(x, kind="stable")
     keys = [key for key in by if key in rows.columns]
     return [
-        (each[x].to_numpy(dtype=float), values(each[y]))
+        (each[x].to_numpy(dtype=float), to_float64(each[y]))
         for _, each in rows.groupby(keys, observed=True, sort=True)
     ]

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from gradlab.analysis.selection import batch
+from gradlab.analysis.selection import minibatch_rows
 from gradlab.figures import marks, style
 from gradlab.figures.marks import Curve, Legend
 
@@ -31,7 +31,7 @@ def profile(layers: pd.DataFrame, prediction: Any = None, title: str = "") -> Fi
     five seeds on it is their median, and the band reaches from the least to the largest. Theory's band is one
     standard deviation over random networks of this width.
     """
-    rows = batch(layers)
+    rows = minibatch_rows(layers)
     figure, axes = style.panels(1, 3, (13, 4.9), title)
     legend, steps, last = Legend(), shown(rows), int(rows.layer.max())
     start = rows[rows.step == 0]

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from gradlab.analysis.selection import batch, known
+from gradlab.analysis.selection import minibatch_rows, rows_with
 from gradlab.figures import marks, style
 from gradlab.figures.heatmap import cells
 from gradlab.figures.marks import Legend
@@ -27,8 +27,8 @@ def times(frame: pd.DataFrame, title: str = "") -> Figure:
     `frame` is a run's `times`. Falling to the right is vanishing, rising is exploding. A network with a cell state
     has a panel of its own for it; of many layers the first and the last are drawn.
     """
-    rows = batch(frame)
-    there = [column for column in COLUMNS if len(known(rows, column))]
+    rows = minibatch_rows(frame)
+    there = [column for column in COLUMNS if len(rows_with(rows, column))]
     figure, panels = style.panels(1, len(there) + 1, (6 * len(there) + 6.5, 4.9), title)
     legend, steps = Legend(), shown(rows)
     layers = _layers(rows)
@@ -73,7 +73,7 @@ def _map(figure: Figure, panel: Axes, rows: pd.DataFrame) -> dict:
     own = rows[((rows.seed == seed) & (rows.layer == layer)).to_numpy()]
     shown = f"{own.name.iloc[0]}: hidden state, relative to time {last}"
     style.head(panel, shown, "training step", "time")
-    return cells(figure, panel, known(own, "log10_backward").assign(layer=own.time), last)
+    return cells(figure, panel, rows_with(own, "log10_backward").assign(layer=own.time), last)
 
 
 def _entries(steps: list[int], layers: dict[int, str], rows: pd.DataFrame) -> dict[str, Line2D]:

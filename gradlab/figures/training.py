@@ -8,9 +8,9 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from gradlab.analysis.score import Score
-from gradlab.analysis.selection import batch, known, values
-from gradlab.analysis.training import clip_share, switches
-from gradlab.analysis.wording import share
+from gradlab.analysis.selection import minibatch_rows, rows_with, to_float64
+from gradlab.analysis.training import clipped_fraction, switch_steps
+from gradlab.analysis.wording import percent
 from gradlab.figures import marks, scales, style
 from gradlab.figures.marks import Curve, Legend
 
@@ -33,7 +33,7 @@ def training(
     title: str = "",
 ) -> Figure:
     """Four panels against step; `threshold` is that of a clip by norm, the only one that bounds a norm."""
-    rows = batch(steps)
+    rows = minibatch_rows(steps)
     figure, (loss, judged, gradient, rate) = style.panels(2, 2, (12, 7.6), title)
     legend = Legend()
     seeds = int(rows.seed.nunique())
@@ -44,7 +44,7 @@ def training(
     scales.amounts(rate, _draw(rate, rows, {"learning_rate": (style.INK, "")}, legend), legend)
     for panel in (loss, judged, gradient, rate):
         style.whole(panel, int(rows.step.min()), int(rows.step.max()))
-        marks.switched(panel, switches(rows), legend)
+        marks.switched(panel, switch_steps(rows), legend)
     lost = sum(not np.isfinite(y).all() for _, y in marks.curves(rows, "step", "loss"))
     if lost and seeds > 1:
         legend.entries[f"{lost} of {seeds} seeds diverged"] = Line2D([], [], linestyle="")
@@ -68,14 +68,14 @@ def _loss(panel: Axes, rows: pd.DataFrame, chance: float | None, legend: Legend)
 
 
 def _score(panel: Axes, rows: pd.DataFrame, score: Score, legend: Legend) -> None:
-    style.head(panel, score.name[:1].upper() + score.name[1:], "training step", score.axis)
-    told = {f"{part}_score": score.told(rows, part) for part in ("train", "test")}
+    style.head(panel, score.label[:1].upper() + score.label[1:], "training step", score.axis_label)
+    told = {f"{part}_score": score.series(rows, part) for part in ("train", "test")}
     rows = rows.assign(**told)
     found = _draw(
         panel, rows, {"train_score": (TRAIN, "training part"), "test_score": (TEST, "test part")}, legend
     )
-    _level(panel, score.chance, legend)
-    if score.share:
+    _level(panel, score.chance_level, legend)
+    if score.is_fraction:
         style.share(panel, [y for _, y in found])
     else:
         scales.amounts(panel, found, legend)
@@ -85,11 +85,13 @@ def _gradient(panel: Axes, rows: pd.DataFrame, threshold: float | None, legend: 
     """Norms that differ only, since equal lines would hide each other: before and after a clip that acted, and
     the gradient itself where the clip is given another thing, an update or a search's estimate.
     """
-    part = clip_share(rows)
-    told = f": the clip acted on {share(part)} of the steps" if part else ""
+    part = clipped_fraction(rows)
+    told = f": the clip acted on {percent(part)} of the steps" if part else ""
     style.head(panel, f"Gradient norm{told}", "training step", "‖gradient‖ of all parameters")
-    given = known(rows, "log10_unclipped")
-    other = not np.array_equal(values(given.log10_unclipped), values(given.log10_gradient), equal_nan=True)
+    given = rows_with(rows, "log10_unclipped")
+    other = not np.array_equal(
+        to_float64(given.log10_unclipped), to_float64(given.log10_gradient), equal_nan=True
+    )
     drawn = {"log10_gradient": (BEFORE, "gradient before the clip" if part and not other else "gradient")}
     if other:
         drawn["log10_unclipped"] = (GIVEN, "update or estimate that the clip is given")

@@ -25,6 +25,7 @@ from gradlab.parts.losses.functions import chance_loss
 from gradlab.recipe.errors import NonFiniteError, RecipeError, hint
 from gradlab.recipe.recipe import Recipe, folder_name, named, plain
 from gradlab.store import lock, write
+from gradlab.store.status import read_status
 
 ONE_BLOCK = (
     "the network is one block: its parameters are measured, and no signal between layers; "
@@ -74,7 +75,7 @@ def launch(recipe: Recipe, report: Report = None) -> Outcome:
         with _locked_folder(folder, recipe):
             if (before := _ended(folder)) and not recipe.force:  # by who held it until now
                 return before
-            if recipe.force or not write.read_status(folder):
+            if recipe.force or not read_status(folder):
                 write.clear(folder)
             one_block = ":" in recipe.model["name"] and len(run.layout.names) == 1
             notes = [*remarks(recipe), *([ONE_BLOCK] if one_block else [])]
@@ -175,7 +176,7 @@ def _progress(run: LoadedRun, chunk: Chunk, steps_per_second: float) -> Progress
 
 def _ended(folder: Path) -> Outcome | None:
     """The result that is there already; a compaction that was cut off is done to its end."""
-    before = write.read_status(folder)
+    before = read_status(folder)
     if before.get("state") not in write.RESULTS:
         return None
     if not write.compacted(folder):

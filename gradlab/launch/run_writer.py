@@ -18,6 +18,7 @@ from gradlab.launch.seed_tracker import SeedTracker
 from gradlab.measure.columns import SCHEMAS
 from gradlab.recipe.errors import NonFiniteError
 from gradlab.store import write
+from gradlab.store.status import read_status, write_status
 
 BITS_DEPEND_ON = ("versions", "device_kind", "threads")  # facts that a checkpoint remembers
 
@@ -31,7 +32,7 @@ class RunWriter:
         self.pending: dict[str, list[pa.Table]] = {table: [] for table in SCHEMAS}
         self.next = 0  # the step whose rows are not written yet
         self.remarks = list(remarks)  # what a reader of the result should know of how it came about
-        before = write.read_status(folder)  # of a run that goes on
+        before = read_status(folder)  # of a run that goes on
         self.spent = before.get("seconds") or 0.0
         started = before.get("started", datetime.now(UTC).isoformat(timespec="seconds"))
         self.status: dict[str, Any] = {
@@ -46,7 +47,7 @@ class RunWriter:
         """Write the status, with these changes."""
         seconds = round(self.spent + time.perf_counter() - self.began, 3)
         self.status |= changes | {"seconds": seconds, "memory_mib": round(machine.memory_mib(), 1)}
-        write.write_status(self.folder, self.status)
+        write_status(self.folder, self.status)
 
     def add(self, rows: dict[str, pa.Table]) -> None:
         """Rows that go with the part that is written next."""
@@ -80,7 +81,7 @@ class RunWriter:
             damaged.append(f"of step {checkpoint.step}")
             checkpoint = None
         self.next = checkpoint.notes["next"] if checkpoint else 0
-        write.forget(self.folder, self.next)
+        write.remove_parts_from(self.folder, self.next)
         step = checkpoint.step if checkpoint else 0
         self.remarks += [f"checkpoint {name} is damaged, went on from step {step}" for name in damaged]
         if checkpoint:

@@ -65,7 +65,8 @@ class SeedTracker:
             self._note_nonfinite(chunk, table_columns["layers"], kept)
         self._keep_state(chunk.state)
         last = chunk.kind is not ChunkKind.STEPS
-        return tables(Rows(self.seeds, chunk.steps, chunk.source, kept, last), table_columns)
+        rows = Rows(seeds=self.seeds, steps=chunk.steps, source=chunk.source, kept=kept, last=last)
+        return tables(rows, table_columns)
 
     def _note_nonfinite(self, chunk: Chunk, layers: dict[str, Any], kept: np.ndarray) -> None:
         """Note each seed's first step with a non-finite loss or gradient; drop what follows it from `kept`."""

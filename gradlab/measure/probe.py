@@ -1,4 +1,4 @@
-"""What a probe may see, and the family of the probes. A probe asks one question, inside the compiled step."""
+"""The probes' inputs and their family. A probe answers one question, inside the compiled step."""
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
@@ -18,7 +18,9 @@ PerParameter = dict[str, dict[str, Array]]  # column -> parameter -> one value p
 class BlockSignal(NamedTuple):
     """The forward pass at one block: its output h (examples first, units last), φ' and max |φ'| of its activation.
 
-    `slope` is None where the block has no activation; `metrics` are the block's own inner measures by name.
+    `slope` has the shape of the activation's input, and is None where the block has no activation. `max_slope` is
+    None where the activation does not saturate (relu, linear) or φ' has no bound. `metrics` are the block's inner
+    measures by name.
     """
 
     h: Array
@@ -31,29 +33,30 @@ class BackwardNorms(NamedTuple):
     """The taps' measurements as log2 of true norms; entry l belongs to block l of the unrolled chain."""
 
     signal: Array  # ‖∂L/∂h_l‖, (layers,)
-    preactivation: Array  # the same at the pre-activation, (layers,); meaningless where the block has none
+    preactivation: Array  # ‖∂L/∂z_l‖ at the pre-activation, (layers,); meaningless where the block has none
     half_log2_batch: Array | float  # log2 √B
-    time: list[Array]  # of each block with time steps: ‖∂L/∂h_t‖ and ‖∂L/∂c_t‖, (layers, 2, time steps)
+    time: list[Array]  # for each block with time steps: ‖∂L/∂h_t‖ and ‖∂L/∂c_t‖, (layers, 2, time steps)
 
 
 class Moment(NamedTuple):
-    """One update: what a parameter probe sees. Trees are by path; a stack's leaves keep their layer axis."""
+    """One update, the input of a parameter probe. Trees are by path; the leaves of a stack have a layer axis first."""
 
     params: Tree
     grads: Tree  # of the data loss, before penalty and clip
     norms: Norms  # of `grads`, as float32 holds them
-    true_norms: Tree  # log2 of the same norms, beyond float32's range
+    true_norms: Tree  # log2 of the true norms of `grads`, beyond float32's range
     direction: Tree  # Δθ = −rate·direction
     rate: Array
     stacked_axes: StackedAxes
 
 
 class Probe(NamedTuple):
-    """The columns a probe fills, and how: exactly one of the three questions is given.
+    """The columns that a probe fills, and the function that computes them: exactly one of three is given.
 
-    signal: asked of every block's output, inside the forward pass; `active` ones only where there is an activation.
-    backward: asked of the taps' record, one value per layer.
-    moment: asked of the update, one value per parameter and layer.
+    signal: called with every block's output, inside the forward pass, and returns scalars; probes with `active`
+    are called only for blocks with an activation.
+    backward: called with the taps' record, and returns (layers,).
+    moment: called with the update, and returns one value per layer of each parameter.
     """
 
     columns: tuple[str, ...]

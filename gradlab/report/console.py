@@ -1,131 +1,151 @@
-"""What `gradlab run` tells while it works and at its end, on the terminal and in figures."""
+"""What `gradlab run` prints and draws: each run while it trains and when it has ended, and a grid at its end."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Protocol
 
 from rich.console import Console
 
-from gradlab.commands.compose.grid import Grid
-from gradlab.commands.progress import shown
 from gradlab.recipe.errors import RecipeError
 from gradlab.recipe.recipe import Recipe, plain
 from gradlab.report import pictures, summary
+from gradlab.report.progress import ProgressCallback, progress_display
 
 if TYPE_CHECKING:
-    from gradlab.launch import Outcome
     from gradlab.store.read import Run
 
 
-class Report:
-    """One report for one command: it remembers what has ended, what failed, and what was not wanted."""
+class RunOutcome(Protocol):
+    """Where a run is stored and how it ended; `fresh` is False if it was finished before this command."""
 
-    def __init__(self, study: Grid, fail_on: list[str]) -> None:
-        self.study, self.fail_on = study, fail_on
-        quiet = any(recipe.quiet for recipe in study.recipes)
+    @property
+    def folder(self) -> Path: ...
+    @property
+    def state(self) -> str: ...
+    @property
+    def message(self) -> str: ...
+    @property
+    def fresh(self) -> bool: ...
+
+
+class RunConsole:
+    """The output of one `gradlab run`; it collects the folders, the failures and the unwanted verdicts of its runs."""
+
+    def __init__(self, recipes: Sequence[Recipe], keys: Sequence[str], fail_on: Sequence[str]) -> None:
+        """`keys` are the choices in which the recipes of a grid differ; a single run has none."""
+        self.total, self.keys, self.fail_on = len(recipes), list(keys), list(fail_on)
+        quiet = any(recipe.quiet for recipe in recipes)
         self.console = None if quiet else Console(highlight=False)
-        self.begun = 0
+        self.started = 0
         self.folders: list[Path] = []
-        self.measured: list[Path] = []  # of these, those that ended with a result
+        self.with_results: list[Path] = []  # the folders of the runs that did not fail
         self.failures: list[str] = []
         self.unwanted: list[str] = []
 
     @contextmanager
-    def training(self, recipe: Recipe, label: str) -> Iterator[Callable[[Any], None] | None]:
-        """Say what is trained, then show how it goes."""
-        self.begun += 1
-        place = f"{self.begun}/{len(self.study.recipes)}"
-        self.say(f"{place}  {label}" if label else summary.describe(plain(recipe)))
-        with shown(recipe.steps, self.console) as tell:
-            yield tell
+    def training(self, recipe: Recipe, label: str) -> Iterator[ProgressCallback | None]:
+        """Print what is trained, and show its progress."""
+        self.started += 1
+        self.say(f"{self.started}/{self.total}  {label}" if label else summary.describe(plain(recipe)))
+        with progress_display(recipe.steps, self.console) as show:
+            yield show
 
-    def ended(self, outcome: "Outcome", label: str) -> None:
-        """Tell a failure at once, a result in its sentences; a single run gets its table and figures too."""
+    def ended(self, outcome: RunOutcome, label: str) -> None:
+        """Report a failure, or the results in sentences; a single run gets its table and figures too."""
         self.folders.append(outcome.folder)
-        if outcome.state != "failed":
-            self.measured.append(outcome.folder)
-        else:
+        if outcome.state == "failed":
             log = outcome.folder / "run.log"
-            self.failures.append(f"{label or outcome.folder.name} failed: {outcome.message}; see {log}")
-            self.warn(self.failures[-1])
-            return
-        if not outcome.fresh:
-            self.say("done before: not run again without --force")
-        if outcome.message and not (outcome.fresh and outcome.state == "diverged"):  # the verdict tells that
-            self.say(f"note        {outcome.message}")
-        from gradlab.store.read import open_run
-
-        run = open_run(outcome.folder)
-        if not self.study.keys:
-            self.say(summary.ends(run))
-            self.say(f"data        {run.status['data']['source']}")
-        self._verdicts(run, label)
-        self.say(f"stored      {run.folder}  ({summary.cost(run.status)})")
-        if not self.study.keys:
-            self._draw(lambda: pictures.draw(run))
+            self._fail(f"{label or outcome.folder.name} failed: {outcome.message}; see {log}")
+        else:
+            self.with_results.append(outcome.folder)
+            self._results(outcome, label)
 
     def refused(self, error: RecipeError, label: str) -> None:
-        """What only this machine can say is wrong, as a device that it has not; a grid goes on."""
-        self.failures.append(f"{label} failed: {error}")
-        self.warn(self.failures[-1])
+        """Report a run that cannot start here, as on a device that this machine has not; a grid goes on."""
+        self._fail(f"{label} failed: {error}")
 
-    def interrupted(self, outcome: "Outcome") -> None:
-        """What is there, and how to go on."""
-        rest = len(self.study.recipes) - self.begun
-        left = f"; {rest} of {len(self.study.recipes)} runs not begun" if rest else ""
-        self.warn(f"interrupted: {outcome.message}{left}; stored {outcome.folder}; the same command goes on")
+    def interrupted(self, outcome: RunOutcome) -> None:
+        """Report what is stored, and how to continue."""
+        remaining = self.total - self.started
+        not_started = f"; {remaining} of {self.total} runs not started" if remaining else ""
+        self.warn(
+            f"interrupted: {outcome.message}{not_started}; stored in {outcome.folder}; "
+            "run the same command again to continue"
+        )
 
     def close(self) -> None:
-        """After a grid: its table and picture, then every failure once more."""
-        if len(self.measured) > 1:
+        """Print the table of a grid and draw its picture, then repeat every failure and unwanted verdict."""
+        if len(self.with_results) > 1:
             self._compare()
-        if self.failures and len(self.study.recipes) > 1:
-            self.warn(
-                "\n  ".join(
-                    [f"{len(self.failures)} of {len(self.study.recipes)} runs failed", *self.failures]
-                )
-            )
-        for word in self.unwanted:
-            self.warn(word)
+        if self.failures and self.total > 1:
+            heading = f"{len(self.failures)} of {self.total} runs failed"
+            self.warn("\n  ".join([heading, *self.failures]))
+        for sentence in self.unwanted:
+            self.warn(sentence)
 
     def say(self, text: str) -> None:
-        """To a person who wants to read."""
+        """Print to standard output, unless the run is quiet."""
         if self.console:
             self.console.print(text, markup=False, soft_wrap=True)
 
     def warn(self, text: str) -> None:
-        """To a person in any case."""
+        """Print to standard error, also if the run is quiet."""
         print(f"gradlab run: {text}", file=sys.stderr, flush=True)
 
+    def _fail(self, sentence: str) -> None:
+        self.failures.append(sentence)
+        self.warn(sentence)
+
+    def _results(self, outcome: RunOutcome, label: str) -> None:
+        from gradlab.store.read import open_run
+
+        if not outcome.fresh:
+            self.say("this run is already finished; it is not run again without --force")
+        if outcome.message and not (outcome.fresh and outcome.state == "diverged"):  # the verdict says that
+            self.say(f"note        {outcome.message}")
+        run = open_run(outcome.folder)
+        single = not self.keys
+        if single:
+            self.say(summary.start_and_end(run))
+            self.say(f"data        {run.status['data']['source']}")
+        self._verdicts(run, label)
+        self.say(f"stored      {run.folder}  ({summary.cost(run.status)})")
+        if single:
+            self._draw(lambda: pictures.draw(run))
+
     def _verdicts(self, run: "Run", label: str) -> None:
-        from gradlab.analysis.verdicts import diagnose, failed, sentences
+        from gradlab.analysis.verdicts import diagnose, failed, missing_theory, sentences
 
         try:
-            found = diagnose(run)
+            diagnosis = diagnose(run)
         except RecipeError as error:  # probes were left out: the run is right, there is only less to say
             self.say(f"verdict     {error}")
             return
-        for name, sentence in sentences(found):
+        for name, sentence in sentences(diagnosis):
             self.say(f"{name:<11} {sentence}")
-        unwanted = failed(found, self.fail_on)
+        reason = missing_theory(run)
+        if reason and run.recipe["model"]["name"] == "mlp":  # of other models nobody expects a prediction
+            self.say(f"theory      {reason}")
+        unwanted = failed(diagnosis, self.fail_on)
         if unwanted:
             self.unwanted.append(f"--fail-on: {label or run.folder.name} is {', '.join(unwanted)}")
 
     def _compare(self) -> None:
-        from gradlab.commands.compare import picture, target, text, told
+        from gradlab.report import comparison
         from gradlab.store.read import open_run
 
-        runs = [open_run(folder) for folder in self.measured]
-        by = told(runs, self.study.keys)
+        runs = [open_run(folder) for folder in self.with_results]
+        by = comparison.distinguishing_keys(runs, self.keys)
         for source in dict.fromkeys(run.status["data"]["source"] for run in runs):
             self.say(f"data        {source}")
         try:
-            self.say(f"\n{text(runs, by)}")
+            self.say(f"\n{comparison.comparison_table(runs, by)}")
         except RecipeError as error:
             self.say(f"table       {error}")
-        self._draw(lambda: [pictures.save(picture(runs, by), target(runs, by))])
+        path = comparison.comparison_path(runs, by)
+        self._draw(lambda: [pictures.save(comparison.comparison_figure(runs, by), path)])
 
     def _draw(self, draw: Callable[[], list[Path]]) -> None:
         try:

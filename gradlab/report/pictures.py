@@ -33,14 +33,14 @@ def heatmap(run: "Run") -> "Figure":
 
 def training(run: "Run") -> "Figure":
     """Loss, score, the gradient before and after the clip, the learning rate."""
-    from gradlab.analysis.score import score
+    from gradlab.analysis.score import score_of
     from gradlab.figures.training import training as draw
 
     data, clip = run.status["data"], run.recipe["clip"]
     # of the clips only this one bounds the norm that is drawn: a value clip bounds entries, another p another norm
     bounds = clip["name"] == "norm" and clip.get("p", 2.0) == 2 and clip.get("where") != "update"
     threshold = clip["threshold"] if bounds else None
-    return draw(run.steps, data["chance_loss"], score(data), threshold, title(run))
+    return draw(run.steps, data["chance_loss"], score_of(data), threshold, title(run))
 
 
 def times(run: "Run") -> "Figure":

@@ -1,4 +1,4 @@
-"""What a run says at its end, in a few lines: what it was, where it began and ended, what is to be seen."""
+"""A run in a few lines: its recipe, a table of its first and last step, and what it cost."""
 
 import math
 from collections.abc import Callable, Iterable, Sequence
@@ -7,24 +7,27 @@ from typing import TYPE_CHECKING, Any
 from gradlab.recipe import options
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from gradlab.store.read import Run
 
-PARTS = ("train", "test")
-_SILENT = ("normalization", "residual", "penalty")  # groups whose `none` goes without saying
+DATA_SETS = ("train", "test")
+_OMITTED_IF_NONE = ("normalization", "residual", "penalty")
 
 
 def describe(recipe: dict[str, Any]) -> str:
     """`mlp · depth 50 · width 64 · tanh · orthogonal · sgd lr 0.1 · clip norm 1.0 · digits · seed 0`."""
-    optimizer = _part("optimizer", recipe)
-    optimizer += "" if "phases" in recipe["optimizer"] else f" lr {recipe['lr']:g}"
     words = [_part("model", recipe), f"depth {recipe['depth']}", f"width {recipe['width']}"]
     words += [_part(group, recipe) for group in ("activation", "initializer")]
-    words += [f"{group} {_part(group, recipe)}" for group in _SILENT if recipe[group]["name"] != "none"]
+    words += [
+        f"{group} {_part(group, recipe)}" for group in _OMITTED_IF_NONE if recipe[group]["name"] != "none"
+    ]
     words += [f"dropout {recipe['dropout']:g}"] if recipe["dropout"] else []
-    words += (
-        [optimizer] if recipe["schedule"]["name"] == "constant" else [optimizer, _part("schedule", recipe)]
-    )
-    words += [f"clip {_part('clip', recipe, always='threshold')}", _part("data", recipe)]
+    words += [
+        _part("optimizer", recipe) + ("" if "phases" in recipe["optimizer"] else f" lr {recipe['lr']:g}")
+    ]
+    words += [] if recipe["schedule"]["name"] == "constant" else [_part("schedule", recipe)]
+    words += [f"clip {_part('clip', recipe, without_key='threshold')}", _part("data", recipe)]
     words += [f"accumulate {recipe['accumulate']}"] if recipe["accumulate"] > 1 else []
     words += [f"rate of {path} × {factor:g}" for path, factor in recipe["lr_factors"].items()]
     first, last = recipe["seed"], recipe["seed"] + recipe["seeds"] - 1
@@ -32,102 +35,108 @@ def describe(recipe: dict[str, Any]) -> str:
 
 
 def title(run: "Run") -> str:
-    """What a figure says of its run: the recipe, and that its data are made up where they are."""
-    return describe(run.recipe) + (" (synthetic data)" if synthetic(run) else "")
+    """The title of a run's figures: its recipe, and a note if its data are synthetic."""
+    return describe(run.recipe) + (" (synthetic data)" if is_synthetic(run) else "")
 
 
-def synthetic(run: "Run") -> bool:
-    """Whether the data were generated."""
+def is_synthetic(run: "Run") -> bool:
+    """Whether the run's data were generated."""
     return str(run.status["data"].get("source", "")).startswith("synthetic")
 
 
-def _part(group: str, recipe: dict[str, Any], always: str = "") -> str:
-    """An option's name and those of its numbers that are not the usual ones; `always` is said without its key."""
+def _part(group: str, recipe: dict[str, Any], without_key: str = "") -> str:
+    """An option's name and those of its values that are not the defaults; `without_key` always, as a bare number."""
     part = recipe[group]
     if "phases" in part:
-        return " then ".join(_phase(one, recipe["lr"]) for one in part["phases"])
-    usual = options.parameters(group, part["name"])
-    words = [part["name"], *([str(part[always])] if always in part else [])]
+        return " then ".join(_phase(phase, recipe["lr"]) for phase in part["phases"])
+    defaults = options.parameters(group, part["name"])
+    words = [part["name"], *([str(part[without_key])] if without_key in part else [])]
     for key, value in part.items():
-        if key not in ("name", always) and usual.get(key) is not None and not _same(str(value), usual[key]):
+        if key in ("name", without_key) or defaults.get(key) is None:
+            continue
+        if not _same_value(str(value), defaults[key]):
             words.append(f"{key} {value}")
     return " ".join(words)
 
 
-def _phase(one: dict[str, Any], lr: float) -> str:
+def _phase(phase: dict[str, Any], lr: float) -> str:
     """`adam lr 0.001 until step 250`."""
     ends = [
         f"until {key.removeprefix('until_')} {value:g}"
-        for key, value in one.items()
+        for key, value in phase.items()
         if key.startswith("until_")
     ]
-    return " ".join([one["optimizer"], f"lr {one.get('lr', lr):g}", *ends])
+    return " ".join([phase["optimizer"], f"lr {phase.get('lr', lr):g}", *ends])
 
 
-def _same(one: str, two: str) -> bool:
+def _same_value(text: str, default: str) -> bool:
     try:
-        return one.lower() == two.lower() or float(one) == float(two)
+        return text.lower() == default.lower() or float(text) == float(default)
     except ValueError:
         return False
 
 
-def ends(run: "Run") -> str:
-    """A short table of the first and the last step: loss, scores, gradient, and the signal over depth."""
-    from gradlab.analysis.score import score
+def start_and_end(run: "Run") -> str:
+    """A table of the first and the last step: loss, scores, gradient norm, and the backward signal of two layers."""
+    from gradlab.analysis.score import score_of
 
-    the = score(run.status["data"])
+    score = score_of(run.status["data"])
     rows = run.steps[(run.steps.source == "batch") & run.steps.train_loss.notna()]
     last = int(run.layers.layer.max()) - 1
     hidden = list(dict.fromkeys([1, last])) if last > 0 else []
-    scores = {} if the.name == "loss" else {f"{part} {the.name}": f"{part}_{the.column}" for part in PARTS}
-    table = [["step", "train loss", *scores, "‖gradient‖", *(f"backward {l}" for l in hidden)]]
+    parts = DATA_SETS if score.name != "loss" else ()
+    scores = [f"{part} {score.label}" for part in parts]
+    table = [["step", "train loss", *scores, "‖gradient‖", *(f"backward {layer}" for layer in hidden)]]
     for step in sorted({int(rows.step.min()), int(rows.step.max())}) if len(rows) else []:
-        here = rows[rows.step == step]
+        at_step = rows[rows.step == step]
         layers = run.layers[(run.layers.source == "batch") & (run.layers.step == step)]
-        words = [str(step), _mean(here.train_loss, "{:.3g}".format)]
-        words += [_mean(the.factor * here[column], "{:.2f}".format) for column in scores.values()]
-        words += [_mean(here.log10_gradient, power)]
-        table.append(words + [_mean(layers[layers.layer == l].log10_backward, power) for l in hidden])
+        cells = [str(step), _mean_text(at_step.train_loss, "{:.3g}".format)]
+        cells += [_mean_text(score.series(at_step, part), "{:.2f}".format) for part in parts]
+        cells += [_mean_text(at_step.log10_gradient, power_of_ten)]
+        cells += [_mean_text(layers[layers.layer == layer].log10_backward, power_of_ten) for layer in hidden]
+        table.append(cells)
     return aligned(table)
 
 
 def cost(status: dict[str, Any]) -> str:
-    """Where it ran and what it took: `cpu, 1 thread, 6.1 s, of which 3.2 s compiling`."""
+    """Where the run was made and how long it took: `cpu, 1 thread, 6.1 s, of which 3.2 s compiling`."""
     threads = status["threads"]
-    where = [status["device"], *([f"{threads} thread{'s' * (threads > 1)}"] if threads else [])]
-    return ", ".join(
-        [*where, f"{status['seconds']:.1f} s, of which {status['compile_seconds']:.1f} s compiling"]
-    )
+    device = [status["device"], *([f"{threads} thread{'s' * (threads > 1)}"] if threads else [])]
+    seconds = f"{status['seconds']:.1f} s, of which {status['compile_seconds']:.1f} s compiling"
+    return ", ".join([*device, seconds])
 
 
-def _mean(column: Any, form: Callable[[float], str]) -> str:
-    """The mean over seeds in words; one number that is not finite stands for all; "" is not measured."""
+def _mean_text(column: "pd.Series", write: Callable[[float], str]) -> str:
+    """The mean over seeds; a value that is not finite stands for all; "" where nothing was measured."""
     values = [float(value) for value in column[column.notna()]]
-    odd = [value for value in values if not math.isfinite(value)]
-    return form(odd[0] if odd else math.fsum(values) / len(values)) if values else ""
+    if not values:
+        return ""
+    nonfinite = [value for value in values if not math.isfinite(value)]
+    return write(nonfinite[0] if nonfinite else math.fsum(values) / len(values))
 
 
-def power(log10: float) -> str:
-    """10 to this power, also far outside the range of floats: 0.05, 3.2e-127."""
+def power_of_ten(log10: float) -> str:
+    """10 to the power `log10`, also far outside the range of floats: 0.05, 3.2e-127."""
     if math.isnan(log10) or log10 == math.inf:
         return str(log10)
     if log10 == -math.inf:
         return "0"
     if -3 <= log10 <= 4:
         return f"{10**log10:.3g}"
-    tenths = round(10 ** (log10 - math.floor(log10)), 1)
-    whole = math.floor(log10) + (tenths >= 10)
-    return f"{tenths / 10 if tenths >= 10 else tenths:.1f}e{whole:+d}"
+    exponent = math.floor(log10)
+    mantissa = round(10 ** (log10 - exponent), 1)
+    if mantissa >= 10:  # 9.96 is rounded to 10.0
+        mantissa, exponent = mantissa / 10, exponent + 1
+    return f"{mantissa:.1f}e{exponent:+d}"
 
 
 def aligned(rows: Iterable[Sequence[str]], indent: str = "") -> str:
-    """Rows of words as columns, the first to the left and the others to the right."""
-    rows = [list(row) for row in rows]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        indent
-        + "  ".join(
-            w.ljust(n) if i == 0 else w.rjust(n) for i, (w, n) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in rows
-    )
+    """Rows of cells as a table, the first column aligned to the left and the others to the right."""
+    table = [list(row) for row in rows]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    return "\n".join(indent + "  ".join(_pad(row, widths)) for row in table)
+
+
+def _pad(row: list[str], widths: list[int]) -> list[str]:
+    first, *others = zip(row, widths, strict=True)
+    return [first[0].ljust(first[1]), *(cell.rjust(width) for cell, width in others)]

@@ -1,4 +1,4 @@
-"""One writer a folder: a lock that the system takes back when its holder ends, however it ends."""
+"""One writer per folder: a lock that the system releases when its process ends, however it ends."""
 
 import fcntl
 import os
@@ -9,19 +9,23 @@ from pathlib import Path
 
 from gradlab.recipe.errors import RecipeError
 
-NAME = ".lock"  # it stays: a lock that is deleted may be held by two
-TRIES, PAUSE = 10, 0.02  # a reader that looks holds the lock for a moment
+NAME = ".lock"  # never deleted: two processes could each hold a lock on a deleted and a new file of this name
+ATTEMPTS, PAUSE = 10, 0.02  # `held` holds the lock for a moment, which is no reason to give up
 
 
 @contextmanager
 def hold(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock, or a RecipeError where another process is writing there."""
-    descriptor = os.open(folder / NAME, os.O_RDWR | os.O_CREAT, 0o666)  # not inherited by programs we start
+    """Hold the folder's lock inside the `with` block.
+
+    Raises:
+        RecipeError: if another process is writing to the folder.
+    """
+    descriptor = os.open(folder / NAME, os.O_RDWR | os.O_CREAT, 0o666)  # not inherited by child processes
     try:
-        if not _taken(descriptor):
+        if not _acquire(descriptor):
             holder = os.pread(descriptor, 20, 0).decode(errors="replace").strip()
             raise RecipeError(f"{folder} is being written by process {holder}; wait for it or stop it")
-        with suppress(OSError):  # for who is refused to read; the lock itself needs no space
+        with suppress(OSError):  # shown to a process that is refused the lock; the lock itself needs no space
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
         yield
@@ -30,27 +34,27 @@ def hold(folder: Path) -> Iterator[None]:
 
 
 def held(folder: Path) -> bool:
-    """Whether some process is writing this folder now; one that was killed is not."""
+    """Whether a process is writing to this folder now; a process that was killed is not."""
     with suppress(OSError):
         descriptor = os.open(folder / NAME, os.O_RDONLY)
         try:
-            return not _locked(descriptor, fcntl.LOCK_SH)
+            return not _try_lock(descriptor, fcntl.LOCK_SH)
         finally:
             os.close(descriptor)
     return False
 
 
-def _taken(descriptor: int) -> bool:
-    for _ in range(TRIES):
-        if _locked(descriptor, fcntl.LOCK_EX):
+def _acquire(descriptor: int) -> bool:
+    for _ in range(ATTEMPTS):
+        if _try_lock(descriptor, fcntl.LOCK_EX):
             return True
         time.sleep(PAUSE)
     return False
 
 
-def _locked(descriptor: int, kind: int) -> bool:
+def _try_lock(descriptor: int, operation: int) -> bool:
     try:
-        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, operation | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     except OSError:  # a file system without locks: better unguarded than unusable

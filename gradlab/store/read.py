@@ -1,6 +1,6 @@
-"""Stored runs as frames: what was measured, what was not, and what cannot be read, each told apart.
+"""Stored runs as data frames; a folder that cannot be read is refused with the reason.
 
-In every float column null (`frame.loss.isna()`) means not measured; NaN, inf and −inf are values that were.
+In every float column null (`frame.loss.isna()`) means not measured; NaN, inf and −inf are measured values.
 """
 
 import json
@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import pandas as pd
@@ -23,13 +23,13 @@ from gradlab.recipe.recipe import FAMILIES, NOT_IN_DIGEST, flat
 from gradlab.store.lock import held
 
 Paths = str | Path | Iterable[str | Path]
-KEYS = ("seed", "step", "source", "layer", "time")
+ROW_KEYS = ("seed", "step", "source", "layer", "time")
 _COLUMNS = frozenset(column for schema in SCHEMAS.values() for column in schema.names)
 
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """One stored run; its tables are read when they are first asked for."""
+    """One stored run; each of its tables is read when it is first used."""
 
     folder: Path
     recipe: dict[str, Any]
@@ -52,148 +52,185 @@ class Run:
 
     @cached_property
     def times(self) -> pd.DataFrame:
-        """One row per seed, step, source, layer and time step; none where the network has no time steps."""
+        """One row per seed, step, source, layer and time step; empty if the network has no time steps."""
         return _frames([_table(self.folder, "times")])[0]
 
     @cached_property
     def notes(self) -> pd.DataFrame:
-        """One row per seed, step, source, layer and inner measure; none where the network notes nothing."""
+        """One row per seed, step, source, layer and inner measure; empty if the network has none."""
         return _frames([_table(self.folder, "notes")])[0]
 
 
 def folders(path: str | Path) -> list[Path]:
-    """The run folders at or below `path`, whole or not, by name."""
+    """The run folders at or below `path`, complete or not, sorted by name.
+
+    Raises:
+        RecipeError: if `path` is not a folder.
+    """
     path = Path(path)
     if not path.is_dir():
-        raise RecipeError(
-            f"{path} is {'not a folder' if path.exists() else 'not there'}; name a run's folder"
-        )
-    found = []
-    for place, below, files in os.walk(path):
-        below[:] = sorted(name for name in below if not name.startswith("."))
+        problem = "is not a folder" if path.exists() else "does not exist"
+        raise RecipeError(f"{path} {problem}; give the folder of a run or of a study")
+    run_folders = []
+    for folder, subfolders, files in os.walk(path):
+        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
         if "recipe.yaml" in files or "status.json" in files:
-            found.append(Path(place))
-            below.clear()  # a run holds no runs
-    return found
+            run_folders.append(Path(folder))
+            subfolders.clear()  # there are no runs inside a run
+    return run_folders
 
 
 def open_run(path: str | Path, running: bool = False) -> Run:
-    """The run stored at `path`; one that is still being written is refused unless `running`."""
+    """The run stored at `path`.
+
+    Raises:
+        RecipeError: if there is no run, it is incomplete or corrupt or has another schema, or is still being
+            written (unless `running`).
+    """
     path = Path(path)
     if path not in folders(path):
         _refuse(path)
     for name in ("recipe.yaml", "status.json"):
         if not (path / name).exists():
-            raise RecipeError(f"{path} is half-written: it has no {name}; run its recipe again")
+            raise RecipeError(f"{path} is incomplete: it has no {name}; run its recipe again")
     recipe, status = _mapping(path / "recipe.yaml"), _mapping(path / "status.json")
     _check(path, recipe, status)
     if status["state"] == "running" and not running:
-        done = f"{status.get('steps_done', 0)} of {recipe.get('steps', '?')} steps"
+        progress = f"{status.get('steps_done', 0)} of {recipe.get('steps', '?')} steps"
         if held(path):
-            raise RecipeError(f"{path} is still running ({done}); wait for it")
-        raise RecipeError(f"{path} was killed while still running ({done}); run its recipe again to go on")
+            raise RecipeError(f"{path} is still running ({progress}); wait for it")
+        raise RecipeError(f"{path} was killed while running ({progress}); run its recipe again to continue")
     return Run(path, recipe, status)
 
 
 def find_runs(path: str | Path, running: bool = False) -> list[Run]:
-    """The run at `path`, or every run below it; the first that cannot be read raises."""
-    found = folders(path)
-    if not found:
+    """The run at `path`, or every run below it.
+
+    Raises:
+        RecipeError: if there is no run, or one cannot be opened (see `open_run`).
+    """
+    run_folders = folders(path)
+    if not run_folders:
         _refuse(Path(path))
-    return [open_run(folder, running) for folder in found]
+    return [open_run(folder, running) for folder in run_folders]
 
 
 def load(paths: Paths, table: str = "layers", by: Iterable[str] = ()) -> pd.DataFrame:
-    """One tidy frame of a run, a study or a list of them, to ask across runs what one run cannot answer.
+    """One tidy frame of the same table of several runs: a run, a study, or a list of them.
 
-    Besides the table's columns: `run` (the folder's name) and one column for each choice that differs between
-    the runs, or is named in `by`: `clip` holds the part's name, `clip.threshold` its number. A choice that a
-    run has not is missing there. Two choices are called as a column is and keep their whole
-    name: `loss.name`, `penalty.name`.
+    Besides the table's columns it has `run` (the folder's name) and one column for each choice that differs between
+    the runs or is named in `by`: `clip` holds the name of the option, `clip.threshold` its number. It is missing in
+    the rows of a run that does not have the choice. Two choices have the name of a table's column and therefore keep
+    their full key: `loss.name`, `penalty.name`.
+
+    Raises:
+        RecipeError: if a run cannot be opened, or there is no such table or choice.
     """
     return gather(collect(paths), table, by)
 
 
 def collect(paths: Paths) -> list[Run]:
-    """The runs at and below all of `paths`, each once."""
+    """The runs at and below all of `paths`, each once.
+
+    Raises:
+        RecipeError: if `paths` is empty, or a run cannot be opened (see `open_run`).
+    """
     listed = [paths] if isinstance(paths, str | Path) else list(paths)
-    found = {run.folder.resolve(): run for path in listed for run in find_runs(path)}
-    if not found:
-        raise RecipeError("no run was named; name a run's folder or a study's")
-    return list(found.values())
+    runs = {run.folder.resolve(): run for path in listed for run in find_runs(path)}
+    if not runs:
+        raise RecipeError("no path was given; give the folder of a run or of a study")
+    return list(runs.values())
 
 
 def gather(runs: list[Run], table: str = "layers", by: Iterable[str] = ()) -> pd.DataFrame:
-    """`load` of runs that are open already."""
+    """`load` for runs that are already open.
+
+    Raises:
+        RecipeError: if there is no such table or choice.
+    """
     if table not in SCHEMAS:
         raise RecipeError(f"there is no table '{table}'{hint(table, SCHEMAS)}")
-    frame, order = _frames([_table(run.folder, table) for run in runs])
+    frame, origin = _frames([_table(run.folder, table) for run in runs])
     labels = {"run": names(runs)} | choices(runs, by)
-    spread = pd.DataFrame(
-        {key: _spread(values, order) for key, values in labels.items() if key not in frame.columns},
+    choice_columns = pd.DataFrame(
+        {key: _spread(values, origin) for key, values in labels.items() if key not in frame.columns},
         index=frame.index,
     )
-    return pd.concat([spread, frame], axis=1)
+    return pd.concat([choice_columns, frame], axis=1)
 
 
 def names(runs: list[Run]) -> list[str]:
-    """What tells the runs apart: the folder's name, or its path where two have the same."""
+    """A distinct name for each run: the folder's name, or its path if two folders have the same name."""
     short = [run.folder.resolve().name for run in runs]
     return short if len(set(short)) == len(short) else [str(run.folder) for run in runs]
 
 
 def choices(runs: list[Run], by: Iterable[str] = ()) -> dict[str, list[Any]]:
-    """Each choice that differs between runs, and those in `by`, with its value in every run."""
-    chosen = [_choices(run.recipe) for run in runs]
-    every = list(dict.fromkeys(key for each in chosen for key in each))
-    wanted = [column(word, every) for word in by]
-    values = {key: [each.get(key) for each in chosen] for key in every}
-    differ = [key for key in every if len(set(map(repr, values[key]))) > 1]
-    return {key: values[key] for key in dict.fromkeys([*wanted, *differ])}
+    """The choices in `by`, then those that differ between the runs, each with its value in every run (or None).
+
+    Raises:
+        RecipeError: if no run has a choice of `by`.
+    """
+    run_choices = [_choices(run.recipe) for run in runs]
+    keys = list(dict.fromkeys(key for chosen in run_choices for key in chosen))
+    requested = [column(word, keys) for word in by]
+    values = {key: [chosen.get(key) for chosen in run_choices] for key in keys}
+    differing = [key for key in keys if len(set(map(repr, values[key]))) > 1]
+    return {key: values[key] for key in dict.fromkeys([*requested, *differing])}
 
 
-def column(word: str, known: Iterable[str]) -> str:
-    """The column that holds a choice, however it is called: `clip`, `clip.name`, `penalty`."""
-    known = list(known)
+def column(word: str, names: Iterable[str]) -> str:
+    """Which of `names` is the column of a choice, with or without `.name`: `clip`, `clip.name`, `penalty`.
+
+    Raises:
+        RecipeError: if there is none.
+    """
+    names = list(names)
     for name in (word, word.removesuffix(".name"), f"{word}.name"):
-        if name in known:
+        if name in names:
             return name
-    raise RecipeError(f"no run has a choice '{word}'{hint(word, known)}")
+    raise RecipeError(f"no run has a choice '{word}'{hint(word, names)}")
 
 
 def _choices(recipe: dict[str, Any]) -> dict[str, Any]:
-    """The recipe by readable key: a part's name under its group, its numbers under group.key."""
+    """The recipe by readable key: an option's name under its group, its numbers under group.key."""
     kept = {key: value for key, value in flat(recipe).items() if key.split(".")[0] not in NOT_IN_DIGEST}
     short = {key: key.removesuffix(".name") for key in kept}
     return {key if short[key] in _COLUMNS else short[key]: value for key, value in kept.items()}
 
 
-def _spread(values: list[Any], order: np.ndarray) -> Any:
-    """One value a run as one value a row: numbers as numbers, words as categories."""
-    kinds = {type(value) for value in values}
-    if kinds <= {int} or kinds <= {bool} or (kinds <= {int, float, type(None)} and kinds != {type(None)}):
-        return np.array([np.nan if value is None else value for value in values])[order]
+def _spread(values: list[Any], origin: np.ndarray) -> Any:
+    """From one value per run to one value per row, numbers as numbers and words as categories.
+
+    `origin`, (rows,), is the index of each row's run.
+    """
+    types = {type(value) for value in values}
+    if types <= {int} or types <= {bool} or (types <= {int, float, type(None)} and types != {type(None)}):
+        return np.array([np.nan if value is None else value for value in values])[origin]
     words = [None if value is None else str(value) for value in values]
-    known = list(dict.fromkeys(word for word in words if word is not None))
-    codes = np.array([-1 if word is None else known.index(word) for word in words])
-    return pd.Categorical.from_codes(codes[order], categories=pd.Index(known, dtype="str"))
+    categories = list(dict.fromkeys(word for word in words if word is not None))
+    codes = np.array([-1 if word is None else categories.index(word) for word in words])
+    return pd.Categorical.from_codes(codes[origin], categories=pd.Index(categories, dtype="str"))
 
 
-def _refuse(path: Path) -> None:
-    """Say what a folder that is no run is instead."""
-    inside = folders(path)
-    if inside:
-        raise RecipeError(f"{path} is no run but holds {len(inside)}; name one, as {inside[0]}")
+def _refuse(path: Path) -> NoReturn:
+    """Raise a RecipeError that says what a folder is that is not a run."""
+    runs_below = folders(path)
+    if runs_below:
+        raise RecipeError(
+            f"{path} is not a run but has {len(runs_below)} below it; give one, as {runs_below[0]}"
+        )
     if not os.access(path, os.R_OK | os.X_OK):
-        raise RecipeError(f"{path} cannot be read; change its permissions or name another folder")
+        raise RecipeError(f"{path} cannot be read; change its permissions or give another folder")
     if not any(path.iterdir()):
-        raise RecipeError(f"{path} is empty; name a folder that `gradlab run` has written")
+        raise RecipeError(f"{path} is empty; give a folder that `gradlab run` has written")
     raise RecipeError(
-        f"{path} is not a run's folder (it has no recipe.yaml); name one that `gradlab run` wrote"
+        f"{path} is not the folder of a run (it has no recipe.yaml); give one that `gradlab run` has written"
     )
 
 
 def _mapping(path: Path) -> dict[str, Any]:
+    """The content of a YAML or JSON file, or a RecipeError."""
     try:
         text = path.read_text(encoding="utf-8")
         value = yaml.safe_load(text) if path.suffix == ".yaml" else json.loads(text)
@@ -201,15 +238,15 @@ def _mapping(path: Path) -> dict[str, Any]:
         reason = str(error).splitlines()[0]
         raise RecipeError(f"{path} is corrupt ({reason}); run its recipe again with --force") from error
     if not isinstance(value, dict):
-        raise RecipeError(f"{path} is corrupt (it holds no keys); run its recipe again with --force")
+        raise RecipeError(f"{path} is corrupt (it has no keys); run its recipe again with --force")
     return value
 
 
 def _check(path: Path, recipe: dict[str, Any], status: dict[str, Any]) -> None:
-    """Refuse what has the names of a run's files but not their contents."""
+    """Raise a RecipeError for files that are not a recipe and a status of this schema."""
     if status.get("schema") != VERSION:
         raise RecipeError(
-            f"{path} was written with schema {status.get('schema')} and this gradlab reads {VERSION}; "
+            f"{path} was written with schema {status.get('schema')}, and this version of gradlab reads {VERSION}; "
             "run its recipe again"
         )
     if status.get("state") not in STATES:
@@ -219,28 +256,32 @@ def _check(path: Path, recipe: dict[str, Any], status: dict[str, Any]) -> None:
     for key in (*FAMILIES, "depth", "steps"):
         value = recipe.get(key)
         if value is None or (key in FAMILIES and not (isinstance(value, dict) and "name" in value)):
-            raise RecipeError(f"{path}/recipe.yaml is not a recipe (it has no {key}); name another folder")
+            raise RecipeError(f"{path}/recipe.yaml is not a recipe (it has no {key}); give another folder")
 
 
 def _table(folder: Path, table: str) -> pa.Table:
-    """All rows of one table, each once, also while a writer adds parts and compacts them."""
-    place = folder / table
-    for _ in range(20):  # a retry is needed only when a compaction ends between two lines below
-        whole = place / "all.parquet"
-        files = [whole] if whole.exists() else sorted(place.glob("[!.]*.parquet"))
+    """All rows of one table, each once, also while a writer adds parts or compacts them."""
+    table_folder = folder / table
+    for _ in range(20):  # again only if a compaction ends between two of the lines below
+        merged = table_folder / "all.parquet"
+        files = [merged] if merged.exists() else sorted(table_folder.glob("[!.]*.parquet"))
         try:
             tables = [_rows(file, table) for file in files]
         except FileNotFoundError:
             continue
-        # parts are removed only after all.parquet is there: without it the listing was complete
-        if files == [whole] or not whole.exists():
+        # parts are deleted only after all.parquet is complete: without it the listing was complete
+        if files == [merged] or not merged.exists():
             break
     else:
-        raise RecipeError(f"{place} keeps changing; is it being run again? wait until it has ended")
-    if not any(piece.num_rows for piece in tables):
+        raise RecipeError(
+            f"{table_folder} keeps changing; is the run being repeated? wait until it has ended"
+        )
+    if not any(part.num_rows for part in tables):
         if table in OPTIONAL:
             return SCHEMAS[table].empty_table()
-        raise RecipeError(f"{folder} is half-written: it has no {table}; run its recipe again with --force")
+        raise RecipeError(
+            f"{folder} is incomplete: it has no rows in {table}; run its recipe again with --force"
+        )
     return pa.concat_tables(tables)
 
 
@@ -257,18 +298,19 @@ def _rows(file: Path, table: str) -> pa.Table:
 
 
 def _frames(tables: list[pa.Table]) -> tuple[pd.DataFrame, np.ndarray]:
-    """The tables as one sorted frame, and for each row which table it is from.
+    """The tables as one sorted frame, and the index of the table that each row is from, (rows,).
 
-    Arrow's floats keep null and NaN apart, which NumPy's cannot; the keys are plain whole numbers.
+    The columns stay Arrow's, which distinguish null from NaN (NumPy's do not); the keys become int64.
     """
-    frame = (
-        pa.concat_tables(tables)
-        .unify_dictionaries()
-        .to_pandas(types_mapper=lambda kind: None if pa.types.is_dictionary(kind) else pd.ArrowDtype(kind))
-    )
-    keys = [key for key in KEYS if key in frame.columns]
+    frame = pa.concat_tables(tables).unify_dictionaries().to_pandas(types_mapper=_pandas_dtype)
+    keys = [key for key in ROW_KEYS if key in frame.columns]
     frame = frame.astype({key: "int64" for key in keys if key != "source"})
     origin = np.repeat(np.arange(len(tables)), [table.num_rows for table in tables])
     ranks = [frame[key].cat.codes if key == "source" else frame[key] for key in keys]
     order = np.lexsort([*reversed(ranks), origin])
     return frame.iloc[order].reset_index(drop=True), origin[order]
+
+
+def _pandas_dtype(dtype: pa.DataType) -> pd.ArrowDtype | None:
+    """Arrow's own dtype, but pandas' categories for words."""
+    return None if pa.types.is_dictionary(dtype) else pd.ArrowDtype(dtype)

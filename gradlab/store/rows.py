@@ -1,5 +1,6 @@
-"""From a chunk's arrays to the rows of the three tables, exactly as the schema describes them."""
+"""From the arrays of a chunk of steps to rows of the tables, as the schema (`measure.columns`) describes them."""
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -7,46 +8,66 @@ import pyarrow as pa
 
 from gradlab.measure.columns import SCHEMAS
 
-UPDATES = ("log10_update", "update_lost", "learning_rate")  # what a row that no update follows has not
+UPDATE_COLUMNS = (
+    "log10_update",
+    "update_lost",
+    "learning_rate",
+)  # null in the final row: no update follows it
+Columns = Mapping[str, Any]
 
 
 class Rows(NamedTuple):
-    """Which rows: `kept[s, t]` of seed s and step t; `last`: no update follows them."""
+    """Which rows a chunk stores."""
 
-    seeds: np.ndarray
-    steps: np.ndarray
-    source: str
-    kept: np.ndarray
-    last: bool
-
-
-def tables(rows: Rows, found: dict[str, dict[str, Any]]) -> dict[str, pa.Table]:
-    """The chunk's part of each table; `found[table]` has what varies beside seed and step, by column."""
-    return {table: _table(table, rows, columns) for table, columns in found.items()}
+    seeds: np.ndarray  # (seeds,)
+    steps: np.ndarray  # (steps,)
+    source: str  # `batch` or `probe`, the fixed batch
+    kept: np.ndarray  # (seeds, steps), False: the row is not stored
+    last: bool  # no update follows these rows
 
 
-def _table(table: str, rows: Rows, columns: dict[str, Any]) -> pa.Table:
-    """A column is (seeds, steps, entries), or (entries,) where every row has the same; a pair of such
-    arrays is its values and where they were measured."""
-    pairs = {key: value if isinstance(value, tuple) else (value, True) for key, value in columns.items()}
-    shape = np.broadcast_shapes(*(np.shape(value) for value, _ in pairs.values()), (*rows.kept.shape, 1))
+def tables(rows: Rows, columns: Mapping[str, Columns]) -> dict[str, pa.Table]:
+    """The chunk's rows by table; `columns[table]` holds what is not a key: the schema says which there are.
+
+    A column is an array (seeds, steps, entries) or one that broadcasts to it, as (entries,) for what all rows share;
+    or a pair of such arrays: the values, and where they were measured. A row is stored for each kept seed and step
+    and each entry. A column of the schema that is not given is null.
+
+    Raises:
+        KeyError: if the schema has no column of a given name.
+    """
+    return {table: _table(table, rows, table_columns) for table, table_columns in columns.items()}
+
+
+def _table(table: str, rows: Rows, columns: Columns) -> pa.Table:
+    schema = SCHEMAS[table]
+    if undeclared := sorted(columns.keys() - set(schema.names)):
+        raise KeyError(
+            f"the table '{table}' has no column {', '.join(undeclared)}; declare it in gradlab/measure/columns.py"
+        )
+    pairs = {name: value if isinstance(value, tuple) else (value, True) for name, value in columns.items()}
+    shape = np.broadcast_shapes(*(np.shape(values) for values, _ in pairs.values()), (*rows.kept.shape, 1))
     pairs |= {"seed": (rows.seeds[:, None, None], True), "step": (rows.steps[None, :, None], True)}
     pairs["source"] = (np.array([rows.source]), True)
     kept = np.broadcast_to(rows.kept[:, :, None], shape)
-    every = lambda value: np.broadcast_to(value, shape)[kept]
+
+    def stored(array: Any) -> np.ndarray:
+        return np.asarray(np.broadcast_to(array, shape)[kept])
+
     arrays = []
-    for field in SCHEMAS[table]:
-        if field.name not in pairs or (rows.last and field.name in UPDATES):
+    for field in schema:
+        if field.name not in pairs or (rows.last and field.name in UPDATE_COLUMNS):
             arrays.append(pa.nulls(int(kept.sum()), field.type))
         elif pa.types.is_dictionary(field.type):
             words, codes = np.unique(pairs[field.name][0], return_inverse=True)
-            arrays.append(pa.DictionaryArray.from_arrays(pa.array(every(codes), pa.int32()), pa.array(words)))
+            indices = pa.array(stored(codes), pa.int32())
+            arrays.append(pa.DictionaryArray.from_arrays(indices, pa.array(words)))
         else:
-            value, measured = (every(one) for one in pairs[field.name])
-            arrays.append(_array(value, ~measured, field.type))
-    return pa.table(arrays, schema=SCHEMAS[table])
+            values, measured = pairs[field.name]
+            arrays.append(_array(stored(values), ~stored(measured), field.type))
+    return pa.table(arrays, schema=schema)
 
 
-def _array(values: np.ndarray, missing: np.ndarray, kind: pa.DataType) -> pa.Array:
-    """What is missing is null; a NaN that was measured stays one."""
-    return pa.array(values.astype(kind.to_pandas_dtype()), kind, mask=missing, from_pandas=False)
+def _array(values: np.ndarray, missing: np.ndarray, dtype: pa.DataType) -> pa.Array:
+    """An Arrow array, null where `missing`; a measured NaN stays NaN. `values` and `missing`: (rows,)."""
+    return pa.array(values.astype(dtype.to_pandas_dtype()), dtype, mask=missing, from_pandas=False)

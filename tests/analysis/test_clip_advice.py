@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from gradlab.analysis.clip_advice import advise, curve, norms, round_two, sentences
+from gradlab.analysis.clip_advice import advise, recorded_norms, round_two, sentences, threshold_effects
 from gradlab.recipe.errors import RecipeError
 from tests import runs
 
@@ -31,7 +31,7 @@ def spiky(count=300, size=20.0, every=30):
 
 def test_a_curve_is_its_definition(tmp_path):
     log10 = [-1.0, 0.0, 0.5, 1.0, -np.inf]
-    found = curve(norms(recorded(tmp_path / "run", log10)), [0.5, 1.0, 100.0])
+    found = threshold_effects(recorded_norms(recorded(tmp_path / "run", log10)), [0.5, 1.0, 100.0])
     sizes = np.array([0.1, 1.0, 10**0.5, 10.0, 0.0])
     for row in found.itertuples():
         scale = np.minimum(1.0, row.threshold / np.where(sizes == 0, 1e-9, sizes))

@@ -65,13 +65,13 @@ def _differences(kind: str, random, width: int = 32, depth: int = 37, batch: int
         weights = random.standard_normal((depth, width, width)) * np.sqrt(2 / width)
     else:
         weights = np.linalg.qr(random.standard_normal((depth, width, width)))[0]
-    h, loss_and_grads = random.standard_normal((batch, width)), []
+    h, slopes = random.standard_normal((batch, width)), []
     for w in weights:
         z = h @ w
         h = np.maximum(z, 0) if kind == "relu" else np.tanh(z)
-        loss_and_grads.append(z > 0 if kind == "relu" else 1 - h**2)
+        slopes.append(z > 0 if kind == "relu" else 1 - h**2)
     g, norms = random.standard_normal((batch, width)), []
-    for w, slope in zip(weights[::-1], loss_and_grads[::-1], strict=True):
+    for w, slope in zip(weights[::-1], slopes[::-1], strict=True):
         norms.append(np.log10(np.linalg.norm(g)))
         g = (g * slope) @ w.T
     return -np.diff(norms[::-1])[3:-3]  # d_l = log10_backward(l−1) − log10_backward(l)

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from gradlab.analysis.lr_range import lr_range, pairs, smoothed
+from gradlab.analysis.lr_range import pairs, range_test, smoothed
 from gradlab.recipe.errors import RecipeError
 from tests import runs
 
@@ -40,7 +40,7 @@ def test_a_rate_is_paired_with_the_loss_that_its_step_left(tmp_path):
 
 
 def test_the_turning_points_are_found(tmp_path):
-    found = lr_range(frame(tmp_path / "run", valley()))
+    found = range_test(frame(tmp_path / "run", valley()))
     assert found["fell"] == 1
     assert found["diverged"] == 0
     assert found["begins"] == pytest.approx(1e-3 * 1000**0.1, rel=0.35)  # a tenth of the way down
@@ -54,7 +54,7 @@ def test_the_turning_points_are_found(tmp_path):
 def test_a_loss_that_leaves_the_finite_numbers_is_kept_farther_from(tmp_path):
     losses = valley(ends=3.0)[:180]
     losses[178], losses[179] = np.inf, np.nan
-    found = lr_range(frame(tmp_path / "run", losses))
+    found = range_test(frame(tmp_path / "run", losses))
     assert found["diverged"] == 1
     assert found["lost"] <= RATES[178] * 1.001  # float32 in the table
     assert found["recommended"][1] == pytest.approx(found["lost"] / 10)
@@ -64,14 +64,14 @@ def test_a_loss_that_leaves_the_finite_numbers_is_kept_farther_from(tmp_path):
 def test_a_single_spike_to_infinity_ends_what_is_safe(tmp_path):
     losses = valley()
     losses[120] = np.inf
-    assert lr_range(frame(tmp_path / "run", losses))["lost"] == pytest.approx(RATES[120])
+    assert range_test(frame(tmp_path / "run", losses))["lost"] == pytest.approx(RATES[120])
 
 
 @pytest.mark.parametrize("end", ["level", "rises", "nan"])
 def test_a_loss_that_never_falls_is_said_to(tmp_path, end):
     losses = 2.4 + 0.03 * np.random.default_rng(0).standard_normal(200)
     losses[150:] = {"level": losses[150:], "rises": 9.0, "nan": np.nan}[end]
-    found = lr_range(frame(tmp_path / "run", losses))
+    found = range_test(frame(tmp_path / "run", losses))
     told = dict(found["sentences"])
     assert (found["fell"], found["recommended"]) == (0, None)
     assert "at no rate from 1e-05 to 10 does the loss fall" in told["loss"]
@@ -80,7 +80,7 @@ def test_a_loss_that_never_falls_is_said_to(tmp_path, end):
 
 
 def test_a_rate_that_was_never_too_large_is_said_to(tmp_path):
-    found = lr_range(frame(tmp_path / "run", valley(ends=10.0)))
+    found = range_test(frame(tmp_path / "run", valley(ends=10.0)))
     assert found["lost"] is None
     assert "--high" in dict(found["sentences"])["diverges"]
     assert found["recommended"][1] == found["least"]
@@ -88,7 +88,7 @@ def test_a_rate_that_was_never_too_large_is_said_to(tmp_path):
 
 def test_over_seeds_marks_are_medians_and_the_first_loss_of_the_fall_counts(tmp_path):
     ends = (0.1, 1.0, 2.0)
-    found = lr_range(frame(tmp_path / "run", *(valley(ends=end, seed=i) for i, end in enumerate(ends))))
+    found = range_test(frame(tmp_path / "run", *(valley(ends=end, seed=i) for i, end in enumerate(ends))))
     each = [one["lost"] for one in found["seeds"]]
     assert found["lost"] == min(each)
     assert found["least"] == pytest.approx(np.median([one["least"] for one in found["seeds"]]))
@@ -96,7 +96,7 @@ def test_over_seeds_marks_are_medians_and_the_first_loss_of_the_fall_counts(tmp_
 
 def test_seeds_that_do_not_fall_are_counted(tmp_path):
     level = 2.3 + 0.02 * np.random.default_rng(5).standard_normal(200)
-    found = lr_range(frame(tmp_path / "run", valley(), level))
+    found = range_test(frame(tmp_path / "run", valley(), level))
     assert "it falls in 1 of 2 seeds only" in dict(found["sentences"])["loss"]
 
 
@@ -109,19 +109,19 @@ def test_smoothing_keeps_a_line_and_is_not_lifted_by_what_blows_up():
 @pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
 @pytest.mark.parametrize("shift", [0.0, -5.0])
 def test_any_loss_has_numbers_for_json(tmp_path, scale, shift):
-    found = lr_range(frame(tmp_path / "run", scale * (valley() + shift)))
+    found = range_test(frame(tmp_path / "run", scale * (valley() + shift)))
     json.dumps(found, allow_nan=False)
     assert found["fell"] == 1
 
 
 def test_what_is_no_range_test_is_refused(tmp_path):
     with pytest.raises(RecipeError, match="20 steps in a row"):
-        lr_range(frame(tmp_path / "short", valley()[:10]))
+        range_test(frame(tmp_path / "short", valley()[:10]))
     run = runs.opened(tmp_path / "run", [runs.layer_table(runs.walk(4, 1), [0])], [_constant()])
     with pytest.raises(RecipeError, match="schedule=range"):
-        lr_range(run.steps)
+        range_test(run.steps)
     with pytest.raises(RecipeError, match="first steps"):
-        lr_range(frame(tmp_path / "nan", np.full(200, np.nan)))
+        range_test(frame(tmp_path / "nan", np.full(200, np.nan)))
 
 
 def _constant():

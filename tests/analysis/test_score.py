@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from gradlab.analysis.score import score
+from gradlab.analysis.score import score_of
 from gradlab.recipe.errors import RecipeError
 from tests import runs
 from tests.analysis.test_verdicts import told
@@ -41,4 +41,4 @@ def test_r2_below_half_is_not_learned(tmp_path):
 
 def test_an_unknown_metric_is_told():
     with pytest.raises(RecipeError, match="metric 'auc' of the data is not accuracy"):
-        score(runs.DATA | {"metric": "auc"})
+        score_of(runs.DATA | {"metric": "auc"})

@@ -73,8 +73,8 @@ def test_flat_weight_gradients_do_not_hide_vanishing(tmp_path):
 
 
 def test_vanishing_at_the_start_recovered_and_not_learned_can_be_told(tmp_path):
-    loss_and_grads = np.linspace(0.3, 0.0, 11)[:, None] * np.arange(22)
-    found = told(tmp_path, loss_and_grads, loss=[2.31] * 11)
+    slopes = np.linspace(0.3, 0.0, 11)[:, None] * np.arange(22)
+    found = told(tmp_path, slopes, loss=[2.31] * 11)
     assert [found[part]["verdict"] for part in ("signal_start", "signal_end", "training")] == [
         "vanishing",
         "flowing",

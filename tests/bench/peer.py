@@ -7,7 +7,6 @@ import torch
 from torch import nn
 
 from gradlab.commands.compose.grid import grid
-from gradlab.engine.checks import check
 from gradlab.engine.tasks import load_task
 
 
@@ -28,7 +27,7 @@ def noted(modules: Iterable[nn.Module]) -> tuple[list[torch.Tensor], list[torch.
 def chunk(depth: int, width: int, steps: int) -> Callable[[], object]:
     """A function that makes `steps` SGD steps of the same network on the same data and returns the norms."""
     torch.set_num_threads(1)
-    recipe = grid([f"depth={depth}", f"width={width}"], check).recipes[0]
+    recipe = grid([f"depth={depth}", f"width={width}"]).recipes[0]
     task = load_task(recipe)
     x, y = torch.tensor(task.train_x).flatten(1), torch.tensor(task.train_y, dtype=torch.long)
     sizes = [x.shape[1], *[width] * (depth + 1)]

@@ -30,11 +30,10 @@ def torch_chunk(kind: str, batch: int, steps: int) -> Callable[[], object]:
     from torch import nn
 
     from gradlab.commands.compose.grid import grid
-    from gradlab.engine.checks import check
     from gradlab.engine.tasks import load_task
 
     torch.set_num_threads(1)
-    task = load_task(grid([f"model={kind}", *ADDING], check).recipes[0])
+    task = load_task(grid([f"model={kind}", *ADDING]).recipes[0])
     x, y = torch.tensor(task.train_x), torch.tensor(task.train_y)
     layer = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}[kind](x.shape[-1], 64, batch_first=True)
     head = nn.Linear(64, 1)

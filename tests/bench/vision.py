@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from gradlab.data.task import Task
 from gradlab.engine import compiled
+from gradlab.engine.loop import compile_run
 from tests.bench import ours
 from tests.bench.ours import NEVER
 from tests.bench.pace import interleaved
@@ -46,10 +47,10 @@ def compile_time() -> dict[int, float]:
     jax.config.update("jax_enable_compilation_cache", False)
     took = {}
     for depth in (20, 110, 20):  # the first one warms up
-        compiled._compiled.clear()
+        compiled.release()
         jax.clear_caches()
         began = time.process_time()
-        ours.trainer_of("model=resnet", f"depth={depth}", *SILENT, steps=STEPS, task=images()).compile()
+        compile_run(ours.loaded("model=resnet", f"depth={depth}", *SILENT, steps=STEPS, task=images()))
         took[depth] = time.process_time() - began
     return took
 

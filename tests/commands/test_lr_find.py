@@ -1,4 +1,4 @@
-"""`gradlab lr-find`: one ordinary run of a rising rate, stored, told and drawn."""
+"""`gradlab lr-find`: one ordinary run with a rising rate, stored, reported and drawn."""
 
 import json
 
@@ -19,7 +19,7 @@ def test_the_recipe_is_a_run_whose_rate_rises_from_low_to_high():
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["--low", "3", "--high", "1"], "--low 3 and --high 1"),
         (["--low", "0"], "above 0"),
@@ -27,9 +27,9 @@ def test_the_recipe_is_a_run_whose_rate_rises_from_low_to_high():
         (["--high", "nan"], "--high nan"),
         (["--high", "much"], "invalid float value"),
         (["--steps", "5"], "too few"),
-        (["lr=0.1"], "give --high"),
-        (["schedule=linear"], "give --low"),
-        (["steps=100"], "give --steps"),
+        (["lr=0.1"], "use --high instead"),
+        (["schedule=linear"], "use --low instead"),
+        (["steps=100"], "use --steps instead"),
         (["log.every=10"], "sets log.every itself"),
         (["stop.loss=0.1"], "sets stop.loss itself"),
         (["optimizer=phases"], "does not follow --low and --high"),
@@ -40,27 +40,27 @@ def test_the_recipe_is_a_run_whose_rate_rises_from_low_to_high():
     ],
     ids=str,
 )
-def test_bad_input_is_told_in_a_line(words, said, tmp_path, monkeypatch, capsys):
+def test_bad_input_is_one_line(words, message, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main(["lr-find", *words]) == 2
     error = capsys.readouterr().err
-    assert said in error
+    assert message in error
     assert error.startswith("gradlab lr-find: ")
     assert error.count("\n") == 1
     assert not (tmp_path / "outputs").exists()
 
 
-def test_it_runs_once_tells_draws_and_is_json(tmp_path, monkeypatch, capsys):
+def test_it_runs_once_reports_draws_and_prints_json(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main(["lr-find", *SMALL, "seeds=2"]) == 0
-    told = capsys.readouterr().out
-    assert "recommended lr from" in told
-    assert "try         gradlab run depth=2 width=16 'probe=[backward]' seeds=2 lr=" in told
+    text = capsys.readouterr().out
+    assert "recommended lr from" in text
+    assert "try         gradlab run depth=2 width=16 'probe=[backward]' seeds=2 lr=" in text
     (figure,) = tmp_path.glob("outputs/lr_find/*/figures/lr_range.png")
     assert figure.stat().st_size > 10_000
     assert main(["lr-find", *SMALL, "seeds=2", "--json"]) == 0  # not run again
     found = json.loads(capsys.readouterr().out)
-    assert [one["seed"] for one in found["seeds"]] == [0, 1]
+    assert [seed["seed"] for seed in found["seeds"]] == [0, 1]
     assert len(found["seeds"][0]["rates"]) == 60
     low, high = found["recommended"]
     assert 1e-5 < low < high < 10

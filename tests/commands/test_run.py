@@ -4,7 +4,9 @@ import pytest
 import yaml
 
 import gradlab
+from gradlab.commands.compose.grid import grid
 from gradlab.commands.main import main
+from gradlab.commands.run import running_order
 
 TINY = ["depth=3", "width=8", "steps=4", "eval.every=2"]
 
@@ -69,6 +71,28 @@ def test_a_grid_ends_with_one_table_and_one_picture(elsewhere, capsys):
     assert len(folders(elsewhere)) == 2
 
 
+def test_recipes_of_equal_structure_run_one_after_the_other_and_are_returned_in_order(elsewhere, capsys):
+    words = ["depth=2,3", "lr=0.1,0.2", "width=8", "steps=2"]
+    recipes = grid([*words, "clip=none"], multirun=True).recipes
+    assert running_order(recipes) == [0, 1, 2, 3]
+    mixed = [recipes[index] for index in (0, 2, 1, 3)]
+    assert running_order(mixed) == [0, 2, 1, 3]
+    assert main(["run", "-m", "lr=0.1,0.2", "depth=2,3", "width=8", "steps=2"]) == 0
+    text = capsys.readouterr().out
+    labels = [line for line in text.splitlines() if "/4  " in line]
+    assert labels == [
+        "1/4  lr=0.1 depth=2",
+        "2/4  lr=0.2 depth=2",
+        "3/4  lr=0.1 depth=3",
+        "4/4  lr=0.2 depth=3",
+    ]
+    table = [line.split()[:2] for line in text.splitlines()[-5:-1]]
+    assert table == [["0.1", "2"], ["0.1", "3"], ["0.2", "2"], ["0.2", "3"]]
+    runs = gradlab.run("lr=0.1,0.2", "depth=2,3", "width=8", "steps=2")
+    grid_order = [(run.recipe["lr"], run.recipe["depth"]) for run in runs]
+    assert grid_order == [(0.1, 2), (0.1, 3), (0.2, 2), (0.2, 3)]
+
+
 def test_a_flag_may_stand_anywhere(elsewhere):
     assert main(["run", "seed=0,1", "--quiet", *TINY, "-m"]) == 0
     assert len(folders(elsewhere)) == 2
@@ -84,7 +108,7 @@ def test_a_diverged_run_is_a_result_unless_it_is_not_wanted(elsewhere, capsys):
 BLOWN = ["activation=linear", "lr=0.1,1e30", "on_nonfinite=raise"]
 
 
-def test_a_failed_run_is_told_at_once_and_at_the_end_and_the_others_go_on(elsewhere, capsys):
+def test_a_failed_run_is_reported_at_once_and_at_the_end_and_the_others_go_on(elsewhere, capsys):
     assert main(["run", "-m", *TINY, *BLOWN, "--quiet"]) == 1
     now, count, again = capsys.readouterr().err.splitlines()
     assert now.startswith("gradlab run: lr=1e+30 failed: ")
@@ -94,7 +118,7 @@ def test_a_failed_run_is_told_at_once_and_at_the_end_and_the_others_go_on(elsewh
     assert len(folders(elsewhere)) == 2
 
 
-def test_python_is_told_of_a_failed_run():
+def test_python_raises_for_a_failed_run():
     with pytest.raises(RuntimeError, match=r"lr=1e\+30 failed"):
         gradlab.run(*TINY, *BLOWN)
 
@@ -150,12 +174,12 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize(("word", "told"), BAD.items())
-def test_bad_input_is_exit_code_two_and_leaves_nothing(elsewhere, capsys, word, told):
+@pytest.mark.parametrize(("word", "message"), BAD.items())
+def test_bad_input_is_exit_code_two_and_leaves_nothing(elsewhere, capsys, word, message):
     assert main(["run", *TINY, word]) == 2
     error = capsys.readouterr().err
     assert error.startswith("gradlab run: ")
-    assert told in error
+    assert message in error
     assert error.count("\n") <= 2
     assert list(elsewhere.iterdir()) == []
 
@@ -166,7 +190,7 @@ def test_a_clip_needs_a_threshold_above_zero(elsewhere, capsys):
     assert list(elsewhere.iterdir()) == []
 
 
-def test_all_bad_cells_of_a_grid_are_told_before_anything_runs(elsewhere, capsys):
+def test_all_errors_of_a_grid_are_reported_before_anything_runs(elsewhere, capsys):
     assert main(["run", "-m", "depth=3,0,-1", "steps=0"]) == 2
     error = capsys.readouterr().err
     assert "depth=0" in error
@@ -188,6 +212,6 @@ def test_python_gets_a_list_for_a_grid(elsewhere, capsys):
     assert capsys.readouterr() == ("", "")
 
 
-def test_python_is_told_what_is_wrong():
+def test_python_raises_for_a_wrong_override():
     with pytest.raises(ValueError, match="did you mean 'depth'"):
         gradlab.run("depht=3")

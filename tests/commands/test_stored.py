@@ -1,11 +1,11 @@
-"""Commands over stored runs: ls, diagnose, compare and plot, and what they say of folders that are none."""
+"""Commands on stored runs: ls, diagnose, compare and plot, and their errors for folders that are not runs."""
 
 import json
 
 import pytest
 
-from gradlab.commands.compare import picture, told
 from gradlab.commands.main import main
+from gradlab.report.comparison import comparison_figure, distinguishing_keys
 from gradlab.store.read import find_runs
 from tests import runs
 
@@ -41,7 +41,7 @@ def test_ls_of_nothing_says_how_to_begin(tmp_path, monkeypatch, capsys):
     assert "gradlab run model=mlp" in capsys.readouterr().out
 
 
-def test_diagnose_tells_both_verdicts(study, capsys):
+def test_diagnose_prints_both_verdicts(study, capsys):
     assert main(["diagnose", str(study / "d10")]) == 0
     text = capsys.readouterr().out
     assert "signal" in text
@@ -51,8 +51,8 @@ def test_diagnose_tells_both_verdicts(study, capsys):
 def test_diagnose_gives_json(study, capsys):
     assert main(["diagnose", str(study), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert [one["run"] for one in found] == ["d10", "d20"]
-    assert {one["training"]["verdict"] for one in found} == {"learned"}
+    assert [diagnosis["run"] for diagnosis in found] == ["d10", "d20"]
+    assert {diagnosis["training"]["verdict"] for diagnosis in found} == {"learned"}
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def broken(tmp_path, kind: str):
     if kind == "running":
         runs.simple(folder)
         (folder / "status.json").write_text(json.dumps(runs.status("running")))
-    if kind == "half-written":
+    if kind == "incomplete":
         runs.simple(folder)
         (folder / "status.json").unlink()
     if kind == "corrupt":
@@ -84,8 +84,8 @@ def broken(tmp_path, kind: str):
 
 
 @pytest.mark.parametrize("command", ["plot", "diagnose"])
-@pytest.mark.parametrize("kind", ["missing", "empty", "foreign", "running", "half-written", "corrupt"])
-def test_a_folder_that_is_no_whole_run_is_told_in_one_line(tmp_path, command, kind, capsys):
+@pytest.mark.parametrize("kind", ["missing", "empty", "foreign", "running", "incomplete", "corrupt"])
+def test_a_folder_that_is_not_a_complete_run_is_one_line(tmp_path, command, kind, capsys):
     folder = broken(tmp_path, kind)
     before = sorted(tmp_path.rglob("*"))
     assert main([command, str(folder)]) == 2
@@ -137,7 +137,7 @@ def test_compare_takes_any_choice(study, by):
     assert main(["compare", str(study), "--by", by]) == 0
 
 
-def test_numbers_that_a_choice_implies_are_not_told(tmp_path, capsys):
+def test_numbers_that_a_choice_implies_are_left_out(tmp_path, capsys):
     runs.simple(tmp_path / "a")
     runs.simple(tmp_path / "b", clip={"name": "norm", "threshold": 1.0})
     assert main(["compare", str(tmp_path)]) == 0
@@ -158,7 +158,7 @@ def test_several_choices_are_one_name_without_what_is_not_there(tmp_path):
     runs.simple(tmp_path / "a")
     runs.simple(tmp_path / "b", clip={"name": "norm", "threshold": 0.5})
     runs.simple(tmp_path / "c", activation={"name": "relu"})
-    figure = picture(find_runs(tmp_path), ["activation", "clip", "clip.threshold"])
+    figure = comparison_figure(find_runs(tmp_path), ["activation", "clip", "clip.threshold"])
     assert [text.get_text() for text in figure.legends[0].get_texts()] == [
         "tanh",
         "tanh, norm, threshold 0.5",
@@ -176,7 +176,7 @@ def test_compare_wants_more_than_one_run(study, capsys):
     assert "is one run" in capsys.readouterr().err
 
 
-def test_a_picture_that_cannot_be_written_is_told(study, tmp_path, capsys):
+def test_a_figure_that_cannot_be_written_is_reported(study, tmp_path, capsys):
     (tmp_path / "file").write_text("")
     assert main(["plot", str(study / "d10"), "--out", str(tmp_path / "file")]) == 2
     assert "cannot be written" in capsys.readouterr().err
@@ -186,4 +186,6 @@ def test_a_grid_is_told_without_what_its_choices_imply(tmp_path):
     for name in ("none", "l2"):
         penalty = {"name": name} | ({"strength": 0.1} if name == "l2" else {})
         runs.simple(tmp_path / name, penalty=penalty, depth=5)
-    assert told(find_runs(tmp_path), ["penalty", "penalty.strength", "depth"]) == ["penalty.name"]
+    assert distinguishing_keys(find_runs(tmp_path), ["penalty", "penalty.strength", "depth"]) == [
+        "penalty.name"
+    ]

@@ -38,17 +38,17 @@ def test_thresholds_asked_for_stand_in_the_table(study, capsys):
 def test_json_holds_each_advice_and_draws_nothing(study, capsys):
     assert main(["suggest-clip", str(study), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert [one["advice"]["clip"] for one in found] == ["norm", "none"]
+    assert [advice["advice"]["clip"] for advice in found] == ["norm", "none"]
     assert not list(study.rglob("figures"))
 
 
-def test_the_picture_goes_where_it_is_told(study, tmp_path):
+def test_out_sets_the_folder_of_the_figure(study, tmp_path):
     assert main(["suggest-clip", str(study / "a"), "--out", str(tmp_path / "x"), "--format", "svg"]) == 0
     assert [path.name for path in (tmp_path / "x").iterdir()] == ["a-clip_advice.svg"]
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (["--threshold", "0"], "argument --threshold: '0' is not a number above 0"),
         (["--threshold", "nan"], "is not a number above 0"),
@@ -58,9 +58,9 @@ def test_the_picture_goes_where_it_is_told(study, tmp_path):
         ([], "no finite norm"),
     ],
 )
-def test_bad_input_is_one_line_and_exit_code_two(study, words, told, capsys):
+def test_bad_input_is_one_line_and_exit_code_two(study, words, message, capsys):
     assert main(["suggest-clip", str(study / "c"), *words]) == 2
     error = capsys.readouterr().err
     assert error.startswith("gradlab suggest-clip: ")
-    assert told in error
+    assert message in error
     assert error.count("\n") == 1

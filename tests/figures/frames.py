@@ -4,11 +4,11 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from gradlab.analysis.score import score
+from gradlab.analysis.score import score_of
 from tests import runs
 
 STEPS = [0, 50, 100]
-SCORE = score(runs.DATA)
+SCORE = score_of(runs.DATA)
 
 
 def frames(folder, backward=None, steps=None, seeds=1, loss=None, **more):

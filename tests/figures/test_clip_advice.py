@@ -1,14 +1,14 @@
 import numpy as np
 import pytest
 
-from gradlab.analysis.clip_advice import advise, norms
+from gradlab.analysis.clip_advice import advise, recorded_norms
 from gradlab.figures.clip_advice import clip_advice
 from tests.analysis.test_clip_advice import noise, recorded, spiky
 from tests.figures.frames import data, legend, marked, render
 
 
 def drawn(run, **more):
-    return clip_advice(norms(run), advise(run), **more)
+    return clip_advice(recorded_norms(run), advise(run), **more)
 
 
 def test_norms_spikes_and_the_advised_threshold_are_drawn(tmp_path):

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from gradlab.analysis.lr_range import lr_range as analyse
+from gradlab.analysis.lr_range import range_test as analyse
 from gradlab.figures.lr_range import MARKED, lr_range
 from tests.analysis.test_lr_range import RATES, frame, valley
 from tests.figures.frames import legend, marked, render

@@ -12,8 +12,9 @@ import pytest
 from gradlab.launch import launch
 from gradlab.recipe.errors import RecipeError
 from gradlab.recipe.recipe import folder_name
-from gradlab.store import lock, write
+from gradlab.store import lock
 from gradlab.store.read import open_run
+from gradlab.store.status import read_status
 from tests.launch import stored
 from tests.recipes import tiny
 
@@ -94,7 +95,7 @@ def test_an_error_while_training_is_told_and_logged(tmp_path):
 def test_a_second_writer_is_refused_at_once_and_a_killed_one_blocks_nobody(children, tmp_path):
     folder = place(tiny(tmp_path, ENDLESS))
     process = children.start(tiny(tmp_path, ENDLESS))
-    until(lambda: write.read_status(folder).get("steps_done", 0) > 0)
+    until(lambda: read_status(folder).get("steps_done", 0) > 0)
     began = time.monotonic()
     with pytest.raises(RecipeError, match=f"{folder} is being written by process {process}; wait"):
         launch(tiny(tmp_path, ENDLESS))
@@ -105,7 +106,7 @@ def test_a_second_writer_is_refused_at_once_and_a_killed_one_blocks_nobody(child
         open_run(folder)
     os.kill(process, signal.SIGKILL)
     children.end()
-    with pytest.raises(RecipeError, match="was killed while still running"):
+    with pytest.raises(RecipeError, match="was killed while running"):
         open_run(folder)
     stop = lambda now: signal.raise_signal(signal.SIGINT)
     assert launch(tiny(tmp_path, ENDLESS), stop).state == "interrupted"

@@ -7,7 +7,7 @@ import pytest
 
 from gradlab.engine import step
 from gradlab.engine.layout import layout
-from gradlab.engine.loop import Trainer
+from gradlab.engine.loop import LoadedRun, load_run
 from gradlab.engine.setup import make_setup
 from gradlab.engine.tasks import load_task
 from gradlab.recipe import options
@@ -24,9 +24,9 @@ SMALL = {  # what makes an option small enough to trace; the others are small as
 NAMES = [name for name in options.groups()["model"] if name != "custom"]  # custom is a place for one's own
 
 
-def ready(name: str, *words: str) -> Trainer:
-    made = recipe(f"model={name}", "steps=2", "batch_size=2", *SMALL.get(name, []), *words)
-    return Trainer(made, load_task(made))
+def loaded(name: str, *words: str) -> LoadedRun:
+    small = recipe(f"model={name}", "steps=2", "batch_size=2", *SMALL.get(name, []), *words)
+    return load_run(small, load_task(small))
 
 
 PARTS = [("cnn", "normalization=instance"), *(("point", f"loss={name}") for name in ("quadratic", "ravine"))]
@@ -34,31 +34,29 @@ PARTS = [("cnn", "normalization=instance"), *(("point", f"loss={name}") for name
 
 @pytest.mark.parametrize(("name", "word"), [*((name, "seed=0") for name in NAMES), *PARTS])
 def test_no_number_of_a_model_is_baked_into_its_program(name, word):
-    trainer = ready(name, word)
-    rows = slice(trainer.recipe.batch_size)
-    batch = (trainer.data.train_x[rows], trainer.data.train_y[rows])
+    run = loaded(name, word)
+    rows = slice(run.recipe.batch_size)
+    x, y = run.data.train_x[rows], run.data.train_y[rows]
+    inputs = step.StepInputs(x, y, jax.random.key(1), jnp.int32(0), jnp.int32(9))
 
-    def run(given: dict) -> object:
-        setup = make_setup(trainer.recipe, given, trainer.task.form)
-        state = step.init_state(setup, jax.random.key(0), batch[0])
-        time = (jnp.int32(0), jnp.int32(9))
-        return step.take(setup, trainer.recipe, state, batch, jax.random.key(1), time, measured=True)
+    def train_step(numbers: dict) -> object:
+        setup = make_setup(run.recipe, numbers, run.task.form)
+        state = step.init_state(setup, jax.random.key(0), x)
+        return step.train_step(setup, run.recipe, state, inputs, measured=True)
 
-    traced = jax.make_jaxpr(run)(trainer.numbers).jaxpr
+    traced = jax.make_jaxpr(train_step)(run.numbers).jaxpr
     read = {id(var) for equation in traced.eqns for var in equation.invars}
-    baked = {
-        key for key, var in zip(sorted(trainer.numbers), traced.invars, strict=True) if id(var) not in read
-    }
+    baked = {key for key, var in zip(sorted(run.numbers), traced.invars, strict=True) if id(var) not in read}
     assert not {key for key in baked if key.startswith(("model.", "normalization.", "loss."))}
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_block_of_a_model_has_a_name_and_its_parameters_a_place(name):
-    trainer = ready(name)
-    found = trainer.layout
+    run = loaded(name)
+    found = run.layout
     assert len(set(found.names)) == len(found.names)
     assert {layer for layer, _, _ in found.entries} <= set(range(len(found.names)))
-    assert found == layout(trainer.recipe, trainer.task)._replace(blocks=found.blocks)
+    assert found == layout(run.recipe, run.task)._replace(blocks=found.blocks)
 
 
 def test_what_decides_shapes_is_no_number():

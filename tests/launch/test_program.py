@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
+from gradlab.engine.step import StepInputs
 from gradlab.launch import launch
 from gradlab.parts.losses.surfaces import COORDINATES
 from gradlab.recipe import options
@@ -39,12 +40,12 @@ CHANGED = {
     "dropout": 0.5,
     "initializer.sigma_b": 0.5,
 }
-NOT_IN_DIGEST = {"data.test_fraction", "stop.loss"}  # for the host
+HOST_NUMBERS = {"data.test_fraction", "stop.loss"}  # for the host
 NUMBERS = [
     pytest.param(words, key, id=f"{NETWORKS.index(words)}-{key}")
     for words in NETWORKS
     for key in numbers(recipe(*TINY, *words.split()))
-    if key not in NOT_IN_DIGEST
+    if key not in HOST_NUMBERS
 ]
 
 
@@ -69,10 +70,10 @@ def tables(result: dict) -> dict:
 @pytest.mark.parametrize(("words", "key"), NUMBERS)
 def test_another_number_is_another_run_of_the_same_program(first, tmp_path, words, key):
     before = first(words)
-    count, known = len(compiled), compiled.compilations()
+    count = len(compiled)
     old = numbers(recipe(*TINY, *words.split()))[key]
     changed = launch(tiny(tmp_path, *words.split(), f"{key}={CHANGED.get(key, old / 2)!r}"))
-    assert (len(compiled), compiled.compilations()) == (count, known)
+    assert len(compiled) == count
     assert changed.state == "finished"
     assert tables(stored.result(changed.folder)) != tables(before)  # the number is not baked into the program
 
@@ -94,11 +95,12 @@ def test_no_number_of_any_part_is_baked_into_the_program(turn):
     words = dict(chosen) | dict(NEEDS[name].split("=") for name in chosen.values() if name in NEEDS)
     words |= {"dropout": "0.1", "lr_factors": "{input/*:0.5}"}
     found = driver(*(f"{key}={value}" for key, value in words.items()))
-    key, time = jax.random.key(0), (jnp.int32(0), jnp.int32(9))
-    data = tuple(map(jnp.asarray, batch()))
+    key = jax.random.key(0)
+    x, y = map(jnp.asarray, batch())
+    inputs = StepInputs(x, y, key, step=jnp.int32(0), total_steps=jnp.int32(9))
 
     def run(given: dict) -> object:
-        return found._step(given, found._initial(given, key), data, key, time, measured=True)
+        return found._step(given, found._initial(given, key), inputs, measured=True)
 
     given = found.numbers()
     traced = jax.make_jaxpr(run)(given)
@@ -106,7 +108,7 @@ def test_no_number_of_any_part_is_baked_into_the_program(turn):
     baked = [
         name for name, var in zip(sorted(given), traced.jaxpr.invars, strict=True) if id(var) not in read
     ]
-    assert set(baked) <= NOT_IN_DIGEST
+    assert set(baked) <= HOST_NUMBERS
 
 
 def test_every_number_there_is_stands_in_one_of_those_networks():
@@ -123,7 +125,7 @@ def test_every_number_there_is_stands_in_one_of_those_networks():
 
 def test_a_new_seed_or_horizon_compiles_nothing(tmp_path):
     launch(tiny(tmp_path))
-    count, known = len(compiled), compiled.compilations()
+    count = len(compiled)
     for words in (
         ("seed=7",),
         ("steps=5",),
@@ -133,7 +135,7 @@ def test_a_new_seed_or_horizon_compiles_nothing(tmp_path):
         ("lr=2",),
     ):
         assert launch(tiny(tmp_path, *words)).state == "finished"
-    assert (len(compiled), compiled.compilations()) == (count, known)
+    assert len(compiled) == count
 
 
 def test_the_second_chunk_compiles_nothing(tmp_path):
@@ -145,6 +147,6 @@ def test_the_second_chunk_compiles_nothing(tmp_path):
 @pytest.mark.slow
 @pytest.mark.usefixtures("quick")
 def test_a_split_of_another_size_is_another_program(tmp_path):
-    known = compiled.compilations()
+    count = len(compiled)
     launch(tiny(tmp_path, "data.test_fraction=0.5"))
-    assert compiled.compilations() == known + 1
+    assert len(compiled) >= count + 3  # a start, a chunk, an evaluation

@@ -14,6 +14,7 @@ import pytest
 from gradlab.launch import launch, run
 from gradlab.recipe.recipe import Recipe, folder_name
 from gradlab.store import write
+from gradlab.store.status import read_status
 from tests.launch import stored
 from tests.launch.conftest import Children
 from tests.recipes import tiny
@@ -102,7 +103,7 @@ def test_without_a_checkpoint_it_starts_over(tmp_path):
     whole = launch(tiny(tmp_path / "whole", *LONG)).folder
     folder = cut(tiny(tmp_path / "cut", *LONG), 32)
     assert not list(folder.glob("checkpoint/*"))
-    assert len(write.parts(folder, "steps")) == 8
+    assert len(write.part_files(folder, "steps")) == 8
     told = []
     launch(tiny(tmp_path / "cut", *LONG), told.append)
     assert told[0].step == 4
@@ -116,7 +117,7 @@ def test_rows_beyond_the_checkpoint_are_made_again(tmp_path, monkeypatch):
     monkeypatch.setattr(run, "PATIENCE", 1e9)
     cut(tiny(tmp_path / "cut", *LONG), 40)
     (folder / "steps" / ".part-000000040.parquet.1.tmp").write_bytes(b"half")
-    assert len(write.parts(folder, "steps")) == 10
+    assert len(write.part_files(folder, "steps")) == 10
     assert write.restore(folder)[0].step == 8
     launch(tiny(tmp_path / "cut", *LONG))
     assert stored.result(folder) == stored.result(whole)
@@ -184,7 +185,7 @@ def test_a_compaction_that_was_cut_off_is_done_by_the_next_call(tmp_path, done):
     cut_folder = cut(tiny(tmp_path / "cut", *LONG), 60, last=True)
     for table in write.TABLES[:done]:  # so far had it come
         shutil.copy(folder / table / "all.parquet", cut_folder / table / "all.parquet")
-    for part in write.parts(cut_folder, "layers")[:done]:
+    for part in write.part_files(cut_folder, "layers")[:done]:
         part.unlink()
     shutil.copytree(folder / "checkpoint", cut_folder / "checkpoint")
     shutil.copy(folder / "status.json", cut_folder / "status.json")
@@ -265,7 +266,7 @@ def survives(children: Children, tmp_path: Path, kills: int, seed: int, *words: 
         kills -= killed(children, recipe, draw.uniform(0, 0.7 * seconds))
         for path in place(recipe).glob("*/*.parquet"):
             assert pq.read_table(path).num_rows
-        if write.read_status(place(recipe))["state"] in write.RESULTS:  # it was faster, or as good as done
+        if read_status(place(recipe))["state"] in write.RESULTS:  # it was faster, or as good as done
             assert children.run(recipe) == 0
             same(recipe, whole)
             shutil.rmtree(place(recipe))

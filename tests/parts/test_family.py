@@ -7,7 +7,6 @@ import jax.numpy as jnp
 import pytest
 
 from gradlab.commands.compose.grid import grid
-from gradlab.engine.checks import check
 from gradlab.engine.families import FAMILIES
 from gradlab.launch import launch
 from gradlab.parts.clips import Clip
@@ -68,21 +67,21 @@ def test_what_is_wrong_with_it_is_told_in_one_line(part, told):
 
 def test_it_is_chosen_on_the_command_line_and_its_floats_are_data():
     words = [f"activation={HERE}snake", "activation.frequency=2"]
-    (one,) = grid(words, check).recipes
-    (two,) = grid([words[0], "activation.frequency=3"], check).recipes
+    (one,) = grid(words).recipes
+    (two,) = grid([words[0], "activation.frequency=3"]).recipes
     assert numbers(one)["activation.frequency"] == 2.0
     assert structure(one) == structure(two)
 
 
 def test_a_grid_may_hold_it_beside_others():
-    found = grid([f"activation=tanh,{HERE}snake"], check, multirun=True).recipes
+    found = grid([f"activation=tanh,{HERE}snake"], multirun=True).recipes
     assert [one.activation["name"] for one in found] == ["tanh", f"{HERE}snake"]
 
 
 def test_an_option_of_one_s_own_folder_may_name_it(tmp_path):
     (tmp_path / "activation").mkdir()
     (tmp_path / "activation" / "snake.yaml").write_text(f"name: {HERE}snake\nfrequency: 3.0\n")
-    (found,) = grid(["activation=snake"], check, config_dir=tmp_path).recipes
+    (found,) = grid(["activation=snake"], config_dir=tmp_path).recipes
     assert found.activation == {"name": f"{HERE}snake", "frequency": 3.0, "harmonic": 1}
 
 
@@ -101,15 +100,15 @@ def test_an_experiment_may_not_name_code(tmp_path, monkeypatch, text):
     monkeypatch.chdir(tmp_path)
     Path("experiments").mkdir()
     Path("experiments/mine.yaml").write_text(f"# Harmless?\n{text}\n")
-    with pytest.raises(RecipeError, match="names code, which an experiment may not"):
-        grid(["experiment=mine"], check)
+    with pytest.raises(RecipeError, match="names a function, which an experiment may not"):
+        grid(["experiment=mine"])
 
 
 def test_an_experiment_may_name_what_the_command_line_names_and_optax_s_optimizers(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("experiments").mkdir()
     Path("experiments/mine.yaml").write_text("# Harmless?\noptimizer: {name: 'optax:lamb'}\n")
-    (found,) = grid(["experiment=mine", f"activation={HERE}snake"], check).recipes
+    (found,) = grid(["experiment=mine", f"activation={HERE}snake"]).recipes
     assert (found.optimizer["b1"], found.activation["harmonic"]) == (0.9, 1)
 
 
@@ -143,7 +142,7 @@ def nothing():
 )
 def test_one_s_own_maker_has_what_all_options_of_its_group_have(words, keys):
     group = words[0].partition("=")[0]
-    (found,) = grid(words, check).recipes
+    (found,) = grid(words).recipes
     assert getattr(found, group) == {"name": words[0].partition("=")[2], **keys}
     assert FAMILIES[group].make(getattr(found, group))
 

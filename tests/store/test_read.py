@@ -41,41 +41,41 @@ def test_rows_are_sorted_whatever_their_order_in_the_file(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["recipe.yaml", "status.json"])
-def test_a_half_written_folder_is_said_so(tmp_path, name):
+def test_an_incomplete_folder_is_reported(tmp_path, name):
     folder = runs.simple(tmp_path / "a")
     (folder / name).unlink()
-    with pytest.raises(RecipeError, match=f"half-written: it has no {name}"):
+    with pytest.raises(RecipeError, match=f"incomplete: it has no {name}"):
         open_run(folder)
 
 
-def test_missing_rows_are_half_written(tmp_path):
+def test_missing_rows_are_reported(tmp_path):
     folder = runs.write(tmp_path / "a", runs.recipe(), runs.status(), [], [])
-    with pytest.raises(RecipeError, match="half-written: it has no layers"):
+    with pytest.raises(RecipeError, match="incomplete: it has no rows in layers"):
         _ = open_run(folder).layers
 
 
-def test_an_empty_folder_is_said_so(tmp_path):
+def test_an_empty_folder_is_reported(tmp_path):
     with pytest.raises(RecipeError, match="is empty"):
         open_run(tmp_path)
 
 
-def test_a_foreign_folder_is_said_so(tmp_path):
+def test_a_foreign_folder_is_reported(tmp_path):
     (tmp_path / "holiday.jpg").touch()
-    with pytest.raises(RecipeError, match="not a run's folder"):
+    with pytest.raises(RecipeError, match="not the folder of a run"):
         find_runs(tmp_path)
 
 
-def test_a_folder_that_is_not_there_and_a_file_are_said_so(tmp_path):
+def test_a_folder_that_does_not_exist_and_a_file_are_reported(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(RecipeError, match="not there"):
+    with pytest.raises(RecipeError, match="does not exist"):
         open_run(tmp_path / "nowhere")
     with pytest.raises(RecipeError, match="not a folder"):
         open_run(tmp_path / "file")
 
 
-def test_a_study_is_no_run_and_one_is_named(tmp_path):
+def test_a_study_is_not_a_run_and_one_is_named(tmp_path):
     runs.simple(tmp_path / "study" / "a")
-    with pytest.raises(RecipeError, match="holds 1; name one"):
+    with pytest.raises(RecipeError, match="has 1 below it; give one"):
         open_run(tmp_path / "study")
 
 
@@ -90,15 +90,15 @@ def test_a_study_is_no_run_and_one_is_named(tmp_path):
         ("recipe.yaml", "model: mlp\n"),
     ],
 )
-def test_corrupt_words_are_one_clear_line(tmp_path, name, text):
+def test_corrupt_text_files_are_one_clear_line(tmp_path, name, text):
     folder = runs.simple(tmp_path / "a")
     (folder / name).write_text(text)
-    with pytest.raises(RecipeError, match=r"corrupt|not a recipe") as told:
+    with pytest.raises(RecipeError, match=r"corrupt|not a recipe") as error:
         open_run(folder)
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(error.value)
 
 
-def test_another_schema_is_said_so(tmp_path):
+def test_another_schema_is_reported(tmp_path):
     folder = runs.simple(tmp_path / "a")
     (folder / "status.json").write_text(json.dumps(runs.status(schema=99)))
     with pytest.raises(RecipeError, match="written with schema 99"):
@@ -113,9 +113,9 @@ def test_a_corrupt_table_is_one_clear_line(tmp_path, damage):
         pq.write_table(pa.table({"a": [1]}), file)
     else:
         file.write_bytes(damage)
-    with pytest.raises(RecipeError, match="corrupt") as told:
+    with pytest.raises(RecipeError, match="corrupt") as error:
         _ = open_run(folder).layers
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(error.value)
 
 
 def test_a_running_run_opens_only_when_asked(tmp_path):
@@ -154,7 +154,7 @@ def test_reading_beside_a_compaction_sees_each_row_once(tmp_path):
         writer.join()
 
 
-def test_load_tells_runs_apart_by_what_differs(tmp_path):
+def test_load_distinguishes_runs_by_the_choices_that_differ(tmp_path):
     runs.simple(tmp_path / "a", depth=5, clip={"name": "none"})
     runs.simple(tmp_path / "b", depth=9, clip={"name": "norm", "threshold": 0.5}, force=True, device="cpu")
     frame = load(tmp_path)
@@ -170,7 +170,7 @@ def test_load_of_one_run_has_no_choices_but_those_asked_for(tmp_path):
     assert load(tmp_path / "a", "steps", by=["activation"]).activation.eq("tanh").all()
 
 
-def test_a_choice_called_as_a_column_keeps_its_whole_name(tmp_path):
+def test_a_choice_with_the_name_of_a_column_keeps_its_full_key(tmp_path):
     runs.simple(tmp_path / "a")
     runs.simple(tmp_path / "b", penalty={"name": "l2", "strength": 1e-4}, seed=7)
     frame = load([tmp_path / "a", tmp_path / "b"], "steps")
@@ -199,7 +199,7 @@ def test_folders_lists_what_cannot_be_read_too(tmp_path):
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / "recipe.yaml").write_text(yaml.safe_dump({}))
     assert [folder.name for folder in folders(tmp_path)] == ["a", "b"]
-    with pytest.raises(RecipeError, match="b is half-written"):
+    with pytest.raises(RecipeError, match="b is incomplete"):
         find_runs(tmp_path)
 
 

@@ -1,4 +1,4 @@
-"""What is on the disk: the schema to the letter, every value told apart, files that are whole."""
+"""The stored files: exactly the schema, every kind of value distinguished, no incomplete files."""
 
 import json
 import math
@@ -17,6 +17,7 @@ from gradlab.measure.columns import COLUMNS, SCHEMAS, VERSION
 from gradlab.recipe.recipe import plain
 from gradlab.store import write
 from gradlab.store.rows import Rows, tables
+from gradlab.store.status import write_status
 from tests.launch import stored
 from tests.recipes import recipe, tiny
 from tests.runs import layer_table, step_table
@@ -70,35 +71,35 @@ def test_pandas_polars_and_duckdb_read_a_run_as_it_is(folder, table):
 
 def odd(folder):
     """A table of odd losses, written."""
-    losses = np.array([0.0 if one is None else one for one in ODD], np.float32)[None, :, None]
-    measured = np.array([one is not None for one in ODD])[None, :, None]
+    losses = np.array([0.0 if value is None else value for value in ODD], np.float32)[None, :, None]
+    measured = np.array([value is not None for value in ODD])[None, :, None]
     rows = Rows(np.array([3]), np.arange(len(ODD)), "batch", np.ones((1, len(ODD)), bool), last=False)
     write.part(folder, "steps", 0, [tables(rows, {"steps": {"loss": (losses, measured)}})["steps"]])
     write.compact(folder)
     return folder / "steps" / "all.parquet"
 
 
-def test_null_zero_infinities_and_nan_are_told_apart_by_every_reader(tmp_path):
+def test_null_zero_infinities_and_nan_are_distinguished_by_every_reader(tmp_path):
     path = odd(tmp_path)
-    words = [str(None if one is None else np.float32(one)) for one in ODD]
+    words = [str(None if value is None else np.float32(value)) for value in ODD]
     arrow = pq.read_table(path)["loss"].to_pylist()
-    assert [str(None if one is None else np.float32(one)) for one in arrow] == words
+    assert [str(None if value is None else np.float32(value)) for value in arrow] == words
     polars = pl.read_parquet(path)["loss"].to_list()
-    assert [str(None if one is None else np.float32(one)) for one in polars] == words
+    assert [str(None if value is None else np.float32(value)) for value in polars] == words
     duck = [row[0] for row in duckdb.sql(f"select loss from '{path}'").fetchall()]
-    assert [str(None if one is None else np.float32(one)) for one in duck] == words
+    assert [str(None if value is None else np.float32(value)) for value in duck] == words
     pandas = pd.read_parquet(path, dtype_backend="pyarrow")["loss"]
-    assert list(pandas.isna()) == [one is None for one in ODD]
+    assert list(pandas.isna()) == [value is None for value in ODD]
 
 
 def test_floats_survive_bit_for_bit(tmp_path):
     values = pq.read_table(odd(tmp_path))["loss"].combine_chunks()
     kept = values.drop_null().to_numpy()
-    given = np.array([one for one in ODD if one is not None], np.float32)
+    given = np.array([value for value in ODD if value is not None], np.float32)
     assert kept.tobytes() == given.tobytes()
 
 
-def test_rows_of_lost_seeds_and_after_the_last_update_are_told(tmp_path):
+def test_rows_that_are_not_kept_are_left_out_and_the_final_row_has_no_update(tmp_path):
     kept = np.array([[True, True], [True, False]])
     rows = Rows(np.array([4, 5]), np.array([6, 7]), "probe", kept, last=True)
     found = {
@@ -118,6 +119,12 @@ def test_rows_of_lost_seeds_and_after_the_last_update_are_told(tmp_path):
     ]
     assert set(made["name"].to_pylist()) == {"input", "output"}
     assert made["log10_update"].null_count == made["log10_forward"].null_count == 6
+
+
+def test_a_column_that_the_schema_does_not_have_is_refused():
+    rows = Rows(np.array([0]), np.array([0]), "batch", np.ones((1, 1), bool), last=False)
+    with pytest.raises(KeyError, match="table 'steps' has no column los; declare it"):
+        tables(rows, {"steps": {"loss": np.zeros((1, 1, 1)), "los": np.zeros((1, 1, 1))}})
 
 
 def test_parts_are_compacted_in_order_and_again_without_effect(tmp_path):
@@ -141,7 +148,7 @@ def test_no_rows_are_no_part(tmp_path):
     assert list(tmp_path.rglob("*.parquet")) == []
 
 
-def test_a_file_of_its_final_name_is_whole_or_not_there(tmp_path):
+def test_a_file_under_its_final_name_is_complete_or_absent(tmp_path):
     def half(file) -> None:
         file.write(b"half")
         raise OSError(28, "No space left on device")
@@ -154,9 +161,9 @@ def test_a_file_of_its_final_name_is_whole_or_not_there(tmp_path):
 
 
 def test_status_never_holds_what_json_has_not(tmp_path):
-    write.write_status(tmp_path, {"a": math.nan, "b": [math.inf, 1.5, {"c": np.float64("nan")}], "d": "NaN"})
-    told = json.loads((tmp_path / "status.json").read_text(), parse_constant=pytest.fail)
-    assert told == {"schema": VERSION, "a": None, "b": [None, 1.5, {"c": None}], "d": "NaN"}
+    write_status(tmp_path, {"a": math.nan, "b": [math.inf, 1.5, {"c": np.float64("nan")}], "d": "NaN"})
+    status = json.loads((tmp_path / "status.json").read_text(), parse_constant=pytest.fail)
+    assert status == {"schema": VERSION, "a": None, "b": [None, 1.5, {"c": None}], "d": "NaN"}
 
 
 def test_a_recipe_comes_back_as_it_was(tmp_path):

@@ -1,7 +1,7 @@
-"""Files that others wrote, looked at before Hydra reads them: data, never instructions.
+"""Files that others wrote, checked before Hydra reads them: data, never instructions.
 
-An option or an experiment may come from a colleague or from the net. It may choose and set; it may not
-read the environment, leave its folder, reach Hydra's own machinery, or fill the memory.
+An option or an experiment may come from a colleague or from the internet. It may choose options and set values; it
+may not read the environment, leave its folder, change Hydra's own settings, or fill the memory.
 """
 
 import re
@@ -14,34 +14,42 @@ import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from gradlab.commands.compose.overrides import PLAIN
 from gradlab.recipe.errors import RecipeError
 from gradlab.recipe.recipe import Recipe, named
 
-_MOST_BYTES, _MOST_NODES, _MOST_DEEP = 1 << 20, 10_000, 50
-_RESOLVER = re.compile(r"\$\{[^}]*:")  # ${oc.env:TOKEN}; ${depth} is fine
+PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,79}")  # no dots, no slashes: a name cannot leave its folder
+_MOST_BYTES, _MOST_NODES, _MOST_LEVELS = 1 << 20, 10_000, 50
+_RESOLVER = re.compile(r"\$\{[^}]*:")  # ${oc.env:TOKEN}; ${depth} is allowed
 
 
-def option(path: Path) -> None:
-    """Refuse an option's file of one's own `--config-dir` that does more than name a part and its numbers."""
+def check_option(path: Path) -> None:
+    """Check the file of an option in a `--config-dir`.
+
+    Raises:
+        RecipeError: if it does more than name a part and its numbers.
+    """
     content = _mapping(path)
     for key in ("hydra", "defaults", "_target_"):
         if key in content:
-            raise RecipeError(f"{path}: an option may not hold '{key}'")
+            raise RecipeError(f"{path}: the file of an option may not contain '{key}'")
     if not isinstance(content.get("name"), str):
-        raise RecipeError(f"{path}: an option has a name, as in 'name: norm'")
+        raise RecipeError(f"{path}: the file of an option needs a name, as in 'name: norm'")
 
 
-def experiment(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]], bool]:
-    """An experiment's file as (its choices, its grids, whether it is run as a grid)."""
+def read_experiment(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]], bool]:
+    """The file of an experiment as (its choices, its grids, whether it runs as a grid).
+
+    Raises:
+        RecipeError: if it does more than choose options, set values and list grids.
+    """
     content = _mapping(path)
     if "outputs" in content:
-        raise RecipeError(f"{path}: where things go is said on the command line: outputs=…")
+        raise RecipeError(f"{path}: the output folder is set on the command line only: outputs=…")
     lines = content.get("defaults") or []
     for line in lines if isinstance(lines, list) else [lines]:
-        _default(path, line)
+        _check_default(path, line)
     hydra = content.pop("hydra", None) or {}
-    if not _grid_only(hydra):
+    if not _has_only_mode_and_grid(hydra):
         raise RecipeError(f"{path}: of hydra only 'mode' and 'sweeper.params' may be set")
     params = hydra.get("sweeper", {}).get("params", {})
     grids = params if isinstance(params, list) else [params]
@@ -51,39 +59,46 @@ def experiment(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]], bool]:
     return content, grids, mode == "MULTIRUN"
 
 
-def _grid_only(hydra: Any) -> bool:
-    """Whether nothing but a mode and a grid is set of Hydra."""
+def _has_only_mode_and_grid(hydra: Any) -> bool:
     if not isinstance(hydra, dict) or not set(hydra) <= {"mode", "sweeper"}:
         return False
     sweeper = hydra.get("sweeper", {})
     if not isinstance(sweeper, dict) or not set(sweeper) <= {"params"}:
         return False
-    params = sweeper.get("params", {})  # a grid, or a list of grids run one after the other
+    params = sweeper.get("params", {})  # a grid, or a list of grids that run one after the other
     return isinstance(params, dict) or (
-        isinstance(params, list) and bool(params) and all(isinstance(one, dict) for one in params)
+        isinstance(params, list) and bool(params) and all(isinstance(grid, dict) for grid in params)
     )
 
 
-def trusted(texts: Iterable[str], own: Iterable[Path]) -> set[str]:
-    """Every `package.module:function` in the command line's values and in the options' files of one's own folders.
+def trusted_functions(texts: Iterable[str], config_dirs: Iterable[Path]) -> set[str]:
+    """Every `package.module:function` in the command line's values and in the options' files of the config dirs.
 
-    Their experiments are no more trusted than others.
+    Experiments are not trusted, those of the config dirs included.
     """
-    files = [file for folder in own for file in folder.glob("*/*.yaml") if file.parent.name != "experiments"]
-    every = [*texts, *(file.read_text("utf-8") for file in files)]
-    return {name for text in every for name in re.findall(r"[\w.]+:[\w.]+", text)}
+    files = [
+        file
+        for folder in config_dirs
+        for file in folder.glob("*/*.yaml")
+        if file.parent.name != "experiments"
+    ]
+    all_texts = [*texts, *(file.read_text("utf-8") for file in files)]
+    return {name for text in all_texts for name in re.findall(r"[\w.]+:[\w.]+", text)}
 
 
-def harmless(recipe: Recipe, known: set[str]) -> Recipe:
-    """The recipe, if all code that it names is known, or one of Optax's optimizers.
+def require_trusted(recipe: Recipe, trusted: set[str]) -> Recipe:
+    """The recipe, if all functions that it names are trusted or Optax's optimizers.
 
-    Asked when all is composed, since an experiment may quote and refer.
+    It is checked when everything is composed, because an experiment may quote and refer.
+
+    Raises:
+        RecipeError: naming the function that is not trusted.
     """
     for group, name in named(recipe):
-        if ":" in name and name not in known and not (group == "optimizer" and in_optax(name)):
+        if ":" in name and name not in trusted and not (group == "optimizer" and in_optax(name)):
             raise RecipeError(
-                f"{group}={name} names code, which an experiment may not; put it into an option's file of your "
-                "--config-dir, or on the command line"
+                f"{group}={name} names a function, which an experiment may not; put it into the file of an "
+                "option in your --config-dir, or on the command line"
             )
     return recipe
 
@@ -97,23 +112,23 @@ def in_optax(name: str) -> bool:
     return False
 
 
-def _default(path: Path, line: Any) -> None:
+def _check_default(path: Path, line: Any) -> None:
     """Refuse a line of a defaults list that is not `override /group: option` with plain names."""
     if line == "_self_":
         return
     ((key, names),) = line.items() if isinstance(line, dict) and len(line) == 1 else (("", ""),)
     names = names if isinstance(names, list) else [names]
     if not re.fullmatch(r"override /\w+", str(key)) or not all(PLAIN.fullmatch(str(name)) for name in names):
-        raise RecipeError(f"{path}: '{line}' of the defaults is not '- override /group: option'")
+        raise RecipeError(f"{path}: '{line}' in defaults is not '- override /group: option'")
 
 
 def _mapping(path: Path) -> dict[str, Any]:
-    """The file's content, references unresolved, when it is a small mapping without resolvers."""
+    """The file's content with unresolved references, if it is a small mapping without resolvers."""
     if path.stat().st_size > _MOST_BYTES:
-        raise RecipeError(f"{path}: larger than 1 MiB, not a file of options")
+        raise RecipeError(f"{path}: larger than 1 MiB, which no file of an option or experiment needs")
     try:
         text = path.read_text("utf-8")
-        _small(path, yaml.compose(text, Loader=yaml.SafeLoader))
+        _count_nodes(path, yaml.compose(text, Loader=yaml.SafeLoader))
         content = OmegaConf.to_container(OmegaConf.create(text), resolve=False)
     except (yaml.YAMLError, OmegaConfBaseException, RecursionError, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())[:120]
@@ -121,19 +136,21 @@ def _mapping(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise RecipeError(f"{path} is not a mapping of keys to values")
     if _RESOLVER.search(text):
-        raise RecipeError(f"{path}: write values themselves, resolvers (${{oc.env:…}}) are not taken")
+        raise RecipeError(f"{path}: write the values themselves; resolvers (${{oc.env:…}}) are not allowed")
     return {str(key): value for key, value in content.items()}
 
 
-def _small(path: Path, node: yaml.Node | None, depth: int = 0, seen: dict[int, int] | None = None) -> int:
-    """How many nodes the tree has once aliases are written out: nine lines can make nine to the ninth."""
-    seen = {} if seen is None else seen
-    if node is None or id(node) in seen:
-        return seen.get(id(node), 0)
-    children = node.value if isinstance(node, yaml.CollectionNode) else []
-    children = [part for pair in children for part in (pair if isinstance(pair, tuple) else (pair,))]
-    count = 1 + sum(_small(path, child, depth + 1, seen) for child in children)
-    if depth > _MOST_DEEP or count > _MOST_NODES:
-        raise RecipeError(f"{path}: too large or too deep for a file of options")
-    seen[id(node)] = count
+def _count_nodes(
+    path: Path, node: yaml.Node | None, level: int = 0, counts: dict[int, int] | None = None
+) -> int:
+    """The number of nodes with all aliases expanded (nine lines can expand to 9^9 nodes); refuses too many."""
+    counts = {} if counts is None else counts
+    if node is None or id(node) in counts:
+        return counts.get(id(node), 0)
+    entries = node.value if isinstance(node, yaml.CollectionNode) else []
+    children = [child for entry in entries for child in (entry if isinstance(entry, tuple) else (entry,))]
+    count = 1 + sum(_count_nodes(path, child, level + 1, counts) for child in children)
+    if level > _MOST_LEVELS or count > _MOST_NODES:
+        raise RecipeError(f"{path}: too large or too deep for a file of an option or experiment")
+    counts[id(node)] = count
     return count

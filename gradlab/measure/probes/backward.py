@@ -1,15 +1,14 @@
-"""How large is the gradient that reaches each layer's output? The curve that vanishes or explodes."""
+"""How large is the loss gradient at each layer's output? This is the curve that vanishes or explodes."""
 
-from gradlab.measure.probe import Columns, Probe, probe
-from gradlab.nn.chain import BackwardNorms
+from gradlab.measure.probe import BackwardNorms, Columns, Probe, probe
 from gradlab.numerics.norms import LOG10_2
 
 
 @probe
 def backward() -> Probe:
-    """log10 of √B·‖∂(mean loss)/∂h‖_F: RMS over examples of the norm of each example's gradient."""
+    """log10 of √B·‖∂(mean loss)/∂h‖_F, (layers,): RMS over examples of each example's gradient norm."""
 
-    def ask(seen: BackwardNorms) -> Columns:
-        return {"log10_backward": LOG10_2 * (seen.signal + seen.half_log2_batch)}
+    def ask(norms: BackwardNorms) -> Columns:
+        return {"log10_backward": LOG10_2 * (norms.signal + norms.half_log2_batch)}
 
     return Probe(("log10_backward",), backward=ask)

@@ -1,11 +1,10 @@
-"""Do examples still look different at each layer, or has their rank collapsed?"""
+"""Can examples still be distinguished at each layer, or has their rank collapsed?"""
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 
-from gradlab.measure.probe import Columns, Probe, probe
-from gradlab.nn.chain import BlockSignal
+from gradlab.measure.probe import BlockSignal, Columns, Probe, probe
 from gradlab.numerics.norms import compute_dtype, exponent, safe, scale
 
 
@@ -13,7 +12,8 @@ from gradlab.numerics.norms import compute_dtype, exponent, safe, scale
 def cosine() -> Probe:
     """Mean cosine between two examples: (‖Σ u_i‖² − Σ ‖u_i‖²)/(B(B − 1)) of the unit vectors u_i = h_i/‖h_i‖.
 
-    An example whose signal is exactly zero counts as orthogonal to all others. NaN for a batch of one.
+    One scalar per block. An example whose signal is exactly zero counts as orthogonal to all others. NaN for a
+    batch of one.
     """
 
     def ask(signal: BlockSignal) -> Columns:
@@ -25,13 +25,15 @@ def cosine() -> Probe:
 
 
 def _scaled(h: Array) -> Array:
+    """The mean cosine of h (examples, units) whose squares leave float32: each row is rescaled first."""
     h = jax.vmap(lambda row: scale(row, -exponent(row)))(h)
     return _mean(h, jnp.sum(h * h, axis=1))
 
 
 def _mean(h: Array, squares: Array) -> Array:
-    there = squares > 0
-    inverse = jnp.where(there, 1 / jnp.sqrt(jnp.where(there, squares, 1)), 0)
+    """The mean cosine of h (examples, units); `squares` (examples,) are the squared norms of its rows."""
+    nonzero = squares > 0
+    inverse = jnp.where(nonzero, 1 / jnp.sqrt(jnp.where(nonzero, squares, 1)), 0)
     sum_of_units, count = jnp.dot(inverse, h), len(h)
-    alone = jnp.sum(squares * inverse * inverse)
-    return (jnp.dot(sum_of_units, sum_of_units) - alone) / (count * (count - 1) or jnp.nan)
+    self_products = jnp.sum(squares * inverse * inverse)
+    return (jnp.dot(sum_of_units, sum_of_units) - self_products) / (count * (count - 1) or jnp.nan)

@@ -6,7 +6,9 @@ from gradlab.numerics.norms import LOG10_2, counts
 
 @probe
 def gradient() -> Probe:
-    """log10 of ‖∂(data loss)/∂θ‖, before penalty and clip, beyond float32's range; counts are of its entries."""
+    """log10 of ‖∂(data loss)/∂θ‖ before penalty and clip, beyond float32's range, and counts of its entries.
+
+    One value per layer of each parameter."""
 
     def ask(moment: Moment) -> PerParameter:
         logs = {path: LOG10_2 * value for path, value in moment.true_norms.items()}

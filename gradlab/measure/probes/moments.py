@@ -1,24 +1,25 @@
-"""Where are the activations, and how widely are they spread?"""
+"""What are the mean and the variance of each layer's output?"""
 
 import jax
 import jax.numpy as jnp
 
-from gradlab.measure.probe import Columns, Probe, probe
-from gradlab.nn.chain import BlockSignal
+from gradlab.measure.probe import BlockSignal, Columns, Probe, probe
 from gradlab.numerics.norms import compute_dtype, square_sum, total
 
 
 @probe
 def moments() -> Probe:
-    """Mean and variance of h over examples and units, from differences to one entry: no cancellation."""
+    """Mean and variance of h over examples and units, one scalar each per block.
+
+    Both are computed from the differences to one entry of h, which avoids cancellation."""
 
     def ask(signal: BlockSignal) -> Columns:
         h = signal.h.astype(compute_dtype(signal.h))
         origin = h.ravel()[0]
-        away = h - origin
+        difference = h - origin
         # the barrier: XLA would square the sum before it divides, and overflow at 1e17
-        offset = jax.lax.optimization_barrier(total(away) / h.size)
-        spread = square_sum(away) / h.size
+        offset = jax.lax.optimization_barrier(total(difference) / h.size)
+        spread = square_sum(difference) / h.size
         var = jnp.where(spread < jnp.inf, jnp.maximum(spread - offset * offset, 0), spread)
         return {"mean": origin + offset, "var": var}
 

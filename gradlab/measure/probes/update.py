@@ -1,4 +1,4 @@
-"""How long is each parameter's update, and how much of it is lost to rounding?"""
+"""How large is each parameter's update, and how much of it is lost to rounding?"""
 
 import jax.numpy as jnp
 from jax import Array
@@ -9,7 +9,9 @@ from gradlab.numerics.norms import LOG10_2, count, log2_norms
 
 @probe
 def update() -> Probe:
-    """log10 of ‖Δθ‖ = rate·‖direction‖, and the share of entries with θ + Δθ = θ in their dtype."""
+    """log10 of ‖Δθ‖ = rate·‖direction‖, and the fraction of entries with θ + Δθ = θ in their dtype.
+
+    One value per layer of each parameter."""
 
     def ask(moment: Moment) -> PerParameter:
         norms = log2_norms(moment.direction, moment.stacked_axes).leaves
@@ -23,7 +25,8 @@ def update() -> Probe:
 
 
 def _lost(moment: Moment, path: str) -> Array:
+    """Fraction of the parameter's entries that the update leaves unchanged, one per layer."""
     theta, direction = moment.params[path], moment.direction[path]
-    same = lambda old, d: old + (-moment.rate * d).astype(old.dtype) == old
-    number = count(same, (theta, direction), moment.stacked_axes[path])
+    unchanged = lambda old, d: old + (-moment.rate * d).astype(old.dtype) == old
+    number = count(unchanged, (theta, direction), moment.stacked_axes[path])
     return number / (theta.size // max(number.size, 1))

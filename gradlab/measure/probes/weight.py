@@ -6,7 +6,7 @@ from gradlab.numerics.norms import LOG10_2, log2_norms
 
 @probe
 def weight() -> Probe:
-    """log10 of ‖θ‖."""
+    """log10 of ‖θ‖, one value per layer of each parameter."""
 
     def ask(moment: Moment) -> PerParameter:
         norms = log2_norms(moment.params, moment.stacked_axes).leaves

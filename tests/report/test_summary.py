@@ -4,13 +4,13 @@ import pytest
 
 from gradlab.commands.compose.grid import grid
 from gradlab.recipe.recipe import plain
-from gradlab.report.summary import aligned, describe, ends, power
+from gradlab.report.summary import aligned, describe, power_of_ten, start_and_end
 from gradlab.store.read import open_run
 from tests import runs
 
 
 def described(*words: str) -> str:
-    (recipe,) = grid(words, lambda recipe: recipe).recipes
+    (recipe,) = grid(words).recipes
     return describe(plain(recipe))
 
 
@@ -43,11 +43,11 @@ def test_a_header_names_what_is_chosen(words, said):
     ],
 )
 def test_a_power_is_right_beyond_the_range_of_floats(log10, said):
-    assert power(log10) == said
+    assert power_of_ten(log10) == said
 
 
 def test_the_table_has_the_first_and_the_last_step(tmp_path):
-    lines = ends(open_run(runs.simple(tmp_path / "run", depth=20, seeds=3))).splitlines()
+    lines = start_and_end(open_run(runs.simple(tmp_path / "run", depth=20, seeds=3))).splitlines()
     assert [line.split()[0] for line in lines] == ["step", "0", "100"]
     assert "backward 20" in lines[0]
     assert lines[1].split()[1:4] == ["2.35", "0.10", "0.10"]

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from gradlab.engine.compiled import streams
-from gradlab.engine.loop import Trainer
-from gradlab.engine.step import STEP_COLUMNS
+from gradlab.engine.loop import compile_run, load_run, train
+from gradlab.engine.step import StepColumns
 from tests import measures, rules
 from tests.driver import recipe, task, tree
 from tests.reference import evaluated, network
@@ -61,13 +61,13 @@ def exact():
     """The chunks of a float64 run and the same run by hand."""
     with jax.enable_x64(True):
         the, given = recipe(*EXACT), task()
-        trainer = Trainer(the, given)
-        start = trainer.compile().start(trainer.seeds, trainer.numbers, trainer.data)
+        run = load_run(the, given)
+        start = compile_run(run).start(run.seeds, run.numbers, run.data)
         first = [
             tree({path: value[0] for path, value in part.items()}) for part in (start.params, start.stats)
         ]
-        chunks = list(trainer.chunks())
-        return trainer, chunks, by_hand(the, given, *first, seed=0)
+        chunks = list(train(run))
+        return run, chunks, by_hand(the, given, *first, seed=0)
 
 
 def test_twelve_steps_in_float64_end_where_the_reference_ends(exact):
@@ -80,7 +80,7 @@ def test_twelve_steps_in_float64_end_where_the_reference_ends(exact):
 
 
 def test_every_row_of_a_run_is_the_reference_s(exact):
-    trainer, chunks, (_, _, rows, _) = exact
+    run, chunks, (_, _, rows, _) = exact
     batches = [chunk for chunk in chunks if chunk.source == "batch"]
     assert np.concatenate([chunk.steps for chunk in batches]).tolist() == list(range(13))
     layers, steps = (
@@ -88,14 +88,14 @@ def test_every_row_of_a_run_is_the_reference_s(exact):
     )
     for step, (signals, said) in enumerate(rows):
         for column, values in signals.items():
-            found = layers[step, trainer.layout.columns.index(column)]
+            found = layers[step, run.layout.columns.index(column)]
             kept = ~np.isnan(values)
             np.testing.assert_allclose(found[kept], values[kept], rtol=2e-6, atol=2e-6, err_msg=column)
         for column, value in said.items():  # the columns are float32
             if step < 12 or column != "learning_rate":
-                assert steps[step, STEP_COLUMNS.index(column)] == pytest.approx(value, rel=2e-6, abs=2e-6), (
-                    column
-                )
+                assert steps[step, StepColumns._fields.index(column)] == pytest.approx(
+                    value, rel=2e-6, abs=2e-6
+                ), column
 
 
 def test_evaluations_use_the_running_statistics_and_all_examples(exact):
@@ -105,14 +105,14 @@ def test_evaluations_use_the_running_statistics_and_all_examples(exact):
 
 
 def test_the_fixed_batch_is_the_first_training_examples_at_every_evaluation(exact):
-    trainer, chunks, _ = exact
+    run, chunks, _ = exact
     probes = [chunk for chunk in chunks if chunk.source == "probe"]
     assert [chunk.steps.tolist() for chunk in probes] == [[0], [4], [8], [12]]
-    given, last = trainer.task, probes[-1]
+    given, last = run.task, probes[-1]
     params, stats = (
         tree({k: v[0] for k, v in part.items()}) for part in (last.state.params, last.state.stats)
     )
-    wanted = network(trainer.recipe, params, stats, given.train_x[:BATCH], given.train_y[:BATCH])
+    wanted = network(run.recipe, params, stats, given.train_x[:BATCH], given.train_y[:BATCH])
     assert last.row.steps[0, 0, 0] == pytest.approx(wanted.loss, rel=1e-6)
 
 
@@ -130,7 +130,7 @@ SAME = (
 
 
 def trained(*words):
-    return list(Trainer(recipe(*SAME, *words), task()).chunks())
+    return list(train(load_run(recipe(*SAME, *words), task())))
 
 
 @pytest.fixture(scope="module")
@@ -150,7 +150,7 @@ def bits(tree, index):
 def test_a_seed_among_others_has_the_bits_of_a_lone_run(three, alone):
     for index, seed in enumerate((4, 5, 6)):
         for together, single in zip(three, alone[seed], strict=True):
-            assert bits(together.state, index) == bits(single.state, 0), (seed, together.done)
+            assert bits(together.state, index) == bits(single.state, 0), (seed, together.steps_done)
             assert bits(together.row, index) == bits(single.row, 0)
             if single.evaluation is not None:
                 assert together.evaluation[index].tobytes() == single.evaluation[0].tobytes()

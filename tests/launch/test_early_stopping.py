@@ -17,8 +17,8 @@ def looked(stop, train, test):
     """What becomes of seeds with these losses, an evaluation a row."""
     judge = EarlyStopping(stop, np.arange(len(test[0])))
     for step, losses in enumerate(zip(train, test, strict=True)):
-        judge.look(10 * step, *map(np.asarray, losses), live=list(range(len(test[0]))))
-    return {one["seed"]: one["step"] for one in judge.ended}
+        judge.update(10 * step, *map(np.asarray, losses), live=list(range(len(test[0]))))
+    return {one["seed"]: one["step"] for one in judge.stopped}
 
 
 def test_patience_counts_evaluations_without_a_new_least_test_loss():
@@ -38,21 +38,21 @@ def test_a_loss_that_is_nan_is_never_the_least():
 
 def test_a_checkpoint_s_notes_restore_it():
     one, two = (EarlyStopping(Stop(2, 0.0), np.arange(2)) for _ in range(2))
-    one.look(0, np.ones(2), np.array([1.0, 2.0]), [0, 1])
-    one.look(5, np.ones(2), np.array([1.5, 1.0]), [0, 1])
+    one.update(0, np.ones(2), np.array([1.0, 2.0]), [0, 1])
+    one.update(5, np.ones(2), np.array([1.5, 1.0]), [0, 1])
     two.restore(one.notes())
     for judge in (one, two):
-        judge.look(10, np.ones(2), np.array([1.5, 0.5]), [0, 1])
+        judge.update(10, np.ones(2), np.array([1.5, 0.5]), [0, 1])
     assert (
-        one.ended == two.ended == [{"seed": 0, "step": 10, "why": "no new least test loss in 2 evaluations"}]
+        one.stopped == two.stopped == [{"seed": 0, "step": 10, "why": "no new lowest test loss in 2 evaluations"}]
     )
 
 
 def test_a_lost_seed_is_not_judged():
     judge = EarlyStopping(Stop(1, 0.0), np.arange(2))
     for step in range(3):
-        judge.look(step, np.ones(2), np.ones(2), [1])
-    assert [one["seed"] for one in judge.ended] == [1]
+        judge.update(step, np.ones(2), np.ones(2), [1])
+    assert [one["seed"] for one in judge.stopped] == [1]
 
 
 @pytest.mark.usefixtures("quick")
@@ -69,7 +69,7 @@ def test_a_run_that_stops_says_so_and_keeps_its_rows(tmp_path):
     outcome = launch(tiny(tmp_path, *words))
     status = stored.status(outcome.folder)
     assert outcome.state == status["state"] == "stopped"
-    assert "no new least test loss in 1 evaluations" in outcome.message
+    assert "no new lowest test loss in 1 evaluations" in outcome.message
     steps = open_run(outcome.folder).steps
     ends = {one["seed"]: one["step"] for one in status["stopped"]}
     for seed, last in ends.items():

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from gradlab.commands.progress import LEVELS, line, shown, sparkline
+from gradlab.report.progress import LEVELS, progress_display, progress_line, sparkline
 
 
-def now(step: int, steps: int = 100, backward: np.ndarray | None = None) -> SimpleNamespace:
+def progress(step: int, steps: int = 100, backward: np.ndarray | None = None) -> SimpleNamespace:
     signal = np.zeros(10) if backward is None else backward
     return SimpleNamespace(step=step, steps=steps, loss=0.421, backward=signal, steps_per_second=249.7)
 
@@ -40,14 +40,14 @@ def test_a_lost_last_layer_is_no_reference():
 
 
 def test_a_line_says_step_speed_loss_and_signal():
-    assert line(now(50)) == f"50/100 · 250 steps/s · loss 0.421 · backward {LEVELS[3] * 8}"
+    assert progress_line(progress(50)) == f"50/100 · 250 steps/s · loss 0.421 · backward {LEVELS[3] * 8}"
 
 
 def test_a_log_gets_plain_lines_the_last_among_them():
     console = Console(file=io.StringIO(), force_terminal=False)
-    with shown(100, console) as tell:
+    with progress_display(100, console) as show:
         for step in range(0, 101, 10):
-            tell(now(step))
+            show(progress(step))
     lines = console.file.getvalue().splitlines()
     assert lines[-1].startswith("100/100 · ")
     assert len(lines) == 2  # eleven chunks within two seconds
@@ -56,12 +56,12 @@ def test_a_log_gets_plain_lines_the_last_among_them():
 @pytest.mark.parametrize("steps", [0, 100])
 def test_a_terminal_gets_a_bar_that_ends_full(steps):
     console = Console(file=io.StringIO(), force_terminal=True, width=120, color_system=None)
-    with shown(steps, console) as tell:
-        tell(now(steps, steps))
+    with progress_display(steps, console) as show:
+        show(progress(steps, steps))
     assert (f"{steps}/{steps}" if steps else "0 steps") in console.file.getvalue()
     assert "━" * 24 in console.file.getvalue()
 
 
-def test_quiet_is_told_nothing():
-    with shown(100, None) as tell:
-        assert tell is None
+def test_a_quiet_run_shows_no_progress():
+    with progress_display(100, None) as show:
+        assert show is None

@@ -1,0 +1,138 @@
+"""Several runs as one table and one picture: which of their choices differ, and what each run came to."""
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gradlab.report.summary import aligned, is_synthetic
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+    from gradlab.store.read import Run
+
+ALWAYS_PRESENT = ("run", "seed")  # columns that every frame has
+HEADINGS = {  # the columns of the table that a line has room for
+    "seeds": "seeds",
+    "diverged": "diverged",
+    "training": "training",
+    "train_loss": "loss",
+    "test_score": "test score",
+    "signal_start": "signal",
+    "gain_start": "gain",
+    "decades_start": "decades",
+    "signal_end": "at the end",
+    "decades_end": "decades",
+    "time_start": "over time",
+    "time_gain_start": "gain per time step",
+    "time_end": "at the end",
+    "clip_share": "clipped",
+}
+UNREMARKABLE = {"seeds": 1, "diverged": 0}  # a column that has this value in every run is left out
+
+
+def requested_keys(runs: list["Run"], by: list[str]) -> list[str]:
+    """The columns that hold the choices `by` (`clip` may mean `clip.name`); all that differ where `by` is empty.
+
+    Raises:
+        RecipeError: a word of `by` is a choice of no run.
+    """
+    from gradlab.store.read import choices
+
+    if not by:
+        return distinguishing_keys(runs, list(choices(runs)))
+    columns = choices(runs, [word for word in by if word not in ALWAYS_PRESENT])
+    return [_column_of(word, (word, f"{word}.name", word.removesuffix(".name")), columns) for word in by]
+
+
+def distinguishing_keys(runs: list["Run"], keys: list[str]) -> list[str]:
+    """Of a grid's keys those in which its runs differ and that no other of them implies; `run` if there are none."""
+    from gradlab.store.read import choices
+
+    columns = choices(runs)
+    names = [_column_of(key, (key, f"{key}.name"), columns) for key in keys]
+    return [
+        name for name in names if name == "seed" or (name in columns and not _implied(name, columns))
+    ] or ["run"]
+
+
+def _column_of(key: str, spellings: tuple[str, ...], columns: dict[str, list[Any]]) -> str:
+    return next((name for name in spellings if name in columns), key)
+
+
+def _implied(key: str, columns: dict[str, list[Any]]) -> bool:
+    """Whether the group's choice determines the value: `clip=norm` has a threshold, `clip=none` has none."""
+    group = key.partition(".")[0]
+    group = group if group in columns else f"{group}.name"
+    if key == group or group not in columns:
+        return False
+    options = [str(value) for value in columns[group]]
+    pairs = set(zip(options, map(str, columns[key]), strict=True))
+    return len(pairs) == len(set(options))
+
+
+def comparison_table(runs: list["Run"], by: list[str]) -> str:
+    """A table with one line per run: what differs and the results; the run's name where nothing else identifies it."""
+    from gradlab.analysis.comparison import compare_runs
+
+    frame = compare_runs(runs, next((key for key in by if key not in ALWAYS_PRESENT), ""))
+    names = [key for key in by if key in frame]
+    if not names or frame[names].astype(str).duplicated().any():
+        names.append("run")
+    results = [key for key in HEADINGS if key in frame and _worth_a_column(key, frame[key])]
+    rows = [[_cell(value) for value in row] for row in frame[[*names, *results]].itertuples(index=False)]
+    return aligned([[*names, *(HEADINGS[key] for key in results)], *rows])
+
+
+def _worth_a_column(key: str, column: "pd.Series") -> bool:
+    """Whether a column is measured in some run and says more than one seed per run or no divergence."""
+    unremarkable = key in UNREMARKABLE and bool((column == UNREMARKABLE[key]).all())
+    return not column.isna().all() and not unremarkable
+
+
+def comparison_figure(runs: list["Run"], by: list[str]) -> "Figure":
+    """The profiles and losses of several runs, coloured by one choice, or by several choices written as one."""
+    from gradlab.analysis.score import score_of
+    from gradlab.figures.comparison import comparison
+    from gradlab.store.read import gather
+
+    keys = [key for key in by if key not in ALWAYS_PRESENT]
+    layers, steps = (_with_joined_column(gather(runs, table, keys), by) for table in ("layers", "steps"))
+    scores = [score_of(run.status["data"]) for run in runs]
+    common = scores[0] if len({metric.name for metric in scores}) == 1 else None
+    note = "synthetic data" if any(map(is_synthetic, runs)) else ""
+    return comparison(layers, steps, ", ".join(by), note, common)
+
+
+def _with_joined_column(frame: "pd.DataFrame", by: list[str]) -> "pd.DataFrame":
+    """With several choices one column for all: "depth, clip" is "10, norm", or "10" without a clip."""
+    if len(by) == 1:
+        return frame
+    rows = list(zip(*(frame[key].tolist() for key in by), strict=True))
+    labels = {row: ", ".join(_label_words(by, row)) for row in dict.fromkeys(rows)}
+    return frame.assign(**{", ".join(by): [labels[row] for row in rows]})
+
+
+def _label_words(by: list[str], row: tuple[Any, ...]) -> list[str]:
+    """The first choice and those of the others that are set, a number with its name: `norm`, `dropout 0.1`."""
+    words = [_cell(row[0]) or "none"]
+    for key, value in zip(by[1:], row[1:], strict=True):
+        if _cell(value) in ("", "none") or (value == 0 and key != "seed"):
+            continue
+        words.append(_cell(value) if isinstance(value, str) else f"{key.rpartition('.')[2]} {_cell(value)}")
+    return words
+
+
+def _cell(value: Any) -> str:
+    if value is None or value != value:  # NaN: not measured, or this run has no such choice
+        return ""
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def comparison_path(runs: list["Run"], by: list[str], suffix: str = "png") -> Path:
+    """The picture's file: `outputs/study/comparison-depth-clip.png`; a folder higher for runs of several studies."""
+    studies = {run.folder.resolve().parent for run in runs}
+    folder = runs[0].folder.parent if len(studies) == 1 else runs[0].folder.parent.parent
+    stem = re.sub(r"[^A-Za-z0-9._-]+", "_", "-".join(["comparison", *by]))[:80]
+    return folder / f"{stem}.{suffix}"

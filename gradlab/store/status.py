@@ -1,0 +1,24 @@
+"""status.json: the state of a run and what it ran on. Needs no pandas, so that the training side reads it too."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from gradlab.measure.columns import VERSION
+from gradlab.store import write
+from gradlab.store.json_safe import json_safe
+
+
+def read_status(folder: Path) -> dict[str, Any]:
+    """The content of status.json; empty if the file is missing or damaged."""
+    try:
+        return dict(json.loads((folder / "status.json").read_text("utf-8")))
+    except (OSError, ValueError, TypeError):
+        return {}
+
+
+def write_status(folder: Path, status: Mapping[str, Any]) -> None:
+    """Write status.json durably, with the version of the schema; a number that is not finite becomes null."""
+    content = json_safe({"schema": VERSION, **status})
+    write.text(folder / "status.json", json.dumps(content, indent=2, allow_nan=False) + "\n")

@@ -1,6 +1,7 @@
 """Linear regression, and the deep linear network: a product of matrices."""
 
 from dataclasses import replace
+from functools import partial
 
 from gradlab.nn import blocks, images
 from gradlab.nn.chain import Block
@@ -11,22 +12,25 @@ from gradlab.recipe.bounds import Flag
 
 @model
 def linear(bias: Flag) -> Model:
-    """output = W_depth … W_2 W_1 x, each with a bias where that is asked for; depth 1 is linear regression.
+    """output = W_depth … W_2 W_1 x, each with a bias where `bias` is true; depth 1 is linear regression.
 
-    What depth alone does to a gradient (Saxe et al. 2013). There is no activation, and no part that goes with one.
+    It shows what depth alone does to a gradient (Saxe et al. 2013). It has no activation, and nothing that needs one.
     """
 
-    def build(plan: Plan) -> list[Block]:
-        images.numbers(plan)
-        if plan.depth == 1:
-            return [_map("output", plan.features, plan.outputs, plan)]
-        first = _map("input", plan.features, plan.width, plan)
-        last = _map("output", plan.width, plan.outputs, plan)
-        equal = [_map("hidden", plan.width, plan.width, plan, plan.depth - 2)] if plan.depth > 2 else []
-        return [first, *equal, last]
+    return partial(_linear, bias)
 
-    def _map(name: str, fan_in: int, fan_out: int, plan: Plan, count: int | None = None) -> Block:
-        the = LayerSpec("", fan_in, fan_out, normed=False, bias=bias, behind=False)
-        return replace(blocks.weighted(name, the, plan, blocks.flat, active=False), count=count)
 
-    return build
+def _linear(bias: bool, plan: Plan) -> list[Block]:
+    images.require_numeric(plan)
+    if plan.depth == 1:
+        return [_layer("output", plan.features, plan.outputs, bias, plan)]
+    chain = [_layer("input", plan.features, plan.width, bias, plan)]
+    if plan.depth > 2:
+        hidden = _layer("hidden", plan.width, plan.width, bias, plan)
+        chain.append(replace(hidden, count=plan.depth - 2))
+    return [*chain, _layer("output", plan.width, plan.outputs, bias, plan)]
+
+
+def _layer(name: str, fan_in: int, fan_out: int, bias: bool, plan: Plan) -> Block:
+    spec = LayerSpec("", fan_in, fan_out, has_norm=False, bias=bias, follows_activation=False)
+    return blocks.linear_block(name, spec, plan, blocks.flatten, active=False)

@@ -1,7 +1,7 @@
 """The multilayer perceptron: an input block, `depth` equal hidden blocks run by `lax.scan`, an output block."""
 
 from gradlab.nn import blocks, images
-from gradlab.nn.blocks import Joint
+from gradlab.nn.blocks import ResidualSpec
 from gradlab.nn.chain import Block
 from gradlab.nn.linear_layer import LayerSpec
 from gradlab.nn.model import Model, Plan, model
@@ -12,21 +12,22 @@ from gradlab.recipe.bounds import Size
 def mlp(branch: Size) -> Model:
     """h_0 = layer(x); h_l = residual(h_{l−1}, f), f of `branch` layers, l = 1…depth; logits = W h_depth + b.
 
-    Where the activation comes first in a branch, h_0 = W x + b, as He et al. 2016b have it. Any input is a vector.
+    Where the activation comes first in a branch, h_0 = W x + b, as in He et al. 2016b. Any numeric input is
+    taken as a vector.
     """
 
     def build(plan: Plan) -> list[Block]:
-        images.numbers(plan)
-        wide = plan.width * plan.activation.width_factor
-        joined = plan.residual
-        linear = joined.form == "first"
-        hidden = blocks.branch(plan, branch)
-        first = LayerSpec("", plan.features, plan.width, normed=not linear, behind=False)
-        last = LayerSpec("", wide, plan.outputs, normed=False, scale=joined.head)
+        images.require_numeric(plan)
+        width = plan.width * plan.activation.width_factor
+        pre_activation = plan.residual.form == "first"
+        first = LayerSpec(
+            "", plan.features, plan.width, has_norm=not pre_activation, follows_activation=False
+        )
+        hidden, residual = blocks.branch_specs(plan, branch), ResidualSpec(width, plan.depth)
         return [
-            blocks.weighted("input", first, plan, blocks.flat, active=not linear),
-            blocks.joined("hidden", hidden, plan, Joint(wide, plan.depth), plan.depth),
-            blocks.weighted("output", last, plan, blocks.flat, active=False),
+            blocks.linear_block("input", first, plan, blocks.flatten, active=not pre_activation),
+            blocks.residual_block("hidden", hidden, plan, residual, plan.depth),
+            blocks.output_block(plan, width, blocks.flatten),
         ]
 
     return build

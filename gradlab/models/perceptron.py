@@ -1,4 +1,4 @@
-"""The single-layer perceptron: one layer of weights between the input and the answer."""
+"""The single-layer perceptron: one layer of weights between the input and the output."""
 
 from gradlab.nn import blocks, images
 from gradlab.nn.chain import Block
@@ -9,18 +9,18 @@ from gradlab.recipe.errors import RecipeError
 
 @model
 def perceptron() -> Model:
-    """output = φ(W x + b): with a sigmoid and squared errors the delta rule's, with φ(z) = z softmax regression.
+    """output = φ(W x + b): with a sigmoid and squared errors the delta rule's unit, with φ(z) = z softmax regression.
 
-    Nothing is hidden: width, normalization, residual connection and dropout have no place in it.
+    There is no hidden layer: width, normalization, residual connection and dropout have no effect.
     """
 
     def build(plan: Plan) -> list[Block]:
-        images.numbers(plan)
+        images.require_numeric(plan)
         if plan.depth != 1:
             raise RecipeError(f"has exactly 1 layer; got depth={plan.depth}; choose model=mlp")
         if plan.activation.width_factor != 1:
             raise RecipeError("needs an activation that makes one answer of one; crelu makes two")
-        the = LayerSpec("", plan.features, plan.outputs, normed=False, behind=False)
-        return [blocks.weighted("output", the, plan._replace(dropout=None), blocks.flat)]
+        spec = LayerSpec("", plan.features, plan.outputs, has_norm=False, follows_activation=False)
+        return [blocks.linear_block("output", spec, plan._replace(dropout=None), blocks.flatten)]
 
     return build

@@ -1,4 +1,4 @@
-"""A network of one's own as a chain of blocks: plain functions with their parameters, Flax NNX or Flax Linen modules.
+"""A user-defined network as a chain of blocks: plain functions with their parameters, Flax NNX or Flax Linen modules.
 
 `build(plan, key, …)` returns a list of gradlab's Blocks; a list of (function, parameters) with function(parameters,
 h) -> h; or a module. A `Sequential`, or a list of modules, is a chain; any other module is one block. A function
@@ -7,6 +7,7 @@ without parameters joins the block before it. Equal neighbours are one stack, wh
 
 import inspect
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import groupby
 from typing import Any, NamedTuple
 
@@ -15,7 +16,7 @@ import jax.numpy as jnp
 from flax import linen, nnx
 from jax import Array
 
-from gradlab.nn.chain import Block, BlockAux, BlockContext
+from gradlab.nn.chain import Block, BlockAux, BlockContext, identity
 from gradlab.nn.plan import Model, Plan
 from gradlab.numerics.tree import Tree
 from gradlab.recipe.errors import RecipeError
@@ -24,7 +25,7 @@ Build = Callable[[Plan, Array], Any]
 
 
 class Piece(NamedTuple):
-    """One block. Pieces of equal `kind` and shapes may be stacked, if what comes in and goes out is alike too.
+    """One block. Pieces of equal `kind` and shapes may be stacked if input and output have equal shapes too.
 
     `run(params, stats, h, context)` -> (h, stats).
     """
@@ -34,49 +35,57 @@ class Piece(NamedTuple):
     params: Any
     stats: Any
     run: Callable[[Any, Any, Any, BlockContext], tuple[Any, Any]]
-    enters: Any = None  # the shapes of h before and behind it
-    leaves: Any = None
+    input_shapes: Any = None  # those of h before and after it
+    output_shapes: Any = None
 
 
 def from_user_build(build: Build) -> Model:
-    """A model from one's own `build`; it draws anew for each seed, or returns weights that are there already."""
+    """A model from a user's `build`, which is called again for each seed; it may also return given weights."""
 
     def model(plan: Plan) -> list[Block]:
-        found = build(plan, jax.random.key(0))
-        if isinstance(found, list) and found and all(isinstance(one, Block) for one in found):
-            return found
-        draw = lambda key: list(_joined(_pieces(build(plan, key), plan, key)))
-        return list(_blocks(list(_joined(_pieces(found, plan, jax.random.key(0)))), draw))
+        key = jax.random.key(0)
+        network = build(plan, key)
+        if isinstance(network, list) and network and all(isinstance(entry, Block) for entry in network):
+            return network
+        return list(_blocks(_joined_pieces(network, plan, key), partial(_draw, build, plan)))
 
     return model
 
 
-def _pieces(found: Any, plan: Plan, key: Array) -> Iterator[Piece]:
-    """Each entry of what was returned; Linen modules are shown the shape that arrives there."""
-    kind = jnp.int32 if plan.vocabulary else plan.dtype
-    h: Any = jax.ShapeDtypeStruct((2, *plan.shape), kind)
-    for index, entry in enumerate(_entries(found)):
+def _draw(build: Build, plan: Plan, key: Array) -> list[Piece]:
+    return _joined_pieces(build(plan, key), plan, key)
+
+
+def _joined_pieces(network: Any, plan: Plan, key: Array) -> list[Piece]:
+    return list(_joined(_pieces(network, plan, key)))
+
+
+def _pieces(network: Any, plan: Plan, key: Array) -> Iterator[Piece]:
+    """Each entry of the user's network; Linen modules are initialized with the shape that arrives there."""
+    dtype = jnp.int32 if plan.vocabulary else plan.dtype
+    h: Any = jax.ShapeDtypeStruct((2, *plan.shape), dtype)
+    for index, entry in enumerate(_entries(network)):
         piece = _piece(entry, h, jax.random.fold_in(key, index))
-        after = _behind(piece, h, key)
-        yield piece._replace(enters=h, leaves=after)
-        h = after
+        output = _output_shapes(piece, h, key)
+        yield piece._replace(input_shapes=h, output_shapes=output)
+        h = output
 
 
-def _behind(piece: Piece, h: Any, key: Array) -> Any:
-    """The shapes of what a piece makes of h."""
-    context = BlockContext(key, {}, True, lambda z: z, 1)
+def _output_shapes(piece: Piece, h: Any, key: Array) -> Any:
+    """The shapes of a piece's output for an input of h's."""
+    context = BlockContext(key, {}, True, identity, 1)
     return jax.eval_shape(lambda h: piece.run(piece.params, piece.stats, h, context)[0], h)
 
 
-def _entries(found: Any) -> Sequence[Any]:
-    if isinstance(found, nnx.Sequential | linen.Sequential):
-        return list(found.layers)
-    if isinstance(found, list | tuple) and found and not _is_pair(found):
-        return found
-    if isinstance(found, nnx.Module | linen.Module) or _is_pair(found):
-        return [found]
+def _entries(network: Any) -> Sequence[Any]:
+    if isinstance(network, nnx.Sequential | linen.Sequential):
+        return list(network.layers)
+    if isinstance(network, list | tuple) and network and not _is_pair(network):
+        return network
+    if isinstance(network, nnx.Module | linen.Module) or _is_pair(network):
+        return [network]
     raise RecipeError(
-        f"a network is a list of (function, parameters), a Flax NNX or a Linen module; got {type(found).__name__}"
+        f"a network is a list of (function, parameters), a Flax NNX or a Linen module; got {type(network).__name__}"
     )
 
 
@@ -93,44 +102,52 @@ def _piece(entry: Any, h: Any, key: Array) -> Piece:
     if not callable(function):
         raise RecipeError(f"a block is a function, or (function, parameters); got {type(entry).__name__}")
     if not _is_pair(entry):  # as jax.nn.relu: h -> h
-        return Piece(
-            _name(function), ("function", function), (), {}, lambda p, s, h, context: (function(h), s)
-        )
-    return Piece(
-        _name(function), ("pair", function), params, {}, lambda p, s, h, context: (function(p, h), s)
-    )
+        return Piece(_name(function), ("function", function), (), {}, partial(_run_function, function))
+    return Piece(_name(function), ("pair", function), params, {}, partial(_run_pair, function))
+
+
+def _run_function(
+    function: Callable[..., Any], params: Any, stats: Any, h: Any, context: BlockContext
+) -> tuple[Any, Any]:
+    return function(h), stats
+
+
+def _run_pair(
+    function: Callable[..., Any], params: Any, stats: Any, h: Any, context: BlockContext
+) -> tuple[Any, Any]:
+    return function(params, h), stats
 
 
 def _nnx(module: nnx.Module) -> Piece:
-    """Split here and merged anew in every trace, where alone it may be changed."""
-    graph, given, averages, rest = nnx.split(module, nnx.Param, nnx.BatchStat, ...)  # type: ignore[misc]
+    """An NNX module, split here and merged again in every trace: only there may it be changed."""
+    graph, weights, averages, rest = nnx.split(module, nnx.Param, nnx.BatchStat, ...)  # type: ignore[misc]
 
     def run(params: Any, stats: Any, h: Any, context: BlockContext) -> tuple[Any, Any]:
-        own = nnx.merge(graph, _filled(given, params), _filled(averages, stats), rest, copy=True)
-        own.set_attributes(
+        merged = nnx.merge(graph, _filled(weights, params), _filled(averages, stats), rest, copy=True)
+        merged.set_attributes(
             deterministic=not context.train, use_running_average=not context.train, raise_if_not_found=False
         )
-        nnx.reseed(own, default=context.key, dropout=context.key)
-        h = own(h)
-        return h, nnx.to_pure_dict(nnx.state(own, nnx.BatchStat))
+        nnx.reseed(merged, default=context.key, dropout=context.key)
+        h = merged(h)
+        return h, nnx.to_pure_dict(nnx.state(merged, nnx.BatchStat))
 
-    pure = nnx.to_pure_dict(given), nnx.to_pure_dict(averages)
+    pure = nnx.to_pure_dict(weights), nnx.to_pure_dict(averages)
     return Piece(type(module).__name__.lower(), ("nnx", graph), *pure, run)
 
 
 def _filled(state: nnx.State, values: Any) -> nnx.State:
-    """The state's places with these values."""
+    """The state with these values."""
     filled = jax.tree.map(lambda leaf: leaf, state)
     nnx.replace_by_pure_dict(filled, values)
     return filled
 
 
 def _linen(module: linen.Module, h: Any, key: Array) -> Piece:
-    asked = inspect.signature(type(module).__call__).parameters
+    accepted = inspect.signature(type(module).__call__).parameters
 
     def flags(train: bool) -> dict[str, Any]:
-        told = {"train": train, "deterministic": not train, "use_running_average": not train}
-        return {name: value for name, value in told.items() if name in asked}
+        values = {"train": train, "deterministic": not train, "use_running_average": not train}
+        return {name: value for name, value in values.items() if name in accepted}
 
     variables = module.init({"params": key, "dropout": key}, jnp.zeros(h.shape, h.dtype), **flags(False))
 
@@ -144,8 +161,8 @@ def _linen(module: linen.Module, h: Any, key: Array) -> Piece:
         )
         return h, changed.get("batch_stats", stats)
 
-    known = variables.get("params", {}), variables.get("batch_stats", {})
-    return Piece(type(module).__name__.lower(), ("linen", module), *known, run)
+    initial = variables.get("params", {}), variables.get("batch_stats", {})
+    return Piece(type(module).__name__.lower(), ("linen", module), *initial, run)
 
 
 def _name(function: Any) -> str:
@@ -153,7 +170,7 @@ def _name(function: Any) -> str:
 
 
 def _joined(pieces: Iterator[Piece]) -> Iterator[Piece]:
-    """A function without parameters goes with the piece before it, the first ones with the piece behind them."""
+    """A function without parameters joins the piece before it; the first ones join the piece after them."""
     before: Piece | None = None
     for piece in pieces:
         if before is None:
@@ -169,60 +186,67 @@ def _joined(pieces: Iterator[Piece]) -> Iterator[Piece]:
 
 def _then(first: Piece, second: Piece) -> Piece:
     def run(params: Any, stats: Any, h: Any, context: BlockContext) -> tuple[Any, Any]:
-        h, own = first.run(params[0], stats[0], h, context)
-        h, behind = second.run(params[1], stats[1], h, context)
-        return h, (own, behind)
+        h, first_stats = first.run(params[0], stats[0], h, context)
+        h, second_stats = second.run(params[1], stats[1], h, context)
+        return h, (first_stats, second_stats)
 
     name = first.name if jax.tree.leaves(first.params) else second.name
-    both = (first.params, second.params), (first.stats, second.stats)
-    return Piece(name, ("then", first.kind, second.kind), *both, run, first.enters, second.leaves)
+    return Piece(
+        name=name,
+        kind=("then", first.kind, second.kind),
+        params=(first.params, second.params),
+        stats=(first.stats, second.stats),
+        run=run,
+        input_shapes=first.input_shapes,
+        output_shapes=second.output_shapes,
+    )
 
 
 def _blocks(pieces: list[Piece], draw: Callable[[Array], list[Piece]]) -> Iterator[Block]:
     """Equal neighbours as one stack; a name that comes again is numbered."""
-    seen: dict[str, int] = {}
-    for _, group in groupby(range(len(pieces)), key=lambda index: _alike(pieces[index])):
-        places = list(group)
-        one = pieces[places[0]]
-        seen[one.name] = seen.get(one.name, 0) + 1
-        name = one.name + (f"_{seen[one.name]}" if seen[one.name] > 1 else "")
-        count = len(places) if len(places) > 1 else None
-        yield Block(name, _init(places, count, draw), _apply(one), count, active=False, init_stacked=True)
+    occurrences: dict[str, int] = {}
+    for _, group in groupby(range(len(pieces)), key=lambda index: _stacking_key(pieces[index])):
+        indices = list(group)
+        piece = pieces[indices[0]]
+        occurrences[piece.name] = occurrences.get(piece.name, 0) + 1
+        name = piece.name + (f"_{occurrences[piece.name]}" if occurrences[piece.name] > 1 else "")
+        count = len(indices) if len(indices) > 1 else None
+        init, apply = _init(indices, count, draw), _apply(piece)
+        yield Block(name, init, apply, count, active=False, init_stacked=True)
 
 
-def _alike(piece: Piece) -> Any:
-    leaves, structure = jax.tree.flatten(piece[2:4] + piece[5:])
+def _stacking_key(piece: Piece) -> Any:
+    """Equal for pieces that one stack can hold."""
+    leaves, structure = jax.tree.flatten((piece.params, piece.stats, piece.input_shapes, piece.output_shapes))
     shapes = tuple((jnp.shape(leaf), jnp.result_type(leaf)) for leaf in leaves)
-    before, after = (jax.tree.map(lambda x: (x.shape, str(x.dtype)), h) for h in (piece.enters, piece.leaves))
-    return (
-        piece.kind,
-        structure,
-        shapes,
-        None if before == after else id(piece),
-    )  # a scan's state keeps its shape
+    before, after = (
+        jax.tree.map(lambda x: (x.shape, str(x.dtype)), h) for h in (piece.input_shapes, piece.output_shapes)
+    )
+    # a scan's state keeps its shape
+    return piece.kind, structure, shapes, None if before == after else id(piece)
 
 
 def _init(
-    places: list[int], count: int | None, draw: Callable[[Array], list[Piece]]
+    indices: list[int], count: int | None, draw: Callable[[Array], list[Piece]]
 ) -> Callable[[Array], Any]:
     def init(key: Array) -> tuple[Tree, Tree]:
         drawn = draw(key)
-        trees = [(_flat(drawn[place].params), _flat(drawn[place].stats)) for place in places]
-        return trees[0] if count is None else jax.tree.map(lambda *same: jnp.stack(same), *trees)
+        trees = [(_by_path(drawn[index].params), _by_path(drawn[index].stats)) for index in indices]
+        return trees[0] if count is None else jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
 
     return init
 
 
 def _apply(piece: Piece) -> Callable[[Tree, Any, BlockContext], tuple[Any, BlockAux]]:
     def apply(params: Tree, h: Any, context: BlockContext) -> tuple[Any, BlockAux]:
-        whole = _whole(piece.params, params), _whole(piece.stats, context.stats)
-        h, stats = piece.run(*whole, h, context)
-        return h, BlockAux(_flat(stats) if context.train else dict(context.stats))
+        trees = _from_paths(piece.params, params), _from_paths(piece.stats, context.stats)
+        h, stats = piece.run(*trees, h, context)
+        return h, BlockAux(_by_path(stats) if context.train else dict(context.stats))
 
     return apply
 
 
-def _flat(tree: Any) -> Tree:
+def _by_path(tree: Any) -> Tree:
     """Leaves by path: {"0/kernel": …}."""
     leaves = jax.tree_util.tree_flatten_with_path(tree)[0]
     return {
@@ -231,5 +255,5 @@ def _flat(tree: Any) -> Tree:
     }
 
 
-def _whole(like: Any, flat: Tree) -> Any:
-    return jax.tree.unflatten(jax.tree.structure(like), [flat[path] for path in _flat(like)])
+def _from_paths(like: Any, leaves: Tree) -> Any:
+    return jax.tree.unflatten(jax.tree.structure(like), [leaves[path] for path in _by_path(like)])

@@ -1,7 +1,7 @@
-"""The layers of a block: drawn together, and run in one pass with the plan's activation, normalization and dropout."""
+"""The layers of a block: drawn together, and run with the plan's activation, normalization and dropout."""
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
@@ -10,74 +10,95 @@ from jax import Array
 from gradlab.nn import linear_layer, normalize
 from gradlab.nn.chain import BlockAux, BlockContext
 from gradlab.nn.linear_layer import Layer, LayerSpec
-from gradlab.nn.model import Plan
-from gradlab.numerics.tree import Tree
+from gradlab.nn.plan import Plan
+from gradlab.numerics.tree import Tree, prefixed
 
 
-def draw(layers: Sequence[LayerSpec], plan: Plan, key: Array) -> tuple[Tree, Tree]:
-    """The first parameters and statistics of a block's layers, each from its own stream of the key."""
+def draw(specs: Sequence[LayerSpec], plan: Plan, key: Array) -> tuple[Tree, Tree]:
+    """The first parameters and statistics of a block's layers, each layer from its own stream of the key."""
     params: Tree = {}
     stats: Tree = {}
-    for k, one in enumerate(layers):
-        drawn = linear_layer.draw(one, plan, jax.random.fold_in(key, k) if k else key)
-        params, stats = params | drawn[0], stats | drawn[1]
+    for k, spec in enumerate(specs):
+        layer_params, layer_stats = linear_layer.draw(spec, plan, jax.random.fold_in(key, k) if k else key)
+        params |= layer_params
+        stats |= layer_stats
     return params, stats
 
 
-class Pass:
-    """One pass through the layers of a block, which remembers the slope of its last activation."""
+@dataclass(frozen=True)
+class BlockLayers:
+    """The layers of one block within one trace. Signals are (examples, …, units).
 
-    def __init__(self, layers: Sequence[LayerSpec], plan: Plan, params: Tree, context: BlockContext) -> None:
-        self.the, self.plan, self.context = layers, plan, context
-        self.layers: list[Layer] = [
-            linear_layer.layer(one, plan, params, context.stats, context.train) for one in layers
-        ]
-        self.slope: Array | None = None
+    What runs an activation returns (h, aux): aux holds the new statistics of its layers and, where the block's last
+    activation is among them, φ' at its input. `merged` joins them.
+    """
 
-    def notes(self) -> BlockAux:
-        """What the block tells: new statistics, φ' at its last activation's input."""
-        stats = {
-            one.prefix + path: value
-            for one, layer in zip(self.the, self.layers, strict=True)
-            for path, value in layer.statistics().items()
-        }
-        return BlockAux(stats, self.slope, self.plan.activation.max_slope)
+    specs: Sequence[LayerSpec]
+    layers: Sequence[Layer]
+    plan: Plan
+    context: BlockContext
 
-    def weigh(self, k: int, h: Array) -> Array:
+    def linear(self, k: int, h: Array) -> Array:
         """W h + b of layer k."""
-        return self.context.on_linear(self.the[k].prefix + "linear/kernel", self.layers[k].weigh(h))
+        return self.context.on_linear(self.specs[k].prefix + "linear/kernel", self.layers[k].affine(h))
 
-    def activate(self, k: int, z: Array) -> Array:
-        """dropout(norm(φ(z))), the norm where it stands after φ; the last one in a block is measured."""
+    def activate(self, k: int, z: Array) -> tuple[Array, BlockAux]:
+        """dropout(norm(φ(z))), with the norm where it acts after φ; the slope is that of the block's last layer."""
         k %= len(self.layers)
-        phi, context = self.plan.activation.phi, self.context
+        activation, context, slope = self.plan.activation, self.context, None
         if k == len(self.layers) - 1:
             z = context.tap(z)
-            out, self.slope = jax.jvp(phi, (z,), (jnp.ones_like(z),))
+            h, slope = jax.jvp(activation.phi, (z,), (jnp.ones_like(z),))
         else:
-            out = phi(z)
-        out = self.layers[k].after(out)
+            h = activation.phi(z)
+        h = self.layers[k].norm_after(h)
         key = jax.random.fold_in(context.key, k) if k else context.key
-        return normalize.dropped(self.plan, out, key, context.train)
+        return normalize.dropout(self.plan, h, key, context.train), self.aux(k, slope)
 
-    def inside(self, k: int, h: Array) -> Array:
+    def aux(self, k: int, slope: Array | None = None) -> BlockAux:
+        """The statistics of layer k after its normalization has run, with `slope`."""
+        stats = prefixed(self.layers[k].statistics(), self.specs[k].prefix)
+        return BlockAux(stats, slope, self.plan.activation.max_slope)
+
+    def post_act_layer(self, k: int, h: Array) -> tuple[Array, BlockAux]:
         """φ(norm(W h + b)), or norm(φ(W h + b))."""
-        return self.activate(k, self.layers[k].before(self.weigh(k, h)))
+        return self.activate(k, self.layers[k].norm_before(self.linear(k, h)))
 
-    def first(self, k: int, h: Array) -> Array:
+    def pre_act_layer(self, k: int, h: Array) -> tuple[Array, BlockAux]:
         """W φ(norm(h)) + b."""
-        return self.weigh(k, self.activate(k, self.layers[k].before(h)))
+        h, aux = self.activate(k, self.layers[k].norm_before(h))
+        return self.linear(k, h), aux
 
-    def branch(self, h: Array, shifts: Any = None) -> Array:
-        """f(h): all layers, in the residual connection's form; `shifts` are added before every φ and every W."""
+    def residual_branch(self, h: Array, shifts: Array | None = None) -> tuple[Array, BlockAux]:
+        """f(h): all layers in the residual connection's form.
+
+        `shifts` (2·layers,): scalars that are added before every φ and every W of a pre-activation branch.
+        """
         form, last = self.plan.residual.form, len(self.layers) - 1
+        auxes = []
         for k, layer in enumerate(self.layers):
             if form == "first":
                 h = h if shifts is None else h + shifts[2 * k]
-                h = self.activate(k, layer.before(h))
-                h = self.weigh(k, h if shifts is None else h + shifts[2 * k + 1])
+                h, aux = self.activate(k, layer.norm_before(h))
+                h = self.linear(k, h if shifts is None else h + shifts[2 * k + 1])
             elif form == "outside" and k == last:
-                h = layer.before(self.weigh(k, h))
+                # its activation follows the sum
+                h, aux = layer.norm_before(self.linear(k, h)), self.aux(k)
             else:
-                h = self.inside(k, h)
-        return h
+                h, aux = self.post_act_layer(k, h)
+            auxes.append(aux)
+        return h, merged(*auxes)
+
+
+def build(specs: Sequence[LayerSpec], plan: Plan, params: Tree, context: BlockContext) -> BlockLayers:
+    """The layers, filled with their entries of a block's parameters and statistics."""
+    layers = [linear_layer.layer(spec, plan, params, context.stats, context.train) for spec in specs]
+    return BlockLayers(specs, layers, plan, context)
+
+
+def merged(first: BlockAux, *others: BlockAux) -> BlockAux:
+    """All statistics together, a later one in the place of an earlier one; the last slope that there is."""
+    for aux in others:
+        slope = first.slope if aux.slope is None else aux.slope
+        first = first._replace(stats={**first.stats, **aux.stats}, slope=slope)
+    return first

@@ -1,4 +1,4 @@
-"""The blocks that dense and convolutional networks are made of, each with its layers in the plan's own manner."""
+"""The blocks of dense and convolutional networks, with the plan's activation, normalization and residual connection."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,137 +9,186 @@ import jax
 from jax import Array
 
 from gradlab.nn import block_layers
-from gradlab.nn.block_layers import Pass
-from gradlab.nn.chain import Block, BlockAux, BlockContext
+from gradlab.nn.block_layers import merged
+from gradlab.nn.chain import Block, BlockAux, BlockContext, identity
 from gradlab.nn.linear_layer import LayerSpec
-from gradlab.nn.model import Plan
-from gradlab.numerics.tree import Tree
+from gradlab.nn.plan import Plan
+from gradlab.numerics.tree import Tree, prefixed, under
 from gradlab.parts.residuals import Site
 
-_OWN = "residual/"
-Map = Callable[[Array], Array]
+_RESIDUAL = "residual/"  # where the residual connection's own parameters are
+SignalMap = Callable[[Array], Array]
 
 
-def flat(h: Array) -> Array:
-    """Every example as a vector."""
+def flatten(h: Array) -> Array:
+    """Every example as a vector: (examples, …) -> (examples, numbers)."""
     return h.reshape(len(h), -1)
 
 
-def same(h: Array) -> Array:
-    """What stands where nothing is done."""
-    return h
+def normalizes_signal(plan: Plan) -> bool:
+    """Whether there is a normalization of the signal, and not of a kernel."""
+    return plan.normalization.place in ("before", "after")
 
 
 def convolution(
-    prefix: str, fan_in: int, fan_out: int, window: int, plan: Plan, stride: int = 1, **more: Any
+    prefix: str, fan_in: int, fan_out: int, window: int, plan: Plan, stride: int = 1, **options: Any
 ) -> LayerSpec:
-    """A square convolution of a named network: no bias where a normalization of the signal has one."""
-    options: dict[str, Any] = {"normed": True, "bias": not signal(plan)} | more
-    return LayerSpec(prefix, fan_in, fan_out, window=(window, window), stride=stride, **options)
+    """A square convolution of a published network: without a bias where a normalization of the signal has one.
+
+    `options` are further fields of LayerSpec.
+    """
+    usual: dict[str, Any] = {"has_norm": True, "bias": not normalizes_signal(plan)}
+    return LayerSpec(prefix, fan_in, fan_out, window=(window, window), stride=stride, **(usual | options))
 
 
-def branch(plan: Plan, count: int, **more: Any) -> list[LayerSpec]:
-    """The `count` equal layers of a hidden block, as its residual connection wants them; `more` is of each layer."""
-    joined = plan.residual
+def branch_specs(plan: Plan, count: int, **options: Any) -> list[LayerSpec]:
+    """The `count` equal layers of a hidden block, as the residual connection needs them.
+
+    `options` are further fields of every layer's LayerSpec.
+    """
+    connection = plan.residual
     return [
         LayerSpec(
             "" if count == 1 else f"layer{k}/",
             plan.width * plan.activation.width_factor,
             plan.width,
-            normed=True,
-            bias=joined.bias,
-            scale=joined.shrink(k, count, plan.depth),
-            ahead=joined.form == "first",
-            **more,
+            has_norm=True,
+            bias=connection.bias,
+            scale=connection.shrink(k, count, plan.depth),
+            pre_activation=connection.form == "first",
+            **options,
         )
         for k in range(1, count + 1)
     ]
 
 
-def weighted(
-    name: str, the: LayerSpec, plan: Plan, before: Map = same, after: Map = same, active: bool = True
+def linear_block(
+    name: str,
+    spec: LayerSpec,
+    plan: Plan,
+    before: SignalMap = identity,
+    after: SignalMap = identity,
+    active: bool = True,
 ) -> Block:
-    """One layer with its activation, or without where not `active`: after(φ(norm(W before(h) + b)))."""
-
-    def apply(params: Tree, h: Array, context: BlockContext) -> tuple[Array, BlockAux]:
-        run = Pass([the], plan, params, context)
-        if active:
-            return after(run.inside(0, before(h))), run.notes()
-        return after(run.weigh(0, before(h))), BlockAux({}, None, plan.activation.max_slope)
-
-    return Block(name, partial(block_layers.draw, [the], plan), apply, active=active)
+    """One layer, then its activation where `active`: after(φ(norm(W before(h) + b))), or after(W before(h) + b)."""
+    apply = partial(_apply_linear, spec, plan, before, after, active)
+    return Block(name, partial(block_layers.draw, [spec], plan), apply, active=active)
 
 
-def ahead(name: str, the: LayerSpec, plan: Plan, between: Map = same, after: Map = same) -> Block:
-    """One layer behind its activation: after(W between(φ(norm(h))) + b)."""
-
-    def apply(params: Tree, h: Array, context: BlockContext) -> tuple[Array, BlockAux]:
-        run = Pass([the], plan, params, context)
-        h = between(run.activate(0, run.layers[0].before(h)))
-        return after(run.weigh(0, h)), run.notes()
-
-    return Block(name, partial(block_layers.draw, [the], plan), apply)
-
-
-def dense(plan: Plan, fan_in: int, units: Sequence[int]) -> list[Block]:
-    """The dense layers that close a named network, without normalization, and its output."""
-    found = []
-    for k, count in enumerate(units, 1):
-        the = LayerSpec("", fan_in, count, normed=False)
-        found.append(weighted(f"dense{k}", the, plan, flat))
-        fan_in = count * plan.activation.width_factor
-    last = LayerSpec("", fan_in, plan.outputs, normed=False, scale=plan.residual.head)
-    return [*found, weighted("output", last, plan, flat, active=False)]
+def _apply_linear(
+    spec: LayerSpec,
+    plan: Plan,
+    before: SignalMap,
+    after: SignalMap,
+    active: bool,
+    params: Tree,
+    h: Array,
+    context: BlockContext,
+) -> tuple[Array, BlockAux]:
+    layers = block_layers.build([spec], plan, params, context)
+    if active:
+        h, aux = layers.post_act_layer(0, before(h))
+        return after(h), aux
+    return after(layers.linear(0, before(h))), BlockAux({}, None, plan.activation.max_slope)
 
 
-def signal(plan: Plan) -> bool:
-    """Whether there is a normalization of the signal, and not of a kernel."""
-    return plan.normalization.place in ("before", "after")
+def pre_activation_block(
+    name: str, spec: LayerSpec, plan: Plan, between: SignalMap = identity, after: SignalMap = identity
+) -> Block:
+    """One layer that follows its activation: after(W between(φ(norm(h))) + b)."""
+    apply = partial(_apply_pre_activation, spec, plan, between, after)
+    return Block(name, partial(block_layers.draw, [spec], plan), apply)
+
+
+def _apply_pre_activation(
+    spec: LayerSpec,
+    plan: Plan,
+    between: SignalMap,
+    after: SignalMap,
+    params: Tree,
+    h: Array,
+    context: BlockContext,
+) -> tuple[Array, BlockAux]:
+    layers = block_layers.build([spec], plan, params, context)
+    h, aux = layers.activate(0, layers.layers[0].norm_before(h))
+    return after(layers.linear(0, between(h))), aux
+
+
+def classifier_head(plan: Plan, fan_in: int, units: Sequence[int]) -> list[Block]:
+    """The dense layers at the end of a published network, without normalization, and its output."""
+    chain = []
+    for k, fan_out in enumerate(units, 1):
+        spec = LayerSpec("", fan_in, fan_out, has_norm=False)
+        chain.append(linear_block(f"dense{k}", spec, plan, flatten))
+        fan_in = fan_out * plan.activation.width_factor
+    return [*chain, output_block(plan, fan_in, flatten)]
+
+
+def output_block(plan: Plan, fan_in: int, before: SignalMap) -> Block:
+    """The logits W before(h) + b: (examples, …) -> (examples, outputs)."""
+    spec = LayerSpec("", fan_in, plan.outputs, has_norm=False, scale=plan.residual.head)
+    return linear_block("output", spec, plan, before, active=False)
 
 
 @dataclass(frozen=True)
-class Joint:
+class ResidualSpec:
     """Where residual blocks stand in their network, and what their skip does where shapes change."""
 
-    wide: int  # channels of the sum
+    width: int  # channels of the sum
     total: int  # residual blocks of the whole network
-    passed: int = 0  # how many of them stand before
-    skip: LayerSpec | Map = same  # a layer without activation, or a plain function
+    preceding: int = 0  # how many of them come before
+    skip: LayerSpec | SignalMap = identity  # a layer without activation, or a plain function
 
 
-def joined(
-    name: str, the: Sequence[LayerSpec], plan: Plan, joint: Joint, count: int | None, after: Map = same
+def residual_block(
+    name: str,
+    specs: Sequence[LayerSpec],
+    plan: Plan,
+    residual: ResidualSpec,
+    count: int | None,
 ) -> Block:
     """`count` equal blocks: the residual connection around a branch of these layers."""
-    skip = [joint.skip] if isinstance(joint.skip, LayerSpec) else []
-
-    def init(key: Array) -> tuple[Tree, Tree]:
-        params, stats = block_layers.draw([*the, *skip], plan, key)
-        started = plan.residual.own(joint.wide, len(the))
-        return params | {_OWN + path: value for path, value in started.items()}, stats
-
-    return Block(name, init, partial(_join, the, plan, joint), count)
+    skip = [residual.skip] if isinstance(residual.skip, LayerSpec) else []
+    init = partial(_init_residual, [*specs, *skip], len(specs), plan, residual)
+    return Block(name, init, partial(_apply_residual, specs, plan, residual), count)
 
 
-def _join(
-    the: Sequence[LayerSpec], plan: Plan, joint: Joint, params: Tree, h: Array, context: BlockContext
+def _init_residual(
+    specs: Sequence[LayerSpec], branch_layers: int, plan: Plan, residual: ResidualSpec, key: Array
+) -> tuple[Tree, Tree]:
+    params, stats = block_layers.draw(specs, plan, key)
+    return params | prefixed(plan.residual.own(residual.width, branch_layers), _RESIDUAL), stats
+
+
+def _apply_residual(
+    specs: Sequence[LayerSpec],
+    plan: Plan,
+    residual: ResidualSpec,
+    params: Tree,
+    h: Array,
+    context: BlockContext,
 ) -> tuple[Array, BlockAux]:
-    run = Pass(the, plan, params, context)
-    own = {path.removeprefix(_OWN): value for path, value in params.items() if path.startswith(_OWN)}
-    # the dropout of a layer has the key itself
-    key = jax.random.fold_in(context.key, len(the))
-    site = Site(joint.passed + context.layer, joint.total, key, context.train)
-    carried, stats = _carried(plan, joint, params, h, context)
-    out = plan.residual.join(own, carried, lambda _, shifts=None: run.branch(h, shifts), site)
-    out = run.activate(-1, out) if plan.residual.form == "outside" else out
-    notes = run.notes()
-    return out, notes._replace(stats={**notes.stats, **stats})
+    layers = block_layers.build(specs, plan, params, context)
+    connection, connection_params = plan.residual, under(params, _RESIDUAL)
+    # dropout takes the context's key and its streams 0 … len(specs) − 1
+    key = jax.random.fold_in(context.key, len(specs))
+    site = Site(residual.preceding + context.layer, residual.total, key, context.train)
+    skipped, skip_stats = _skip(plan, residual, params, h, context)
+    shifts = connection.shifts(connection_params)
+    branch, aux = layers.residual_branch(h, None if shifts is None else shifts.astype(h.dtype))
+    h = connection.join(connection_params, skipped, lambda _: branch, site)
+    if connection.form == "outside":
+        h, outer = layers.activate(-1, h)
+        aux = merged(aux, outer)
+    return h, aux._replace(stats={**aux.stats, **skip_stats})
 
 
-def _carried(plan: Plan, joint: Joint, params: Tree, h: Array, context: BlockContext) -> tuple[Array, Tree]:
-    """What the skip hands on, and the new statistics of its layer."""
-    if not isinstance(joint.skip, LayerSpec):
-        return joint.skip(h), {}
-    run = Pass([joint.skip], plan, params, context)
-    out = run.weigh(0, h)
-    return run.layers[0].before(out), dict(run.notes().stats)
+def _skip(
+    plan: Plan, residual: ResidualSpec, params: Tree, h: Array, context: BlockContext
+) -> tuple[Array, Tree]:
+    """The skip's output, and the new statistics of its layer."""
+    if not isinstance(residual.skip, LayerSpec):
+        return residual.skip(h), {}
+    layers = block_layers.build([residual.skip], plan, params, context)
+    out = layers.layers[0].norm_before(layers.linear(0, h))
+    return out, dict(layers.aux(0).stats)

@@ -18,9 +18,9 @@ class Plan(NamedTuple):
     """The sizes and the parts of a network; the parts' numbers may be traced."""
 
     shape: tuple[int, ...]  # of one example's input
-    vocabulary: int  # where inputs are tokens, how many there are; else 0
+    vocabulary: int  # how many tokens there are where inputs are tokens; else 0
     outputs: int
-    each: bool  # whether every time step wants outputs of its own
+    each: bool  # whether every time step has its own target
     depth: int
     width: int
     activation: Activation
@@ -28,12 +28,17 @@ class Plan(NamedTuple):
     normalization: Normalization
     residual: Residual
     dropout: Array | float | None  # None: there is no dropout
-    dtype: jnp.dtype  # of the computation; parameters are float32, or float64 where this is
+    dtype: jnp.dtype  # of the computation
 
     @property
     def features(self) -> int:
-        """How many numbers one example is."""
+        """How many numbers one example has."""
         return prod(self.shape)
+
+    @property
+    def param_dtype(self) -> jnp.dtype:
+        """The dtype of the parameters: float32, or float64 where the computation is in float64."""
+        return jnp.promote_types(self.dtype, jnp.float32)
 
 
 Model = Callable[[Plan], list[Block]]

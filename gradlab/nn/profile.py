@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from numpy.typing import NDArray
 
 from gradlab.nn import chain
 from gradlab.nn.chain import Block, BlockAux, BlockSignal
@@ -18,16 +19,16 @@ Function = Callable[[Any, Any], Any]  # (parameters, h) -> h
 
 
 class Profile(NamedTuple):
-    """One entry a block; log10, right far outside float32's range; −inf is a true zero.
+    """Four arrays (blocks,) of log10, right far outside float32's range; −inf is a true zero.
 
-    forward: ‖h_l‖_F/√size, RMS a unit; backward: √B·‖∂loss/∂h_l‖_F for B = len(x); gradient and weight:
-    ‖∂loss/∂W_l‖_F and ‖W_l‖_F over the block's arrays of two axes or more (NaN where it has none).
+    forward: ‖h_l‖_F/√size, RMS per unit, h_l the output of block l; backward: √B·‖∂loss/∂h_l‖_F for B = len(x);
+    gradient and weight: ‖∂loss/∂W_l‖_F and ‖W_l‖_F over the block's arrays of two axes or more (NaN where it has none).
     """
 
-    log10_forward: np.ndarray
-    log10_backward: np.ndarray
-    log10_gradient: np.ndarray
-    log10_weight: np.ndarray
+    log10_forward: NDArray[np.floating[Any]]
+    log10_backward: NDArray[np.floating[Any]]
+    log10_gradient: NDArray[np.floating[Any]]
+    log10_weight: NDArray[np.floating[Any]]
 
 
 def profile(
@@ -35,15 +36,26 @@ def profile(
 ) -> Profile:
     """Forward signal, backward signal and weight gradient of h <- block(params, h), block after block.
 
-    `params[l]` is any pytree of arrays, `x` the input (examples along the first axis), `loss` maps the last h
-    to the mean loss. A function that stands several times in a row, with parameters of equal shapes, is
-    compiled once and run by `lax.scan`, so that depth costs no compile time.
+    Args:
+        blocks: functions (parameters, h) -> h; h is any pytree of arrays.
+        params: for each block its parameters, any pytree of arrays.
+        x: the input, a pytree of arrays (examples, …).
+        loss: maps the last h to the mean loss over the examples, a scalar.
+
+    A function that occurs several times in a row, with parameters of equal shapes, is compiled once and run by
+    `lax.scan`, so that depth costs no compile time.
+
+    Returns:
+        A Profile with one entry per block.
+
+    Raises:
+        ValueError: if there are no blocks, or not as many params as blocks.
 
     >>> import jax, jax.numpy as jnp, gradlab
-    >>> w = jax.random.split(jax.random.key(0), 50)
-    >>> params = [jax.random.orthogonal(key, 32) for key in w]
-    >>> found = gradlab.profile([lambda w, h: h @ w] * 50, params, jnp.ones((8, 32)), jnp.mean)
-    >>> bool(abs(found.log10_backward[0] - found.log10_backward[-1]) < 1e-4)  # orthogonal: nothing is lost
+    >>> keys = jax.random.split(jax.random.key(0), 50)
+    >>> params = [jax.random.orthogonal(key, 32) for key in keys]
+    >>> signals = gradlab.profile([lambda w, h: h @ w] * 50, params, jnp.ones((8, 32)), jnp.mean)
+    >>> bool(abs(signals.log10_backward[0] - signals.log10_backward[-1]) < 1e-4)  # orthogonal: nothing is lost
     True
     """
     if len(blocks) != len(params) or not blocks:

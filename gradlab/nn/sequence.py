@@ -1,5 +1,6 @@
-"""What networks over time ask of their input, and their first and last blocks."""
+"""What networks over time require of their input and parts, and their first and last blocks."""
 
+from dataclasses import dataclass
 from functools import partial
 
 import jax
@@ -13,9 +14,50 @@ from gradlab.nn.plan import Plan
 from gradlab.numerics.tree import Tree
 from gradlab.recipe.errors import RecipeError
 
+GATED = "has its own gates, σ and tanh; leave activation=tanh"
+KERNEL_NORM = "normalizes signals, not kernels; choose normalization=layer, rms, batch, group or none"
 
-def steps(plan: Plan) -> int:
-    """How many time steps an example has, or a RecipeError where it is no sequence."""
+
+@dataclass(frozen=True)
+class Unsupported:
+    """The parts that a network does not take: for each, the sentence that refuses it; None where it is taken."""
+
+    other_activation: str | None = None  # any but tanh
+    any_norm: str | None = None
+    kernel_norm: str | None = KERNEL_NORM
+    norm_after: str | None = None
+    widening: str | None = None  # an activation with more outputs than inputs
+    residual_order: str | None = None  # a residual connection that decides where the activation stands
+    mirrored: str | None = None  # an initializer for kernels that follow a doubling activation
+
+
+def require_supported(plan: Plan, unsupported: Unsupported) -> None:
+    """Refuse a plan with parts that the network does not take.
+
+    Raises:
+        RecipeError: for the first of them, with its sentence.
+    """
+    place = plan.normalization.place
+    refusals = (
+        (unsupported.other_activation, plan.activation.phi is not jnp.tanh),
+        (unsupported.any_norm, plan.normalization.make is not None),
+        (unsupported.kernel_norm, place == "kernel"),
+        (unsupported.norm_after, place == "after"),
+        (unsupported.widening, plan.activation.width_factor > 1),
+        (unsupported.residual_order, plan.residual.form != "inside"),
+        (unsupported.mirrored, plan.initializer.mirrored),
+    )
+    for sentence, present in refusals:
+        if sentence is not None and present:
+            raise RecipeError(sentence)
+
+
+def time_steps(plan: Plan) -> int:
+    """How many time steps an example has.
+
+    Raises:
+        RecipeError: if examples are neither sequences (time, features) nor tokens (time,).
+    """
     if len(plan.shape) == (1 if plan.vocabulary else 2):
         return plan.shape[0]
     more = "; data=sequential_digits has images a row or a pixel at a time" if len(plan.shape) == 3 else ""
@@ -24,7 +66,7 @@ def steps(plan: Plan) -> int:
     )
 
 
-def turned(h: Array) -> Array:
+def swap_batch_time(h: Array) -> Array:
     """(time, examples, …) as (examples, time, …), or back.
 
     By rows: XLA on CPU copies them five times as fast as it transposes. Not for what is differentiated.
@@ -35,30 +77,40 @@ def turned(h: Array) -> Array:
 
 
 def input_block(plan: Plan) -> Block:
-    """x_t of all steps, time first: numbers as they are, tokens as learned vectors of `width` numbers, N(0, 1)."""
-    steps(plan)
+    """x_t of all steps: (examples, time, …) -> (time, examples, units).
 
-    def init(key: Array) -> tuple[Tree, Tree]:
-        wide = jnp.promote_types(plan.dtype, jnp.float32)
-        shape = (plan.vocabulary, plan.width)
-        return ({"embedding": jax.random.normal(key, shape, wide)} if plan.vocabulary else {}), {}
+    Numbers stay as they are, tokens become learned vectors of `width` numbers, initialized as N(0, 1).
+    """
+    time_steps(plan)
+    init, apply = partial(_init_input, plan), partial(_apply_input, plan)
+    return Block("input", init, apply, active=False, signal=swap_batch_time)
 
-    def apply(params: Tree, x: Array, context: BlockContext) -> tuple[Array, BlockAux]:
-        x = turned(x)
-        return (params["embedding"][x] if plan.vocabulary else x).astype(plan.dtype), BlockAux({})
 
-    return Block("input", init, apply, active=False, signal=turned)
+def _init_input(plan: Plan, key: Array) -> tuple[Tree, Tree]:
+    if not plan.vocabulary:
+        return {}, {}
+    return {"embedding": jax.random.normal(key, (plan.vocabulary, plan.width), plan.param_dtype)}, {}
+
+
+def _apply_input(plan: Plan, params: Tree, x: Array, context: BlockContext) -> tuple[Array, BlockAux]:
+    x = swap_batch_time(x)
+    return (params["embedding"][x] if plan.vocabulary else x).astype(plan.dtype), BlockAux({})
 
 
 def output_block(plan: Plan) -> Block:
-    """W h_T + b at the last step, or W h_t + b at each: (examples, outputs) or (examples, time, outputs)."""
-    last = LayerSpec("", plan.width, plan.outputs, normed=False, scale=plan.residual.head)
+    """W h_T + b at the last step, or W h_t + b at every step where each has a target.
 
-    def apply(params: Tree, h: Array, context: BlockContext) -> tuple[Array, BlockAux]:
-        layer = linear_layer.layer(last, plan, params, context.stats, context.train)
-        h = jnp.swapaxes(h, 0, 1) if plan.each else h[-1]
-        return context.on_linear("linear/kernel", layer.weigh(h)), BlockAux(
-            {}, None, plan.activation.max_slope
-        )
+    (time, examples, units) -> (examples, outputs), or (examples, time, outputs).
+    """
+    spec = LayerSpec("", plan.width, plan.outputs, has_norm=False, scale=plan.residual.head)
+    apply = partial(_apply_output, spec, plan)
+    return Block("output", partial(linear_layer.draw, spec, plan), apply, active=False)
 
-    return Block("output", partial(linear_layer.draw, last, plan), apply, active=False)
+
+def _apply_output(
+    spec: LayerSpec, plan: Plan, params: Tree, h: Array, context: BlockContext
+) -> tuple[Array, BlockAux]:
+    layer = linear_layer.layer(spec, plan, params, context.stats, context.train)
+    h = jnp.swapaxes(h, 0, 1) if plan.each else h[-1]
+    logits = context.on_linear("linear/kernel", layer.affine(h))
+    return logits, BlockAux({}, None, plan.activation.max_slope)

@@ -1,4 +1,4 @@
-"""Trees of arrays by path, {"hidden/linear/kernel": …}: how parameters, gradients and statistics are held everywhere."""
+"""Trees of arrays by path, {"hidden/linear/kernel": …}: how parameters, gradients and statistics are held."""
 
 from collections.abc import Mapping
 from typing import TypeVar

@@ -29,7 +29,7 @@ class Site(NamedTuple):
 
 
 class Residual(NamedTuple):
-    """`join(own, h, branch, site)` is the block's output; branch(h) runs f, branch(h, shifts) its scalar biases.
+    """`join(own, h, branch, site)` is the block's output; branch(h) is f(h).
 
     `own(width, layers)`: its parameters at the start. `form`: where the activation stands, in each layer after
     the weights (φ(W h), "inside"), before them (W φ(h), "first"), or at last after the sum ("outside").
@@ -43,6 +43,8 @@ class Residual(NamedTuple):
     head: float = 1.0
     bias: bool = True  # whether the branch's layers have biases of their own
     skip: bool = True  # whether h itself is carried on
+    # its parameters -> (2·layers,): scalars that are added before every φ and every W of the branch
+    shifts: Callable[[dict[str, Array]], Array | None] = lambda params: None
 
 
 @residual
@@ -113,7 +115,7 @@ def fixup() -> Residual:
     """
 
     def join(own: UserFunction, h: Array, branch: Callable[..., Array], site: Site) -> Array:
-        return h + own["multiplier"].astype(h.dtype) * branch(h, own["biases"].astype(h.dtype))
+        return h + own["multiplier"].astype(h.dtype) * branch(h)
 
     def own(width: int, layers: int) -> UserFunction:
         return {"multiplier": jnp.ones(()), "biases": jnp.zeros((2 * layers,))}
@@ -121,7 +123,9 @@ def fixup() -> Residual:
     def shrink(k: int, layers: int, depth: int) -> float:
         return depth ** (-1 / (2 * layers - 2)) if k < layers else 0.0
 
-    return Residual(join, own, "first", shrink, head=0.0, bias=False)
+    return Residual(
+        join, own, "first", shrink, head=0.0, bias=False, shifts=lambda params: params["biases"]
+    )
 
 
 @residual

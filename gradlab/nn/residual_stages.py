@@ -1,0 +1,89 @@
+"""The stages of residual networks: equal residual blocks in a row, with a single block where shapes change."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from gradlab.nn import blocks, images
+from gradlab.nn.blocks import ResidualSpec, SignalMap
+from gradlab.nn.chain import Block, identity
+from gradlab.nn.linear_layer import LayerSpec
+from gradlab.nn.plan import Plan
+
+
+class Stage(NamedTuple):
+    """Equal residual blocks, with `channels` inside the branch and expansion·channels in the sum."""
+
+    blocks: int
+    channels: int
+    expansion: int
+    stride: int  # of its first block
+
+
+# (channels in, channels out, stride, plan) -> the skip where shapes change
+Skip = Callable[[int, int, int, Plan], LayerSpec | SignalMap]
+
+
+def stem_options(plan: Plan) -> dict[str, Any]:
+    """The stem's further LayerSpec fields: it has no normalization if the first block begins with one."""
+    return {"has_norm": plan.residual.form != "first", "follows_activation": False}
+
+
+def stage_blocks(stages: list[Stage], channels: int, plan: Plan, skip: Skip) -> list[Block]:
+    """The residual blocks, and the output after them; a stage's first block stands alone where shapes change.
+
+    `channels`: those of the stem.
+    """
+    total, preceding, chain = sum(stage.blocks for stage in stages), 0, []
+    width_factor = plan.activation.width_factor
+    channels *= width_factor
+    for number, stage in enumerate(stages, 1):
+        width = stage.channels * stage.expansion * width_factor
+        entries = int(stage.stride > 1 or width != channels)
+        if entries:
+            specs = _branch_specs(stage, channels, stage.stride, plan, total)
+            shortcut = skip(channels, width, stage.stride, plan) if plan.residual.skip else identity
+            residual = ResidualSpec(width, total, preceding, shortcut)
+            chain.append(blocks.residual_block(f"entry{number}", specs, plan, residual, None))
+        if stage.blocks > entries:
+            specs = _branch_specs(stage, width, 1, plan, total)
+            residual = ResidualSpec(width, total, preceding + entries)
+            chain.append(
+                blocks.residual_block(f"stage{number}", specs, plan, residual, stage.blocks - entries)
+            )
+        channels, preceding = width, preceding + stage.blocks
+    return [*chain, _output(plan, channels)]
+
+
+def _output(plan: Plan, channels: int) -> Block:
+    """The logits of the mean over all positions; pre-activation branches need a last norm and activation first."""
+    if plan.residual.form != "first":
+        return blocks.output_block(plan, channels, images.mean)
+    spec = LayerSpec(
+        "",
+        channels,
+        plan.outputs,
+        has_norm=blocks.normalizes_signal(plan),
+        scale=plan.residual.head,
+        pre_activation=True,
+    )
+    return blocks.pre_activation_block("output", spec, plan, images.mean)
+
+
+def _branch_specs(stage: Stage, fan_in: int, stride: int, plan: Plan, total: int) -> list[LayerSpec]:
+    """Two 3×3 convolutions, or 1×1, 3×3 and 1×1 where the stage expands its channels."""
+    inner, width_factor = stage.channels, plan.activation.width_factor
+    sizes = [(3, inner, stride), (3, inner, 1)]
+    if stage.expansion > 1:
+        sizes = [(1, inner, 1), (3, inner, stride), (1, inner * stage.expansion, 1)]
+    specs = []
+    for k, (window, channels, layer_stride) in enumerate(sizes, 1):
+        options: dict[str, Any] = {
+            "scale": plan.residual.shrink(k, len(sizes), total),
+            "pre_activation": plan.residual.form == "first",
+        }
+        if not plan.residual.bias:
+            options["bias"] = False
+        prefix = f"layer{k}/"
+        specs.append(blocks.convolution(prefix, fan_in, channels, window, plan, layer_stride, **options))
+        fan_in = channels * width_factor
+    return specs

@@ -148,7 +148,7 @@ def test_the_door_needs_the_standard_library_only(name):
     while waiting:
         module = waiting.pop()
         seen.add(module)
-        tops = {alias for alias in top_imports(MODULES[module])}
+        tops = set(top_imports(MODULES[module]))
         others = {other.split(".")[0] for other in tops} - {"gradlab"}
         assert others <= set(sys.stdlib_module_names), module
         inner = {module_of(other) for other in tops if other.split(".")[0] == "gradlab"}

@@ -97,7 +97,7 @@ def _no_decades(last: int) -> str:
 
 
 def _decades(differences: np.ndarray, inner: np.ndarray, half: float) -> tuple[float, float]:
-    """Decades and their interval's half-width, from all d_l (seeds, L − 1) and the inner ones, with half-width `half`."""
+    """Decades and their interval's half-width, from all d_l (seeds, L − 1) and the inner ones, of half-width `half`."""
     if len(differences) >= MIN_SEEDS:
         return _mean_with_interval(differences.sum(axis=1, keepdims=True))
     # of fewer seeds, the spread of the random walk itself stands for what other seeds would give

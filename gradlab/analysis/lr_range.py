@@ -123,7 +123,8 @@ def smoothed(losses: NDArray[np.float64]) -> NDArray[np.float64]:
     capped = np.minimum(np.where(np.isfinite(losses), losses, cap), cap)
     index = np.arange(len(losses))
     weight = np.exp(-0.5 * ((index[:, None] - index) / _deviation(losses)) ** 2)
-    return weight @ capped / weight.sum(1)
+    means: NDArray[np.float64] = weight @ capped / weight.sum(1)
+    return means
 
 
 def _deviation(losses: NDArray[np.float64]) -> float:

@@ -84,4 +84,5 @@ def _vibration(fault: str, samples: int, rng: np.random.Generator) -> np.ndarray
     blows[places[(places >= 0) & (places < samples)]] = 1
     radius, angle = np.exp(-_DECAY / RATE), 2 * np.pi * _RING / RATE
     ring = lfilter([np.sin(angle)], [1, -2 * radius * np.cos(angle), radius**2], blows * load)
-    return swing + rng.uniform(0.5, 1.5) * ring
+    result: np.ndarray = swing + rng.uniform(0.5, 1.5) * ring
+    return result

@@ -106,7 +106,8 @@ def _values(column: Any, where: str) -> np.ndarray:
         return np.array(column.to_pylist(), dtype=str)
     if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)):
         raise RecipeError(f"{where} is of type {kind}, neither numbers nor words; leave it out by data.drop")
-    return column.to_numpy()
+    result: np.ndarray = column.to_numpy()
+    return result
 
 
 def _feature(column: Any, where: str, words: Words) -> np.ndarray:
@@ -125,4 +126,5 @@ def _feature(column: Any, where: str, words: Words) -> np.ndarray:
         raise RecipeError(
             f"{where} holds {len(names)} different words, more than {_VALUES} for one_hot; name it in data.drop"
         )
-    return (values[:, None] == names).astype(np.float64)
+    result: np.ndarray = (values[:, None] == names).astype(np.float64)
+    return result

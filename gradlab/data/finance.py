@@ -50,9 +50,13 @@ def credit(seed: Count, train: Examples, test: Examples, share: Fraction) -> Tas
     x[:, 1] = 0.6 * x[:, 0] + 0.8 * x[:, 1]  # debt goes with income
     income, debt, late, age, used = x[:, :5].T
     odds = 4 * (debt - income) + 4 * late + 3 * debt * late + 2 * age**2 + 2 * used
-    chance = lambda constant: 1 / (1 + np.exp(-np.clip(odds + constant, -500, 500)))
-    constant = brentq(lambda c: chance(c).mean() - share, -1000, 1000)
-    y = (rng.random(count) < chance(constant)).astype(np.int32)
+
+    def probability(constant: float) -> np.ndarray:
+        result: np.ndarray = 1 / (1 + np.exp(-np.clip(odds + constant, -500, 500)))
+        return result
+
+    constant = brentq(lambda c: probability(c).mean() - share, -1000, 1000)
+    y = (rng.random(count) < probability(constant)).astype(np.int32)
     train_x, train_y, test_x, test_y = parts(x, y, train)
     train_x, test_x = standardized(train_x, test_x)
     source = f"synthetic: credit default, 10 measures, {share:.0%} default"

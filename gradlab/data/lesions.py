@@ -39,7 +39,8 @@ def _tissue(count: int, size: int, rng: np.random.Generator) -> np.ndarray:
     from scipy.ndimage import gaussian_filter  # slow to import: only when asked for
 
     smooth = gaussian_filter(rng.standard_normal((count, size, size)), (0, size / 16, size / 16))
-    return 0.8 * smooth / smooth.std() + 0.6 * rng.standard_normal(smooth.shape)
+    result: np.ndarray = 0.8 * smooth / smooth.std() + 0.6 * rng.standard_normal(smooth.shape)
+    return result
 
 
 def _lesion(grid: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -47,7 +48,8 @@ def _lesion(grid: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     angle, axes = rng.uniform(0, np.pi), rng.uniform(0.12, 0.25, 2)
     v, u = grid - rng.uniform(-0.7, 0.7, (2, 1, 1))
     along, across = np.cos(angle) * u + np.sin(angle) * v, np.cos(angle) * v - np.sin(angle) * u
-    return np.exp(-((along / axes[0]) ** 2) - (across / axes[1]) ** 2)
+    result: np.ndarray = np.exp(-((along / axes[0]) ** 2) - (across / axes[1]) ** 2)
+    return result
 
 
 def _vessel(grid: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -55,4 +57,5 @@ def _vessel(grid: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     angle, bend = rng.uniform(0, np.pi), rng.uniform(-0.4, 0.4)
     v, u = grid - rng.uniform(-0.6, 0.6, (2, 1, 1))
     along, across = np.cos(angle) * u + np.sin(angle) * v, np.cos(angle) * v - np.sin(angle) * u
-    return 0.5 * np.exp(-(((across - bend * along**2) / 0.12) ** 2))
+    result: np.ndarray = 0.5 * np.exp(-(((across - bend * along**2) / 0.12) ** 2))
+    return result

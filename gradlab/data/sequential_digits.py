@@ -13,4 +13,5 @@ def sequential_digits(seed: Count, test_fraction: Fraction, by: Literal["row", "
     task = digits(seed, test_fraction)
     shape = (-1, 8, 8) if by == "row" else (-1, 64, 1)
     images = {"train_x": task.train_x.reshape(shape), "test_x": task.test_x.reshape(shape)}
-    return task._replace(source=f"{task.source}, a {by} at a time", **images)
+    sequence: Task = task._replace(source=f"{task.source}, a {by} at a time", **images)
+    return sequence

@@ -52,4 +52,5 @@ def _image(shape: str, grid: np.ndarray, rng: np.random.Generator) -> np.ndarray
     y, x = (grid - rng.uniform(-0.3, 0.3, (2, 1, 1))) / scale
     u, v = np.cos(angle) * x - np.sin(angle) * y, np.sin(angle) * x + np.cos(angle) * y
     soft = len(x) * scale / 2  # pixels a unit
-    return np.clip((1 - SHAPES[shape](u, v)) * soft + 0.5, 0, 1).astype(np.float32)
+    result: np.ndarray = np.clip((1 - SHAPES[shape](u, v)) * soft + 0.5, 0, 1).astype(np.float32)
+    return result

@@ -60,7 +60,8 @@ def _voice(formants: np.ndarray, samples: int, rng: np.random.Generator) -> np.n
     pitch = (90 + 160 * size) * (1 + 0.1 * np.linspace(rng.uniform(-1, 1), rng.uniform(-1, 1), samples))
     pulses = np.diff(np.floor(np.cumsum(pitch) / RATE + rng.random()), prepend=0)
     sound = sosfilt(resonators(formants * (1 + 0.2 * size) * vary), pulses)
-    return sound / np.sqrt(np.mean(sound**2))
+    result: np.ndarray = sound / np.sqrt(np.mean(sound**2))
+    return result
 
 
 def resonators(formants: np.ndarray) -> np.ndarray:

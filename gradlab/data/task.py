@@ -127,7 +127,8 @@ def _shares(y: np.ndarray, classes: int) -> np.ndarray | None:
     if not labelled(y):
         return None
     counts = np.bincount(y[y >= 0], minlength=classes)
-    return counts / counts.sum()
+    result: np.ndarray = counts / counts.sum()
+    return result
 
 
 def _balanced_error(y: np.ndarray, classes: int) -> float | None:

@@ -34,7 +34,8 @@ def load_task(recipe: Recipe) -> Task:
 
 def _made(recipe: Recipe) -> Task:
     try:
-        return data.make(recipe.data)
+        task: Task = data.make(recipe.data)
+        return task
     except RecipeError:
         raise
     except Exception as error:  # a user-defined data set may raise anything

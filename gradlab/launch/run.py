@@ -35,7 +35,10 @@ CHECKPOINT_SECONDS = 5.0  # between two checkpoints; tables are written every ch
 
 
 class Progress(NamedTuple):
-    """Where the run stands, reported once a chunk; `backward` is log10_backward of seed 0 at its last row, (layers,)."""
+    """Where the run stands, reported once a chunk.
+
+    backward: log10_backward of seed 0 at its last row, (layers,).
+    """
 
     step: int
     steps: int

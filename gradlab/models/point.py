@@ -17,7 +17,8 @@ Start = Annotated[list[float], Many(Bound(float))]
 def point(start: Start) -> Model:
     """The output is θ itself, whatever the input: θ_0 = `start`, and the loss is a function of θ.
 
-    Outputs are (examples, len(start)) with equal rows. So optimizers, clips, schedules and penalties run on a surface that can be drawn.
+    Outputs are (examples, len(start)) with equal rows. So optimizers, clips, schedules and penalties run on a surface
+    that can be drawn.
     """
 
     def build(plan: Plan) -> list[Block]:

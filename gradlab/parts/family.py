@@ -172,7 +172,11 @@ def _limit(parameter: inspect.Parameter) -> Any:
 
 @cache
 def function(name: str, group: str) -> Callable[..., Any]:
-    """A user's own `package.module:function`; the current folder counts, as it does for `python -m`."""
+    """The user-defined `package.module:function`; the current folder is searched too, as by `python -m`.
+
+    Raises:
+        RecipeError: where the module cannot be imported, or has no such function.
+    """
     module, _, attribute = name.partition(":")
     sys.path.insert(0, str(Path.cwd()))
     try:
@@ -195,4 +199,5 @@ def function(name: str, group: str) -> Callable[..., Any]:
             raise RecipeError(f"{group}={name}: '{word}' is a module; write {module}.{word}:…")
     if not callable(found):
         raise RecipeError(f"{group}={name} is not a function")
-    return found
+    user_function: Callable[..., Any] = found
+    return user_function

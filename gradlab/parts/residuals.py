@@ -123,9 +123,7 @@ def fixup() -> Residual:
     def shrink(k: int, layers: int, depth: int) -> float:
         return depth ** (-1 / (2 * layers - 2)) if k < layers else 0.0
 
-    return Residual(
-        join, own, "first", shrink, head=0.0, bias=False, shifts=lambda params: params["biases"]
-    )
+    return Residual(join, own, "first", shrink, head=0.0, bias=False, shifts=lambda params: params["biases"])
 
 
 @residual

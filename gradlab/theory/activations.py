@@ -23,7 +23,8 @@ class Activation:
 def _erf(x: np.ndarray) -> np.ndarray:
     from scipy.special import erf  # 0.15 s of import, for the two that need it
 
-    return erf(x)
+    result: np.ndarray = erf(x)
+    return result
 
 
 def _sigmoid(x: np.ndarray) -> np.ndarray:
@@ -31,7 +32,8 @@ def _sigmoid(x: np.ndarray) -> np.ndarray:
 
 
 def _bell(x: np.ndarray) -> np.ndarray:
-    return np.exp(-0.5 * x * x) / math.sqrt(2 * math.pi)
+    result: np.ndarray = np.exp(-0.5 * x * x) / math.sqrt(2 * math.pi)
+    return result
 
 
 def _cdf(x: np.ndarray) -> np.ndarray:
@@ -47,7 +49,8 @@ def elu(scale: float, alpha: float) -> Activation:
     """scale·x above 0, scale·α·(eˣ − 1) below: ELU with (1, 1), SELU with its own two numbers."""
 
     def tail(x: np.ndarray) -> np.ndarray:
-        return np.minimum(x, 0)
+        result: np.ndarray = np.minimum(x, 0)
+        return result
 
     return Activation(
         lambda x: scale * np.where(x > 0, x, alpha * np.expm1(tail(x))),
@@ -58,16 +61,21 @@ def elu(scale: float, alpha: float) -> Activation:
 
 def _silu_slope(x: np.ndarray) -> np.ndarray:
     s = _sigmoid(x)
-    return s + x * s * (1 - s)
+    result: np.ndarray = s + x * s * (1 - s)
+    return result
 
 
 def _tanh_gelu(x: np.ndarray) -> np.ndarray:
-    return 0.5 * x * (1 + np.tanh(_bent(x)))
+    result: np.ndarray = 0.5 * x * (1 + np.tanh(_bent(x)))
+    return result
 
 
 def _tanh_gelu_slope(x: np.ndarray) -> np.ndarray:
     t = np.tanh(_bent(x))
-    return 0.5 * (1 + t) + 0.5 * x * (1 - t * t) * math.sqrt(2 / math.pi) * (1 + 3 * 0.044715 * x * x)
+    result: np.ndarray = 0.5 * (1 + t) + 0.5 * x * (1 - t * t) * math.sqrt(2 / math.pi) * (
+        1 + 3 * 0.044715 * x * x
+    )
+    return result
 
 
 def _bent(x: np.ndarray) -> np.ndarray:
@@ -76,7 +84,8 @@ def _bent(x: np.ndarray) -> np.ndarray:
 
 def _mish_slope(x: np.ndarray) -> np.ndarray:
     t = np.tanh(np.logaddexp(0, x))
-    return t + x * (1 - t * t) * _sigmoid(x)
+    result: np.ndarray = t + x * (1 - t * t) * _sigmoid(x)
+    return result
 
 
 def sine(frequency: float) -> Activation:
@@ -94,7 +103,8 @@ def step(low: float) -> Activation:
 
 
 def _crelu(x: np.ndarray) -> np.ndarray:
-    return np.maximum(np.concatenate([x, -x], axis=-1), 0)
+    result: np.ndarray = np.maximum(np.concatenate([x, -x], axis=-1), 0)
+    return result
 
 
 def _crelu_slope(x: np.ndarray) -> np.ndarray:

@@ -17,11 +17,14 @@ def log_branch(the: Plan, walk: Forward, found: Moments) -> np.ndarray:
     if the.norm == "batch":
         if the.place == "before":
             trace = np.array([stats.own / the.kept + stats.cross for stats in walk.batches])
-            return plain + np.log(trace)
+            factors: np.ndarray = plain + np.log(trace)
+            return factors
         trace = sampled(the.act, walk.log_q, lambda sample: batch_after(sample, the.batch))
         kept_share = walk.log_f + np.log(the.kept)  # v/(v + ε)
-        return np.log(the.weight / the.kept) + np.log(trace) + kept_share
-    return plain + found.log_slope2 - np.log(the.kept)
+        factors = np.log(the.weight / the.kept) + np.log(trace) + kept_share
+        return factors
+    factors = plain + found.log_slope2 - np.log(the.kept)
+    return factors
 
 
 def log_factor(the: Plan, log_beta: np.ndarray) -> np.ndarray:

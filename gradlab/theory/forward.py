@@ -11,36 +11,36 @@ from gradlab.theory.kernel import DEGREE, Moments, length
 from gradlab.theory.normalization import BatchStatistics, batch_statistics
 
 Recipe = dict[str, Any]
-TRUNCATED = (
-    0.7737413035499232  # the variance of a standard normal cut at two deviations: 1 − 4φ(2)/(2Φ(2) − 1)
-)
+# the variance of a standard normal cut at two deviations: 1 − 4φ(2)/(2Φ(2) − 1)
+TRUNCATED = 0.7737413035499232
 
 
 def weight_variance(initializer: dict[str, Any], fan_in: int, fan_out: int) -> float:
     """Var W of a (fan_in, fan_out) kernel. An orthogonal rectangular one has gain²/max(fan_in, fan_out)."""
-    the: dict[str, Any] = {
-        "gain": 1.0,
-        "mode": "fan_in",
-        "slope": 0.0,
-    } | initializer  # recipes of before these options
+    # recipes of older versions may lack these three
+    options: dict[str, Any] = {"gain": 1.0, "mode": "fan_in", "slope": 0.0} | initializer
+    gain: float = options["gain"]
+    scale: float = options.get("std", options.get("scale", 0.0))
+    slope: float = options["slope"]
     match initializer["name"]:
         case "small_normal":
-            return the["std"] ** 2
+            return scale**2
         case "truncated_normal":
-            return TRUNCATED * the["std"] ** 2
+            return TRUNCATED * scale**2
         case "uniform":
-            return the["scale"] ** 2 / 3
+            return scale**2 / 3
         case "normal" | "critical":
-            return the["sigma_w"] ** 2 / fan_in
+            sigma_w: float = options["sigma_w"]
+            return sigma_w**2 / fan_in
         case "article_xavier":
             return fan_in / fan_out
         case "xavier":
-            return 2 * the["gain"] ** 2 / (fan_in + fan_out)
+            return 2 * gain**2 / (fan_in + fan_out)
         case "he":
-            return 2 / (1 + the["slope"] ** 2) / (fan_in if the["mode"] == "fan_in" else fan_out)
+            return 2 / (1 + slope**2) / (fan_in if options["mode"] == "fan_in" else fan_out)
         case "lecun":
             return 1 / fan_in
-    return the["gain"] ** 2 / max(fan_in, fan_out)  # orthogonal
+    return gain**2 / max(fan_in, fan_out)  # orthogonal
 
 
 def branch_factor(residual: dict[str, Any], depth: int) -> float:
@@ -53,7 +53,8 @@ def branch_factor(residual: dict[str, Any], depth: int) -> float:
         case "rezero":
             return 1e-60
         case "layer_scale":
-            return residual["start"]
+            start: float = residual["start"]
+            return start
     return 1.0  # plain
 
 

@@ -26,7 +26,8 @@ def panels(breaks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def density(z: np.ndarray) -> np.ndarray:
     """The standard normal density."""
-    return np.exp(-z * z / 2) / math.sqrt(2 * math.pi)
+    result: np.ndarray = np.exp(-z * z / 2) / math.sqrt(2 * math.pi)
+    return result
 
 
 def _marks(scale: float, kinks: tuple[float, ...]) -> np.ndarray:
@@ -86,7 +87,8 @@ def _hermite(scale: float, degree: int) -> np.ndarray:
     rows = [np.ones_like(z), z]
     for k in range(1, degree):
         rows.append((z * rows[k] - math.sqrt(k) * rows[k - 1]) / math.sqrt(k + 1))
-    return np.array(rows) * w
+    result: np.ndarray = np.array(rows) * w
+    return result
 
 
 def hermite(scale: float, degree: int) -> np.ndarray:

@@ -30,7 +30,8 @@ class Sample:
 
     def mean(self, values: np.ndarray) -> np.ndarray:
         """The Gaussian mean of each row."""
-        return values @ self.weights
+        result: np.ndarray = values @ self.weights
+        return result
 
 
 @dataclass(frozen=True)
@@ -131,4 +132,5 @@ def length(act: Activation, log_q: float) -> tuple[float, float]:
 
 def paired(spectrum: np.ndarray, c: np.ndarray) -> np.ndarray:
     """Σ_k spectrum_k·cᵏ, layer by layer: the mean over two inputs whose pre-activations correlate by c."""
-    return np.sum(spectrum * c[:, None] ** np.arange(spectrum.shape[1]), axis=1)
+    result: np.ndarray = np.sum(spectrum * c[:, None] ** np.arange(spectrum.shape[1]), axis=1)
+    return result

@@ -117,4 +117,5 @@ def batch_after(sample: Sample, batch: int) -> np.ndarray:
     bias = q * mean(slope) ** 2 / variance - 1
     alike = mean(slope) ** 2 + mean(slope * centred) ** 2 / variance
     first = slope2 * (spread - bias) - together - slope2 - shared + alike
-    return (slope2 + first / (batch - 3)) / variance
+    result: np.ndarray = (slope2 + first / (batch - 3)) / variance
+    return result

@@ -44,7 +44,9 @@ def test_a_checkpoint_s_notes_restore_it():
     for judge in (one, two):
         judge.update(10, np.ones(2), np.array([1.5, 0.5]), [0, 1])
     assert (
-        one.stopped == two.stopped == [{"seed": 0, "step": 10, "why": "no new lowest test loss in 2 evaluations"}]
+        one.stopped
+        == two.stopped
+        == [{"seed": 0, "step": 10, "why": "no new lowest test loss in 2 evaluations"}]
     )
 
 

@@ -146,7 +146,7 @@ def _compile(recipe: Recipe, numbers: Numbers, data: Data, form: Form, length: i
     lowered_chunk = jax.jit(chunk, donate_argnums=0).lower(state, seeds, numbers, data, span)
     lowered_evaluate = jax.jit(evaluate).lower(state, numbers, data)
     # a start runs once: on CPU LLVM's last passes take longer than they save, for equal bits
-    options = {"xla_backend_optimization_level": 2} if _on_cpu(data) else {}
+    options: Any = {"xla_backend_optimization_level": 2} if _on_cpu(data) else {}
     return Programs(
         start=lowered_start.compile(options),
         chunk=lowered_chunk.compile(),

@@ -71,7 +71,7 @@ class SeedTracker:
     def _note_nonfinite(self, chunk: Chunk, layers: dict[str, Any], kept: np.ndarray) -> None:
         """Note each seed's first step with a non-finite loss or gradient; drop what follows it from `kept`."""
         row = step_values(chunk)
-        broken = (~np.isfinite(row.loss) | _overflowed(row.log10_gradient)) & kept
+        broken = (~np.isfinite(row.loss) | _overflowed(np.asarray(row.log10_gradient))) & kept
         noted = {entry["seed"] for entry in self.nonfinite}
         for index in np.flatnonzero(broken.any(1)):
             at = int(broken[index].argmax())

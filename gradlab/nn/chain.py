@@ -148,7 +148,7 @@ def forward(
             if dummies is None
             else (dummies.taps[index], dummies.preactivation[index], dummies.time[index])
         )
-        step = partial(_tapped, block, train, measure, index == 0 and block.count is None)
+        step: Callable[..., Any] = partial(_tapped, block, train, measure, index == 0 and block.count is None)
         step = jax.checkpoint(step) if remat else step
         stream = jax.random.fold_in(key, index)
         if block.count is None:
@@ -203,7 +203,8 @@ def walk(
 
     `run` is the block in training mode. It is for initializers that fit a block on the output of those before it.
     """
-    h, fitted = x, {}
+    h = x
+    fitted: Tree = {}
     for index, block in enumerate(chain):
         start = f"{block.name}/"
         own = (under(params, start), under(stats, start))

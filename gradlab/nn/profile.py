@@ -10,8 +10,9 @@ import numpy as np
 from jax import Array
 from numpy.typing import NDArray
 
+from gradlab.measure.probe import BlockSignal
 from gradlab.nn import chain
-from gradlab.nn.chain import Block, BlockAux, BlockSignal
+from gradlab.nn.chain import Block, BlockAux
 from gradlab.numerics import norms
 from gradlab.numerics.tree import Tree, under
 

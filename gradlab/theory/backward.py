@@ -17,14 +17,11 @@ def log_branch(the: Plan, walk: Forward, found: Moments) -> np.ndarray:
     if the.norm == "batch":
         if the.place == "before":
             trace = np.array([stats.own / the.kept + stats.cross for stats in walk.batches])
-            factors: np.ndarray = plain + np.log(trace)
-            return factors
+            return np.asarray(plain + np.log(trace))
         trace = sampled(the.act, walk.log_q, lambda sample: batch_after(sample, the.batch))
         kept_share = walk.log_f + np.log(the.kept)  # v/(v + ε)
-        factors = np.log(the.weight / the.kept) + np.log(trace) + kept_share
-        return factors
-    factors = plain + found.log_slope2 - np.log(the.kept)
-    return factors
+        return np.asarray(np.log(the.weight / the.kept) + np.log(trace) + kept_share)
+    return np.asarray(plain + found.log_slope2 - np.log(the.kept))
 
 
 def log_factor(the: Plan, log_beta: np.ndarray) -> np.ndarray:

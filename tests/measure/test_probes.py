@@ -6,8 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from gradlab.measure.probe import probe
-from gradlab.nn.chain import BlockSignal
+from gradlab.measure.probe import BlockSignal, probe
 from tests.measures import likeness
 
 rng = np.random.default_rng(0)

@@ -12,8 +12,8 @@ from gradlab.engine.gradients import LossInputs, loss_and_grads
 from gradlab.numerics.norms import LOG10_2
 from tests import measures
 from tests.driver import FEATURES, RICH, batch, driver, tree
+from tests.engine.test_step import CASES
 from tests.reference import network
-from tests.test_step import CASES
 
 DEEP = ("depth=200", "width=16", "optimizer=momentum")
 COLUMNS = ("log10_forward", "log10_backward", "log10_backward_z")

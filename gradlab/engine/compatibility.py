@@ -1,4 +1,4 @@
-"""What one part of a recipe asks of another: refused in one line, or worked out, before anything is built."""
+"""What one part of a recipe requires of another: refused in one line, or derived, before anything is built."""
 
 from dataclasses import replace
 
@@ -9,15 +9,19 @@ from gradlab.recipe.recipe import Recipe
 
 
 def with_derived_numbers(recipe: Recipe) -> Recipe:
-    """The checked recipe with what follows from the others put in, or a RecipeError. Idempotent."""
+    """The checked recipe with the numbers that follow from other parts filled in; idempotent.
+
+    Raises:
+        RecipeError: where two parts contradict each other.
+    """
     width_factor = activation.make(recipe.activation).width_factor
     act, connection = recipe.activation["name"], recipe.residual["name"]
     if recipe.initializer["name"] == "looks_linear" and act != "crelu":
         raise RecipeError(f"initializer=looks_linear is made for activation=crelu, not {act}")
     if width_factor > 1 and connection in ("pre_activation", "post_activation", "fixup"):
         raise RecipeError(
-            f"residual={connection} adds up what stands on both sides of φ, and activation={act} makes "
-            "it wider; choose residual=plain"
+            f"residual={connection} adds the signals before and after φ, and activation={act} makes "
+            "the second wider; choose residual=plain"
         )
     if connection == "fixup" and recipe.normalization["name"] == "weight_norm":
         raise RecipeError(
@@ -25,13 +29,13 @@ def with_derived_numbers(recipe: Recipe) -> Recipe:
         )
     if recipe.model["name"] == "linear" and act != "linear":
         raise RecipeError(f"model=linear has no activation, got activation={act}; choose model=mlp")
-    _groups(recipe, width_factor)
+    _check_groups(recipe, width_factor)
     if recipe.initializer["name"] != "critical":
         return recipe
-    return replace(recipe, initializer=recipe.initializer | {"sigma_w": _critical(recipe)})
+    return replace(recipe, initializer=recipe.initializer | {"sigma_w": _critical_sigma_w(recipe)})
 
 
-def _groups(recipe: Recipe, width_factor: int) -> None:
+def _check_groups(recipe: Recipe, width_factor: int) -> None:
     norm = recipe.normalization
     if norm["name"] != "group" or recipe.model["name"] != "mlp":  # others have their own widths
         return
@@ -43,15 +47,15 @@ def _groups(recipe: Recipe, width_factor: int) -> None:
         )
 
 
-def _critical(recipe: Recipe) -> float:
+def _critical_sigma_w(recipe: Recipe) -> float:
     """`auto` as a number; a stored recipe has it already."""
-    given = recipe.initializer["sigma_w"]
-    found = critical_sigma(recipe.activation, recipe.initializer["sigma_b"])
-    if given == "auto":
-        return found
-    if abs(given - found) > 1e-6 * found:
+    given: str | float = recipe.initializer["sigma_w"]
+    critical = critical_sigma(recipe.activation, recipe.initializer["sigma_b"])
+    if isinstance(given, str):
+        return critical
+    if abs(given - critical) > 1e-6 * critical:
         raise RecipeError(
-            f"initializer.sigma_w={given:g} is not the critical {found:.6g}; "
+            f"initializer.sigma_w={given:g} is not the critical {critical:.6g}; "
             "choose initializer=normal to set sigma_w"
         )
     return given

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM as a wish to stop between two chunks: an exception inside one would lose its state."""
+"""SIGINT and SIGTERM as a request to stop between two chunks: an exception inside a chunk would lose its state."""
 
 import signal
 from collections.abc import Iterator
@@ -8,23 +8,25 @@ from typing import Any
 
 @contextmanager
 def collected() -> Iterator[list[int]]:
-    """The signals that came so far; the second has its ordinary effect, and so has one that was ignored."""
+    """The list of the signals caught so far; a second signal has its ordinary effect, and so has an ignored one."""
     caught: list[int] = []
     handlers: dict[int, Any] = {}
 
     def note(number: int, frame: Any) -> None:
         caught.append(number)
-        for one, handler in handlers.items():
-            signal.signal(one, handler)
+        restore()
+
+    def restore() -> None:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
 
     try:
-        for wanted in (signal.SIGINT, signal.SIGTERM):
-            if signal.getsignal(wanted) not in (signal.SIG_IGN, None):
-                handlers[wanted] = signal.signal(wanted, note)
-    except ValueError:  # not the main thread: whoever runs us handles its own signals
+        for number in (signal.SIGINT, signal.SIGTERM):
+            if signal.getsignal(number) not in (signal.SIG_IGN, None):
+                handlers[number] = signal.signal(number, note)
+    except ValueError:  # not the main thread: the caller handles its own signals
         pass
     try:
         yield caught
     finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
+        restore()

@@ -127,4 +127,4 @@ class Lstm:
         return recurrence(self.spec.cell, kernel, None, z, start, context.time_dummy, self.bptt)
 
     def _aux(self, output: RecurrenceOutput) -> BlockAux:
-        return BlockAux({}, metrics=mean_metrics(self.spec, output.told))
+        return BlockAux({}, metrics=mean_metrics(self.spec, output.aux))

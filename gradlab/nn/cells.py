@@ -56,7 +56,7 @@ def lstm(forget_bias: Any) -> CellSpec:
         return (_sigmoid(o) * jnp.tanh(c), c), _gate_metrics(tanhs, 4, f)
 
     return CellSpec(
-        Cell(step, 4, memory=True),
+        Cell(step, 4, has_cell_state=True),
         gate_biases=(0.0, forget_bias, 0.0, 0.0),
         gate_names=("input", "forget", "candidate", "output"),
         metric_names=(
@@ -83,7 +83,7 @@ def gru(update_bias: Any) -> CellSpec:
         return (n + _sigmoid(z) * (state[0] - n),), _gate_metrics(tanhs, 2, z)
 
     return CellSpec(
-        Cell(step, 3, apart=True),
+        Cell(step, 3, separate_inputs=True),
         gate_biases=(0.0, update_bias, 0.0),
         gate_names=("reset", "update", "candidate"),
         metric_names=("saturated_reset", "saturated_update", "mean_update"),

@@ -160,15 +160,15 @@ class RecurrentLayer:
             h, stats = normalize.norm(plan, "norm/", params, h, context)
         h = normalize.dropout(plan, h, context.key, context.train)
         if spec.returns_slope:
-            slope = output.told.reshape(-1, output.told.shape[-1])
+            slope = output.aux.reshape(-1, output.aux.shape[-1])
             return h, BlockAux(stats, slope, plan.activation.max_slope)
-        return h, BlockAux(stats, metrics=mean_metrics(spec, output.told))
+        return h, BlockAux(stats, metrics=mean_metrics(spec, output.aux))
 
 
 def zero_state(spec: CellSpec, examples: int, width: int, dtype: jnp.dtype) -> CellState:
-    """The state before the first step: zeros (examples, width), two of them where the cell has a memory."""
+    """The state before the first step: zeros (examples, width), two of them where the cell has a cell state."""
     zero = jnp.zeros((examples, width), dtype)
-    return (zero, zero) if spec.cell.memory else (zero,)
+    return (zero, zero) if spec.cell.has_cell_state else (zero,)
 
 
 def mean_metrics(spec: CellSpec, metrics: Array) -> dict[str, Array]:

@@ -1,4 +1,6 @@
-"""Scaled dot-product attention with its entropy: how widely does each position look?"""
+"""Scaled dot-product attention with its entropy: how evenly does each position attend to the others?"""
+
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -6,20 +8,24 @@ from jax import Array
 
 
 def attention(query: Array, key: Array, value: Array, heads: int, causal: bool) -> tuple[Array, Array]:
-    """softmax(Q Kᵀ/√d)·V of each head, d units a head, and the mean entropy −Σ p ln p of its rows, in nats.
+    """softmax(Q Kᵀ/√d)·V of each head, with d units per head, and the mean entropy −Σ p ln p of its rows, in nats.
 
-    All are (examples, time, units). `causal`: a position sees itself and those before it (Vaswani et al. 2017).
-    The entropy is ln T where every position is seen alike, 0 where one alone is.
+    Query, key, value and the output are (examples, time, units), the entropy is (). `causal`: a position attends to
+    itself and to those before it (Vaswani et al. 2017). The entropy is ln T where all T positions have the same
+    weight, 0 where one position has all of it.
     """
-    split = lambda x: x.reshape(*x.shape[:2], heads, -1)
-    q, k, v = split(query), split(key), split(value)
-    wide = jnp.promote_types(q.dtype, jnp.float32)
-    scores = jnp.einsum("bthd,bshd->bhts", q, k).astype(wide) / q.shape[-1] ** 0.5
+    split_heads = lambda x: x.reshape(*x.shape[:2], heads, -1)
+    q, k, v = split_heads(query), split_heads(key), split_heads(value)  # (examples, time, heads, d)
+    dtype = jnp.promote_types(q.dtype, jnp.float32)
+    scores = jnp.einsum("bthd,bshd->bhts", q, k).astype(dtype) / q.shape[-1] ** 0.5
     if causal:
-        seen = jnp.tril(jnp.ones(scores.shape[-2:], bool))
-        scores = jnp.where(seen, scores, -jnp.inf)
-    logs = jax.nn.log_softmax(scores)
-    shares = jnp.exp(logs)
-    entropy = -jnp.mean(jnp.sum(jnp.where(shares > 0, shares * jnp.where(shares > 0, logs, 0), 0), axis=-1))
-    out = jnp.einsum("bhts,bshd->bthd", shares.astype(v.dtype), v)
-    return out.reshape(query.shape), entropy
+        mask = jnp.tril(jnp.ones(scores.shape[-2:], bool))
+        scores = jnp.where(mask, scores, -jnp.inf)
+    log_softmax: Any = jax.nn.log_softmax  # untyped
+    log_weights: Array = log_softmax(scores)
+    weights = jnp.exp(log_weights)
+    # p ln p, with 0 ln 0 = 0 in the gradient too
+    terms = jnp.where(weights > 0, weights * jnp.where(weights > 0, log_weights, 0), 0)
+    entropy = -jnp.mean(jnp.sum(terms, axis=-1))
+    output = jnp.einsum("bhts,bshd->bthd", weights.astype(v.dtype), v)
+    return output.reshape(query.shape), entropy

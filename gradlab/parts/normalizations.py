@@ -165,7 +165,7 @@ class _OwnLength(KernelNorm):
 def _direction(kernel: Array) -> tuple[Array, Array]:
     """v/‖v‖ and ‖v‖ of every column v, also where squares leave the dtype; a column of zeros stays one."""
     v = kernel.T
-    power = jax.lax.stop_gradient(norms.exponent(v, 1))
+    power = jax.lax.stop_gradient(norms.largest_exponent(v, 1))
     v = norms.scale(v, -power)
     squares = norms.square_sum(v, 1)[:, None]
     length = jnp.sqrt(jnp.where(squares > 0, squares, 1.0))

@@ -41,7 +41,7 @@ def reference(x, y):
 @pytest.mark.parametrize("most", [4096, 10, 1])
 @pytest.mark.parametrize("name", CASES)
 def test_the_measures_are_numpy_s_however_the_part_is_cut(name, most, monkeypatch):
-    monkeypatch.setattr(evaluate, "MOST", most)
+    monkeypatch.setattr(evaluate, "MOST_EXAMPLES", most)
     x, y = CASES[name]
     given = jnp.asarray(y, jnp.float32 if y.dtype.kind == "f" else jnp.int32)
     rule = loss.make({"name": "mse"}) if y.dtype.kind == "f" else CROSS
@@ -60,7 +60,7 @@ def test_equal_targets_have_no_variance_to_explain():
 
 def test_a_piece_holds_no_more_than_it_may():
     size, pieces = evaluate._cut(jnp.zeros((100, 64, 64, 3)), 4096)
-    assert size * 64 * 64 * 4096 <= evaluate.FLOATS
+    assert size * 64 * 64 * 4096 <= evaluate.MOST_FLOATS
     assert size * pieces >= 100
     assert evaluate._cut(jnp.zeros((1437, 64)), 64) == (1437, 1)
 

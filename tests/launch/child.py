@@ -17,7 +17,7 @@ from gradlab.recipe.recipe import Every, Recipe, Stop
 
 def one(pause: float, values: dict) -> None:
     """Run a recipe with a checkpoint after every chunk, and then a rest."""
-    run.PATIENCE = 0.0
+    run.CHECKPOINT_SECONDS = 0.0
     parts = {"log": Every(**values["log"]), "eval": Every(**values["eval"]), "stop": Stop(**values["stop"])}
     recipe = Recipe(**values | parts)
     launch(recipe, lambda now: time.sleep(pause))

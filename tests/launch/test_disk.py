@@ -132,7 +132,7 @@ def test_a_lock_is_free_for_a_program_that_its_holder_starts_or_that_has_its_num
 def test_a_reader_that_looks_does_not_turn_a_writer_away(tmp_path):
     (tmp_path / lock.NAME).touch()
     descriptor = os.open(tmp_path / lock.NAME, os.O_RDONLY)
-    assert lock._locked(descriptor, lock.fcntl.LOCK_SH)
+    assert lock._try_lock(descriptor, lock.fcntl.LOCK_SH)
     with pytest.raises(RecipeError), lock.hold(tmp_path):  # only who holds on does
         pass
     os.close(descriptor)

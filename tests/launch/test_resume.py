@@ -44,7 +44,7 @@ def cut(recipe: Recipe, step: int, last: bool = False) -> Path:
 @pytest.fixture
 def eager(monkeypatch):
     """A checkpoint after every chunk."""
-    monkeypatch.setattr(run, "PATIENCE", 0.0)
+    monkeypatch.setattr(run, "CHECKPOINT_SECONDS", 0.0)
 
 
 @pytest.mark.parametrize("step", [4, 32, 60])
@@ -114,7 +114,7 @@ def test_without_a_checkpoint_it_starts_over(tmp_path):
 def test_rows_beyond_the_checkpoint_are_made_again(tmp_path, monkeypatch):
     whole = launch(tiny(tmp_path / "whole", *LONG)).folder
     folder = cut(tiny(tmp_path / "cut", *LONG), 12)
-    monkeypatch.setattr(run, "PATIENCE", 1e9)
+    monkeypatch.setattr(run, "CHECKPOINT_SECONDS", 1e9)
     cut(tiny(tmp_path / "cut", *LONG), 40)
     (folder / "steps" / ".part-000000040.parquet.1.tmp").write_bytes(b"half")
     assert len(write.part_files(folder, "steps")) == 10

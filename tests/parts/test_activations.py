@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from omegaconf import OmegaConf
 
+from gradlab.measure.probe import BlockSignal
 from gradlab.measure.probes.saturation import saturation
-from gradlab.nn.chain import Signal
 from gradlab.parts.activations import Activation, activation
 from gradlab.recipe.paths import CONF
 from gradlab.theory import activations as theory
 
-UNNAMED_DEFAULTS = {
+USUAL = {
     path.stem: OmegaConf.to_container(OmegaConf.load(path))
     for path in sorted((CONF / "activation").glob("*.yaml"))
 }
@@ -26,7 +26,7 @@ OTHERS = [
     {"name": "sine", "frequency": 30.0},
     {"name": "step", "low": 0.0},
 ]
-PARTS = [*UNNAMED_DEFAULTS.values(), *OTHERS]
+PARTS = [*USUAL.values(), *OTHERS]
 named = lambda part: " ".join(map(str, part.values()))
 EXTREME = [-1e30, -1e4, -300.0, -30.0, -0.0, 0.0, 1e-30, 30.0, 300.0, 1e4, 1e30]
 
@@ -38,7 +38,7 @@ def both(part, z):
 
 
 def test_every_activation_has_its_file():
-    assert UNNAMED_DEFAULTS.keys() == activation.makers.keys() == theory.NAMES
+    assert USUAL.keys() == activation.makers.keys() == theory.NAMES
 
 
 @pytest.mark.parametrize("part", PARTS, ids=named)
@@ -128,7 +128,7 @@ def test_pytorch_has_the_same():
     }
     z = np.random.default_rng(1).normal(scale=2, size=500)
     for name, phi in theirs.items():
-        part = UNNAMED_DEFAULTS.get(name) or next(one for one in OTHERS if named(one) == name)
+        part = USUAL.get(name) or next(one for one in OTHERS if named(one) == name)
         x = torch.tensor(z, requires_grad=True)
         phi(x).sum().backward()
         with jax.enable_x64(True):
@@ -142,7 +142,7 @@ def test_crelu_s_halves_are_relu_s_of_both_signs_and_its_slopes_tell_which_are_o
     value, slope = both({"name": "crelu"}, z)
     assert value.tolist() == [[0, 0, 3, 2, 0, 0]]
     assert slope.tolist() == [[0, 0, 1, -1, 0, 0]]
-    told = saturation().signal(Signal(value, slope, None))
+    told = saturation().signal(BlockSignal(value, slope, None))
     assert float(told["dead"]) == pytest.approx(4 / 6)
     assert float(told["saturated"]) == 0
 
@@ -157,8 +157,8 @@ def test_a_step_is_a_threshold_whose_gradient_is_let_straight_through():
 
 def test_hard_tanh_saturates_on_its_flat_pieces():
     z = jnp.array([[-3.0, 0.5], [2.0, -0.5]])
-    made = activation.make(UNNAMED_DEFAULTS["hard_tanh"])
-    told = saturation().signal(Signal(z, both(UNNAMED_DEFAULTS["hard_tanh"], z)[1], made.max_slope))
+    made = activation.make(USUAL["hard_tanh"])
+    told = saturation().signal(BlockSignal(z, both(USUAL["hard_tanh"], z)[1], made.max_slope))
     assert (float(told["saturated"]), float(told["dead"])) == (0.5, 0.5)
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from omegaconf import OmegaConf
 
-from gradlab.parts.clips import clip
+from gradlab.parts.clips.contract import clip
 from gradlab.recipe.errors import RecipeError
 from gradlab.recipe.paths import CONF
 from tests import rules

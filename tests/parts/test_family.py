@@ -9,7 +9,7 @@ import pytest
 from gradlab.commands.compose.grid import grid
 from gradlab.engine.families import FAMILIES
 from gradlab.launch import launch
-from gradlab.parts.clips import Clip
+from gradlab.parts.clips.contract import Clip
 from gradlab.parts.penalties import Penalty
 from gradlab.recipe.bounds import Fraction
 from gradlab.recipe.errors import RecipeError

@@ -16,8 +16,8 @@ from gradlab.recipe.paths import CONF
 
 CLASSES = 4
 FILES = [OmegaConf.to_container(OmegaConf.load(path)) for path in sorted((CONF / "loss").glob("*.yaml"))]
-UNNAMED_DEFAULTS = [part for part in FILES if part["name"] not in COORDINATES]  # the others: test_surfaces.py
-PARTS = [*UNNAMED_DEFAULTS, {"name": "huber", "delta": 0.2}, {"name": "huber", "delta": 0.6}]
+USUAL = [part for part in FILES if part["name"] not in COORDINATES]  # the others: test_surfaces.py
+PARTS = [*USUAL, {"name": "huber", "delta": 0.2}, {"name": "huber", "delta": 0.6}]
 named = lambda part: " ".join(map(str, part.values()))
 
 

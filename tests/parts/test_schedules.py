@@ -18,7 +18,7 @@ from gradlab.recipe.paths import CONF
 from tests import rules
 
 STEPS, RATE = 20, 0.05
-UNNAMED_DEFAULTS = {
+USUAL = {
     path.stem: OmegaConf.to_container(OmegaConf.load(path))
     for path in sorted((CONF / "schedule").glob("*.yaml"))
 }
@@ -44,7 +44,7 @@ ROWS = [  # beside every option as its file has it
     {"name": "loss_power", "rate": 1.5, "low": 0.0, "high": 10.0, "warmup": 5.0},
     {"name": "polyak", "f_star": 1.0},
 ]
-PARTS = [*UNNAMED_DEFAULTS.values(), *({**UNNAMED_DEFAULTS[row["name"]], **row} for row in ROWS)]
+PARTS = [*USUAL.values(), *({**USUAL[row["name"]], **row} for row in ROWS)]
 OF_TIME = [part for part in PARTS if part["name"] not in FOLLOWING]
 named = lambda part: " ".join(map(str, part.values()))
 GRADIENT = 7.0  # long enough for polyak to go below lr
@@ -98,7 +98,7 @@ def alone(part, step, horizon, loss=1.0, log2_gradient=0.0, lr=0.1):
 
 
 def test_every_schedule_has_its_file():
-    assert UNNAMED_DEFAULTS.keys() == schedule.makers.keys()
+    assert USUAL.keys() == schedule.makers.keys()
 
 
 @pytest.mark.parametrize("part", PARTS, ids=named)
@@ -160,7 +160,7 @@ def test_a_warm_up_rises_to_the_schedule_s_own_start(part):
 
 
 def test_a_linear_schedule_begins_at_one_and_ends_at_its_end():
-    part = {**UNNAMED_DEFAULTS["linear"], "end": 0.25}
+    part = {**USUAL["linear"], "end": 0.25}
     assert [alone(part, step, 20) for step in (0, 19, 25)] == [1.0, 0.25, 0.25]
     assert alone(part, 0, 1) == 1.0  # a single step
     assert alone(part, 0, 0) == 1.0  # none
@@ -185,11 +185,11 @@ def test_optax_has_the_same_numbers():
     for name, (rule, numbers) in theirs.items():
         wanted = [float(rule(step)) for step in range(STEPS)]
         np.testing.assert_allclose(
-            factors({**UNNAMED_DEFAULTS[name], **numbers}), wanted, rtol=1e-5, atol=1e-7, err_msg=name
+            factors({**USUAL[name], **numbers}), wanted, rtol=1e-5, atol=1e-7, err_msg=name
         )
     cycle = optax.cosine_onecycle_schedule(20, 1.0, 0.3, 25.0, 1e4)
     wanted = [float(cycle(step)) for step in range(21)]
-    found = factors({**UNNAMED_DEFAULTS["one_cycle"], "horizon": 21.0}, course(steps=21))
+    found = factors({**USUAL["one_cycle"], "horizon": 21.0}, course(steps=21))
     np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-6)
 
 
@@ -208,7 +208,7 @@ LOSSES = [3.0, 2.0, 2.0, 2.0, 2.0, 2.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0]
 
 def test_a_plateau_is_optax_s_and_cuts_one_step_before_pytorch_s():
     numbers = {"rate": 0.5, "patience": 3.0, "window": 1.0, "threshold": 1e-4}
-    found = factors({**UNNAMED_DEFAULTS["plateau"], **numbers}, LOSSES)
+    found = factors({**USUAL["plateau"], **numbers}, LOSSES)
     transform = optax.contrib.reduce_on_plateau(0.5, 3, 1e-4)
     wanted = scales(transform, LOSSES)
     np.testing.assert_allclose(found, wanted)
@@ -229,7 +229,7 @@ def test_a_plateau_s_windows_and_cooldown_are_optax_s():
     losses = course(steps=60)
     transform = optax.contrib.reduce_on_plateau(0.5, 2, 0.01, cooldown=1, accumulation_size=2, min_scale=0.2)
     wanted = scales(transform, losses)
-    np.testing.assert_allclose(factors({**UNNAMED_DEFAULTS["plateau"], **numbers}, losses), wanted)
+    np.testing.assert_allclose(factors({**USUAL["plateau"], **numbers}, losses), wanted)
     assert float(wanted.min()) == pytest.approx(0.2)
 
 
@@ -254,17 +254,17 @@ def test_pytorch_has_the_same_numbers():
             wanted.append(optimizer.param_groups[0]["lr"])
             optimizer.step()
             pace.step()
-        found = factors({**UNNAMED_DEFAULTS[name], **numbers})
+        found = factors({**USUAL[name], **numbers})
         np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-7, err_msg=name)
 
 
 def test_the_article_s_polynomial_is_a_number_after_its_end():
     assert isinstance((1 - 1001 / 1000) ** 0.9, complex)
-    assert alone(UNNAMED_DEFAULTS["polynomial"], 1001, 1000) == 0.0
+    assert alone(USUAL["polynomial"], 1001, 1000) == 0.0
 
 
 def test_a_polyak_step_lands_on_the_least_of_a_parabola_and_is_right_beyond_float32_s_squares():
-    part = UNNAMED_DEFAULTS["polyak"]
+    part = USUAL["polyak"]
     # f = c x²/2, g = c x: a step of f/g² = 1/(2c) halves x
     assert 10 * alone(part, 0, 9, loss=8.0, log2_gradient=2.0, lr=10.0) == pytest.approx(0.5)
     assert alone(part, 0, 9, loss=1e30, log2_gradient=100.0, lr=1.0) == pytest.approx(1e30 / 2.0**200)
@@ -275,9 +275,9 @@ def test_a_polyak_step_lands_on_the_least_of_a_parabola_and_is_right_beyond_floa
 def test_milestones_that_do_not_rise_and_bounds_that_cross_are_refused():
     for wrong in ([5.0, 5.0], [7.0, 3.0]):
         with pytest.raises(RecipeError, match="must rise"):
-            schedule.check({**UNNAMED_DEFAULTS["milestones"], "milestones": wrong})
+            schedule.check({**USUAL["milestones"], "milestones": wrong})
     with pytest.raises(RecipeError, match=r"schedule\.low"):
-        schedule.check({**UNNAMED_DEFAULTS["loss_power"], "low": 0.7, "high": 0.6})
+        schedule.check({**USUAL["loss_power"], "low": 0.7, "high": 0.6})
 
 
 @pytest.mark.parametrize(
@@ -301,12 +301,10 @@ def test_milestones_that_do_not_rise_and_bounds_that_cross_are_refused():
     ids=str,
 )
 def test_what_is_odd_is_said(part, said):
-    found = remarks({**UNNAMED_DEFAULTS[part["name"]], **part}, 500)
+    found = remarks({**USUAL[part["name"]], **part}, 500)
     assert len(found) == len(said)
     assert all(words in remark for words, remark in zip(said, found, strict=True))
-    assert (
-        remarks({**UNNAMED_DEFAULTS[part["name"]], "horizon": 0.0, "warmup": 0.0}, 0) == []
-    )  # no step is taken
+    assert remarks({**USUAL[part["name"]], "horizon": 0.0, "warmup": 0.0}, 0) == []  # no step is taken
 
 
 def wave(step, horizon, period=4.0):

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from gradlab.measure.probe import BlockSignal, Columns, Probe, probe
-from gradlab.numerics.norms import compute_dtype, exponent, safe, scale
+from gradlab.numerics.norms import compute_dtype, is_safe, largest_exponent, scale
 
 
 @probe
@@ -19,14 +19,16 @@ def cosine() -> Probe:
     def ask(signal: BlockSignal) -> Columns:
         h = signal.h.reshape(signal.h.shape[0], -1).astype(compute_dtype(signal.h))
         squares = jnp.sum(h * h, axis=1)
-        return {"cosine": jax.lax.cond(jnp.all(safe(squares)), lambda: _mean(h, squares), lambda: _scaled(h))}
+        return {
+            "cosine": jax.lax.cond(jnp.all(is_safe(squares)), lambda: _mean(h, squares), lambda: _scaled(h))
+        }
 
     return Probe(("cosine",), signal=ask)
 
 
 def _scaled(h: Array) -> Array:
     """The mean cosine of h (examples, units) whose squares leave float32: each row is rescaled first."""
-    h = jax.vmap(lambda row: scale(row, -exponent(row)))(h)
+    h = jax.vmap(lambda row: scale(row, -largest_exponent(row)))(h)
     return _mean(h, jnp.sum(h * h, axis=1))
 
 

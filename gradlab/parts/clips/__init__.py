@@ -1,6 +1,6 @@
-"""Gradient clipping: (grads, state, params) -> (grads, state, record), before the optimizer sees the gradient.
+"""Gradient clipping: rules that shorten the gradient before the optimizer sees it, or the update after it.
 
-Every rule is safe outside float32's range: norms come as mantissa and exponent, never from a plain sum of
-squares. What is at or below its limit passes bit for bit, and so does what is not finite: no rule turns an
-infinity or a NaN into a number. A divergence is to be seen, not hidden.
+Every rule is right outside float32's range: norms are held as mantissa and exponent, never computed from a plain sum
+of squares. What is at or below its limit is passed on bit for bit, and so is what is not finite: no rule turns an
+infinity or a NaN into a number. A divergence must be seen, not hidden.
 """

@@ -1,4 +1,4 @@
-"""What a clip is, and the family that its makers stand in."""
+"""What a clip is, and the family that the makers of clips are registered in."""
 
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
@@ -9,14 +9,17 @@ from jax import Array
 from gradlab.numerics.tree import StackedAxes, Tree
 from gradlab.parts.family import Family
 
-ClipRecord = dict[str, Array]
+ClipRecord = dict[str, Array]  # scalars by name
 
 
 class Clip(NamedTuple):
-    """A rule; `lead` tells how many leading axes of each leaf count layers, `where` what the rule is given.
+    """A clipping rule.
 
-    `record["clipped"]` is the share of entries it acted on. A rule that may drop a step says so by a boolean
-    `record["skip"]`: then parameters and optimizer stay as they are.
+    init: (params) -> state before the first step.
+    apply: (grads, state, params, stacked axes) -> (clipped grads, state, record); both trees of gradients have the
+    parameters' shapes. record["clipped"] is the fraction of entries that the rule acted on; a rule that may drop a
+    step says so by a boolean record["skip"], and then parameters and optimizer stay as they are.
+    where: whether the rule is given the gradient or the optimizer's update.
     """
 
     init: Callable[[Tree], Any]
@@ -24,15 +27,15 @@ class Clip(NamedTuple):
     where: Literal["gradient", "update"] = "gradient"
 
 
-def _at(rule: Clip, where: Literal["gradient", "update"]) -> Clip:
+def _place(rule: Clip, where: Literal["gradient", "update"]) -> Clip:
     return rule._replace(where=where)
 
 
-clip = Family("clip", "gradlab.parts.clips", common={"where": Literal["gradient", "update"]}, wrap=_at)
+clip = Family("clip", "gradlab.parts.clips", common={"where": Literal["gradient", "update"]}, wrap=_place)
 
 
 def stateless(rule: Callable[[Tree, Tree, StackedAxes], tuple[Tree, ClipRecord]]) -> Clip:
-    """A rule (grads, params, lead) -> (grads, record) that remembers nothing."""
+    """The clip of a rule (grads, params, stacked axes) -> (clipped grads, record), which has no state."""
 
     def apply(
         grads: Tree, state: Any, params: Tree, stacked_axes: StackedAxes
@@ -43,12 +46,15 @@ def stateless(rule: Callable[[Tree, Tree, StackedAxes], tuple[Tree, ClipRecord]]
     return Clip(lambda params: (), apply)
 
 
-def entries(tree: Tree) -> int:
+def count_entries(tree: Tree) -> int:
     """How many numbers the tree holds."""
     return sum(x.size for x in tree.values())
 
 
-def share(acted: Tree, grads: Tree) -> ClipRecord:
-    """The record of a rule that acted on these groups of entries; a flag stands for all that it is spread over."""
+def fraction_record(acted: Tree, grads: Tree) -> ClipRecord:
+    """The record of a rule that acted where `acted` is true: the fraction of the entries of `grads`.
+
+    A flag of `acted` counts for all entries that it is broadcast over: one per entry, unit, array or layer.
+    """
     count = sum(jnp.sum(flags) * (grads[key].size // flags.size) for key, flags in acted.items())
-    return {"clipped": jnp.asarray(count / entries(grads), jnp.float32)}
+    return {"clipped": jnp.asarray(count / count_entries(grads), jnp.float32)}

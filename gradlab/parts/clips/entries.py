@@ -1,4 +1,4 @@
-"""Clips that look at each entry by itself: they bend the gradient's direction."""
+"""Clips that look at each entry by itself: they change the gradient's direction."""
 
 from typing import Annotated
 
@@ -6,36 +6,41 @@ import jax.numpy as jnp
 from jax import Array
 
 from gradlab.numerics.tree import StackedAxes, Tree
-from gradlab.parts.clips.contract import Clip, ClipRecord, clip, share, stateless
+from gradlab.parts.clips.contract import Clip, ClipRecord, clip, fraction_record, stateless
 from gradlab.recipe.bounds import Bound, Positive
 from gradlab.recipe.errors import RecipeError
 
-Side = Annotated[float, Bound(float, words=("auto",))]
+EntryLimit = Annotated[float, Bound(float, words=("auto",))]
 
 
-def _in_order(threshold: float, low: float | str, high: float | str, where: str) -> None:
-    """low below high, and 0 between them: a gradient of zeros stays where it is."""
-    a, b = (-threshold if low == "auto" else low), (threshold if high == "auto" else high)
-    told = f"clip.low={low} and clip.high={high}"
-    told += f" (auto is ∓clip.threshold={threshold})" if "auto" in (low, high) else ""
-    if not isinstance(a, str) and not isinstance(b, str) and a >= b:
-        raise RecipeError(f"{told}: low must be below high; give low ≤ 0 ≤ high")
-    if not isinstance(a, str) and not isinstance(b, str) and not a <= 0 <= b:
-        raise RecipeError(f"{told} leave out 0, so that no gradient could rest; give low ≤ 0 ≤ high")
+def _check_order(threshold: float, low: float | str, high: float | str, where: str) -> None:
+    """Refuse limits that do not have 0 between them: a gradient of zeros must stay zero.
+
+    Raises:
+        RecipeError: low is not below high, or 0 is outside [low, high].
+    """
+    lowest = -threshold if isinstance(low, str) else low
+    highest = threshold if isinstance(high, str) else high
+    limits = f"clip.low={low} and clip.high={high}"
+    limits += f" (auto is ∓clip.threshold={threshold})" if "auto" in (low, high) else ""
+    if lowest >= highest:
+        raise RecipeError(f"{limits}: low must be below high; give low ≤ 0 ≤ high")
+    if not lowest <= 0 <= highest:
+        raise RecipeError(f"{limits} leave out 0: a zero gradient would not stay zero; give low ≤ 0 ≤ high")
 
 
-@clip.checked(_in_order)
-def value(threshold: Positive, low: Side, high: Side) -> Clip:
-    """g_i <- min(max(g_i, low), high): keeps signs, bends the direction; `auto` is −threshold and threshold.
+@clip.checked(_check_order)
+def value(threshold: Positive, low: EntryLimit, high: EntryLimit) -> Clip:
+    """g_i <- min(max(g_i, low), high): keeps signs, changes the direction; `auto` is −threshold and threshold.
 
-    tf.clip_by_value, Keras's clipvalue, optax.clip, PyTorch's clip_grad_value_; but an infinite entry, which
-    they make ±threshold, stays infinite, as NaN does in all of them.
+    As tf.clip_by_value, Keras's clipvalue, optax.clip and PyTorch's clip_grad_value_; but an infinite entry, which
+    they set to ±threshold, stays infinite, as NaN stays NaN in all of them.
     """
 
     def rule(grads: Tree, params: Tree, stacked_axes: StackedAxes) -> tuple[Tree, ClipRecord]:
         acted = {key: ((g < bottom(g)) | (g > top(g))) & jnp.isfinite(g) for key, g in grads.items()}
         clipped = {key: jnp.where(acted[key], jnp.clip(g, bottom(g), top(g)), g) for key, g in grads.items()}
-        return clipped, share(acted, grads)
+        return clipped, fraction_record(acted, grads)
 
     def bottom(g: Array) -> Array:
         return jnp.asarray(-threshold if isinstance(low, str) else low, g.dtype)
@@ -48,16 +53,17 @@ def value(threshold: Positive, low: Side, high: Side) -> Clip:
 
 @clip
 def zero(threshold: Positive) -> Clip:
-    """g_i <- 0 where |g_i| > threshold: loses the largest entries, which "truncation" is at times taken to mean.
+    """g_i <- 0 where |g_i| > threshold: loses the largest entries; some texts call this "truncation".
 
-    A counter-example to `value`. An infinite entry stays infinite, NaN stays NaN.
+    A counterexample to `value`. An infinite entry stays infinite, NaN stays NaN.
     """
 
     def rule(grads: Tree, params: Tree, stacked_axes: StackedAxes) -> tuple[Tree, ClipRecord]:
-        size = {key: jnp.abs(g) for key, g in grads.items()}
+        magnitude = {key: jnp.abs(g) for key, g in grads.items()}
         acted = {
-            key: (size[key] > jnp.asarray(threshold, g.dtype)) & jnp.isfinite(g) for key, g in grads.items()
+            key: (magnitude[key] > jnp.asarray(threshold, g.dtype)) & jnp.isfinite(g)
+            for key, g in grads.items()
         }
-        return {key: jnp.where(acted[key], 0, g) for key, g in grads.items()}, share(acted, grads)
+        return {key: jnp.where(acted[key], 0, g) for key, g in grads.items()}, fraction_record(acted, grads)
 
     return stateless(rule)

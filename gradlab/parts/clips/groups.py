@@ -7,20 +7,28 @@ from jax import Array
 from gradlab.numerics.norms import ScaledNorm
 from gradlab.numerics.tree import StackedAxes, Tree
 from gradlab.parts.clips import scaled_norms
-from gradlab.parts.clips.contract import Clip, ClipRecord, clip, share, stateless
+from gradlab.parts.clips.contract import Clip, ClipRecord, clip, fraction_record, stateless
 from gradlab.recipe.bounds import Positive
 
+# by path: the norm of each group and its limit, of shapes that are broadcast to the gradient's
+NormsAndLimits = dict[str, tuple[ScaledNorm, ScaledNorm]]
 
-def _inner(x: Array, stacked_axes: int) -> tuple[int, ...]:
+
+def _layer_axes(x: Array, stacked_axes: int) -> tuple[int, ...]:
     """The axes of one layer's array."""
     return tuple(range(stacked_axes, x.ndim))
 
 
-def _each(grads: Tree, found: dict[str, tuple[ScaledNorm, ScaledNorm]]) -> tuple[Tree, ClipRecord]:
-    """Every group whose (length, limit) says so brought to its limit."""
-    acted = {key: scaled_norms.above(*pair) for key, pair in found.items()}
-    clipped = {key: scaled_norms.bring(g, *found[key], acted[key]) for key, g in grads.items()}
-    return clipped, share(acted, grads)
+def _array_norms(grads: Tree, stacked_axes: StackedAxes) -> dict[str, ScaledNorm]:
+    """The norm of each array of each layer: (layers, 1, …) for a stack, else (1, …)."""
+    return {key: scaled_norms.norm_over(g, _layer_axes(g, stacked_axes[key])) for key, g in grads.items()}
+
+
+def _clip_groups(grads: Tree, groups: NormsAndLimits) -> tuple[Tree, ClipRecord]:
+    """Every group whose norm exceeds its limit is brought to its limit."""
+    acted = {key: scaled_norms.exceeds(*pair) for key, pair in groups.items()}
+    clipped = {key: scaled_norms.rescale(g, *groups[key], acted[key]) for key, g in grads.items()}
+    return clipped, fraction_record(acted, grads)
 
 
 @clip
@@ -28,17 +36,17 @@ def layer_norm(threshold: Positive) -> Clip:
     """g_l <- g_l·min(1, threshold/‖g_l‖), g_l all parameters of layer l together."""
 
     def rule(grads: Tree, params: Tree, stacked_axes: StackedAxes) -> tuple[Tree, ClipRecord]:
-        own = {key: scaled_norms.over(g, _inner(g, stacked_axes[key])) for key, g in grads.items()}
-        found = {}
+        array_norms = _array_norms(grads, stacked_axes)
+        groups: NormsAndLimits = {}
         for block in dict.fromkeys(key.partition("/")[0] for key in grads):
             paths = [key for key in grads if key.partition("/")[0] == block]
-            # one entry a layer of a stack, whatever the shape of the array
-            flat = [ScaledNorm(*(part.reshape(-1) for part in own[key])) for key in paths]
-            joint = scaled_norms.together(flat)
+            # (layers,), whatever the number of axes of the array
+            by_layer = [ScaledNorm(*(part.reshape(-1) for part in array_norms[key])) for key in paths]
+            layer = scaled_norms.hypot(by_layer)
             for key in paths:
-                length = ScaledNorm(*(part.reshape(own[key].mantissa.shape) for part in joint))
-                found[key] = (length, scaled_norms.of(threshold, length))
-        return _each(grads, found)
+                norm = ScaledNorm(*(part.reshape(array_norms[key].mantissa.shape) for part in layer))
+                groups[key] = (norm, scaled_norms.from_number(threshold, norm))
+        return _clip_groups(grads, groups)
 
     return stateless(rule)
 
@@ -51,9 +59,10 @@ def tensor_norm(threshold: Positive) -> Clip:
     """
 
     def rule(grads: Tree, params: Tree, stacked_axes: StackedAxes) -> tuple[Tree, ClipRecord]:
-        own = {key: scaled_norms.over(g, _inner(g, stacked_axes[key])) for key, g in grads.items()}
-        return _each(
-            grads, {key: (length, scaled_norms.of(threshold, length)) for key, length in own.items()}
+        array_norms = _array_norms(grads, stacked_axes)
+        return _clip_groups(
+            grads,
+            {key: (norm, scaled_norms.from_number(threshold, norm)) for key, norm in array_norms.items()},
         )
 
     return stateless(rule)
@@ -67,12 +76,12 @@ def block_rms(threshold: Positive) -> Clip:
     """
 
     def rule(grads: Tree, params: Tree, stacked_axes: StackedAxes) -> tuple[Tree, ClipRecord]:
-        found = {}
-        for key, g in grads.items():
-            length = scaled_norms.over(g, _inner(g, stacked_axes[key]))
-            root = scaled_norms.of(math.sqrt(math.prod(g.shape[stacked_axes[key] :])), length)
-            found[key] = (length, scaled_norms.times(scaled_norms.of(threshold, length), root))
-        return _each(grads, found)
+        groups: NormsAndLimits = {}
+        for key, norm in _array_norms(grads, stacked_axes).items():
+            size = math.prod(grads[key].shape[stacked_axes[key] :])
+            root = scaled_norms.from_number(math.sqrt(size), norm)
+            groups[key] = (norm, scaled_norms.product(scaled_norms.from_number(threshold, norm), root))
+        return _clip_groups(grads, groups)
 
     return stateless(rule)
 
@@ -86,20 +95,21 @@ def agc(threshold: Positive, eps: Positive) -> Clip:
     """
 
     def rule(grads: Tree, params: Tree, stacked_axes: StackedAxes) -> tuple[Tree, ClipRecord]:
-        found = {}
+        groups: NormsAndLimits = {}
         for key, g in grads.items():
-            axes = _unit(g.shape, stacked_axes[key])
-            length, weight = scaled_norms.over(g, axes), scaled_norms.over(params[key], axes)
-            weight = scaled_norms.longer(weight, scaled_norms.of(eps, length))
-            found[key] = (length, scaled_norms.times(scaled_norms.of(threshold, length), weight))
-        return _each(grads, found)
+            axes = _unit_axes(g.shape, stacked_axes[key])
+            norm, weight_norm = scaled_norms.norm_over(g, axes), scaled_norms.norm_over(params[key], axes)
+            weight_norm = scaled_norms.larger(weight_norm, scaled_norms.from_number(eps, norm))
+            limit = scaled_norms.product(scaled_norms.from_number(threshold, norm), weight_norm)
+            groups[key] = (norm, limit)
+        return _clip_groups(grads, groups)
 
     return stateless(rule)
 
 
-def _unit(shape: tuple[int, ...], stacked_axes: int) -> tuple[int, ...]:
-    """The axes that one output is fed over, by Optax's conventions: a kernel of three axes is (in, heads, out)."""
-    inner = shape[stacked_axes:]
-    if sum(size > 1 for size in inner) <= 1:
+def _unit_axes(shape: tuple[int, ...], stacked_axes: int) -> tuple[int, ...]:
+    """The axes that feed one output, by Optax's conventions: a kernel of three axes is (in, heads, out)."""
+    layer_shape = shape[stacked_axes:]
+    if sum(size > 1 for size in layer_shape) <= 1:
         return tuple(range(stacked_axes, len(shape)))
-    return tuple(range(stacked_axes, len(shape) - 1)) if len(inner) > 3 else (stacked_axes,)
+    return tuple(range(stacked_axes, len(shape) - 1)) if len(layer_shape) > 3 else (stacked_axes,)

@@ -91,13 +91,16 @@ def release(most: int = 0) -> None:
         return
     while len(_kept) > most:
         _kept.popitem(last=False)
-    jax.clear_caches()  # small programs, of single operations, are kept by JAX for every shape
+    free_memory()
+
+
+def free_memory() -> None:
+    """Gives the memory of programs that nobody holds back to the system, and of JAX's caches of small programs.
+
+    JAX keeps a program of every single operation for every shape; glibc keeps free heap pages until it is asked.
+    """
+    jax.clear_caches()
     gc.collect()
-    _trim_heap()
-
-
-def _trim_heap() -> None:
-    """Hands free heap pages back to the system, where the C library can; glibc keeps them otherwise."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)

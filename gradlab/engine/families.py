@@ -8,7 +8,7 @@ from gradlab.parts.family import Family
 from gradlab.parts.initializers.kernels import initializer
 from gradlab.parts.losses.functions import loss
 from gradlab.parts.normalizations import normalization
-from gradlab.parts.optimizers.rules import optimizer
+from gradlab.parts.optimizers.registry import optimizer
 from gradlab.parts.penalties import penalty
 from gradlab.parts.residuals import residual
 from gradlab.parts.schedules import schedule

@@ -13,7 +13,7 @@ from gradlab.nn import chain
 from gradlab.nn.chain import Dummies, SignalMeasure
 from gradlab.numerics import norms
 from gradlab.numerics.tree import Tree
-from gradlab.parts.optimizers.rules import Objective
+from gradlab.parts.optimizers.contract import Objective
 from gradlab.recipe.recipe import Recipe
 
 

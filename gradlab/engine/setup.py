@@ -16,7 +16,7 @@ from gradlab.numerics.tree import StackedAxes, Tree
 from gradlab.parts.clips.contract import Clip
 from gradlab.parts.initializers.kernels import Adjust
 from gradlab.parts.losses.functions import Loss, averaged
-from gradlab.parts.optimizers.rules import Optimizer
+from gradlab.parts.optimizers.contract import Optimizer
 from gradlab.parts.penalties import Penalty
 from gradlab.parts.schedules import Schedule
 from gradlab.recipe.errors import RecipeError

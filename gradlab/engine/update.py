@@ -13,7 +13,7 @@ from jax import Array
 from gradlab.engine.setup import Setup
 from gradlab.numerics import norms
 from gradlab.numerics.tree import StackedAxes, Tree
-from gradlab.parts.optimizers.rules import Objective, OptimizerContext, Update
+from gradlab.parts.optimizers.contract import Objective, OptimizerContext, Update
 from gradlab.parts.penalties import Penalty, subject
 from gradlab.parts.schedules import ScheduleContext
 
@@ -76,8 +76,14 @@ def compute_update(
         clipped, clip, clip_record = setup.clip.apply(grads, state.clip, params, stacked_axes)
 
     rate, schedule = _learning_rate(setup, state, memory, clipped, context, stacked_axes)
-    given = OptimizerContext(rate, context.step, context.loss, stacked_axes, context.objective)
-    rule = lambda grads, memory, params: optimizer.update(grads, memory, params, given)
+    optimizer_context = OptimizerContext(
+        learning_rate=rate,
+        step=context.step,
+        loss=context.loss,
+        stacked_axes=stacked_axes,
+        objective=context.objective,
+    )
+    rule = lambda grads, memory, params: optimizer.update(grads, memory, params, optimizer_context)
     if jax.tree.leaves(memory):  # an optimizer without state has no sums
         rule = _isolated(rule, context.step)
     update, after = rule(clipped, memory, params)

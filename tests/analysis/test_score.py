@@ -9,8 +9,8 @@ from tests import runs
 from tests.analysis.test_verdicts import told
 
 CASES = {  # metric: (its columns' values at the end, what the verdict is, what the sentence says)
-    "balanced_accuracy": ([0.1, 0.8], "learned", "test balanced accuracy 0.80 (chance 0.10)"),
-    "r2": ([0.0, 0.9], "learned", "test R² 0.90 (chance 0.00)"),
+    "balanced_accuracy": ([0.1, 0.8], "learned", "test balanced accuracy 0.80 (chance level 0.10)"),
+    "r2": ([0.0, 0.9], "learned", "test R² 0.90 (chance level 0.00)"),
 }
 
 
@@ -30,7 +30,7 @@ def test_a_language_model_is_judged_by_bits(tmp_path):
     found = told(tmp_path, status=status, loss=loss, more={"test_loss": loss})["training"]
     assert found["verdict"] == "learning"  # 17 % below a guesser's bits, not 20
     assert found["test_score"] == pytest.approx(1.9 / math.log(2), rel=1e-6)
-    assert "test bits a token 2.74 (chance 3.32)" in found["sentence"]
+    assert "test bits per token 2.74 (chance level 3.32)" in found["sentence"]
 
 
 def test_r2_below_half_is_not_learned(tmp_path):

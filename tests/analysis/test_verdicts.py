@@ -44,9 +44,9 @@ def test_a_flowing_run_that_learned_is_told_in_two_sentences(tmp_path):
     found = diagnose(open_run(runs.simple(tmp_path / "run")))
     (_, signal), (at, _), (_, training) = sentences(found)
     assert signal.startswith("flowing: −0.")
-    assert signal.endswith("decades from layer 20 back to layer 1, gain 0.94 a layer (0.90–0.98)")
+    assert signal.endswith("decades from layer 20 back to layer 1, gain 0.94 per layer (0.90–0.98)")
     assert at == "at step 100"
-    assert training == "learned: loss 2.35 → 0.09, test accuracy 0.97 (chance 0.10)"
+    assert training == "learned: loss 2.35 → 0.09, test accuracy 0.97 (chance level 0.10)"
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_no_steps_are_told_as_no_training(tmp_path):
     layers, steps = runs.layer_table(runs.walk(20, 1), [0]), runs.step_table([2.35], [0])
     folder = runs.write(tmp_path / "run", runs.recipe(steps=0), runs.status(), [layers], [steps])
     found = diagnose(open_run(folder))
-    assert found["training"]["sentence"] == "untrained: no step was taken; loss 2.35 (chance 2.30)"
+    assert found["training"]["sentence"] == "untrained: no step was taken; loss 2.35 (chance loss 2.30)"
     assert [label for label, _ in sentences(found)] == ["signal", "training"]
 
 
@@ -185,7 +185,7 @@ def test_a_training_part_known_by_heart_is_said_to_be_memorized(tmp_path):
     more = {"train_accuracy": [1.0] * 11, "test_accuracy": [0.12] * 11}
     found = told(tmp_path, more=more)["training"]
     assert found["words"] == ["learned", "memorized"]
-    assert "train accuracy 1.00, test accuracy 0.12 (chance 0.10)" in found["sentence"]
+    assert "train accuracy 1.00, test accuracy 0.12 (chance level 0.10)" in found["sentence"]
 
 
 def test_a_loss_without_accuracy_is_judged_by_itself(tmp_path):

@@ -9,7 +9,7 @@ import optax
 import pytest
 
 from gradlab.engine.families import FAMILIES
-from gradlab.parts.optimizers.rules import Objective, OptimizerContext
+from gradlab.parts.optimizers.contract import Objective, OptimizerContext
 from gradlab.recipe.errors import RecipeError
 from tests import rules
 

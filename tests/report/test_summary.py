@@ -21,7 +21,7 @@ def described(*words: str) -> str:
             ["depth=50", "clip=norm"],
             "mlp · depth 50 · width 64 · tanh · orthogonal · sgd lr 0.1 · clip norm 1.0 · digits · seed 0",
         ),
-        (["initializer=normal", "initializer.sigma_w=2"], "normal sigma_w 2 ·"),
+        (["initializer=normal", "initializer.sigma_w=2"], "normal sigma_w 2.0 ·"),
         (["normalization=layer", "residual=scaled"], "normalization layer · residual scaled"),
         (["schedule=linear", "seeds=3", "dropout=0.1"], "dropout 0.1 · sgd lr 0.1 · linear · clip none"),
         (["seeds=3", "seed=2"], "seeds 2–4"),

@@ -105,7 +105,7 @@ def require_trusted(recipe: Recipe, trusted: set[str]) -> Recipe:
 
 def in_optax(name: str) -> bool:
     """Whether `optax:lamb` is one of Optax's optimizers, and nothing else that could be reached from there."""
-    from gradlab.parts.optimizers.rules import optax_function
+    from gradlab.parts.optimizers.optax_functions import optax_function
 
     with suppress(RecipeError):
         return name.startswith("optax:") and bool(optax_function(name))

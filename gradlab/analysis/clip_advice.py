@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from gradlab.analysis.clip_limits import norm_threshold
 from gradlab.analysis.selection import is_measured, minibatch_rows, rows_with, to_float64
 from gradlab.analysis.training import clipped_fraction
 from gradlab.analysis.wording import count_text, percent
@@ -165,9 +166,7 @@ def _own_clip(run: Run) -> dict[str, Any] | None:
     clipped = clipped_fraction(run.steps)
     if clip["name"] == "none" or clipped is None:
         return None
-    bounds_norm = clip["name"] in ("norm", "normalize", "skip") and float(clip.get("p", 2.0)) == 2.0
-    threshold = float(clip["threshold"]) if bounds_norm else None
-    return {"clip": clip["name"], "threshold": threshold, "clipped": clipped}
+    return {"clip": clip["name"], "threshold": norm_threshold(clip), "clipped": clipped}
 
 
 def _warnings(run: Run, result: dict[str, Any], thresholds: Sequence[float]) -> list[str]:

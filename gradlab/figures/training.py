@@ -32,7 +32,7 @@ def training(
     threshold: float | None = None,
     title: str = "",
 ) -> Figure:
-    """Four panels against step; `threshold` is that of a clip by norm, the only one that bounds a norm."""
+    """Four panels against step; `threshold` is that of a clip that bounds the gradient's norm."""
     rows = minibatch_rows(steps)
     figure, (loss, judged, gradient, rate) = style.panels(2, 2, (12, 7.6), title)
     legend = Legend()

@@ -33,13 +33,13 @@ def heatmap(run: "Run") -> "Figure":
 
 def training(run: "Run") -> "Figure":
     """Loss, score, the gradient before and after the clip, the learning rate."""
+    from gradlab.analysis.clip_limits import norm_threshold
     from gradlab.analysis.score import score_of
     from gradlab.figures.training import training as draw
 
     data, clip = run.status["data"], run.recipe["clip"]
-    # of the clips only this one bounds the norm that is drawn: a value clip bounds entries, another p another norm
-    bounds = clip["name"] == "norm" and clip.get("p", 2.0) == 2 and clip.get("where") != "update"
-    threshold = clip["threshold"] if bounds else None
+    # the gradient's norm is drawn, which a clip of the update does not bound
+    threshold = None if clip.get("where") == "update" else norm_threshold(clip)
     return draw(run.steps, data["chance_loss"], score_of(data), threshold, title(run))
 
 

@@ -146,7 +146,7 @@ def test_inputs_that_were_parallel_before_are_no_collapse(tmp_path):
 
 def test_residual_nets_speak_of_blocks(tmp_path):
     found = told(tmp_path, line(slope=0.03), residual={"name": "plain"})["signal_start"]
-    assert "gain 0.93 a block" in found["sentence"]
+    assert "gain 0.93 per block" in found["sentence"]
 
 
 def test_the_share_of_clipped_steps_leaves_the_last_row_out(tmp_path):

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import optax
 import pytest
-from hypothesis import given, settings
+from hypothesis import options, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from omegaconf import OmegaConf
@@ -25,7 +25,7 @@ SHAPES = {  # a stack of three layers, and single ones
     "input/linear/kernel": (4, 5),
     "output/linear/bias": (4,),
 }
-LEAD = {path: int(path.startswith("hidden/")) for path in SHAPES}
+STACKED_AXES = {path: int(path.startswith("hidden/")) for path in SHAPES}
 # every maker, with numbers (of gradients of size 1) by which it acts on some entries and spares others
 CASES = {
     "none": [{}],
@@ -65,11 +65,11 @@ def test_a_file_says_what_it_does_and_where(path):
 
 def part(name, size=1.0, **changes):
     """The shipped option with changes, all numbers as float32 has them; `size` is the gradient's."""
-    made = OmegaConf.to_container(OmegaConf.load(CONF / "clip" / f"{name}.yaml")) | changes
+    rule = OmegaConf.to_container(OmegaConf.load(CONF / "clip" / f"{name}.yaml")) | changes
     for key in STRUCTURAL_FLOATS:
-        if isinstance(made.get(key), float) and not (key == "threshold" and name in UNSIZED):
-            made[key] = float(np.float32(made[key] * size))
-    return clip.check(made)
+        if isinstance(rule.get(key), float) and not (key == "threshold" and name in UNSIZED):
+            rule[key] = float(np.float32(rule[key] * size))
+    return clip.check(rule)
 
 
 def gradients(steps=20, size=1.0):
@@ -96,15 +96,15 @@ def compiled(structure):
     return jax.jit(apply, static_argnums=4)
 
 
-def applied(given, steps, params=None, stacked_axes=LEAD):
+def applied(options, steps, params=None, stacked_axes=STACKED_AXES):
     """(gradient, record) of each step, in float64."""
-    numbers = {key: np.float32(value) for key, value in given.items() if isinstance(value, float)}
-    apply = compiled(tuple((key, value) for key, value in given.items() if key not in numbers))
-    state, told = clip.make(given).init(steps[0]), []
+    numbers = {key: np.float32(value) for key, value in options.items() if isinstance(value, float)}
+    apply = compiled(tuple((key, value) for key, value in options.items() if key not in numbers))
+    state, results = clip.make(options).init(steps[0]), []
     for grads in steps:
-        found, state, record = apply(numbers, grads, state, params or grads, tuple(stacked_axes.items()))
-        told.append((wide(found), {key: np.asarray(value) for key, value in record.items()}))
-    return told
+        after, state, record = apply(numbers, grads, state, params or grads, tuple(stacked_axes.items()))
+        results.append((wide(after), {key: np.asarray(value) for key, value in record.items()}))
+    return results
 
 
 def wide(tree):
@@ -118,14 +118,14 @@ def flat(tree):
 @pytest.mark.parametrize("size", [1e-30, 1.0, 1e30])
 @pytest.mark.parametrize(("name", "changes"), TABLE)
 def test_a_clip_is_its_formula_at_any_size(name, changes, size):
-    given, steps = part(name, size, **changes), gradients(size=size)
+    options, steps = part(name, size, **changes), gradients(size=size)
     params, past = gradients(1, 3 * size)[0], []
-    for grads, (found, record) in zip(steps, applied(given, steps, params), strict=True):
-        wanted = rules.clip(given, wide(grads), wide(params), LEAD, past)
-        np.testing.assert_allclose(flat(found), flat(wanted), rtol=2e-5, err_msg=f"step {len(past)}")
+    for grads, (after, record) in zip(steps, applied(options, steps, params), strict=True):
+        expected = rules.clip(options, wide(grads), wide(params), STACKED_AXES, past)
+        np.testing.assert_allclose(flat(after), flat(expected), rtol=2e-5, err_msg=f"step {len(past)}")
         if name != "skip":
-            moved = np.abs(flat(wanted) / flat(grads) - 1) > 1e-6
-            assert record["clipped"] == pytest.approx(moved.mean(), abs=1e-6)
+            changed = np.abs(flat(expected) / flat(grads) - 1) > 1e-6
+            assert record["clipped"] == pytest.approx(changed.mean(), abs=1e-6)
         past.append(wide(grads))
 
 
@@ -139,24 +139,24 @@ def test_a_clip_of_the_table_acts_at_times_and_not_always(name, changes):
 @pytest.mark.parametrize("size", [1e-30, 1.0, 1e30])
 def test_skip_drops_what_is_longer_than_its_threshold(size):
     steps = gradients(size=size)
-    for grads, (found, record) in zip(steps, applied(part("skip", size, threshold=11.0), steps), strict=True):
+    for grads, (after, record) in zip(steps, applied(part("skip", size, threshold=11.0), steps), strict=True):
         assert record["skip"] == (length(*grads.values()) > 11.0 * size)
-        np.testing.assert_array_equal(flat(found), flat(grads))
+        np.testing.assert_array_equal(flat(after), flat(grads))
 
 
 def test_the_skip_of_a_zscore_drops_what_it_would_have_clipped():
     steps, numbers = gradients(), {"warmup": 5, "threshold": 1.0}
     acted = [record["clipped"] for _, record in applied(part("zscore", **numbers), steps)]
-    told = applied(part("zscore", **numbers, skip=True), steps)
-    assert [record["skip"] for _, record in told] == [one == 1 for one in acted]
-    np.testing.assert_array_equal(flat(told[13][0]), flat(steps[13]))
+    results = applied(part("zscore", **numbers, skip=True), steps)
+    assert [record["skip"] for _, record in results] == [first == 1 for first in acted]
+    np.testing.assert_array_equal(flat(results[13][0]), flat(steps[13]))
 
 
 @pytest.mark.parametrize(("name", "changes"), TABLE)
 def test_a_zero_gradient_stays_zero(name, changes):
     steps = [{path: np.zeros(shape, np.float32) for path, shape in SHAPES.items()}] * 8
-    for found, record in applied(part(name, **changes), steps):
-        assert (flat(found) == 0).all()
+    for after, record in applied(part(name, **changes), steps):
+        assert (flat(after) == 0).all()
         assert record["clipped"] == 0
         assert not record.get("skip", False)
 
@@ -164,7 +164,7 @@ def test_a_zero_gradient_stays_zero(name, changes):
 @pytest.mark.parametrize(("name", "changes"), [case for case in TABLE if case[0] in ("autoclip", "zscore")])
 def test_after_gradients_of_zeros_one_that_is_none_is_not_made_zero(name, changes):
     steps = [{path: np.zeros(shape, np.float32) for path, shape in SHAPES.items()}] * 12 + gradients(4, 1e-30)
-    assert all((flat(found) != 0).all() for found, _ in applied(part(name, **changes), steps)[12:])
+    assert all((flat(after) != 0).all() for after, _ in applied(part(name, **changes), steps)[12:])
 
 
 @pytest.mark.parametrize("bad", [math.inf, -math.inf, math.nan])
@@ -173,14 +173,16 @@ def test_a_broken_gradient_is_neither_hidden_nor_remembered(name, changes, bad):
     steps = gradients(12)
     broken = {path: g.copy() for path, g in steps[0].items()}
     broken["input/linear/kernel"][1, 2] = bad
-    told = applied(part(name, **changes), [*steps[:8], broken, *steps[8:]], steps[0])
-    at = told[8][0]["input/linear/kernel"][1, 2]
+    results = applied(part(name, **changes), [*steps[:8], broken, *steps[8:]], steps[0])
+    at = results[8][0]["input/linear/kernel"][1, 2]
     assert at == bad or (math.isnan(at) and math.isnan(bad))
-    others = flat(told[8][0])
+    others = flat(results[8][0])
     assert (others[np.isfinite(others)] != 0).all() or name == "zero"
-    assert told[8][1].get("skip", True)
-    for (one, _), (two, _) in zip(told[9:], applied(part(name, **changes), steps, steps[0])[8:], strict=True):
-        np.testing.assert_array_equal(flat(one), flat(two))
+    assert results[8][1].get("skip", True)
+    for (first, _), (second, _) in zip(
+        results[9:], applied(part(name, **changes), steps, steps[0])[8:], strict=True
+    ):
+        np.testing.assert_array_equal(flat(first), flat(second))
 
 
 entry = st.integers(-8000, 8000).map(lambda n: n / 8)  # with any power below: zero or a normal float32
@@ -194,8 +196,8 @@ BOUNDING = ("norm", "layer_norm", "tensor_norm", "block_rms", "value", "zero", "
 
 
 def clipped(grads, name, **changes):
-    found, record = applied(part(name, **changes), [grads], stacked_axes={"a/x": 1, "b/x": 0})[0]
-    return found, float(record["clipped"])
+    after, record = applied(part(name, **changes), [grads], stacked_axes={"a/x": 1, "b/x": 0})[0]
+    return after, float(record["clipped"])
 
 
 def times(grads, power):
@@ -203,45 +205,45 @@ def times(grads, power):
 
 
 @quick
-@given(some, thresholds, powers)
+@options(some, thresholds, powers)
 def test_a_value_clip_bounds_each_entry_and_keeps_signs(grads, threshold, power):
     grads = times(grads, power)
-    found, share = clipped(grads, "value", threshold=threshold)
-    before, after = flat(grads), flat(found)
+    after, share = clipped(grads, "value", threshold=threshold)
+    before, after = flat(grads), flat(after)
     assert (np.abs(after) <= threshold).all()
     assert (np.sign(after) == np.sign(before)).all()
     assert share == pytest.approx((before != after).mean(), abs=1e-6)
 
 
 @quick
-@given(some, thresholds, powers, orders)
+@options(some, thresholds, powers, orders)
 def test_a_norm_clip_bounds_the_norm_and_keeps_the_direction(grads, threshold, power, p):
     grads = times(grads, power)
-    found, share = clipped(grads, "norm", threshold=threshold, p=p)
-    before, after = wide(grads), wide(found)
-    whole = rules.order_norm(p, before)
+    after, share = clipped(grads, "norm", threshold=threshold, p=p)
+    before, after = wide(grads), wide(after)
+    total_norm = rules.order_norm(p, before)
     assert rules.order_norm(p, after) <= threshold * (1 + 1e-5)
-    assert share == (whole > threshold) or whole == pytest.approx(threshold, rel=1e-5)
-    if whole > 0:
+    assert share == (total_norm > threshold) or total_norm == pytest.approx(threshold, rel=1e-5)
+    if total_norm > 0:
         straight = length(*before.values()) * length(*after.values())
         assert flat(before) @ flat(after) >= (1 - 1e-6) * straight
 
 
 @quick
-@given(some, powers, st.sampled_from(BOUNDING))
+@options(some, powers, st.sampled_from(BOUNDING))
 def test_a_clip_above_all_norms_changes_no_bit(grads, power, name):
     grads = times(grads, power)
-    found, share = clipped(grads, name, threshold=min(1.01 * length(*grads.values()) + 1e-37, 3e38))
+    after, share = clipped(grads, name, threshold=min(1.01 * length(*grads.values()) + 1e-37, 3e38))
     assert share == 0
-    np.testing.assert_array_equal(flat(found), flat(grads))
+    np.testing.assert_array_equal(flat(after), flat(grads))
 
 
 @quick
-@given(some, thresholds, powers)
+@options(some, thresholds, powers)
 def test_a_normalized_gradient_has_its_length_and_direction(grads, threshold, power):
     grads = times(grads, power)
-    found, _ = clipped(grads, "normalize", threshold=threshold)
-    before, after = flat(grads), flat(found)
+    after, _ = clipped(grads, "normalize", threshold=threshold)
+    before, after = flat(grads), flat(after)
     assert length(after) == pytest.approx(threshold if before.any() else 0.0, rel=1e-5)
     assert before @ after >= (1 - 1e-6) * length(before) * length(after)
 
@@ -257,12 +259,12 @@ PEERS = {
 @pytest.mark.parametrize("name", PEERS)
 def test_a_clip_is_optax_s(name):
     grads, params = gradients()[3], gradients(1, 3.0)[0]
-    alone = {path: g for path, g in grads.items() if not LEAD[path]}
+    alone = {path: g for path, g in grads.items() if not STACKED_AXES[path]}
     weights = {path: params[path] for path in alone}
     peer = PEERS[name]()
-    wanted, _ = peer.update(alone, peer.init(weights), weights)
-    found = applied(part(name, **CASES[name][0]), [alone], weights, dict.fromkeys(alone, 0))[0][0]
-    np.testing.assert_allclose(flat(found), flat(wanted), rtol=2e-6)
+    expected, _ = peer.update(alone, peer.init(weights), weights)
+    after = applied(part(name, **CASES[name][0]), [alone], weights, dict.fromkeys(alone, 0))[0][0]
+    np.testing.assert_allclose(flat(after), flat(expected), rtol=2e-6)
 
 
 @pytest.mark.parametrize("p", [1.0, 2.0, 3.0, math.inf])
@@ -273,21 +275,21 @@ def test_a_norm_clip_is_pytorch_s_but_for_its_epsilon(p):
     tensors = [torch.zeros(g.shape, requires_grad=True) for g in grads.values()]
     for tensor, g in zip(tensors, grads.values(), strict=True):
         tensor.grad = torch.from_numpy(g.copy())
-    whole = float(torch.nn.utils.clip_grad_norm_(tensors, limit, norm_type=p))
-    found = applied(part("norm", threshold=limit, p=p), [grads])[0][0]
-    for tensor, g in zip(tensors, found.values(), strict=True):
-        np.testing.assert_allclose(tensor.grad.numpy() * (whole + 1e-6) / whole, g, rtol=3e-6)
+    total_norm = float(torch.nn.utils.clip_grad_norm_(tensors, limit, norm_type=p))
+    after = applied(part("norm", threshold=limit, p=p), [grads])[0][0]
+    for tensor, g in zip(tensors, after.values(), strict=True):
+        np.testing.assert_allclose(tensor.grad.numpy() * (total_norm + 1e-6) / total_norm, g, rtol=3e-6)
 
 
 def test_a_value_clip_is_pytorch_s():
     torch = pytest.importorskip("torch")
     grads = gradients()[3]
-    found = applied(part("value", threshold=0.7), [grads])[0][0]
+    after = applied(part("value", threshold=0.7), [grads])[0][0]
     for path, g in grads.items():
         tensor = torch.zeros(g.shape, requires_grad=True)
         tensor.grad = torch.from_numpy(g.copy())
         torch.nn.utils.clip_grad_value_([tensor], 0.7)
-        np.testing.assert_array_equal(tensor.grad.numpy(), found[path].astype(np.float32))
+        np.testing.assert_array_equal(tensor.grad.numpy(), after[path].astype(np.float32))
 
 
 @pytest.mark.parametrize(
@@ -305,10 +307,10 @@ def test_a_value_clip_is_pytorch_s():
         ({"high": "far"}, "clip.high=far must be a number or auto"),
     ],
 )
-def test_limits_that_make_no_sense_are_refused(changes, told):
+def test_limits_that_make_no_sense_are_refused(changes, results):
     with pytest.raises(RecipeError) as error:
         part("value", **changes)
-    assert told in str(error.value)
+    assert results in str(error.value)
 
 
 def test_limits_that_make_sense_are_taken():
@@ -320,10 +322,10 @@ def test_limits_that_make_sense_are_taken():
 
 def descend(slope, x, rate, steps, name="none", **changes):
     """Gradient descent on one number, every gradient through the clip."""
-    made = clip.make(part(name, **changes))
+    rule = clip.make(part(name, **changes))
 
     def step(x, _):
-        grads, _, _ = made.apply({"x": slope(x)[None]}, made.init({"x": x[None]}), {}, {"x": 0})
+        grads, _, _ = rule.apply({"x": slope(x)[None]}, rule.init({"x": x[None]}), {}, {"x": 0})
         x = x - rate * grads["x"][0]
         return x, x
 

@@ -1,0 +1,18 @@
+"""Which clips bound the norm that a run records, known from its recipe alone: reading a run needs no JAX."""
+
+from collections.abc import Mapping
+from typing import Any
+
+# What these give the optimizer has an L2 norm of at most clip.threshold, or the step is dropped. All others bound
+# something else: entries, the norms of groups, or a norm by a limit that the recipe does not hold.
+NORM_BOUNDING = frozenset({"norm", "normalize", "skip"})
+
+
+def norm_threshold(clip: Mapping[str, Any]) -> float | None:
+    """clip.threshold where it bounds the L2 norm of the whole gradient (or update: clip.where), else None.
+
+    `clip` is the recipe's part, {"name": "norm", "threshold": 1.0, "p": 2.0, …}; with another p than 2 a clip bounds
+    another norm than the recorded one.
+    """
+    bounds_norm = clip["name"] in NORM_BOUNDING and float(clip.get("p", 2.0)) == 2.0
+    return float(clip["threshold"]) if bounds_norm else None

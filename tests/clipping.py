@@ -1,4 +1,4 @@
-"""Every clip once more as its formula, in float64 NumPy, from the gradients of all steps so far."""
+"""Reference for clips: each as its formula, in float64 NumPy, from the gradients of all steps so far."""
 
 import math
 from collections.abc import Sequence
@@ -27,22 +27,22 @@ def clip(
         case "zero":
             return {path: np.where(np.abs(g) > c, 0.0, g) for path, g in grads.items()}
         case "norm":
-            return to(grads, order_norm(part.get("p", 2.0), grads), c)
+            return scaled(grads, order_norm(part.get("p", 2.0), grads), c)
         case "normalize":
-            whole = length(*grads.values())
-            return {path: g * (c / whole if whole else 1.0) for path, g in grads.items()}
+            norm = length(*grads.values())
+            return {path: g * (c / norm if norm else 1.0) for path, g in grads.items()}
         case "autoclip":
-            norms = [length(*each.values()) for each in [*past, grads]][-part["window"] :]
+            norms = [length(*tree.values()) for tree in [*past, grads]][-part["window"] :]
             limit = float(np.percentile(norms, part["percentile"]))
-            return to(grads, norms[-1], limit)
+            return scaled(grads, norms[-1], limit)
         case "zscore":
-            return to(grads, length(*grads.values()), z_limit(part, [*past, grads]))
+            return scaled(grads, length(*grads.values()), z_limit(part, [*past, grads]))
         case "layer_norm" | "tensor_norm" | "block_rms" | "agc":
             return by_layer(part, grads, params or grads, stacked_axes)
     return grads
 
 
-def to(grads: Tree, norm: float, limit: float) -> Tree:
+def scaled(grads: Tree, norm: float, limit: float) -> Tree:
     """g·min(1, limit/norm)."""
     factor = limit / norm if norm > limit else 1.0
     return {path: g * factor for path, g in grads.items()}
@@ -57,16 +57,16 @@ def order_norm(p: float, grads: Tree) -> float:
 
 def by_layer(part: dict[str, Any], grads: Tree, params: Tree, stacked_axes: dict[str, int]) -> Tree:
     """Each layer's arrays taken out of the stack, clipped, and put back."""
-    found = {path: np.array(g, np.float64) for path, g in grads.items()}
+    clipped = {path: np.array(g, np.float64) for path, g in grads.items()}
     blocks = {path.partition("/")[0]: (len(g) if stacked_axes[path] else None) for path, g in grads.items()}
     for block, count in blocks.items():
         paths = [path for path in grads if path.partition("/")[0] == block]
         for index in [...] if count is None else range(count):
-            own = {path: found[path][index] for path in paths}
+            layer_grads = {path: clipped[path][index] for path in paths}
             weights = {path: np.asarray(params[path], np.float64)[index] for path in paths}
-            for path, g in layer(part, own, weights).items():
-                found[path][index] = g
-    return found
+            for path, g in layer(part, layer_grads, weights).items():
+                clipped[path][index] = g
+    return clipped
 
 
 def layer(part: dict[str, Any], grads: Tree, weights: Tree) -> Tree:
@@ -74,25 +74,25 @@ def layer(part: dict[str, Any], grads: Tree, weights: Tree) -> Tree:
     c = part["threshold"]
     match part["name"]:
         case "layer_norm":
-            return to(grads, length(*grads.values()), c)
+            return scaled(grads, length(*grads.values()), c)
         case "tensor_norm":
-            return {path: to({path: g}, length(g), c)[path] for path, g in grads.items()}
+            return {path: scaled({path: g}, length(g), c)[path] for path, g in grads.items()}
         case "block_rms":
-            return {path: to({path: g}, length(g), c * math.sqrt(g.size))[path] for path, g in grads.items()}
+            return {path: scaled({path: g}, length(g), c * math.sqrt(g.size))[path] for path, g in grads.items()}
     return {path: unitwise(g, weights[path], c, part["eps"]) for path, g in grads.items()}
 
 
 def unitwise(g: np.ndarray, w: np.ndarray, c: float, eps: float) -> np.ndarray:
     """Each last index of a kernel by itself, a vector as a whole."""
     if g.ndim < 2:
-        return to({"": g}, length(g), c * max(length(w), eps))[""]
+        return scaled({"": g}, length(g), c * max(length(w), eps))[""]
     columns = [unitwise(g[..., i].ravel(), w[..., i].ravel(), c, eps) for i in range(g.shape[-1])]
     return np.stack(columns, axis=-1).reshape(g.shape)
 
 
 def z_limit(part: dict[str, Any], steps: Sequence[Tree]) -> float:
     """ZClip's threshold for the last of these steps, all before it replayed."""
-    norms = [length(*each.values()) for each in steps]
+    norms = [length(*tree.values()) for tree in steps]
     warm, rest, limit = norms[: part["warmup"]], norms[part["warmup"] :], math.inf
     mean, variance = float(np.mean(warm)), float(np.var(warm))
     for norm in rest:

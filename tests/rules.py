@@ -1,4 +1,4 @@
-"""Clips, penalties, optimizers and schedules once more, each as its formula, in float64 NumPy."""
+"""Reference for clips, penalties, optimizers and schedules: each as its formula, in float64 NumPy."""
 
 import math
 from collections.abc import Sequence
@@ -17,61 +17,60 @@ def is_kernel(path: str) -> bool:
 
 def penalty(part: dict[str, Any], params: Tree) -> float:
     """½·strength·Σ w², or strength·Σ|w| for l1, over kernels (or all)."""
-    size = (lambda w: np.abs(w)) if part["name"] == "l1" else (lambda w: w**2 / 2)
-    own = [value for path, value in params.items() if part.get("mask") == "all" or is_kernel(path)]
-    return part.get("strength", 0.0) * sum(float(size(w).sum()) for w in own)
+    entrywise = (lambda w: np.abs(w)) if part["name"] == "l1" else (lambda w: w**2 / 2)
+    penalized = [value for path, value in params.items() if part.get("mask") == "all" or is_kernel(path)]
+    return part.get("strength", 0.0) * sum(float(entrywise(w).sum()) for w in penalized)
 
 
 def penalized(part: dict[str, Any], params: Tree, grads: Tree) -> Tree:
     """The gradient of loss and penalty, where the penalty is part of the loss."""
     strength = part.get("strength", 0.0) * (part["name"] != "decoupled" and not part.get("proximal"))
     slope = np.sign if part["name"] == "l1" else (lambda w: w)
-    wide = lambda path: part.get("mask") == "all" or is_kernel(path)
-    return {path: g + strength * slope(params[path]) * wide(path) for path, g in grads.items()}
+    counts = lambda path: part.get("mask") == "all" or is_kernel(path)
+    return {path: g + strength * slope(params[path]) * counts(path) for path, g in grads.items()}
 
 
 def factor(
     part: dict[str, Any],
     step: int,
-    horizon: int,
+    total_steps: int,
     losses: Sequence[float] = (),
     gradient: float = 1.0,
     lr: float = 1.0,
 ) -> float:
     """The schedule's factor at the update number `step`, counted from 0; `losses` of it and all before it."""
-    warmup, own = part.get("warmup", 0.0), part.get("horizon", 0.0)
-    rest = max((own or horizon) - warmup, 0.0)
+    warmup, horizon = part.get("warmup", 0.0), part.get("horizon", 0.0)
+    remaining = max((horizon or total_steps) - warmup, 0.0)
     rise = min(1.0, (step + 1) / (warmup + 1))
-    seen = losses[math.ceil(warmup) :]
-    return rise * _unhurried(
-        part, min(max(step - warmup, 0.0), max(rest - 1, 0.0)), rest, seen, losses, gradient, lr
-    )
+    after_warmup = losses[math.ceil(warmup) :]
+    t = min(max(step - warmup, 0.0), max(remaining - 1, 0.0))
+    return rise * _without_warmup(part, t, remaining, after_warmup, losses, gradient, lr)
 
 
-def _unhurried(
+def _without_warmup(
     part: dict[str, Any],
     t: float,
-    horizon: float,
-    seen: Sequence[float],
+    total_steps: float,
+    after_warmup: Sequence[float],
     losses: Sequence[float],
     gradient: float,
     lr: float,
 ) -> float:
     """The factor without a warm-up."""
-    u = min(1.0, t / max(horizon - 1, 1))
-    bow = lambda start, end, share: end + (start - end) * (1 + math.cos(math.pi * share)) / 2
+    u = min(1.0, t / max(total_steps - 1, 1))
+    half_cosine = lambda start, end, x: end + (start - end) * (1 + math.cos(math.pi * x)) / 2
     match part["name"]:
         case "linear":
             return 1 + (part["end"] - 1) * u
         case "polynomial":
             return part["end"] + (1 - part["end"]) * (1 - u) ** part["power"]
         case "cosine":
-            return bow(1.0, part["end"], u)
+            return half_cosine(1.0, part["end"], u)
         case "one_cycle":
             rise = part["rise"]
             if u < rise:
-                return bow(part["start"], 1.0, u / rise)
-            return bow(1.0, part["end"], (u - rise) / (1 - rise))
+                return half_cosine(part["start"], 1.0, u / rise)
+            return half_cosine(1.0, part["end"], (u - rise) / (1 - rise))
         case "exponential":
             periods = t / part["period"]
             return math.pow(part["rate"], math.floor(periods) if part["staircase"] else periods)
@@ -84,7 +83,7 @@ def _unhurried(
         case "range":
             return math.pow(part["low"], 1 - u)
         case "plateau":
-            return _plateau(part, seen)
+            return _plateau(part, after_warmup)
         case "loss_power":
             return min(max(math.pow(part["rate"], losses[-1]), part["low"]), part["high"])
         case "polyak":
@@ -93,7 +92,7 @@ def _unhurried(
 
 
 def _plateau(part: dict[str, Any], losses: Sequence[float]) -> float:
-    """All from the start: means of windows, the best so far, how many in a row were no better."""
+    """All windows from the start: their means, the best so far, how many in a row were not better."""
     size = math.ceil(part["window"])
     factor, best, bad, rest = 1.0, math.inf, 0, 0.0
     for end in range(size, len(losses) + 1, size):
@@ -110,7 +109,7 @@ def _plateau(part: dict[str, Any], losses: Sequence[float]) -> float:
 
 
 class Optimizer:
-    """A rule with its memory; `move` gives Δθ."""
+    """A rule with its state; `delta` gives Δθ."""
 
     def __init__(self, part: dict[str, Any]) -> None:
         self.part = part
@@ -118,14 +117,14 @@ class Optimizer:
         self.first: Tree = {}
         self.second: Tree = {}
 
-    def move(self, grads: Tree, rate: float, params: Tree | None = None) -> Tree:
+    def delta(self, grads: Tree, rate: float, params: Tree | None = None) -> Tree:
         self.steps += 1
-        moved = {path: -rate * self._direction(path, g) for path, g in grads.items()}
+        delta = {path: -rate * self._direction(path, g) for path, g in grads.items()}
         if decay := self.part["decay"] if self.part["name"] in ("adamw", "lion") else 0.0:
             assert params is not None
-            wide = lambda path: self.part["mask"] == "all" or is_kernel(path)
-            moved = {path: d - rate * decay * params[path] * wide(path) for path, d in moved.items()}
-        return moved
+            decays = lambda path: self.part["mask"] == "all" or is_kernel(path)
+            delta = {path: d - rate * decay * params[path] * decays(path) for path, d in delta.items()}
+        return delta
 
     def _direction(self, path: str, g: np.ndarray) -> np.ndarray:
         part, m, v = self.part, self.first.get(path, 0.0), self.second.get(path, 0.0)

@@ -42,18 +42,18 @@ def test_a_norm_of_entries_of_very_different_size_is_right():
 
 
 @pytest.mark.parametrize(
-    ("entry", "wanted"), [(0.0, -math.inf), (math.inf, math.inf), (-math.inf, math.inf), (math.nan, math.nan)]
+    ("entry", "expected"), [(0.0, -math.inf), (math.inf, math.inf), (-math.inf, math.inf), (math.nan, math.nan)]
 )
-def test_zero_infinity_and_nan_are_told(entry, wanted):
+def test_the_norm_of_zeros_infinities_and_nans_is_minus_infinity_infinity_and_nan(entry, expected):
     x = np.zeros(7, np.float32)
     x[3] = entry
-    assert float(log2_norm(x)) == pytest.approx(wanted, nan_ok=True)
+    assert float(log2_norm(x)) == pytest.approx(expected, nan_ok=True)
 
 
 def test_leading_axes_are_kept():
     x = (10.0 ** np.arange(-30, 30, 10)[:, None, None] * np.ones((6, 2, 3))).astype(np.float32)
-    found = jax.jit(lambda x: norms.scaled_log2_norm(x, 1))(x)
-    np.testing.assert_allclose(found, [exact(one) for one in x], atol=2e-5)
+    actual = jax.jit(lambda x: norms.scaled_log2_norm(x, 1))(x)
+    np.testing.assert_allclose(actual, [exact(row) for row in x], atol=2e-5)
 
 
 @settings(max_examples=100, deadline=None)
@@ -63,14 +63,14 @@ def test_leading_axes_are_kept():
 @given(st.floats(1.0, 2.0, width=32), st.integers(-126, 126), st.integers(-300, 300))
 def test_scaling_is_exact_wherever_the_result_is_a_normal_number(fraction, start, k):
     x = np.float32(math.ldexp(fraction, start))
-    wanted = Fraction(float(x)) * Fraction(2) ** k
-    found = float(scale(x, np.float32(k)))
-    if Fraction(2) ** -126 <= wanted < Fraction(2) ** 128:
-        assert Fraction(found) == wanted
-    elif wanted < Fraction(2) ** -126:
-        assert found <= 2.0**-126  # flushed, or a denormal
+    expected = Fraction(float(x)) * Fraction(2) ** k
+    actual = float(scale(x, np.float32(k)))
+    if Fraction(2) ** -126 <= expected < Fraction(2) ** 128:
+        assert Fraction(actual) == expected
+    elif expected < Fraction(2) ** -126:
+        assert actual <= 2.0**-126  # flushed, or a denormal
     else:
-        assert found == math.inf
+        assert actual == math.inf
 
 
 @pytest.mark.parametrize("k", [-120, -30, 0, 31, 120])
@@ -87,38 +87,38 @@ def test_norms_of_a_tree_and_of_its_leaves_are_right(a, b):
         "a": (10.0**a * rng.standard_normal(5)).astype(np.float32),
         "b": (10.0**b * rng.standard_normal((3, 4))).astype(np.float32),
     }
-    found = log2_norms(tree)
-    assert float(found.global_norm.log2()) == pytest.approx(exact(*tree.values()), abs=2e-5)
-    assert float(found.leaves["a"]) == pytest.approx(exact(tree["a"]), abs=2e-5)
-    np.testing.assert_allclose(found.leaves["b"], [exact(row) for row in tree["b"]], atol=2e-5)
+    actual = log2_norms(tree)
+    assert float(actual.global_norm.log2()) == pytest.approx(exact(*tree.values()), abs=2e-5)
+    assert float(actual.leaves["a"]) == pytest.approx(exact(tree["a"]), abs=2e-5)
+    np.testing.assert_allclose(actual.leaves["b"], [exact(row) for row in tree["b"]], atol=2e-5)
 
 
 @pytest.mark.parametrize("power", [-30, 0, 30])
 def test_a_leaf_of_zeros_does_not_hide_the_others(power):
     rng = np.random.default_rng(2)
     tree = {"a": np.zeros(5, np.float32), "b": (10.0**power * rng.standard_normal((3, 4))).astype(np.float32)}
-    found = log2_norms(tree)
-    assert float(found.global_norm.log2()) == pytest.approx(exact(tree["b"]), abs=2e-5)
-    assert float(found.leaves["a"]) == -math.inf
+    actual = log2_norms(tree)
+    assert float(actual.global_norm.log2()) == pytest.approx(exact(tree["b"]), abs=2e-5)
+    assert float(actual.leaves["a"]) == -math.inf
 
 
 @pytest.mark.parametrize("entry", [math.inf, math.nan])
 def test_one_bad_entry_makes_the_tree_s_norm_bad(entry):
     tree = {"a": np.full(5, 1e-30, np.float32), "b": np.ones((3, 4), np.float32)}
     tree["b"][1, 2] = entry
-    found = log2_norms(tree)
-    assert float(found.global_norm.log2()) == pytest.approx(entry, nan_ok=True)
-    assert np.isfinite(float(found.leaves["a"]))
-    np.testing.assert_array_equal(np.isfinite(found.leaves["b"]), [True, False, True])
+    actual = log2_norms(tree)
+    assert float(actual.global_norm.log2()) == pytest.approx(entry, nan_ok=True)
+    assert np.isfinite(float(actual.leaves["a"]))
+    np.testing.assert_array_equal(np.isfinite(actual.leaves["b"]), [True, False, True])
 
 
 def test_an_empty_signal_is_a_true_zero():
-    found = log2_norms({"a": np.zeros(5, np.float32), "b": np.zeros((3, 4), np.float32)})
-    assert float(found.global_norm.log2()) == -math.inf
+    actual = log2_norms({"a": np.zeros(5, np.float32), "b": np.zeros((3, 4), np.float32)})
+    assert float(actual.global_norm.log2()) == -math.inf
 
 
 @pytest.mark.parametrize(
-    ("logs", "wanted"),
+    ("logs", "expected"),
     [
         ([math.log2(3), math.log2(4)], math.log2(5)),
         ([-400.0, -400.0], -399.5),
@@ -126,16 +126,16 @@ def test_an_empty_signal_is_a_true_zero():
         ([-math.inf, -math.inf], -math.inf),
     ],
 )
-def test_norms_given_by_logarithms_are_put_together(logs, wanted):
-    found = float(norms.log2_hypot(jnp.array(logs)))
-    assert found == pytest.approx(wanted, rel=1e-6)
+def test_norms_given_by_logarithms_are_combined(logs, expected):
+    actual = float(norms.log2_hypot(jnp.array(logs)))
+    assert actual == pytest.approx(expected, rel=1e-6)
 
 
-def test_zeros_infinities_and_nans_are_counted_apart():
+def test_zeros_infinities_and_nans_are_counted_separately():
     x = np.array([[0, 1, np.inf, -np.inf], [np.nan, 0, 0, 1], [1, 2, 3, 4]], np.float32)
     tree, stacked_axes = {"a": x, "b": np.ones(3, np.float32)}, {"a": 1, "b": 0}
     leaves = norms.log2_norms(tree, stacked_axes).leaves
-    found = norms.counts(tree, leaves, stacked_axes)
-    for kind, wanted in (("zeros", [1, 2, 0]), ("infs", [2, 0, 0]), ("nans", [0, 1, 0])):
-        np.testing.assert_array_equal(found[kind]["a"], wanted)
-        assert found[kind]["b"] == 0
+    actual = norms.counts(tree, leaves, stacked_axes)
+    for name, expected in (("zeros", [1, 2, 0]), ("infs", [2, 0, 0]), ("nans", [0, 1, 0])):
+        np.testing.assert_array_equal(actual[name]["a"], expected)
+        assert actual[name]["b"] == 0

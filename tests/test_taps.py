@@ -23,15 +23,15 @@ CLOSE = 1e-4
 
 def deep(activation, state, data, **numbers):
     """What gradlab measures, and signals and kernel gradients by the reference."""
-    found = driver(f"activation={activation}", *DEEP)
-    part = found.recipe.activation | {key.partition("__")[2]: value for key, value in numbers.items()}
-    the = replace(found.recipe, activation=part)
+    network_driver = driver(f"activation={activation}", *DEEP)
+    part = network_driver.recipe.activation | {key.partition("__")[2]: value for key, value in numbers.items()}
+    recipe = replace(network_driver.recipe, activation=part)
     params = tree(state.params)
-    wanted = network(the, params, {}, *data)
+    expected = network(recipe, params, {}, *data)
     gradient = [
-        row["log10_gradient"] for row in measures.kernels(200, params, wanted.grads, params, "float32")
+        row["log10_gradient"] for row in measures.kernels(200, params, expected.grads, params, "float32")
     ]
-    return found.take(state, data, **numbers), measures.signals(the, wanted), np.array(gradient)
+    return network_driver.train_step(state, data, **numbers), measures.signals(recipe, expected), np.array(gradient)
 
 
 def kernel_gradients(taken):
@@ -40,10 +40,10 @@ def kernel_gradients(taken):
 
 def test_a_gradient_of_1e_minus_130_is_measured():
     state = driver("activation=sigmoid", *DEEP).random(gain=1.0)
-    taken, wanted, gradient = deep("sigmoid", state, batch())
+    taken, expected, gradient = deep("sigmoid", state, batch())
     assert taken.layers["log10_backward"][0] < -120
     for column in COLUMNS:
-        np.testing.assert_allclose(taken.layers[column], wanted[column], atol=CLOSE)
+        np.testing.assert_allclose(taken.layers[column], expected[column], atol=CLOSE)
     np.testing.assert_allclose(kernel_gradients(taken), gradient, atol=CLOSE)
     first = taken.parameters[0, "linear/kernel"]
     assert first["zeros"] == 16 * FEATURES  # of the gradient that training gets
@@ -55,11 +55,11 @@ def test_a_gradient_of_1e58_is_measured_while_the_loss_is_finite(slope, beyond):
     state = driver("activation=leaky_relu", *DEEP).random(gain=2.0, bias=0.0)
     small = {"input/linear/kernel": state.params["input/linear/kernel"] * 1e-35}  # room to grow in
     state = state._replace(params=state.params | small)
-    taken, wanted, gradient = deep("leaky_relu", state, batch(), activation__slope=slope)
+    taken, expected, gradient = deep("leaky_relu", state, batch(), activation__slope=slope)
     assert np.isfinite(taken.steps["loss"])
     assert taken.layers["log10_backward"][0] > beyond
     for column in COLUMNS:
-        np.testing.assert_allclose(taken.layers[column], wanted[column], atol=CLOSE)
+        np.testing.assert_allclose(taken.layers[column], expected[column], atol=CLOSE)
     np.testing.assert_allclose(kernel_gradients(taken), gradient, atol=CLOSE)
     entries = {key: taken.parameters[0, "linear/kernel"][key] for key in ("infs", "nans")}
     assert entries == {"infs": 16 * FEATURES if beyond == 50 else 0, "nans": 0}
@@ -67,17 +67,17 @@ def test_a_gradient_of_1e58_is_measured_while_the_loss_is_finite(slope, beyond):
 
 def test_where_the_forward_signal_underflows_it_is_a_zero_and_the_backward_signal_is_right():
     state = driver("activation=leaky_relu", *DEEP).random(gain=0.1, bias=0.0)
-    taken, wanted, gradient = deep("leaky_relu", state, batch(), activation__slope=1.0)
-    clear, gone = wanted["log10_forward"] > -36, wanted["log10_forward"] < -39
+    taken, expected, gradient = deep("leaky_relu", state, batch(), activation__slope=1.0)
+    clear, gone = expected["log10_forward"] > -36, expected["log10_forward"] < -39
     np.testing.assert_allclose(
-        taken.layers["log10_forward"][clear], wanted["log10_forward"][clear], atol=CLOSE
+        taken.layers["log10_forward"][clear], expected["log10_forward"][clear], atol=CLOSE
     )
     assert (taken.layers["log10_forward"][gone] == -math.inf).all()
-    np.testing.assert_allclose(taken.layers["log10_backward"], wanted["log10_backward"], atol=CLOSE)
+    np.testing.assert_allclose(taken.layers["log10_backward"], expected["log10_backward"], atol=CLOSE)
     assert taken.layers["log10_backward"][0] < -200
     # h times the scaled cotangent, which is above 1e-10, must be a normal number
-    fine = np.append(True, wanted["log10_forward"][:-1] > -26)
-    np.testing.assert_allclose(kernel_gradients(taken)[fine], gradient[fine], atol=CLOSE)
+    representable = np.append(True, expected["log10_forward"][:-1] > -26)
+    np.testing.assert_allclose(kernel_gradients(taken)[representable], gradient[representable], atol=CLOSE)
 
 
 def test_a_signal_that_is_cut_is_a_true_zero_from_there_back():
@@ -85,7 +85,7 @@ def test_a_signal_that_is_cut_is_a_true_zero_from_there_back():
     params = {path: np.array(value) for path, value in state.params.items()}
     params["hidden/linear/kernel"][99], params["hidden/linear/bias"][99] = 0, 1  # layer 100 is a constant
     state = state._replace(params=state.params | params)
-    taken = driver("activation=leaky_relu", *DEEP).take(state, batch(), activation__slope=0.0)
+    taken = driver("activation=leaky_relu", *DEEP).train_step(state, batch(), activation__slope=0.0)
     for column in COLUMNS[1:]:
         assert (taken.layers[column][:100] == -math.inf).all()
         assert np.isfinite(taken.layers[column][100:201]).all()
@@ -94,9 +94,9 @@ def test_a_signal_that_is_cut_is_a_true_zero_from_there_back():
     assert np.isfinite(gradient[100:]).all()
 
 
-def test_a_gradient_that_is_infinite_from_the_start_is_told_as_such():
+def test_a_gradient_that_is_infinite_from_the_start_is_recorded_as_such():
     state = driver("activation=leaky_relu", *DEEP).random(gain=4.0, bias=0.0)
-    taken = driver("activation=leaky_relu", *DEEP).take(state, batch(), activation__slope=1.0)
+    taken = driver("activation=leaky_relu", *DEEP).train_step(state, batch(), activation__slope=1.0)
     forward = taken.layers["log10_forward"]
     first = int(np.flatnonzero(~np.isfinite(forward))[0])
     assert 55 < first < 80  # 4^l leaves float32's range at l = 64
@@ -128,17 +128,17 @@ def test_measuring_changes_no_bit_of_the_trained_state(structure):
     measured = bare = structure.random()
     for at in range(8):
         data = batch(seed=at)
-        measured = structure.take(measured, data, at=at, key=at).state
-        bare = structure.take(bare, data, at=at, key=at, measured=False).state
+        measured = structure.train_step(measured, data, at=at, key=at).state
+        bare = structure.train_step(bare, data, at=at, key=at, measured=False).state
         assert same_bits(measured, bare), at
     assert not same_bits(measured.params, structure.random().params)
 
 
 @pytest.mark.parametrize("words", [RICH, (*RICH, "remat=true")], ids=["rich", "rich, remat"])
 def test_the_training_gradient_is_plain_back_propagation_s(words):
-    found = driver(*words)
-    state, data = found.random(), batch()
-    with_taps, without = (found.loss_and_grads(state, data, measured) for measured in (True, False))
+    network_driver = driver(*words)
+    state, data = network_driver.random(), batch()
+    with_taps, without = (network_driver.loss_and_grads(state, data, measured) for measured in (True, False))
     assert with_taps.taps is not None
     assert without.taps is None
     assert same_bits(
@@ -149,16 +149,16 @@ def test_the_training_gradient_is_plain_back_propagation_s(words):
 @pytest.fixture(scope="module")
 def scaled():
     """The backward pass of a loss times 2**k."""
-    found = driver("activation=tanh", "probe=backward")
+    network_driver = driver("activation=tanh", "probe=backward")
 
     def run(state, x, y, factor):
-        setup = found._setup(found.numbers())
+        setup = network_driver._setup(network_driver.numbers())
         loss = lambda output, labels: factor * setup.loss(output, labels)
-        scene = LossInputs(setup._replace(loss=loss), found.recipe, state.stats, x, y, jax.random.key(0))
-        return loss_and_grads(scene, state.params, measured=True)
+        inputs = LossInputs(setup._replace(loss=loss), network_driver.recipe, state.stats, x, y, jax.random.key(0))
+        return loss_and_grads(inputs, state.params, measured=True)
 
     run = jax.jit(run)
-    state, (x, y) = found.random(), batch()
+    state, (x, y) = network_driver.random(), batch()
     return {k: run(state, x, y, jnp.float32(2.0**k)) for k in (0, -40, -60, 40, 60)}
 
 
@@ -177,14 +177,14 @@ def test_parameters_gradients_are_measured_where_they_were_scaled(scaled):
     for k in (-60, 60):
         for record in scaled[k].taps.taps[:-1]:
             norms = np.asarray(record.params)
-            assert (np.asarray(record.arrived) != 0).all()
+            assert (np.asarray(record.incoming_exponent) != 0).all()
             bias = np.asarray(record.params)[..., 0]
             assert (np.abs(bias - k) < 12).all(), norms
 
 
 def test_the_tap_s_units_are_those_of_the_columns(scaled):
     hidden = scaled[0].taps.taps[1].signal
-    found = driver("activation=tanh", "probe=backward")
-    taken = found.take(found.random(), batch())
-    wanted = LOG10_2 * (np.asarray(hidden) + 0.5 * math.log2(len(batch()[1])))
-    np.testing.assert_allclose(taken.layers["log10_backward"][:4], wanted, atol=1e-6)
+    network_driver = driver("activation=tanh", "probe=backward")
+    taken = network_driver.train_step(network_driver.random(), batch())
+    expected = LOG10_2 * (np.asarray(hidden) + 0.5 * math.log2(len(batch()[1])))
+    np.testing.assert_allclose(taken.layers["log10_backward"][:4], expected, atol=1e-6)

@@ -51,7 +51,7 @@ def by_hand(the, given, params, stats, seed):
         rows.append((measures.signals(the, back), said | measures.clipping(grads, clipped)))
         rows[-1][1]["clipped"] = float(rows[-1][1]["clipped"] > 0)  # a norm clip changes all, zeros apart
         if step < the.steps:
-            updates = optimizer.move(clipped, rate)
+            updates = optimizer.delta(clipped, rate)
             params, stats = {key: w + updates[key] for key, w in params.items()}, back.stats
     return params, stats, rows, np.array(found)
 

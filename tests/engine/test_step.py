@@ -77,7 +77,7 @@ def expected(recipe, changes, params, stats, x, y):
     grads = rules.penalized(part("penalty"), params, found.grads)
     clipped = rules.clip(part("clip"), grads)
     rate = changes["lr"] * rules.factor(part("schedule"), 2, 20)
-    updates = rules.Optimizer(part("optimizer")).move(clipped, rate)
+    updates = rules.Optimizer(part("optimizer")).delta(clipped, rate)
     steps = {"loss": found.loss, "penalty": rules.penalty(part("penalty"), params), "learning_rate": rate}
     steps |= {"weight_zeros": math.nan, "phase": 0, "evaluations": 2}
     return {

@@ -19,7 +19,7 @@ def moved(words, state=None, **changes):
     """A step of `gradlab run WORDS`: what is taken, the parameters before, Δθ and the gradient before a penalty."""
     found = driver(*words)
     state = found.random() if state is None else state
-    taken = found.take(state, batch(), at=2, **changes)
+    taken = found.train_step(state, batch(), at=2, **changes)
     before, after = tree(state.params), tree(taken.state.params)
     return taken, before, {path: after[path] - before[path] for path in before}
 
@@ -106,8 +106,8 @@ def test_a_clip_of_the_update_leaves_decoupled_decay_alone():
 def test_a_skipped_step_changes_no_bit_of_parameters_and_optimizer():
     found = driver("clip=skip", "optimizer=adam", "penalty=decoupled", "normalization=batch")
     state = found.random()
-    state = found.take(state, batch(), clip__threshold=1e6).state  # something in Adam's memory
-    taken = found.take(state, batch(seed=1), at=1, clip__threshold=1e-6)
+    state = found.train_step(state, batch(), clip__threshold=1e6).state  # something in Adam's memory
+    taken = found.train_step(state, batch(seed=1), at=1, clip__threshold=1e-6)
     for path, value in state.params.items():
         np.testing.assert_array_equal(taken.state.params[path], value)
     for path, value in state.stats.items():
@@ -148,7 +148,7 @@ def test_a_proximal_step_makes_zeros_and_a_subgradient_does_not():
             assert (after == 0).mean() > 0.1
         np.testing.assert_allclose(w + step[path], after, **CLOSE)
     assert taken.steps["weight_zeros"] == 0  # at θ_t
-    again = driver("penalty=l1", "penalty.proximal=true").take(taken.state, batch(), **numbers)
+    again = driver("penalty=l1", "penalty.proximal=true").train_step(taken.state, batch(), **numbers)
     kernels = [np.asarray(value) for path, value in taken.state.params.items() if rules.is_kernel(path)]
     share = sum((w == 0).sum() for w in kernels) / sum(w.size for w in kernels)
     assert again.steps["weight_zeros"] == pytest.approx(share, abs=1e-6)
@@ -198,7 +198,7 @@ def test_full_batch_descent_sees_every_example_at_every_step():
 def test_a_search_without_gradients_trains_on_unmeasured_steps_alike():
     found = driver("optimizer=spsa")
     state = found.random()
-    ends = [found.take(state, batch(), at=2, measured=flag).state.params for flag in (True, False)]
+    ends = [found.train_step(state, batch(), at=2, measured=flag).state.params for flag in (True, False)]
     close(tree(ends[1]), tree(ends[0]))
 
 
@@ -208,9 +208,9 @@ def test_each_phase_has_its_own_rate_and_the_row_tells_it():
     state, rates = found.random(), []
     alone = driver("optimizer=adamw", "schedule=linear")
     for at in range(4):
-        taken = found.take(state, batch(), at=at, lr=0.5, schedule__end=0.0)
+        taken = found.train_step(state, batch(), at=at, lr=0.5, schedule__end=0.0)
         if at == 0:
-            one = alone.take(alone.random(), batch(), at=0, lr=0.02, optimizer__decay=0.3, schedule__end=0.0)
+            one = alone.train_step(alone.random(), batch(), at=0, lr=0.02, optimizer__decay=0.3, schedule__end=0.0)
             close(tree(taken.state.params), tree(one.state.params))
         rates.append((taken.steps["phase"], taken.steps["learning_rate"]))
         state = taken.state

@@ -1,4 +1,4 @@
-"""The convolution and the parts on its kernels: against JAX's own in float64, and against what theory says exactly."""
+"""The convolution and the parts on its kernels: against JAX's own in float64, and against exact theory."""
 
 import jax
 import jax.numpy as jnp
@@ -13,12 +13,12 @@ from gradlab.parts.normalizations import normalization
 from gradlab.recipe.errors import RecipeError
 from tests.test_conf import CONF, content
 
-CASES = [  # places, window, strides, padding
+CASES = [  # spatial shape, window, strides, padding
     ((8, 8), (3, 3), (1, 1), "SAME"),
     ((7, 9), (3, 3), (2, 2), "SAME"),
     ((8, 6), (3, 5), (2, 1), "VALID"),
     ((9, 8), (2, 4), (3, 2), "SAME"),
-    ((10, 10), (3, 3), (4, 3), "VALID"),  # the last places are seen by no window
+    ((10, 10), (3, 3), (4, 3), "VALID"),  # no window covers the last entries
     ((8, 7), (1, 1), (2, 2), "VALID"),
     ((9, 9), (7, 7), (2, 2), "SAME"),
     ((6, 6), (3, 3), (1, 1), ((2, 0), (0, 3))),
@@ -36,12 +36,12 @@ def test_both_gradients_are_those_of_jax_s_own_convolution(places, window, strid
         axes = "HW"[-len(places) :]
         names = (f"N{axes}C", f"{axes}IO", f"N{axes}C")
         plain = lambda x, w: lax.conv_general_dilated(x, w, strides, padding, dimension_numbers=names)
-        wanted, their = jax.vjp(plain, x, kernel)
-        found, our = jax.vjp(lambda x, w: convolve(x, w, strides, padding), x, kernel)
-        dy = jnp.asarray(rng.standard_normal(wanted.shape))
-        np.testing.assert_array_equal(found, wanted)
-        for mine, theirs in zip(our(dy), their(dy), strict=True):
-            np.testing.assert_allclose(mine, theirs, rtol=1e-12, atol=1e-12)  # sums in another order
+        expected, their_pullback = jax.vjp(plain, x, kernel)
+        actual, our_pullback = jax.vjp(lambda x, w: convolve(x, w, strides, padding), x, kernel)
+        dy = jnp.asarray(rng.standard_normal(expected.shape))
+        np.testing.assert_array_equal(actual, expected)
+        for ours, theirs in zip(our_pullback(dy), their_pullback(dy), strict=True):
+            np.testing.assert_allclose(ours, theirs, rtol=1e-12, atol=1e-12)  # sums in another order
 
 
 def test_a_vmapped_convolution_and_its_second_derivative_are_jax_s():
@@ -63,11 +63,11 @@ def test_max_pooling_is_jax_s(window, stride, padding, size):
     reduced = lambda x: lax.reduce_window(
         x, -jnp.inf, lax.max, (1, window, window, 1), (1, stride, stride, 1), padding.upper()
     )
-    wanted, their = jax.vjp(reduced, x)
-    found, our = jax.vjp(images.max_pool(window, stride, padding), x)
-    np.testing.assert_array_equal(found, wanted)
-    dy = jax.random.normal(jax.random.key(2), wanted.shape)
-    np.testing.assert_allclose(our(dy)[0], their(dy)[0], atol=1e-6)
+    expected, their_pullback = jax.vjp(reduced, x)
+    actual, our_pullback = jax.vjp(images.max_pool(window, stride, padding), x)
+    np.testing.assert_array_equal(actual, expected)
+    dy = jax.random.normal(jax.random.key(2), expected.shape)
+    np.testing.assert_allclose(our_pullback(dy)[0], their_pullback(dy)[0], atol=1e-6)
 
 
 def part(family, name, **values):
@@ -96,7 +96,7 @@ def test_a_convolution_s_fan_counts_its_window(name):
     assert w.var() == pytest.approx(VARIANCES[name], rel=5 * np.sqrt(2 / w.size))
 
 
-def test_orthogonal_is_of_the_patches_and_the_others_of_the_middle_place():
+def test_orthogonal_is_of_the_patches_and_the_others_of_the_window_s_middle():
     flat = drawn("orthogonal", (3, 3, 4, 6), gain=1.5).reshape(36, 6)
     np.testing.assert_allclose(flat.T @ flat, 2.25 * np.eye(6), atol=1e-5)
     delta = drawn("delta_orthogonal", (3, 2, 4, 6), sigma_w=1.5)
@@ -114,8 +114,8 @@ def test_delta_orthogonal_is_orthogonal_for_dense_kernels_and_refuses_fewer_chan
         drawn("delta_orthogonal", (3, 3, 6, 4))
 
 
-def lengths(name, networks):
-    """Of an image behind 200 circular convolutions, over that before, in so many networks in float64."""
+def norm_ratios(name, networks):
+    """The norm of an image after 200 circular convolutions over that before, (networks,), in float64."""
     draw = initializer.make(part("initializer", name)).kernel
 
     def layer(h, key):
@@ -132,8 +132,8 @@ def lengths(name, networks):
 
 
 def test_delta_orthogonal_circular_convolutions_keep_the_norm_and_gaussian_ones_do_not():
-    np.testing.assert_allclose(lengths("delta_orthogonal", 2), 1, atol=1e-12)
-    assert np.abs(np.log(lengths("lecun", 4))).max() > 0.5
+    np.testing.assert_allclose(norm_ratios("delta_orthogonal", 2), 1, atol=1e-12)
+    assert np.abs(np.log(norm_ratios("lecun", 4))).max() > 0.5
 
 
 IMAGES = (5, 4, 3, 6)
@@ -143,35 +143,35 @@ AXES = {"batch": (0, 1, 2), "layer": (3,), "instance": (1, 2)}
 @pytest.mark.parametrize("name", AXES)
 def test_a_norm_of_images_is_over_its_own_axes(name):
     x = np.random.default_rng(6).standard_normal(IMAGES) * 2 + 1
-    made = normalization.make(part("normalization", name, epsilon=1e-3)).make(6, jnp.dtype("float32"))
-    made.set_attributes(use_running_average=False, raise_if_not_found=False)
-    wanted = (x - x.mean(AXES[name], keepdims=True)) / np.sqrt(x.var(AXES[name], keepdims=True) + 1e-3)
-    np.testing.assert_allclose(made(jnp.asarray(x, jnp.float32)), wanted, atol=1e-5)
+    norm = normalization.make(part("normalization", name, epsilon=1e-3)).make(6, jnp.dtype("float32"))
+    norm.set_attributes(use_running_average=False, raise_if_not_found=False)
+    expected = (x - x.mean(AXES[name], keepdims=True)) / np.sqrt(x.var(AXES[name], keepdims=True) + 1e-3)
+    np.testing.assert_allclose(norm(jnp.asarray(x, jnp.float32)), expected, atol=1e-5)
 
 
-def test_a_group_of_channels_is_normalized_over_all_places():
+def test_a_group_of_channels_is_normalized_over_all_positions():
     x = np.random.default_rng(7).standard_normal(IMAGES) * 2 + 1
-    made = normalization.make(part("normalization", "group", groups=2, epsilon=1e-3))
-    cut = x.reshape(5, 12, 2, 3)
-    wanted = (cut - cut.mean((1, 3), keepdims=True)) / np.sqrt(cut.var((1, 3), keepdims=True) + 1e-3)
-    found = made.make(6, jnp.dtype("float32"))(jnp.asarray(x, jnp.float32))
-    np.testing.assert_allclose(found, wanted.reshape(IMAGES), atol=1e-5)
+    group_norm = normalization.make(part("normalization", "group", groups=2, epsilon=1e-3))
+    groups = x.reshape(5, 12, 2, 3)
+    expected = (groups - groups.mean((1, 3), keepdims=True)) / np.sqrt(groups.var((1, 3), keepdims=True) + 1e-3)
+    actual = group_norm.make(6, jnp.dtype("float32"))(jnp.asarray(x, jnp.float32))
+    np.testing.assert_allclose(actual, expected.reshape(IMAGES), atol=1e-5)
     with pytest.raises(RecipeError, match="groups=2 does not divide the 7 channels"):
-        made.make(7, jnp.dtype("float32"))
+        group_norm.make(7, jnp.dtype("float32"))
 
 
 @pytest.mark.parametrize("name", ["weight_norm", "weight_standardization", "scaled_standardization"])
 def test_a_kernel_s_norm_is_over_its_window_and_channels_in(name):
     kernel = jax.random.normal(jax.random.key(8), (3, 3, 4, 6)) + 0.5
-    made = [normalization.make(part("normalization", name)).make(6, jnp.dtype("float32")) for _ in range(2)]
-    whole, flat = made[0], made[1]
-    whole.start(3 * kernel)
-    flat.start(3 * kernel.reshape(36, 6))
-    np.testing.assert_array_equal(whole(kernel).reshape(36, 6), flat(kernel.reshape(36, 6)))
+    norms = [normalization.make(part("normalization", name)).make(6, jnp.dtype("float32")) for _ in range(2)]
+    of_kernel, of_matrix = norms
+    of_kernel.start(3 * kernel)
+    of_matrix.start(3 * kernel.reshape(36, 6))
+    np.testing.assert_array_equal(of_kernel(kernel).reshape(36, 6), of_matrix(kernel.reshape(36, 6)))
 
 
 @pytest.mark.parametrize("shape", [(4, 6), (4, 1, 1, 6)])
-def test_instance_norm_refuses_a_single_place(shape):
-    made = normalization.make(part("normalization", "instance")).make(6, jnp.dtype("float32"))
+def test_instance_norm_refuses_a_single_position(shape):
+    norm = normalization.make(part("normalization", "instance")).make(6, jnp.dtype("float32"))
     with pytest.raises(RecipeError, match="has only one"):
-        made(jnp.ones(shape))
+        norm(jnp.ones(shape))

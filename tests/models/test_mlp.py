@@ -22,7 +22,7 @@ def gradient(taken):
 def test_weights_times_their_gradient_is_the_same_in_every_layer_of_a_homogeneous_net(words, slope):
     found = driver(*words)
     state = found.random(gain=1.2, bias=0.0)
-    grads = gradient(found.take(state, batch(), **({} if slope is None else {"activation__slope": slope})))
+    grads = gradient(found.train_step(state, batch(), **({} if slope is None else {"activation__slope": slope})))
     weights = tree(state.params)
     products = [(weights[path] * grads[path]).sum(axis=(-2, -1)) for path in KERNELS]
     products = np.concatenate([np.atleast_1d(one) for one in products])  # Euler: each is Σ logits·∂L/∂logits
@@ -31,14 +31,14 @@ def test_weights_times_their_gradient_is_the_same_in_every_layer_of_a_homogeneou
 
 def test_an_orthogonal_linear_net_has_the_same_backward_norm_everywhere():
     found = driver(*LINEAR)
-    taken = found.take(found.start(), batch())  # orthogonal is the default
+    taken = found.train_step(found.start(), batch())  # orthogonal is the default
     for column in ("log10_backward", "log10_backward_z"):
         np.testing.assert_allclose(np.diff(taken.layers[column][:5]), 0, atol=1e-6)
 
 
 def test_the_output_biases_gradient_sums_to_zero():
     found = driver(*LINEAR)
-    bias = gradient(found.take(found.random(), batch()))["output/linear/bias"]
+    bias = gradient(found.train_step(found.random(), batch()))["output/linear/bias"]
     assert abs(bias.sum()) < 1e-7 * len(bias) * np.abs(bias).max() + 1e-8
 
 
@@ -50,7 +50,7 @@ def test_permuting_hidden_units_changes_no_norm():
     params["hidden/linear/kernel"][1] = params["hidden/linear/kernel"][1][:, order]
     params["hidden/linear/bias"][1] = params["hidden/linear/bias"][1][order]
     params["hidden/linear/kernel"][2] = params["hidden/linear/kernel"][2][order]
-    old, new = (found.take(one, batch()) for one in (state, state._replace(params=state.params | params)))
+    old, new = (found.train_step(one, batch()) for one in (state, state._replace(params=state.params | params)))
     for column in old.layers:
         np.testing.assert_allclose(
             new.layers[column], old.layers[column], rtol=1e-5, atol=1e-5, err_msg=column
@@ -133,7 +133,7 @@ def test_the_measures_under_dropout_are_the_reference_s_with_the_same_masks(drop
     wanted = network(
         found.recipe, tree(state.params), {}, *data, masks=[mask.astype(float) for mask in masks[0]]
     )
-    taken = found.take(state, data, key=0)
+    taken = found.train_step(state, data, key=0)
     assert taken.steps["loss"] == pytest.approx(wanted.loss, abs=1e-6)
     for column, values in measures.signals(found.recipe, wanted).items():
         np.testing.assert_allclose(taken.layers[column], values, atol=2e-5, err_msg=column)

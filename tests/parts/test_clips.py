@@ -1,4 +1,4 @@
-"""Clips: each its formula at any size, and what a person relies on of it."""
+"""Clips: each against its formula at any size, and the properties that users rely on."""
 
 import math
 from functools import lru_cache
@@ -7,11 +7,12 @@ import jax
 import numpy as np
 import optax
 import pytest
-from hypothesis import options, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from omegaconf import OmegaConf
 
+from gradlab.analysis.clip_limits import norm_threshold
 from gradlab.parts.clips.contract import clip
 from gradlab.recipe.errors import RecipeError
 from gradlab.recipe.paths import CONF
@@ -26,7 +27,7 @@ SHAPES = {  # a stack of three layers, and single ones
     "output/linear/bias": (4,),
 }
 STACKED_AXES = {path: int(path.startswith("hidden/")) for path in SHAPES}
-# every maker, with numbers (of gradients of size 1) by which it acts on some entries and spares others
+# every maker, with numbers (for gradients of size 1) at which it acts on some entries and not on others
 CASES = {
     "none": [{}],
     "value": [{"threshold": 0.7}, {"low": -0.2, "high": 0.9}, {"threshold": 0.5, "low": -1.25}],
@@ -46,13 +47,13 @@ CASES = {
     "skip": [{"threshold": 11.0}],
     "zero": [{"threshold": 1.3}],
 }
-TABLE = [(name, changes) for name, each in CASES.items() for changes in each]
+TABLE = [(name, changes) for name, variants in CASES.items() for changes in variants]
 STRUCTURAL_FLOATS = ("threshold", "low", "high", "eps")  # the numbers that grow with the gradient
 UNSIZED = ("agc", "zscore")  # whose thresholds are ratios
 quick = settings(max_examples=40, deadline=None)
 
 
-def test_every_maker_stands_in_the_table():
+def test_every_maker_is_in_the_table():
     assert CASES.keys() == clip.makers.keys()
 
 
@@ -64,12 +65,12 @@ def test_a_file_says_what_it_does_and_where(path):
 
 
 def part(name, size=1.0, **changes):
-    """The shipped option with changes, all numbers as float32 has them; `size` is the gradient's."""
-    rule = OmegaConf.to_container(OmegaConf.load(CONF / "clip" / f"{name}.yaml")) | changes
+    """The shipped option with changes, all numbers rounded to float32; `size` is the gradient's."""
+    options = OmegaConf.to_container(OmegaConf.load(CONF / "clip" / f"{name}.yaml")) | changes
     for key in STRUCTURAL_FLOATS:
-        if isinstance(rule.get(key), float) and not (key == "threshold" and name in UNSIZED):
-            rule[key] = float(np.float32(rule[key] * size))
-    return clip.check(rule)
+        if isinstance(options.get(key), float) and not (key == "threshold" and name in UNSIZED):
+            options[key] = float(np.float32(options[key] * size))
+    return clip.check(options)
 
 
 def gradients(steps=20, size=1.0):
@@ -137,18 +138,30 @@ def test_a_clip_of_the_table_acts_at_times_and_not_always(name, changes):
 
 
 @pytest.mark.parametrize("size", [1e-30, 1.0, 1e30])
-def test_skip_drops_what_is_longer_than_its_threshold(size):
+def test_skip_drops_what_is_above_its_threshold(size):
     steps = gradients(size=size)
     for grads, (after, record) in zip(steps, applied(part("skip", size, threshold=11.0), steps), strict=True):
         assert record["skip"] == (length(*grads.values()) > 11.0 * size)
         np.testing.assert_array_equal(flat(after), flat(grads))
 
 
+@pytest.mark.parametrize(("name", "changes"), TABLE)
+def test_a_clip_with_a_norm_threshold_bounds_the_norm_and_no_other_does(name, changes):
+    options = part(name, **changes)
+    results, threshold = applied(options, gradients()), norm_threshold(options)
+    largest = max(length(*after.values()) for after, record in results if not record.get("skip", False))
+    if threshold is None:
+        # ‖g‖₂ ≤ ‖g‖₁: a bound on the one is a bound on the other, though not the smallest
+        assert largest > options.get("threshold", 0.0) or changes.get("p") == 1.0
+    else:
+        assert largest <= threshold * (1 + 1e-6)
+
+
 def test_the_skip_of_a_zscore_drops_what_it_would_have_clipped():
     steps, numbers = gradients(), {"warmup": 5, "threshold": 1.0}
     acted = [record["clipped"] for _, record in applied(part("zscore", **numbers), steps)]
     results = applied(part("zscore", **numbers, skip=True), steps)
-    assert [record["skip"] for _, record in results] == [first == 1 for first in acted]
+    assert [record["skip"] for _, record in results] == [fraction == 1 for fraction in acted]
     np.testing.assert_array_equal(flat(results[13][0]), flat(steps[13]))
 
 
@@ -162,7 +175,7 @@ def test_a_zero_gradient_stays_zero(name, changes):
 
 
 @pytest.mark.parametrize(("name", "changes"), [case for case in TABLE if case[0] in ("autoclip", "zscore")])
-def test_after_gradients_of_zeros_one_that_is_none_is_not_made_zero(name, changes):
+def test_after_gradients_of_zeros_another_gradient_is_not_made_zero(name, changes):
     steps = [{path: np.zeros(shape, np.float32) for path, shape in SHAPES.items()}] * 12 + gradients(4, 1e-30)
     assert all((flat(after) != 0).all() for after, _ in applied(part(name, **changes), steps)[12:])
 
@@ -174,14 +187,13 @@ def test_a_broken_gradient_is_neither_hidden_nor_remembered(name, changes, bad):
     broken = {path: g.copy() for path, g in steps[0].items()}
     broken["input/linear/kernel"][1, 2] = bad
     results = applied(part(name, **changes), [*steps[:8], broken, *steps[8:]], steps[0])
-    at = results[8][0]["input/linear/kernel"][1, 2]
-    assert at == bad or (math.isnan(at) and math.isnan(bad))
+    without = applied(part(name, **changes), steps, steps[0])
+    bad_entry = results[8][0]["input/linear/kernel"][1, 2]
+    assert bad_entry == bad or (math.isnan(bad_entry) and math.isnan(bad))
     others = flat(results[8][0])
     assert (others[np.isfinite(others)] != 0).all() or name == "zero"
     assert results[8][1].get("skip", True)
-    for (first, _), (second, _) in zip(
-        results[9:], applied(part(name, **changes), steps, steps[0])[8:], strict=True
-    ):
+    for (first, _), (second, _) in zip(results[9:], without[8:], strict=True):
         np.testing.assert_array_equal(flat(first), flat(second))
 
 
@@ -205,42 +217,42 @@ def times(grads, power):
 
 
 @quick
-@options(some, thresholds, powers)
+@given(some, thresholds, powers)
 def test_a_value_clip_bounds_each_entry_and_keeps_signs(grads, threshold, power):
     grads = times(grads, power)
-    after, share = clipped(grads, "value", threshold=threshold)
+    after, fraction = clipped(grads, "value", threshold=threshold)
     before, after = flat(grads), flat(after)
     assert (np.abs(after) <= threshold).all()
     assert (np.sign(after) == np.sign(before)).all()
-    assert share == pytest.approx((before != after).mean(), abs=1e-6)
+    assert fraction == pytest.approx((before != after).mean(), abs=1e-6)
 
 
 @quick
-@options(some, thresholds, powers, orders)
+@given(some, thresholds, powers, orders)
 def test_a_norm_clip_bounds_the_norm_and_keeps_the_direction(grads, threshold, power, p):
     grads = times(grads, power)
-    after, share = clipped(grads, "norm", threshold=threshold, p=p)
+    after, fraction = clipped(grads, "norm", threshold=threshold, p=p)
     before, after = wide(grads), wide(after)
     total_norm = rules.order_norm(p, before)
     assert rules.order_norm(p, after) <= threshold * (1 + 1e-5)
-    assert share == (total_norm > threshold) or total_norm == pytest.approx(threshold, rel=1e-5)
+    assert fraction == (total_norm > threshold) or total_norm == pytest.approx(threshold, rel=1e-5)
     if total_norm > 0:
         straight = length(*before.values()) * length(*after.values())
         assert flat(before) @ flat(after) >= (1 - 1e-6) * straight
 
 
 @quick
-@options(some, powers, st.sampled_from(BOUNDING))
+@given(some, powers, st.sampled_from(BOUNDING))
 def test_a_clip_above_all_norms_changes_no_bit(grads, power, name):
     grads = times(grads, power)
-    after, share = clipped(grads, name, threshold=min(1.01 * length(*grads.values()) + 1e-37, 3e38))
-    assert share == 0
+    after, fraction = clipped(grads, name, threshold=min(1.01 * length(*grads.values()) + 1e-37, 3e38))
+    assert fraction == 0
     np.testing.assert_array_equal(flat(after), flat(grads))
 
 
 @quick
-@options(some, thresholds, powers)
-def test_a_normalized_gradient_has_its_length_and_direction(grads, threshold, power):
+@given(some, thresholds, powers)
+def test_a_normalized_gradient_has_the_norm_threshold_and_its_direction(grads, threshold, power):
     grads = times(grads, power)
     after, _ = clipped(grads, "normalize", threshold=threshold)
     before, after = flat(grads), flat(after)
@@ -293,7 +305,7 @@ def test_a_value_clip_is_pytorch_s():
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "message"),
     [
         ({"low": 2.0, "high": -1.0}, "clip.low=2.0 and clip.high=-1.0: low must be below high"),
         (
@@ -307,10 +319,10 @@ def test_a_value_clip_is_pytorch_s():
         ({"high": "far"}, "clip.high=far must be a number or auto"),
     ],
 )
-def test_limits_that_make_no_sense_are_refused(changes, results):
+def test_limits_that_make_no_sense_are_refused(changes, message):
     with pytest.raises(RecipeError) as error:
         part("value", **changes)
-    assert results in str(error.value)
+    assert message in str(error.value)
 
 
 def test_limits_that_make_sense_are_taken():
@@ -341,7 +353,7 @@ def test_on_the_fourth_power_descent_diverges_and_clipped_descent_arrives():
 
 
 def test_a_clip_that_always_binds_keeps_the_step_and_cycles():
-    slope = lambda w: 2 * 20 * (20 * w - 10) + 0.02 * w  # (20w − 10)² + 0.01 w², least at w = 0.49999
+    slope = lambda w: 2 * 20 * (20 * w - 10) + 0.02 * w  # (20w − 10)² + 0.01 w², its minimum at w = 0.49999
     coarse = descend(slope, 0.05, 0.1, 1000, "norm", threshold=10.0)
     assert coarse[-4:] == pytest.approx([1.05, 0.05, 1.05, 0.05], abs=1e-3)
     assert descend(slope, 0.05, 1e-3, 1000, "norm", threshold=10.0)[-1] == pytest.approx(0.49999, abs=1e-4)

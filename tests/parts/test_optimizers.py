@@ -1,4 +1,4 @@
-"""Optimizers against their formulas in float64, twenty steps down a bowl and a valley; PyTorch where it agrees."""
+"""Optimizers against their formulas in float64, twenty steps in a bowl and a valley; PyTorch where it agrees."""
 
 from functools import lru_cache
 
@@ -33,7 +33,7 @@ OPTIMIZERS = [
     {"name": "sign"},
     {"name": "sam", "rho": 0.1, "decay": 0.5},
 ]
-APART = {"phases", "spsa", "es"}  # random, or made of others: tested below
+TESTED_BELOW = {"phases", "spsa", "es"}  # random, or made of others
 named = lambda part: " ".join(map(str, part.values()))
 
 
@@ -68,37 +68,48 @@ PROBLEMS = {  # loss, its gradient in NumPy, rate
 START = {"kernel": np.array([[-1.2, 0.7]]), "bias": np.array([1.0])}
 
 
+def optimizer_context(learning_rate, step, loss, params, objective=None, stacked=False):
+    """What an optimizer is given at a step; every leaf of `params` is a stack of layers, or none is."""
+    return OptimizerContext(
+        learning_rate=jnp.asarray(learning_rate),
+        step=jnp.asarray(step),
+        loss=jnp.asarray(loss),
+        stacked_axes=dict.fromkeys(params, int(stacked)),
+        objective=objective or Objective(None, None),
+    )
+
+
 @lru_cache
 def walk(words, problem):
-    """gradlab's own steps from START, for any numbers of an optimizer of this structure."""
+    """A jitted function: gradlab's steps from START, for any numbers of an optimizer of this structure."""
     loss, _, rate = PROBLEMS[problem]
     fixed = dict(words)
 
     def run(numbers):
         rule = optimizer.make(fixed | numbers)
         stacked_axes = dict.fromkeys(START, 0)
-        batch = Objective(loss, jax.grad(loss))
+        objective = Objective(loss, jax.grad(loss))
 
         def body(carry, step):
-            x, memory = carry
+            x, state = carry
             value = loss(x)
-            memory = rule.begin_step(memory, step, value, x, stacked_axes)
+            state = rule.begin_step(state, step, value, x, stacked_axes)
             grads = jax.grad(loss)(x)
             if rule.estimate_gradient is not None:
                 key = jax.random.fold_in(jax.random.key(7), step)
-                grads, memory = rule.estimate_gradient(x, memory, grads, key, batch)
-            phase = rule.phase(memory)
-            peak = rate if rule.pace is None else rule.pace(memory, rate)
-            given = OptimizerContext(jnp.asarray(peak), step, value, stacked_axes, batch)
-            move, memory = rule.update(grads, memory, x, given)
-            decay = move.decay or {}
-            own = move.paced(given.rate)
-            x = {key: w - own * move.direction[key] - given.rate * decay.get(key, 0) for key, w in x.items()}
-            return (x, memory), (x, phase, value)
+                grads, state = rule.estimate_gradient(x, state, grads, key, objective)
+            phase = rule.phase(state)
+            peak = jnp.asarray(rate if rule.peak_lr is None else rule.peak_lr(state, rate))
+            update, state = rule.update(grads, state, x, optimizer_context(peak, step, value, x, objective))
+            decay, step_size = update.decay or {}, update.step_size_or(peak)
+            x = {
+                key: w - step_size * update.direction[key] - peak * decay.get(key, 0) for key, w in x.items()
+            }
+            return (x, state), (x, phase, value)
 
         x = jax.tree.map(jnp.asarray, START)
-        (_, memory), found = jax.lax.scan(body, (x, rule.init(x, stacked_axes)), jnp.arange(STEPS))
-        return found, rule.evaluated(memory, x)
+        (_, state), steps = jax.lax.scan(body, (x, rule.init(x, stacked_axes)), jnp.arange(STEPS))
+        return steps, rule.eval_params(state, x)
 
     return jax.jit(run)
 
@@ -116,22 +127,22 @@ def walked(part, problem):
 @pytest.mark.parametrize("part", OPTIMIZERS, ids=named)
 def test_twenty_steps_are_the_formula_s(part, problem):
     _, gradient, rate = PROBLEMS[problem]
-    x, rule, wanted = START, rules.Optimizer(part), []
+    x, rule, expected = START, rules.Optimizer(part), []
     for _ in range(STEPS):
         g = gradient(x)
         if part["name"] == "sam":
             size = np.sqrt(sum((value**2).sum() for value in g.values()))
             g = gradient({key: w + part["rho"] * g[key] / size for key, w in x.items()})
-        moved = rule.move(g, rate, x)
-        x = {key: w + moved[key] for key, w in x.items()}
-        wanted.append(x)
-    found = walked(part, problem)
+        delta = rule.delta(g, rate, x)
+        x = {key: w + delta[key] for key, w in x.items()}
+        expected.append(x)
+    actual = walked(part, problem)
     for key in START:
-        np.testing.assert_allclose(found[key], [one[key] for one in wanted], rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(actual[key], [params[key] for params in expected], rtol=1e-9, atol=1e-12)
 
 
-def test_every_optimizer_stands_in_the_table():
-    assert {part["name"] for part in OPTIMIZERS} | APART == optimizer.makers.keys()
+def test_every_optimizer_is_in_the_table():
+    assert {part["name"] for part in OPTIMIZERS} | TESTED_BELOW == optimizer.makers.keys()
 
 
 PARITY = {  # where PyTorch means the same
@@ -152,36 +163,36 @@ def test_pytorch_goes_the_same_way_where_it_means_the_same(name):
     loss, _, rate = PROBLEMS["bowl"]
     x = {key: torch.tensor(value, requires_grad=True) for key, value in START.items()}
     rule = getattr(torch.optim, name.split()[0])(list(x.values()), lr=rate, **options)
-    wanted = []
+    expected = []
     for _ in range(STEPS):
         rule.zero_grad()
         loss(x).backward()
         rule.step()
-        wanted.append({key: value.detach().numpy().copy() for key, value in x.items()})
-    found = walked(part, "bowl")
+        expected.append({key: value.detach().numpy().copy() for key, value in x.items()})
+    actual = walked(part, "bowl")
     for key in START:
-        np.testing.assert_allclose(found[key], [one[key] for one in wanted], rtol=1e-7, atol=1e-10)
+        np.testing.assert_allclose(actual[key], [params[key] for params in expected], rtol=1e-7, atol=1e-10)
 
 
-TRIED = "adafactor amsgrad lamb lars muon nadam schedule_free_adamw schedule_free_sgd contrib.prodigy".split()
+TESTED = "adafactor amsgrad lamb lars muon nadam schedule_free_adamw schedule_free_sgd contrib.prodigy".split()
 
 
-@pytest.mark.parametrize("name", TRIED)
+@pytest.mark.parametrize("name", TESTED)
 def test_an_optimizer_of_optax_is_optax_s(name):
-    """At every step as with a learning rate of Optax's own."""
+    """At every step as if Optax were given the learning rate itself."""
     loss, _, rate = PROBLEMS["bowl"]
     word = name.removeprefix("contrib.")
-    made = getattr(optax, word, None) or getattr(optax.contrib, word)
+    make = getattr(optax, word, None) or getattr(optax.contrib, word)
     with jax.enable_x64(True):
-        x, rule = jax.tree.map(jnp.asarray, START), made(rate)
-        memory, wanted = rule.init(x), []
+        x, rule = jax.tree.map(jnp.asarray, START), make(rate)
+        state, expected = rule.init(x), []
         for _ in range(STEPS):
-            updates, memory = rule.update(jax.grad(loss)(x), memory, x)
+            updates, state = rule.update(jax.grad(loss)(x), state, x)
             x = optax.apply_updates(x, updates)
-            wanted.append(x)
-    found = walked({"name": f"optax:{name}"}, "bowl")
+            expected.append(x)
+    actual = walked({"name": f"optax:{name}"}, "bowl")
     for key in START:
-        np.testing.assert_allclose(found[key], [one[key] for one in wanted], rtol=1e-6, atol=1e-9)
+        np.testing.assert_allclose(actual[key], [params[key] for params in expected], rtol=1e-6, atol=1e-9)
 
 
 @pytest.mark.parametrize("name", ["lamb", "lars", "muon", "adafactor", "sgd"])
@@ -190,22 +201,20 @@ def test_a_stack_of_layers_is_to_optax_what_the_layers_are(name):
     rng = np.random.default_rng(1)
     layers = {f"{k}": jnp.asarray(rng.standard_normal((4, 4)) * 3**k, jnp.float32) for k in range(3)}
     stack = {"stack": jnp.stack(list(layers.values()))}
-    given = lambda stacked_axes: OptimizerContext(
-        jnp.float32(0.1), jnp.int32(0), jnp.float32(1), stacked_axes, Objective(None, None)
-    )
-    found = []
+    directions = []
     for params in (layers, stack):
-        stacked_axes = dict.fromkeys(params, int(params is stack))
+        context = optimizer_context(jnp.float32(0.1), 0, jnp.float32(1), params, stacked=params is stack)
         grads = jax.tree.map(lambda w: w**2 - 0.3, params)
-        memory = rule.init(params, stacked_axes)
+        state = rule.init(params, context.stacked_axes)
         for _ in range(3):
-            move, memory = rule.update(grads, memory, params, given(stacked_axes))
-        found.append(move.direction)
-    np.testing.assert_allclose(found[1]["stack"], jnp.stack([*found[0].values()]), rtol=2e-5, atol=1e-6)
+            update, state = rule.update(grads, state, params, context)
+        directions.append(update.direction)
+    by_layer, stacked = directions
+    np.testing.assert_allclose(stacked["stack"], jnp.stack([*by_layer.values()]), rtol=2e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize(
-    ("part", "told"),
+    ("part", "message"),
     [
         (
             {"name": "optax:admw"},
@@ -218,23 +227,23 @@ def test_a_stack_of_layers_is_to_optax_what_the_layers_are(name):
         ({"name": "nowhere:rule"}, "'nowhere' cannot be imported"),
     ],
 )
-def test_a_wrong_name_or_argument_is_told_in_one_line(part, told):
+def test_a_wrong_name_or_argument_is_reported_in_one_line(part, message):
     with pytest.raises(RecipeError) as caught:
         optimizer.check(part)
-    assert told in str(caught.value)
+    assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
 def test_schedule_free_is_evaluated_at_its_average():
     part = optimizer.check({"name": "optax:schedule_free_sgd"})
     rule, x = optimizer.make(part), {"w": jnp.array([1.0, -2.0])}
-    memory = rule.init(x, {"w": 0})
-    given = OptimizerContext(jnp.float32(0.1), jnp.int32(0), jnp.float32(1), {"w": 0}, Objective(None, None))
+    state = rule.init(x, {"w": 0})
+    context = optimizer_context(jnp.float32(0.1), 0, jnp.float32(1), x)
     for _ in range(3):
-        move, memory = rule.update(x, memory, x, given)
-        x = {"w": x["w"] - move.rate * move.direction["w"]}
-    z = memory[0].z["w"]
-    np.testing.assert_allclose(rule.evaluated(memory, x)["w"], (x["w"] - 0.1 * z) / 0.9, rtol=1e-5)
+        update, state = rule.update(x, state, x, context)
+        x = {"w": x["w"] - update.step_size * update.direction["w"]}
+    z = state[0].z["w"]
+    np.testing.assert_allclose(rule.eval_params(state, x)["w"], (x["w"] - 0.1 * z) / 0.9, rtol=1e-5)
 
 
 # --- gradient-free
@@ -243,18 +252,18 @@ def test_schedule_free_is_evaluated_at_its_average():
 def test_spsa_is_the_gradient_on_average():
     rule = optimizer.make({"name": "spsa", "perturbation": 1e-3, "pairs": 4000})
     x = {"kernel": jnp.array([[-1.2, 0.7]]), "bias": jnp.array([0.3])}
-    found, _ = rule.estimate_gradient(x, (), None, jax.random.key(0), Objective(bowl, None))
-    for key, g in jax.grad(bowl)(x).items():  # each entry strays by |g|·√(entries/pairs), 3.1·0.03
-        np.testing.assert_allclose(found[key], g, atol=0.4)
+    estimate, _ = rule.estimate_gradient(x, (), None, jax.random.key(0), Objective(bowl, None))
+    for key, g in jax.grad(bowl)(x).items():  # an entry's standard error is |g|·√(entries/pairs), 3.1·0.03
+        np.testing.assert_allclose(estimate[key], g, atol=0.4)
 
 
 def test_one_parameter_makes_spsa_exact():
     rule = optimizer.make({"name": "spsa", "perturbation": 0.5, "pairs": 1})
     loss = lambda p: 3 * p["x"][0] ** 2
-    found, _ = rule.estimate_gradient(
+    estimate, _ = rule.estimate_gradient(
         {"x": jnp.array([2.0])}, (), None, jax.random.key(3), Objective(loss, None)
     )
-    assert float(found["x"][0]) == pytest.approx(12, rel=1e-6)
+    assert float(estimate["x"][0]) == pytest.approx(12, rel=1e-6)
 
 
 @pytest.mark.parametrize("strategy", ["open_es", "sep_cma_es", "snes", "pgpe"])
@@ -263,20 +272,21 @@ def test_an_evolution_strategy_is_evosax_s_own_at_rate_one(strategy):
     part = {"name": "es", "strategy": strategy, "population": 16, "sigma": 0.3}
     rule, x = optimizer.make(optimizer.check(part)), {"w": jnp.array([3.0, -2.0]), "b": jnp.array([1.0])}
     loss = lambda p: jnp.sum(p["w"] ** 2) + jnp.sum(p["b"] ** 2)
-    given = OptimizerContext(
-        jnp.float32(0.2), jnp.int32(0), jnp.float32(1), {"w": 0, "b": 0}, Objective(loss, None)
-    )
+    context = optimizer_context(jnp.float32(0.2), 0, jnp.float32(1), x, Objective(loss, None))
 
     def body(carry, key):
-        x, memory = carry
-        grads, memory = rule.estimate_gradient(x, memory, None, key, given.batch)
-        move, memory = rule.update(grads, memory, x, given)
-        return (jax.tree.map(lambda w, d: w - given.rate * d, x, move.direction), memory), loss(x)
+        x, state = carry
+        grads, state = rule.estimate_gradient(x, state, None, key, context.objective)
+        update, state = rule.update(grads, state, x, context)
+        return (
+            jax.tree.map(lambda w, d: w - context.learning_rate * d, x, update.direction),
+            state,
+        ), loss(x)
 
     keys = jax.random.split(jax.random.key(1), 200)
-    _, losses = jax.jit(lambda x: jax.lax.scan(body, (x, rule.init(x, given.stacked_axes)), keys))(x)
+    _, losses = jax.jit(lambda x: jax.lax.scan(body, (x, rule.init(x, context.stacked_axes)), keys))(x)
     assert float(losses[-10:].mean()) < 0.2 * float(losses[0])
-    assert (rule.free, rule.cost) == (True, 16)
+    assert (rule.gradient_free, rule.evals_per_step) == (True, 16)
 
 
 def test_an_odd_population_is_refused():
@@ -300,29 +310,27 @@ def phased(first_end, memory="fresh"):
 
 @pytest.mark.parametrize("memory", ["fresh", "carried"])
 def test_a_phase_ends_at_its_step_and_the_next_begins(memory):
-    found, phase, _ = phased({"until_step": 8.0}, memory)
+    actual, phase, _ = phased({"until_step": 8.0}, memory)
     _, gradient, _ = PROBLEMS["bowl"]
-    x, one, two = (
-        START,
-        rules.Optimizer({"name": "momentum", **FIRST}),
-        rules.Optimizer({"name": "adam", **ADAM}),
-    )
+    x = START
+    first, second = rules.Optimizer({"name": "momentum", **FIRST}), rules.Optimizer({"name": "adam", **ADAM})
     for step in range(STEPS):
         g = gradient(x)
-        first = one.move(g, 0.02) if step < 8 or memory == "carried" else None
-        second = two.move(g, 0.1) if step >= 8 or memory == "carried" else None
-        moved = first if step < 8 else second
-        x = {key: w + moved[key] for key, w in x.items()}
+        first_delta = first.delta(g, 0.02) if step < 8 or memory == "carried" else None
+        second_delta = second.delta(g, 0.1) if step >= 8 or memory == "carried" else None
+        delta = first_delta if step < 8 else second_delta
+        x = {key: w + delta[key] for key, w in x.items()}
         for key in START:
-            np.testing.assert_allclose(found[key][step], x[key], rtol=1e-7, atol=1e-9)
+            np.testing.assert_allclose(actual[key][step], x[key], rtol=1e-7, atol=1e-9)
     assert phase.tolist() == [0] * 8 + [1] * 12
 
 
 def smoothed(losses):
-    kept = [losses[0]]
-    for value in losses[1:]:
-        kept.append(0.9 * kept[-1] + 0.1 * value)
-    return np.array(kept)
+    """The running mean of losses (steps,) after each of them."""
+    means = [losses[0]]
+    for loss in losses[1:]:
+        means.append(0.9 * means[-1] + 0.1 * loss)
+    return np.array(means)
 
 
 def test_a_fresh_memory_begins_where_its_phase_does():
@@ -332,16 +340,16 @@ def test_a_fresh_memory_begins_where_its_phase_does():
         "phases": [FIRST | {"until_step": 2.0}, {"optimizer": "optax:schedule_free_sgd"}],
     }
     rule, stacked_axes = optimizer.make(optimizer.check(part)), {"w": 0}
-    memory, now = rule.init({"w": jnp.zeros(2)}, stacked_axes), {"w": jnp.array([3.0, -1.0])}
-    for step, wanted in ((1, jnp.zeros(2)), (2, now["w"]), (3, now["w"])):
-        memory = rule.begin_step(memory, jnp.int32(step), jnp.float32(1), now, stacked_axes)
-        np.testing.assert_array_equal(memory.states[1][0].z["w"], wanted)
+    state, params = rule.init({"w": jnp.zeros(2)}, stacked_axes), {"w": jnp.array([3.0, -1.0])}
+    for step, expected in ((1, jnp.zeros(2)), (2, params["w"]), (3, params["w"])):
+        state = rule.begin_step(state, jnp.int32(step), jnp.float32(1), params, stacked_axes)
+        np.testing.assert_array_equal(state.states[1][0].z["w"], expected)
 
 
 def test_an_argument_of_optax_that_is_none_may_be_given():
-    given = optimizer.check({"name": "optax:sgd", "momentum": 0.9})
-    found, wanted = walked(given, "bowl"), walked({"name": "momentum", "decay": 0.9}, "bowl")
-    np.testing.assert_allclose(found["kernel"], wanted["kernel"], rtol=1e-9)
+    part = optimizer.check({"name": "optax:sgd", "momentum": 0.9})
+    actual, expected = walked(part, "bowl"), walked({"name": "momentum", "decay": 0.9}, "bowl")
+    np.testing.assert_allclose(actual["kernel"], expected["kernel"], rtol=1e-9)
     assert "momentum" not in optimizer.check({"name": "optax:sgd"})
 
 
@@ -353,15 +361,15 @@ def test_a_phase_ends_where_the_smoothed_loss_is_low_enough():
 
 def test_a_phase_ends_on_a_plateau():
     _, phase, losses = phased({"until_plateau": 2.0})
-    kept, best, since, ended = smoothed(losses), np.inf, 0, []
-    for value in kept:
-        best, since = (value, 0) if value < best else (best, since + 1)
+    best, since, ended = np.inf, 0, []
+    for loss in smoothed(losses):
+        best, since = (loss, 0) if loss < best else (best, since + 1)
         ended.append(since >= 2)
     assert phase.tolist() == [int(value) for value in np.maximum.accumulate(ended)]
 
 
 @pytest.mark.parametrize(
-    ("phases", "told"),
+    ("phases", "message"),
     [
         ([FIRST], "must be a list of phases"),
         ([FIRST, SECOND], "phases 1 (momentum) needs one of until_step, until_loss, until_plateau; got none"),
@@ -382,8 +390,8 @@ def test_a_phase_ends_on_a_plateau():
         ([FIRST | {"until_step": 1.0, "decai": 0.3}, SECOND], "no option 'optimizer.decai'"),
     ],
 )
-def test_phases_out_of_order_or_misspelt_are_told_in_one_line(phases, told):
+def test_phases_out_of_order_or_misspelt_are_reported_in_one_line(phases, message):
     with pytest.raises(RecipeError) as caught:
         optimizer.check({"name": "phases", "phases": phases, "memory": "fresh"})
-    assert told in str(caught.value)
+    assert message in str(caught.value)
     assert "\n" not in str(caught.value)

@@ -121,7 +121,7 @@ def test_a_corrupt_table_is_one_clear_line(tmp_path, damage):
 def test_a_running_run_opens_only_when_asked(tmp_path):
     folder = runs.simple(tmp_path / "a")
     (folder / "status.json").write_text(json.dumps(runs.status("running", steps_done=40)))
-    with pytest.raises(RecipeError, match="still running \\(40 of 100 steps\\)"):
+    with pytest.raises(RecipeError, match="was killed while running \\(40 of 100 steps\\)"):
         open_run(folder)
     assert len(open_run(folder, running=True).layers)
 

@@ -78,7 +78,9 @@ def layer(part: dict[str, Any], grads: Tree, weights: Tree) -> Tree:
         case "tensor_norm":
             return {path: scaled({path: g}, length(g), c)[path] for path, g in grads.items()}
         case "block_rms":
-            return {path: scaled({path: g}, length(g), c * math.sqrt(g.size))[path] for path, g in grads.items()}
+            return {
+                path: scaled({path: g}, length(g), c * math.sqrt(g.size))[path] for path, g in grads.items()
+            }
     return {path: unitwise(g, weights[path], c, part["eps"]) for path, g in grads.items()}
 
 

@@ -42,7 +42,8 @@ def test_a_norm_of_entries_of_very_different_size_is_right():
 
 
 @pytest.mark.parametrize(
-    ("entry", "expected"), [(0.0, -math.inf), (math.inf, math.inf), (-math.inf, math.inf), (math.nan, math.nan)]
+    ("entry", "expected"),
+    [(0.0, -math.inf), (math.inf, math.inf), (-math.inf, math.inf), (math.nan, math.nan)],
 )
 def test_the_norm_of_zeros_infinities_and_nans_is_minus_infinity_infinity_and_nan(entry, expected):
     x = np.zeros(7, np.float32)

@@ -24,14 +24,20 @@ CLOSE = 1e-4
 def deep(activation, state, data, **numbers):
     """What gradlab measures, and signals and kernel gradients by the reference."""
     network_driver = driver(f"activation={activation}", *DEEP)
-    part = network_driver.recipe.activation | {key.partition("__")[2]: value for key, value in numbers.items()}
+    part = network_driver.recipe.activation | {
+        key.partition("__")[2]: value for key, value in numbers.items()
+    }
     recipe = replace(network_driver.recipe, activation=part)
     params = tree(state.params)
     expected = network(recipe, params, {}, *data)
     gradient = [
         row["log10_gradient"] for row in measures.kernels(200, params, expected.grads, params, "float32")
     ]
-    return network_driver.train_step(state, data, **numbers), measures.signals(recipe, expected), np.array(gradient)
+    return (
+        network_driver.train_step(state, data, **numbers),
+        measures.signals(recipe, expected),
+        np.array(gradient),
+    )
 
 
 def kernel_gradients(taken):
@@ -154,7 +160,9 @@ def scaled():
     def run(state, x, y, factor):
         setup = network_driver._setup(network_driver.numbers())
         loss = lambda output, labels: factor * setup.loss(output, labels)
-        inputs = LossInputs(setup._replace(loss=loss), network_driver.recipe, state.stats, x, y, jax.random.key(0))
+        inputs = LossInputs(
+            setup._replace(loss=loss), network_driver.recipe, state.stats, x, y, jax.random.key(0)
+        )
         return loss_and_grads(inputs, state.params, measured=True)
 
     run = jax.jit(run)

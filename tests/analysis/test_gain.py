@@ -146,7 +146,7 @@ def test_the_shape_tells_where_the_change_is(tmp_path):
 
 
 def test_only_neighbours_of_one_stack_count_for_the_gain(tmp_path):
-    """A jump between two stages is no gain a layer, but it is part of the decades."""
+    """A jump between two stages is no gain per layer, but it is part of the decades."""
     profile = np.concatenate([np.zeros(1), np.full(10, 9.0), np.zeros(10), np.zeros(1)])
     layers = frame(tmp_path, profile)
     names = {layer: f"stage{1 + (layer > 10)} {layer}" for layer in range(1, 21)}
@@ -159,4 +159,8 @@ def test_only_neighbours_of_one_stack_count_for_the_gain(tmp_path):
 def test_unlike_layers_have_decades_but_no_gain(tmp_path):
     layers = frame(tmp_path, np.array([0.0, 1.0, 2.0, 4.0, 5.0]))
     found = backward_gain(layers.assign(name=["a", "b", "c", "d", "e"]))
-    assert (found.gain, found.decades, found.note) == (None, pytest.approx(-3.0), "no two layers are alike")
+    assert (found.gain, found.decades, found.note) == (
+        None,
+        pytest.approx(-3.0),
+        "no two neighbouring layers are of the same kind, so there is no gain per layer",
+    )

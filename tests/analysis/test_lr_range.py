@@ -48,7 +48,7 @@ def test_the_turning_points_are_found(tmp_path):
     assert found["least"] == pytest.approx(1.0, rel=0.5)
     assert found["lost"] == pytest.approx(np.exp(1 / 5), rel=0.5)
     assert found["recommended"] == [found["begins"], pytest.approx(found["lost"] / 3)]
-    assert "a third of the rate that loses it" in dict(found["sentences"])["recommended"]
+    assert "a third of the rate at which it diverges" in dict(found["sentences"])["recommended"]
 
 
 def test_a_loss_that_leaves_the_finite_numbers_is_kept_farther_from(tmp_path):
@@ -58,7 +58,7 @@ def test_a_loss_that_leaves_the_finite_numbers_is_kept_farther_from(tmp_path):
     assert found["diverged"] == 1
     assert found["lost"] <= RATES[178] * 1.001  # float32 in the table
     assert found["recommended"][1] == pytest.approx(found["lost"] / 10)
-    assert "not finite in the end in 1 of 1 seed" in dict(found["sentences"])["diverges"]
+    assert "the loss becomes non-finite in 1 of 1 seed" in dict(found["sentences"])["diverges"]
 
 
 def test_a_single_spike_to_infinity_ends_what_is_safe(tmp_path):
@@ -74,7 +74,7 @@ def test_a_loss_that_never_falls_is_said_to(tmp_path, end):
     found = range_test(frame(tmp_path / "run", losses))
     told = dict(found["sentences"])
     assert (found["fell"], found["recommended"]) == (0, None)
-    assert "at no rate from 1e-05 to 10 does the loss fall" in told["loss"]
+    assert "at no lr from 1e-05 to 10 does the loss fall" in told["loss"]
     assert told["recommended"].startswith("none")
     assert (found["lost"] is None) == (end == "level")
 
@@ -97,7 +97,7 @@ def test_over_seeds_marks_are_medians_and_the_first_loss_of_the_fall_counts(tmp_
 def test_seeds_that_do_not_fall_are_counted(tmp_path):
     level = 2.3 + 0.02 * np.random.default_rng(5).standard_normal(200)
     found = range_test(frame(tmp_path / "run", valley(), level))
-    assert "it falls in 1 of 2 seeds only" in dict(found["sentences"])["loss"]
+    assert "it falls in only 1 of 2 seeds" in dict(found["sentences"])["loss"]
 
 
 def test_smoothing_keeps_a_line_and_is_not_lifted_by_what_blows_up():

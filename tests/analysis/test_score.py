@@ -28,7 +28,7 @@ def test_a_language_model_is_judged_by_bits(tmp_path):
     status = runs.status(data=runs.DATA | {"metric": "bits"})
     loss = np.linspace(2.3, 1.9, 11).tolist()
     found = told(tmp_path, status=status, loss=loss, more={"test_loss": loss})["training"]
-    assert found["verdict"] == "learning"  # 17 % below a guesser's bits, not 20
+    assert found["verdict"] == "learning"  # 17 % below the bits at chance level, not 20
     assert found["test_score"] == pytest.approx(1.9 / math.log(2), rel=1e-6)
     assert "test bits per token 2.74 (chance level 3.32)" in found["sentence"]
 

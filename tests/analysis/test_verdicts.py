@@ -84,7 +84,10 @@ def test_vanishing_at_the_start_recovered_and_not_learned_can_be_told(tmp_path):
 
 def test_one_hidden_layer_is_undecided(tmp_path):
     found = told(tmp_path, np.zeros(3), depth=1)["signal_start"]
-    assert found["sentence"] == "undecided: one hidden layer has no depth to gain or lose over"
+    assert (
+        found["sentence"]
+        == "undecided: one hidden layer, so there is no depth over which the signal can change"
+    )
 
 
 def test_no_steps_are_told_as_no_training(tmp_path):
@@ -97,7 +100,7 @@ def test_no_steps_are_told_as_no_training(tmp_path):
 
 def test_all_zeros_are_cut_at_the_output(tmp_path):
     found = told(tmp_path, np.full(22, -np.inf))["signal_start"]
-    assert found["sentence"].startswith("cut: the loss itself sends back an exact zero")
+    assert found["sentence"].startswith("cut: the loss sends back an exact zero")
 
 
 def test_a_dead_layer_cuts(tmp_path):
@@ -117,7 +120,7 @@ def test_an_underflowing_forward_signal_is_named_with_the_decades(tmp_path):
 
 def test_all_nan_is_not_finite(tmp_path):
     found = told(tmp_path, np.full(22, np.nan), loss=[np.nan] * 11, forward=np.full(22, np.nan))
-    assert found["signal_start"]["sentence"] == "non-finite: first forward at layer 0"
+    assert found["signal_start"]["sentence"] == "non-finite: first in the forward signal at layer 0"
     assert found["training"]["verdict"] == "diverged"
     json.dumps(found, allow_nan=False)
 
@@ -127,9 +130,11 @@ def test_a_diverged_run_names_step_and_layer(tmp_path):
     status = runs.status("diverged", nonfinite=[entry], steps_done=17)
     found = told(tmp_path, loss=[2.35, 2.0], status=status)
     assert found["signal_end"]["verdict"] == "non-finite"
-    assert "since step 17, first forward at layer 3 (hidden 3)" in found["signal_end"]["sentence"]
+    assert (
+        "since step 17, first in the forward signal at layer 3 (hidden 3)" in found["signal_end"]["sentence"]
+    )
     assert found["training"]["sentence"].startswith(
-        "diverged: not finite at step 17, first forward at layer 3"
+        "diverged: not finite at step 17, first in the forward signal at layer 3"
     )
 
 
@@ -185,7 +190,7 @@ def test_a_training_part_known_by_heart_is_said_to_be_memorized(tmp_path):
     more = {"train_accuracy": [1.0] * 11, "test_accuracy": [0.12] * 11}
     found = told(tmp_path, more=more)["training"]
     assert found["words"] == ["learned", "memorized"]
-    assert "train accuracy 1.00, test accuracy 0.12 (chance level 0.10)" in found["sentence"]
+    assert "training accuracy 1.00, test accuracy 0.12 (chance level 0.10)" in found["sentence"]
 
 
 def test_a_loss_without_accuracy_is_judged_by_itself(tmp_path):
@@ -212,12 +217,14 @@ def test_several_seeds_are_counted(tmp_path):
 
 def test_an_interrupted_run_says_how_far_it_came(tmp_path):
     found = told(tmp_path, loss=np.linspace(2.35, 1.9, 6), status=runs.status("interrupted"))["training"]
-    assert found["sentence"].endswith("ended after 50 steps of 100")
+    assert found["sentence"].endswith("ended after 50 of 100 steps")
 
 
 def test_theory_stands_beside_the_gain_at_the_start_only(tmp_path, monkeypatch):
     curve = np.log10(0.96) * np.arange(51, -1, -1)  # a gain of 0.96 a layer, back from layer 50
-    monkeypatch.setattr(verdicts, "predicted", lambda run: type("P", (), {"log10_backward": curve})())
+    monkeypatch.setattr(
+        verdicts, "predicted", lambda run: type("P", (), {"log10_backward": curve, "note": "mean field"})()
+    )
     found = told(tmp_path)
     assert found["signal_start"]["sentence"].endswith("; theory 0.96")
     assert "theory" not in found["signal_end"]["sentence"]

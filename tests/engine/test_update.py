@@ -210,7 +210,9 @@ def test_each_phase_has_its_own_rate_and_the_row_tells_it():
     for at in range(4):
         taken = found.train_step(state, batch(), at=at, lr=0.5, schedule__end=0.0)
         if at == 0:
-            one = alone.train_step(alone.random(), batch(), at=0, lr=0.02, optimizer__decay=0.3, schedule__end=0.0)
+            one = alone.train_step(
+                alone.random(), batch(), at=0, lr=0.02, optimizer__decay=0.3, schedule__end=0.0
+            )
             close(tree(taken.state.params), tree(one.state.params))
         rates.append((taken.steps["phase"], taken.steps["learning_rate"]))
         state = taken.state

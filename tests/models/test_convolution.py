@@ -153,7 +153,9 @@ def test_a_group_of_channels_is_normalized_over_all_positions():
     x = np.random.default_rng(7).standard_normal(IMAGES) * 2 + 1
     group_norm = normalization.make(part("normalization", "group", groups=2, epsilon=1e-3))
     groups = x.reshape(5, 12, 2, 3)
-    expected = (groups - groups.mean((1, 3), keepdims=True)) / np.sqrt(groups.var((1, 3), keepdims=True) + 1e-3)
+    expected = (groups - groups.mean((1, 3), keepdims=True)) / np.sqrt(
+        groups.var((1, 3), keepdims=True) + 1e-3
+    )
     actual = group_norm.make(6, jnp.dtype("float32"))(jnp.asarray(x, jnp.float32))
     np.testing.assert_allclose(actual, expected.reshape(IMAGES), atol=1e-5)
     with pytest.raises(RecipeError, match="groups=2 does not divide the 7 channels"):

@@ -26,7 +26,8 @@ def measured(words, sigma_w, size=SIZE, seeds=SEEDS):
     found = driver(*words, *size)
     x, y = batch(64)
     runs = [
-        found.train_step(found.start(seed, initializer__sigma_w=sigma_w), (x, y)).layers for seed in range(seeds)
+        found.train_step(found.start(seed, initializer__sigma_w=sigma_w), (x, y)).layers
+        for seed in range(seeds)
     ]
     forward, backward = (
         np.mean([run[f"log10_{name}"] for run in runs], 0) for name in ("forward", "backward")

@@ -22,7 +22,9 @@ def gradient(taken):
 def test_weights_times_their_gradient_is_the_same_in_every_layer_of_a_homogeneous_net(words, slope):
     found = driver(*words)
     state = found.random(gain=1.2, bias=0.0)
-    grads = gradient(found.train_step(state, batch(), **({} if slope is None else {"activation__slope": slope})))
+    grads = gradient(
+        found.train_step(state, batch(), **({} if slope is None else {"activation__slope": slope}))
+    )
     weights = tree(state.params)
     products = [(weights[path] * grads[path]).sum(axis=(-2, -1)) for path in KERNELS]
     products = np.concatenate([np.atleast_1d(one) for one in products])  # Euler: each is Σ logits·∂L/∂logits
@@ -50,7 +52,9 @@ def test_permuting_hidden_units_changes_no_norm():
     params["hidden/linear/kernel"][1] = params["hidden/linear/kernel"][1][:, order]
     params["hidden/linear/bias"][1] = params["hidden/linear/bias"][1][order]
     params["hidden/linear/kernel"][2] = params["hidden/linear/kernel"][2][order]
-    old, new = (found.train_step(one, batch()) for one in (state, state._replace(params=state.params | params)))
+    old, new = (
+        found.train_step(one, batch()) for one in (state, state._replace(params=state.params | params))
+    )
     for column in old.layers:
         np.testing.assert_allclose(
             new.layers[column], old.layers[column], rtol=1e-5, atol=1e-5, err_msg=column

@@ -174,7 +174,9 @@ def test_pytorch_goes_the_same_way_where_it_means_the_same(name):
         np.testing.assert_allclose(actual[key], [params[key] for params in expected], rtol=1e-7, atol=1e-10)
 
 
-TESTED = "adafactor amsgrad lamb lars muon nadam schedule_free_adamw schedule_free_sgd contrib.prodigy".split()
+TESTED = (
+    "adafactor amsgrad lamb lars muon nadam schedule_free_adamw schedule_free_sgd contrib.prodigy".split()
+)
 
 
 @pytest.mark.parametrize("name", TESTED)

@@ -219,8 +219,8 @@ def test_a_config_dir_adds_options_and_experiments(tmp_path):
     ("name", "text", "message"),
     [
         ("norm", "name: norm\n", "gradlab already has an option of this name"),
-        ("mine", "hydra: {}\n", "may not hold 'hydra'"),
-        ("mine", "_target_: os.system\n", "may not hold '_target_'"),
+        ("mine", "hydra: {}\n", "may not contain 'hydra'"),
+        ("mine", "_target_: os.system\n", "may not contain '_target_'"),
         ("mine", "threshold: ${oc.env:HOME}\n", "resolvers"),
     ],
 )

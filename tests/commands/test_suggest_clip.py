@@ -21,7 +21,7 @@ def test_each_run_is_advised_on_and_drawn(study, capsys):
     assert main(["suggest-clip", str(study)]) == 0
     text = capsys.readouterr().out
     assert "a (finished)\n  advice      clip=norm clip.threshold=1." in text
-    assert "b (finished)\n  advice      clip=none: no step stands out" in text
+    assert "b (finished)\n  advice      clip=none: no step is a spike" in text
     assert "study/c recorded no finite norm of a gradient; there is nothing to advise on\n" in text
     assert text.count("99 %") == 2
     assert sorted(path.parts[-3] for path in study.rglob("figures/clip_advice.png")) == ["a", "b"]

@@ -161,6 +161,6 @@ def test_one_that_does_not_fit_leaves_nothing_behind(tmp_path):
 
 
 def test_a_factor_for_no_parameter_leaves_nothing_behind(tmp_path):
-    with pytest.raises(RecipeError, match=r"lr_factors: 'inptu/\*' fits no parameter"):
+    with pytest.raises(RecipeError, match=r"lr_factors: 'inptu/\*' matches no parameter"):
         launch(tiny(tmp_path / "outputs", "lr_factors={inptu/*:0.0}"))
     assert not (tmp_path / "outputs").exists()

@@ -63,4 +63,4 @@ def test_any_loss_is_drawn_without_a_warning(tmp_path, value, count, seeds):
 
 def test_without_chance_levels_there_are_none(tmp_path):
     _, steps = frames(tmp_path / "run")
-    assert "chance" not in legend(training(steps, None, replace(SCORE, chance=None)))
+    assert "chance" not in legend(training(steps, None, replace(SCORE, chance_level=None)))

@@ -73,7 +73,7 @@ def _words(key: str) -> list[str]:
     limit = bound(BOUNDS[key]) if key in BOUNDS else None
     if not isinstance(limit, Bound):
         return []
-    return ["true", "false"] if limit.kind is bool else list(limit.among)
+    return ["true", "false"] if limit.value_type is bool else list(limit.among)
 
 
 def _matching(names: Iterable[str], start: str) -> list[str]:

@@ -11,7 +11,7 @@ from gradlab.parts.losses import surfaces
 from gradlab.parts.optimizers import phases
 from gradlab.recipe.bounds import LARGEST, bound
 from gradlab.recipe.errors import RecipeError
-from gradlab.recipe.recipe import BOUNDS, Every, Recipe, Stop, flat, plain
+from gradlab.recipe.recipe import BOUNDS, Every, Recipe, Stop, flat, is_import_path, plain
 
 
 def check(recipe: Recipe) -> Recipe:
@@ -57,10 +57,10 @@ def _check_surface(model: dict[str, Any], loss: dict[str, Any]) -> None:
     """A surface needs model=point, and a point needs a surface that has its coordinates."""
     name, fewest = loss["name"], surfaces.COORDINATES.get(loss["name"], 0)
     if model["name"] != "point":
-        if fewest and ":" not in model["name"]:
+        if fewest and not is_import_path(model["name"]):
             raise RecipeError(f"loss={name} is a surface for model=point, not for model={model['name']}")
         return
-    if not fewest and ":" not in name:
+    if not fewest and not is_import_path(name):
         raise RecipeError(
             f"model=point needs a surface: loss={', '.join(surfaces.COORDINATES)}; got loss={name}"
         )

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from gradlab.parts.losses.functions import Loss
+from gradlab.parts.losses.contract import Loss
 
 MEASURES = ("loss", "accuracy", "balanced_accuracy", "r2")
 MOST_FLOATS = 2**24  # of one layer's signal that a piece may hold

@@ -6,7 +6,7 @@ from gradlab.parts.activations import activation
 from gradlab.parts.clips.contract import clip
 from gradlab.parts.family import Family
 from gradlab.parts.initializers.kernels import initializer
-from gradlab.parts.losses.functions import loss
+from gradlab.parts.losses.contract import loss
 from gradlab.parts.normalizations import normalization
 from gradlab.parts.optimizers.registry import optimizer
 from gradlab.parts.penalties import penalty

@@ -14,7 +14,7 @@ from gradlab.nn import chain
 from gradlab.nn.chain import Block
 from gradlab.numerics.tree import Tree
 from gradlab.recipe.errors import RecipeError
-from gradlab.recipe.recipe import Recipe, numbers
+from gradlab.recipe.recipe import Recipe, is_import_path, numbers
 
 
 class Layout(NamedTuple):
@@ -57,7 +57,7 @@ def layout(recipe: Recipe, task: Task) -> Layout:
     dtype = jnp.int32 if task.vocabulary else jnp.dtype(recipe.dtype)
     x = jax.ShapeDtypeStruct((recipe.batch_size, *task.form.shape), dtype)
     state = jax.eval_shape(lambda x: step.init_state(setup, jax.random.key(0), x), x)
-    if task.form.each or ":" in recipe.model["name"]:
+    if task.form.each or is_import_path(recipe.model["name"]):
         _check_outputs(recipe, setup, state, x, task)
     layers = _block_layers(setup.chain)
     entries, kernels = _entries(setup.chain, state.params)

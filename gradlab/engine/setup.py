@@ -15,7 +15,7 @@ from gradlab.nn.plan import Model, Plan
 from gradlab.numerics.tree import StackedAxes, Tree
 from gradlab.parts.clips.contract import Clip
 from gradlab.parts.initializers.kernels import Adjust
-from gradlab.parts.losses.functions import Loss, averaged
+from gradlab.parts.losses.contract import Loss, averaged_over_time
 from gradlab.parts.optimizers.contract import Optimizer
 from gradlab.parts.penalties import Penalty
 from gradlab.parts.schedules import Schedule
@@ -85,7 +85,7 @@ def make_setup(recipe: Recipe, numbers: dict[str, Any], form: Form) -> Setup:
     return Setup(
         chain=_chain(recipe, parts["model"], plan),
         adjust=parts["initializer"].adjust,
-        loss=averaged(parts["loss"]) if form.each else parts["loss"],
+        loss=averaged_over_time(parts["loss"]) if form.each else parts["loss"],
         penalty=parts["penalty"],
         clip=parts["clip"],
         optimizer=parts["optimizer"],

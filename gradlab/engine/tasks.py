@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from gradlab.data.task import Task, checked, data, labelled
 from gradlab.recipe.errors import RecipeError
-from gradlab.recipe.recipe import Recipe
+from gradlab.recipe.recipe import Recipe, is_import_path
 
 
 def load_task(recipe: Recipe) -> Task:
@@ -39,7 +39,7 @@ def _made(recipe: Recipe) -> Task:
     except RecipeError:
         raise
     except Exception as error:  # a user-defined data set may raise anything
-        if ":" not in recipe.data["name"]:
+        if not is_import_path(recipe.data["name"]):
             raise
         reason = " ".join(str(error).split())[:200]
         raise RecipeError(f"data={recipe.data['name']} raises {type(error).__name__}: {reason}") from error

@@ -21,9 +21,9 @@ from gradlab.engine.tasks import load_task
 from gradlab.launch import machine, signals
 from gradlab.launch.run_writer import RunWriter
 from gradlab.launch.seed_tracker import SeedTracker
-from gradlab.parts.losses.functions import chance_loss
+from gradlab.parts.losses.chance import chance_loss
 from gradlab.recipe.errors import NonFiniteError, RecipeError, hint
-from gradlab.recipe.recipe import Recipe, folder_name, named, plain
+from gradlab.recipe.recipe import Recipe, folder_name, is_import_path, named, plain
 from gradlab.store import lock, write
 from gradlab.store.status import read_status
 
@@ -80,7 +80,7 @@ def launch(recipe: Recipe, report: Report = None) -> Outcome:
                 return before
             if recipe.force or not read_status(folder):
                 write.clear(folder)
-            one_block = ":" in recipe.model["name"] and len(run.layout.names) == 1
+            one_block = is_import_path(recipe.model["name"]) and len(run.layout.names) == 1
             notes = [*remarks(recipe), *([ONE_BLOCK] if one_block else [])]
             writer = RunWriter(folder, machine.facts(device) | {"data": data}, notes)
             return Outcome(folder, *_run(recipe, run, writer, report))
@@ -97,7 +97,7 @@ def _data_summary(recipe: Recipe, task: Task) -> dict[str, Any]:
 
 def _prepared(recipe: Recipe, task: Task) -> LoadedRun:
     """The run ready to train; what only the network itself can say is wrong is refused before anything is written."""
-    user_defined = [f"{group}={name}" for group, name in named(recipe) if ":" in name]
+    user_defined = [f"{group}={name}" for group, name in named(recipe) if is_import_path(name)]
     try:
         run = load_run(recipe, task)
         # how many places a channel has is known when the network is traced

@@ -6,4 +6,4 @@ from gradlab.parts.family import Family, UserFunction
 
 __all__ = ["Model", "Plan", "model"]
 
-model = Family("model", "gradlab.models", own=UserFunction(2, from_user_build))
+model = Family("model", "gradlab.models", user_function=UserFunction(2, from_user_build))

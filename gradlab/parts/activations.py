@@ -24,7 +24,7 @@ class Activation(NamedTuple):
 
 
 # a function of one's own, z -> φ(z): gradlab does not know its steepest slope
-activation = Family("activation", own=UserFunction(1, lambda phi: Activation(phi, None)))
+activation = Family("activation", user_function=UserFunction(1, lambda phi: Activation(phi, None)))
 
 
 @activation

@@ -1,4 +1,9 @@
-"""A family: the makers that may stand under one name of a recipe, with the bounds of their parameters."""
+"""A family: the options of one group of a recipe, each a maker with declared bounds of its parameters.
+
+A maker is a function from the numbers of an option to the part: `leaky_relu(slope)` returns φ. Its name is the
+option's name, its parameters are the keys of `conf/<group>/<option>.yaml`, and their annotations declare which values
+are allowed (gradlab/recipe/bounds.py). Values are checked on the host; the part is made inside the trace.
+"""
 
 import inspect
 import sys
@@ -13,15 +18,18 @@ from typing import Annotated, Any, NamedTuple, get_args, get_origin
 
 from gradlab.recipe.bounds import Bound, Limit, bound
 from gradlab.recipe.errors import RecipeError, hint
+from gradlab.recipe.recipe import is_import_path
 
 Maker = Callable[..., Any]
 Limits = dict[str, Limit]
 
 
 class UserFunction(NamedTuple):
-    """How a plain function of a user's own becomes a part: the first `arguments` are not numbers of the recipe.
+    """How a user-defined function becomes a part without being a maker: `activation=jax.numpy:arctan`.
 
-    `libraries` find the functions of a package by a rule of their own: {"optax": ...}.
+    arguments: how many of its first parameters are not numbers of the recipe (1 for an activation: z).
+    part: the part, from the function with the numbers of the recipe filled in.
+    libraries: packages whose functions are looked up in a special way: {"optax": lookup}, lookup(name) -> function.
     """
 
     arguments: int
@@ -30,32 +38,34 @@ class UserFunction(NamedTuple):
 
 
 class Family:
-    """name -> maker; a maker's parameters, with their annotations, are the keys its yaml must have.
+    """Name -> maker, for the options of one group.
 
-    A maker registers by standing in a module of `package`. `common` are keys that every option but `none` has
-    beside its own; `wrap(part, **common)` puts them in force. A name `package.module:function` is user-defined: a
-    maker, or with `own` a plain function.
+    name: the group's name in a recipe.
+    package: the package whose modules register makers; None where all makers are in the module of the family itself.
+    user_function: how a user-defined function `package.module:function` becomes a part; None: it is a maker.
+    common: annotations of the keys that every option but `none` has in addition to its parameters.
+    wrap: wrap(part, **common values) is the part to which the common keys apply.
     """
 
     def __init__(
         self,
         name: str,
         package: str | None = None,
-        own: UserFunction | None = None,
+        user_function: UserFunction | None = None,
         common: dict[str, Any] | None = None,
         wrap: Callable[..., Any] | None = None,
     ) -> None:
         self.name = name
-        self.own = own
+        self.user_function = user_function
         self.common = {key: bound(annotation) for key, annotation in (common or {}).items()}
         self.wrap = wrap
+        self.rules: dict[str, Callable[..., None]] = {}
         self._package = package
         self._makers: dict[str, Maker] = {}
-        self.rules: dict[str, Callable[..., None]] = {}
 
     @property
     def makers(self) -> dict[str, Maker]:
-        """Every option's maker by name; imports the modules of the family's package the first time."""
+        """Every option's maker by name; the first use imports the modules of the family's package."""
         package, self._package = self._package, None
         if package is not None:
             for module in iter_modules(import_module(package).__path__):
@@ -63,7 +73,7 @@ class Family:
         return self._makers
 
     def __call__(self, maker: Maker) -> Maker:
-        """Register `maker` under its own name; a trailing underscore spares Python's words."""
+        """Register `maker` under its name, without a trailing underscore (which avoids Python's keywords)."""
         self._makers[maker.__name__.rstrip("_")] = maker
         return maker
 
@@ -77,71 +87,88 @@ class Family:
         return register
 
     def parameters(self, name: str) -> Limits:
-        """The declared bound of each parameter of the option called `name`."""
-        shared = self.common if name != "none" else {}
-        if ":" in name:
-            return {key: limit for key, (limit, _) in self._own(name).items()} | shared
+        """The bound of each parameter of the option called `name`, the common keys included.
+
+        Raises:
+            RecipeError: where there is no such option, or the user-defined function cannot be imported.
+        """
+        common = self.common if name != "none" else {}
+        if is_import_path(name):
+            return {key: limit for key, (limit, _) in self._user_parameters(name).items()} | common
         if name not in self.makers:
             raise RecipeError(f"{self.name}={name} is not known{hint(str(name), self.makers)}")
         signature = inspect.signature(self.makers[name])
-        return {key: bound(value.annotation) for key, value in signature.parameters.items()} | shared
+        return {key: bound(parameter.annotation) for key, parameter in signature.parameters.items()} | common
 
     def check(self, part: dict[str, Any]) -> dict[str, Any]:
-        """The part with every parameter of its kind and within its bounds, or a RecipeError."""
+        """The part with every parameter of its declared type and within its bounds.
+
+        Raises:
+            RecipeError: for an unknown option or key, a missing key, or a value that is not allowed.
+        """
         name = str(part.get("name", ""))
-        declared = self.parameters(name)
-        given = {key: value for key, value in part.items() if key != "name"}
-        if ":" in name:  # a user's own function has its defaults in its signature
-            given = {
-                key: default for key, (_, default) in self._own(name).items() if default is not _NEEDED
-            } | given
-        for key in given.keys() - declared.keys():
-            known = [f"{self.name}.{word}" for word in declared]
-            tail = hint(f"{self.name}.{key}", known) if known else "; it has none"
-            raise RecipeError(f"{self.name}={name} has no option '{self.name}.{key}'{tail}")
-        for key in declared.keys() - given.keys():
-            raise RecipeError(f"{self.name}={name} needs {self.name}.{key}: {declared[key]}")
-        checked = {key: limit.check(f"{self.name}.{key}", given[key]) for key, limit in declared.items()}
+        limits = self.parameters(name)
+        values = self._user_defaults(name) | {key: value for key, value in part.items() if key != "name"}
+        for key in values.keys() - limits.keys():
+            known_keys = [f"{self.name}.{known}" for known in limits]
+            suggestion = hint(f"{self.name}.{key}", known_keys) if known_keys else "; it has none"
+            raise RecipeError(f"{self.name}={name} has no option '{self.name}.{key}'{suggestion}")
+        for key in limits.keys() - values.keys():
+            raise RecipeError(f"{self.name}={name} needs {self.name}.{key}: {limits[key]}")
+        checked = {key: limit.check(f"{self.name}.{key}", values[key]) for key, limit in limits.items()}
         if name in self.rules:
             self.rules[name](**checked)
         return {"name": name, **{key: value for key, value in checked.items() if value is not None}}
 
     def make(self, part: dict[str, Any]) -> Any:
-        """The part itself; its numbers may be traced."""
+        """What the maker returns for a checked part; its numbers may be traced."""
         name = part["name"]
         values = {key: value for key, value in part.items() if key != "name" and key not in self.common}
-        if ":" not in name:
-            made = self.makers[name](**values)
-        elif self.own is None:
-            made = self._function(name)(**values)
+        if not is_import_path(name):
+            product = self.makers[name](**values)
+        elif self.user_function is None:
+            product = self._imported(name)(**values)
         else:
-            made = self.own.part(partial(self._function(name), **values))
-        shared = {key: part[key] for key in self.common if key in part}
-        return self.wrap(made, **shared) if self.wrap and shared else made
+            product = self.user_function.part(partial(self._imported(name), **values))
+        common = {key: part[key] for key in self.common if key in part}
+        return self.wrap(product, **common) if self.wrap and common else product
 
-    def _function(self, name: str) -> Callable[..., Any]:
-        find = self.own.libraries.get(name.partition(":")[0]) if self.own else None
-        return find(name) if find else function(name, self.name)
+    def _imported(self, name: str) -> Callable[..., Any]:
+        """The user-defined function, by the lookup of its library where there is one."""
+        lookup = self.user_function.libraries.get(name.partition(":")[0]) if self.user_function else None
+        return lookup(name) if lookup else function(name, self.name)
 
-    def _own(self, name: str) -> dict[str, tuple[Limit, Any]]:
-        """A user's function's own parameters with their bounds and defaults."""
-        found = self._function(name)
+    def _user_parameters(self, name: str) -> dict[str, tuple[Limit, Any]]:
+        """The bound and the default of each number that a user-defined function takes."""
+        imported = self._imported(name)
         try:
-            listed = list(inspect.signature(found).parameters.values())
-        except ValueError:  # built in: it does not tell
+            signature = inspect.signature(imported)
+        except ValueError:  # a built-in function does not tell its signature
             return {}
-        usual = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-        numbers = [one for one in listed[self.own.arguments if self.own else 0 :] if one.kind in usual]
-        known = {
-            one.name: (_limit(one), _NEEDED if one.default is one.empty else one.default) for one in numbers
+        positional = self.user_function.arguments if self.user_function else 0
+        by_keyword = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+        limits = {
+            parameter.name: (_limit(parameter), parameter.default)
+            for parameter in list(signature.parameters.values())[positional:]
+            if parameter.kind in by_keyword
         }
-        # a default that no recipe can hold (None, a function) stays the function's own matter
-        return {key: (limit, default) for key, (limit, default) in known.items() if limit is not None}
+        # a parameter whose default no recipe can hold (None, a function) always keeps that default
+        return {key: (limit, default) for key, (limit, default) in limits.items() if limit is not None}
+
+    def _user_defaults(self, name: str) -> dict[str, Any]:
+        """The defaults in the signature of a user-defined function; those of other options are in `conf/`."""
+        if not is_import_path(name):
+            return {}
+        return {
+            key: default
+            for key, (_, default) in self._user_parameters(name).items()
+            if default is not inspect.Parameter.empty
+        }
 
 
 @dataclass(frozen=True)
-class Optional:
-    """A number that a user's function may be given or not: its own default is None."""
+class OptionalBound:
+    """The bound of a number whose default in a user-defined function is None."""
 
     bound: Bound
 
@@ -149,25 +176,30 @@ class Optional:
         return str(self.bound)
 
     def check(self, key: str, value: Any) -> Any:
-        """The bound's, of what is given."""
+        """None, or the value as the bound gives it.
+
+        Raises:
+            RecipeError: where the value is outside the bound.
+        """
         return None if value is None else self.bound.check(key, value)
 
 
-_NEEDED = object()
-_KINDS = (bool, int, float, str)
+_VALUE_TYPES = (bool, int, float, str)
 
 
-def _limit(parameter: inspect.Parameter) -> Any:
-    """The bound of a user's parameter: declared by an annotation of `gradlab.recipe.bounds`, or its plain type."""
+def _limit(parameter: inspect.Parameter) -> Limit | None:
+    """The bound of a user's parameter: declared as in `gradlab.recipe.bounds`, or the type of its default."""
     annotation, default = parameter.annotation, parameter.default
-    if get_origin(annotation) is Annotated and any(isinstance(one, Limit) for one in get_args(annotation)):
+    if get_origin(annotation) is Annotated and any(
+        isinstance(extra, Limit) for extra in get_args(annotation)
+    ):
         return bound(annotation)
     if default is parameter.empty:
-        return Bound(annotation if annotation in _KINDS else float)
+        return Bound(annotation if annotation in _VALUE_TYPES else float)
     if default is None:
-        kinds = {Bound(kind) for kind in (float, int) if kind in {annotation, *get_args(annotation)}}
-        return Optional(min(kinds, key=lambda one: one.kind is int, default=Bound(float)))
-    return Bound(type(default)) if type(default) in _KINDS else None
+        allowed = {annotation, *get_args(annotation)}  # of `int | None`, both
+        return OptionalBound(Bound(int if int in allowed and float not in allowed else float))
+    return Bound(type(default)) if type(default) in _VALUE_TYPES else None
 
 
 @cache
@@ -177,27 +209,37 @@ def function(name: str, group: str) -> Callable[..., Any]:
     Raises:
         RecipeError: where the module cannot be imported, or has no such function.
     """
-    module, _, attribute = name.partition(":")
+    module, _, path = name.partition(":")
+    target: Any = _import_module(module, f"{group}={name}")
+    for attribute in path.split("."):
+        if not hasattr(target, attribute):
+            raise RecipeError(f"{group}={name}: {module} has no '{attribute}'{_similar(attribute, target)}")
+        target = getattr(target, attribute)
+        if isinstance(target, ModuleType):
+            raise RecipeError(f"{group}={name}: '{attribute}' is a module; write {module}.{attribute}:…")
+    if not callable(target):
+        raise RecipeError(f"{group}={name} is not a function")
+    user_function: Callable[..., Any] = target
+    return user_function
+
+
+def _import_module(module: str, choice: str) -> ModuleType:
+    """The module that a choice `group=module:function` names, searched in the current folder too."""
     sys.path.insert(0, str(Path.cwd()))
     try:
-        found: Any = import_module(module)
-    except Exception as error:  # whatever a user's own module may raise
+        return import_module(module)
+    except Exception as error:  # a user's module may raise anything
         raise RecipeError(
-            f"{group}={name}: '{module}' cannot be imported ({error}); is it on the Python path?"
+            f"{choice}: '{module}' cannot be imported ({error}); is it on the Python path?"
         ) from None
     finally:
         sys.path.remove(str(Path.cwd()))
-    for word in attribute.split("."):
-        if not hasattr(found, word):
-            public = (
-                [one for one in vars(found) if not one.startswith("_")] if hasattr(found, "__dict__") else []
-            )
-            near = hint(word, public) if len(public) < 12 or hint(word, public).startswith("; did") else ""
-            raise RecipeError(f"{group}={name}: {module} has no '{word}'{near}")
-        found = getattr(found, word)
-        if isinstance(found, ModuleType):
-            raise RecipeError(f"{group}={name}: '{word}' is a module; write {module}.{word}:…")
-    if not callable(found):
-        raise RecipeError(f"{group}={name} is not a function")
-    user_function: Callable[..., Any] = found
-    return user_function
+
+
+def _similar(attribute: str, target: Any) -> str:
+    """A hint at the public names of a module or class; of many names only at a close one."""
+    public = (
+        [name for name in vars(target) if not name.startswith("_")] if hasattr(target, "__dict__") else []
+    )
+    suggestion = hint(attribute, public)
+    return suggestion if len(public) < 12 or suggestion.startswith("; did") else ""

@@ -72,7 +72,7 @@ def _with_warmup(schedule: Schedule, warmup: Array, horizon: Array) -> Schedule:
 
 schedule = Family(
     "schedule",
-    own=UserFunction(2, _stateless),  # a user-defined function: (step, total steps) -> factor
+    user_function=UserFunction(2, _stateless),  # a user-defined function: (step, total steps) -> factor
     common={"warmup": NonNegative, "horizon": NonNegative},
     wrap=_with_warmup,
 )

@@ -1,4 +1,4 @@
-"""Which values a number or a name may take, declared beside what takes them: `slope: NonNegative`."""
+"""The values that a parameter may take, declared by its annotation: `slope: NonNegative`."""
 
 import math
 from dataclasses import dataclass
@@ -11,20 +11,24 @@ _WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: 
 
 @runtime_checkable
 class Limit(Protocol):
-    """What a value is checked by; its text says what is possible."""
+    """What a value must satisfy; `str(limit)` says which values are possible."""
 
     def check(self, key: str, value: Any) -> Any:
-        """The value as it is used, or a RecipeError that names the key, the value and what is possible."""
+        """The value as it is used.
+
+        Raises:
+            RecipeError: naming the key, the value and what is possible.
+        """
 
 
 @dataclass(frozen=True)
 class Bound:
-    """A kind of value and the interval it must be from, or the names it must be one of.
+    """The type of a value and the interval that it must lie in, or the names of which it must be one.
 
-    `words` may stand in the place of the value (`auto`); infinity is a value only where `finite` is false.
+    `words` are names that may replace a number (`auto`); infinity is allowed only where `finite` is false.
     """
 
-    kind: type
+    value_type: type
     low: float = -math.inf
     high: float = math.inf
     open_low: bool = False
@@ -36,7 +40,7 @@ class Bound:
     def __str__(self) -> str:
         if self.among:
             return f"one of {', '.join(self.among)}"
-        limits = [_WORDS[self.kind]]
+        limits = [_WORDS[self.value_type]]
         if self.low > -math.inf:
             limits.append(f"{'above' if self.open_low else 'from'} {self.low:g}")
         if self.high < math.inf:
@@ -44,19 +48,23 @@ class Bound:
         return " ".join([*limits, *(f"or {word}" for word in self.words)])
 
     def check(self, key: str, value: Any) -> Any:
-        """`value` as this kind, or a RecipeError that names the key, the value and what is possible."""
+        """`value` as this type.
+
+        Raises:
+            RecipeError: naming the key, the value and what is possible.
+        """
         if self.among and value not in self.among:
             raise RecipeError(f"{key}={value} is not known{hint(str(value), self.among)}")
         if isinstance(value, str) and value in self.words:
             return value
-        if self.kind is float and type(value) is int:
+        if self.value_type is float and type(value) is int:
             value = float(value)
-        if type(value) is not self.kind or not self._holds(value):
+        if type(value) is not self.value_type or not self._contains(value):
             raise RecipeError(f"{key}={value} must be {self}")
         return value
 
-    def _holds(self, value: Any) -> bool:
-        if self.kind not in (int, float):
+    def _contains(self, value: Any) -> bool:
+        if self.value_type not in (int, float):
             return True
         above = value > self.low if self.open_low else value >= self.low
         below = value < self.high if self.open_high else value <= self.high
@@ -65,28 +73,42 @@ class Bound:
 
 @dataclass(frozen=True)
 class Many:
-    """A list of values of one kind, `[100, 200]`, or with `named` a mapping of names to such values."""
+    """A list of values with one bound, `[100, 200]`; with `named` a mapping from names to such values."""
 
-    each: Bound
+    entry: Bound
     named: bool = False
 
     def __str__(self) -> str:
-        return f"{'a mapping {name: …} to' if self.named else 'a list [a,b] of'} {self.each}"
+        return f"{'a mapping {name: …} to' if self.named else 'a list [a,b] of'} {self.entry}"
 
     def check(self, key: str, value: Any) -> Any:
-        """Every entry checked by the bound of each."""
+        """The list or mapping with every entry checked.
+
+        Raises:
+            RecipeError: naming the key, the value and what is possible.
+        """
         if not isinstance(value, dict if self.named else list):
             raise RecipeError(f"{key}={value} must be {self}")
         if isinstance(value, dict):
-            return {str(name): self.each.check(f"{key}.{name}", one) for name, one in value.items()}
-        return [self.each.check(key, one) for one in value]
+            return {str(name): self.entry.check(f"{key}.{name}", entry) for name, entry in value.items()}
+        return [self.entry.check(key, entry) for entry in value]
 
 
 def bound(annotation: Any) -> Limit:
-    """The bound that a parameter's annotation declares: one of the kinds below, or a Literal of names."""
+    """The bound that a parameter's annotation declares: Annotated with a Limit, or a Literal of names.
+
+    Raises:
+        TypeError: where the annotation declares none; the contributor of the part must add one.
+    """
     if get_origin(annotation) is Literal:
         return Bound(str, among=get_args(annotation))
-    return next(extra for extra in get_args(annotation) if isinstance(extra, Limit))
+    for extra in get_args(annotation):
+        if isinstance(extra, Limit):
+            return extra
+    raise TypeError(
+        f"the annotation {annotation!r} declares no bound; annotate the parameter with one of "
+        "gradlab.recipe.bounds (Positive, Count, Flag, ...) or with a Literal of names"
+    )
 
 
 Number = Annotated[float, Bound(float)]

@@ -1,19 +1,19 @@
-"""What a person must change, told in a line or two."""
+"""Errors that are addressed to a person, each in a line or two."""
 
 import difflib
 from collections.abc import Iterable
 
 
 class RecipeError(ValueError):
-    """The recipe, the command or the folder given cannot be used; the message says what to do."""
+    """The recipe, the command or the folder cannot be used; the message says what to change."""
 
 
 class NonFiniteError(ArithmeticError):
-    """The loss or its gradient left the finite numbers and `on_nonfinite=raise` asked to be told."""
+    """The loss or its gradient is not finite, and the recipe has `on_nonfinite=raise`."""
 
 
 def hint(word: str, known: Iterable[str]) -> str:
-    """What a misspelt `word` was probably meant to be, as the end of a sentence; else what there is."""
+    """The end of a sentence that offers the known word closest to a misspelt `word`, else all known words."""
     known = sorted(known)
     close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
     return f"; did you mean '{close[0]}'?" if close else f"; there are: {', '.join(known)}"

@@ -1,4 +1,4 @@
-"""Where the shipped folders `conf/` and `experiments/` are: beside the package or, in a wheel, inside."""
+"""The shipped folders `conf/` and `experiments/`: beside the package or, in a wheel, inside it."""
 
 from pathlib import Path
 
@@ -6,9 +6,9 @@ _PACKAGE = Path(__file__).resolve().parent.parent
 
 
 def shipped(folder: str) -> Path:
-    """`conf` or `experiments` as this installation has it."""
-    inside = _PACKAGE / folder
-    return inside if inside.is_dir() else _PACKAGE.parent / folder
+    """The path of `conf` or `experiments` in this installation."""
+    in_package = _PACKAGE / folder
+    return in_package if in_package.is_dir() else _PACKAGE.parent / folder
 
 
 CONF = shipped("conf")

@@ -8,25 +8,25 @@ from typing import Annotated, Any, Literal
 
 from gradlab.recipe.bounds import Bound, Count, Flag, Many, NonNegative, Positive, Share, Size, Text
 
-Part = dict[str, Any]  # {"name": ..., and the part's own parameters}
+Part = dict[str, Any]  # {"name": ..., and the parameters of that option}
 
 
-@dataclass
+@dataclass(frozen=True)
 class Every:
-    """How often something looks: every so many steps."""
+    """How often something is measured: every `every` steps."""
 
     every: int
 
 
-@dataclass
+@dataclass(frozen=True)
 class Stop:
-    """When training ends before its last step: 0 is never."""
+    """When training ends before its last step; 0 switches a rule off."""
 
     patience: int
     loss: float
 
 
-@dataclass
+@dataclass(frozen=True)
 class Recipe:
     """What `conf/` and the command line compose; `conf/config.yaml` holds every default."""
 
@@ -68,14 +68,14 @@ class Recipe:
 FAMILIES = (
     "model activation initializer normalization residual optimizer schedule clip penalty loss data".split()
 )
-BOUNDS: dict[str, Any] = {  # what each root key may be
+BOUNDS: dict[str, Any] = {  # the annotation that declares what each root key may be
     "depth": Size,
     "width": Size,
     "steps": Count,
     "batch_size": Count,
     "accumulate": Size,
     "lr": Positive,
-    "lr_factors": Annotated[dict, Many(Bound(float, 0), named=True)],
+    "lr_factors": Annotated[dict[str, float], Many(Bound(float, 0), named=True)],
     "dropout": Share,
     "seed": Count,
     "seeds": Size,
@@ -92,13 +92,15 @@ BOUNDS: dict[str, Any] = {  # what each root key may be
     "study": Text,
     "outputs": Text,
 }
-NOT_IN_DIGEST = frozenset("study outputs device quiet force on_nonfinite".split())  # no part of the digest
+NOT_IN_DIGEST = frozenset("study outputs device quiet force on_nonfinite".split())
 STRUCTURAL_FLOATS = ("model.width_mult",)  # floats that decide shapes: structure, not data
-UNNAMED_DEFAULTS = {
-    "optimizer": "sgd",
-    "schedule": "constant",
-    "data": "digits",
-}  # what a folder's name does not say
+# options that the name of a run's folder leaves out
+UNNAMED_DEFAULTS = {"optimizer": "sgd", "schedule": "constant", "data": "digits"}
+
+
+def is_import_path(name: str) -> bool:
+    """Whether an option's name is that of a user-defined `package.module:function`."""
+    return ":" in name
 
 
 def plain(recipe: Recipe) -> dict[str, Any]:
@@ -109,20 +111,23 @@ def plain(recipe: Recipe) -> dict[str, Any]:
 
 def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested values by dotted key: {"clip.threshold": 1.0, ...}."""
-    found: dict[str, Any] = {}
+    by_key: dict[str, Any] = {}
     for key, value in values.items():
-        inner = isinstance(value, dict)
-        found |= flat(value, f"{prefix}{key}.") if inner else {f"{prefix}{key}": value}
-    return found
+        nested = isinstance(value, dict)
+        by_key |= flat(value, f"{prefix}{key}.") if nested else {f"{prefix}{key}": value}
+    return by_key
 
 
 def leaves(values: dict[str, Any]) -> dict[str, Any]:
-    """`flat`, and through lists too: {"schedule.milestones.0": 100.0, ...}."""
-    found: dict[str, Any] = {}
+    """Nested values by dotted key, as `flat`, and entries of lists too: {"schedule.milestones.0": 100.0, ...}."""
+    by_key: dict[str, Any] = {}
     for key, value in flat(values).items():
-        inner = dict(enumerate(value)) if isinstance(value, list) else None
-        found |= {key: value} if inner is None else flat({key: leaves({str(k): v for k, v in inner.items()})})
-    return found
+        if isinstance(value, list):
+            entries = {str(index): entry for index, entry in enumerate(value)}
+            by_key |= flat({key: leaves(entries)})
+        else:
+            by_key[key] = value
+    return by_key
 
 
 def _digest(values: dict[str, Any]) -> str:
@@ -130,7 +135,7 @@ def _digest(values: dict[str, Any]) -> str:
 
 
 def folder_name(recipe: Recipe) -> str:
-    """`mlp-d50-tanh-orthogonal-clip_norm-3f9a2c1b`: what a reader wants first, then the digest of all."""
+    """`mlp-d50-tanh-orthogonal-clip_norm-3f9a2c1b`: the choices that a reader looks for, then the digest."""
     values = plain(recipe)
     words = [values["model"]["name"], f"d{recipe.depth}"]
     words += [values[group]["name"] for group in ("activation", "initializer")]
@@ -146,31 +151,33 @@ def folder_name(recipe: Recipe) -> str:
 
 
 def named(recipe: Recipe) -> list[tuple[str, str]]:
-    """Every part's group and name, those of the optimizers in phases too."""
-    found = [(group, str(getattr(recipe, group)["name"])) for group in FAMILIES]
+    """(group, name) of every part, and of every optimizer in the phases of `optimizer=phases`."""
+    names = [(group, str(getattr(recipe, group)["name"])) for group in FAMILIES]
     phases = recipe.optimizer.get("phases", [])
-    inner = (
-        [one.get("optimizer", "") for one in phases if isinstance(one, dict)]
-        if isinstance(phases, list)
-        else []
-    )
-    return found + [("optimizer", str(name)) for name in inner]
+    if not isinstance(phases, list):
+        return names
+    return names + [
+        ("optimizer", str(phase.get("optimizer", ""))) for phase in phases if isinstance(phase, dict)
+    ]
 
 
 def numbers(recipe: Recipe) -> dict[str, float]:
-    """Every float of the recipe by dotted key: the part that enters the compiled program as data."""
-    found = leaves(plain(recipe)).items()
-    return {key: value for key, value in found if type(value) is float and key not in STRUCTURAL_FLOATS}
+    """Every float of the recipe by dotted key: what enters the compiled program as data."""
+    return {
+        key: value
+        for key, value in leaves(plain(recipe)).items()
+        if type(value) is float and key not in STRUCTURAL_FLOATS
+    }
 
 
 def structure(recipe: Recipe) -> tuple[tuple[str, Any], ...]:
-    """All that is not a number: recipes of equal structure share one compiled program.
+    """Sorted (key, value) of all that is not a number: recipes of equal structure share one compiled program.
 
-    Dropout is there or not there; how much of it is a number. `steps` and `seed` are data, and when to stop
-    is asked between chunks.
+    Whether there is dropout is structure, its rate is a number. `steps` and `seed` are data, and whether to stop
+    is decided between chunks.
     """
-    loose = {*NOT_IN_DIGEST, "steps", "seed", "stop.patience"}
-    kept = {key: value for key, value in leaves(plain(recipe)).items() if key not in loose}
+    not_structure = {*NOT_IN_DIGEST, "steps", "seed", "stop.patience"}
+    kept = {key: value for key, value in leaves(plain(recipe)).items() if key not in not_structure}
     kept |= {key: None for key in numbers(recipe) if key in kept}
     kept["dropout"] = recipe.dropout > 0
     kept["lr_factors"] = tuple(recipe.lr_factors)  # their order counts

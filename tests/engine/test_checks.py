@@ -119,7 +119,7 @@ def test_every_parameter_refuses_what_is_not_finite_or_not_its_kind(key, bound: 
     wrong = [math.nan, math.inf, "abc", None, {}, [] if not isinstance(bound, Many) else [math.nan]]
     if isinstance(bound, Bound) and not bound.finite:
         wrong.remove(math.inf)
-    if isinstance(bound, Bound) and bound.kind is str and not bound.among:
+    if isinstance(bound, Bound) and bound.value_type is str and not bound.among:
         wrong.remove("abc")
     for value in wrong:
         with pytest.raises(RecipeError, match=key):

@@ -7,7 +7,7 @@ import pytest
 
 from gradlab.engine import evaluate
 from gradlab.engine.evaluate import measures
-from gradlab.parts.losses.functions import averaged, loss
+from gradlab.parts.losses.contract import averaged_over_time, loss
 
 N, K, T = 23, 4, 6
 RNG = np.random.default_rng(0)
@@ -45,7 +45,7 @@ def test_the_measures_are_numpy_s_however_the_part_is_cut(name, most, monkeypatc
     x, y = CASES[name]
     given = jnp.asarray(y, jnp.float32 if y.dtype.kind == "f" else jnp.int32)
     rule = loss.make({"name": "mse"}) if y.dtype.kind == "f" else CROSS
-    rule = averaged(rule) if name == "a label a step" else rule
+    rule = averaged_over_time(rule) if name == "a label a step" else rule
     found = jax.jit(lambda x, y: measures(lambda h: h @ W, rule, x, y, K, 5))(
         jnp.asarray(x, jnp.float32), given
     )
@@ -67,7 +67,7 @@ def test_a_piece_holds_no_more_than_it_may():
 
 def test_steps_without_a_label_count_for_nothing():
     x, y = CASES["a label a step"]
-    rule, out = averaged(CROSS), jnp.asarray(x @ W, jnp.float32)
+    rule, out = averaged_over_time(CROSS), jnp.asarray(x @ W, jnp.float32)
     each = rule(out, jnp.asarray(y, jnp.int32))
     short = rule(out[:, 2:], jnp.asarray(y[:, 2:], jnp.int32))
     np.testing.assert_allclose(each, short, rtol=1e-6)

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 from scipy.optimize import minimize
 
-from gradlab.parts.losses.functions import chance_loss, loss
+from gradlab.parts.losses.chance import chance_loss
+from gradlab.parts.losses.contract import loss
 from gradlab.parts.losses.surfaces import COORDINATES
 from gradlab.recipe.errors import RecipeError
 from gradlab.recipe.paths import CONF
@@ -171,7 +172,7 @@ def test_a_function_of_one_s_own_is_a_loss_and_has_its_chance():
     assert chance_loss(part, y, CLASSES) == pytest.approx(wanted, rel=1e-3)
 
 
-@pytest.mark.parametrize(("name", "said"), [("mean_of_all", "one number an example"), ("endless", "finite")])
+@pytest.mark.parametrize(("name", "said"), [("mean_of_all", "one number per example"), ("endless", "finite")])
 def test_a_function_that_is_no_loss_is_refused(name, said):
     with pytest.raises(RecipeError, match=said):
         chance_loss(loss.check({"name": f"{__name__}:{name}"}), drawn()[1], CLASSES)

@@ -7,7 +7,7 @@ import pytest
 
 import gradlab
 from gradlab.parts.losses import surfaces  # noqa: F401  registers them
-from gradlab.parts.losses.functions import loss
+from gradlab.parts.losses.contract import loss
 from gradlab.recipe.errors import RecipeError
 from tests.recipes import recipe
 

@@ -34,7 +34,7 @@ from gradlab.recipe import options
 from gradlab.recipe.bounds import bound
 from gradlab.recipe.errors import RecipeError
 from gradlab.recipe.paths import CONF
-from gradlab.recipe.recipe import BOUNDS, FAMILIES, Every, Recipe, Stop, flat, folder_name
+from gradlab.recipe.recipe import BOUNDS, FAMILIES, Every, Recipe, Stop, flat, folder_name, is_import_path
 
 Compose = Callable[[tuple[str, ...]], DictConfig]  # from choices of groups to the composed config
 
@@ -224,7 +224,7 @@ def _recipe(point: GridPoint, groups: Groups, compose_groups: Compose) -> Recipe
 def _is_function(key: str, value: Any, groups: Groups) -> bool:
     """Whether a user-defined function is chosen: `activation=my_pkg.acts:snake`, `optimizer.name=optax:lamb`."""
     group = key.removesuffix(".name")
-    return isinstance(value, str) and ":" in value and group in set(groups) - {"probe", "experiment"}
+    return isinstance(value, str) and is_import_path(value) and group in set(groups) - {"probe", "experiment"}
 
 
 def _with_defaults(group: str, part: Any) -> Any:
@@ -248,7 +248,7 @@ def _common_defaults(group: str, name: str) -> dict[str, Any]:
     """The keys that a user-defined function shares with every option of its group, with the options' defaults."""
     from gradlab.engine.families import FAMILIES
 
-    keys = FAMILIES[group].common if ":" in name else {}
+    keys = FAMILIES[group].common if is_import_path(name) else {}
     all_defaults = [_defaults(group, option) for option in options.groups()[group]]
     having = next((defaults for defaults in all_defaults if keys.keys() <= defaults.keys()), {})
     return {key: having[key] for key in keys}
@@ -278,7 +278,9 @@ def _set_numbers(config: DictConfig, numbers: GridPoint, groups: Groups) -> None
     values = flat(OmegaConf.to_container(config, resolve=False))  # type: ignore[arg-type]  # it is a dict
     settable = [*(key for key in values if not key.endswith(".name")), "lr_factors"]
     # the parameters of a user-defined function are not in any file
-    settable += [key for key in numbers if ":" in str(values.get(f"{key.partition('.')[0]}.name", ""))]
+    settable += [
+        key for key in numbers if is_import_path(str(values.get(f"{key.partition('.')[0]}.name", "")))
+    ]
     for key, value in numbers.items():
         if key.endswith(".name") and key in values:
             group = key.partition(".")[0].rstrip("s")

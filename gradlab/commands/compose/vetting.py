@@ -15,7 +15,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from gradlab.recipe.errors import RecipeError
-from gradlab.recipe.recipe import Recipe, named
+from gradlab.recipe.recipe import Recipe, is_import_path, named
 
 PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,79}")  # no dots, no slashes: a name cannot leave its folder
 _MOST_BYTES, _MOST_NODES, _MOST_LEVELS = 1 << 20, 10_000, 50
@@ -95,7 +95,7 @@ def require_trusted(recipe: Recipe, trusted: set[str]) -> Recipe:
         RecipeError: naming the function that is not trusted.
     """
     for group, name in named(recipe):
-        if ":" in name and name not in trusted and not (group == "optimizer" and in_optax(name)):
+        if is_import_path(name) and name not in trusted and not (group == "optimizer" and in_optax(name)):
             raise RecipeError(
                 f"{group}={name} names a function, which an experiment may not; put it into the file of an "
                 "option in your --config-dir, or on the command line"

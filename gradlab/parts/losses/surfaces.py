@@ -6,7 +6,7 @@ Each adds to the family of the losses: outputs (examples, n) -> one number an ex
 import jax.numpy as jnp
 from jax import Array
 
-from gradlab.parts.losses.functions import Loss, loss
+from gradlab.parts.losses.contract import Loss, loss
 from gradlab.recipe.bounds import Positive
 
 COORDINATES = {"quadratic": 1, "ravine": 2, "saddle": 2, "rosenbrock": 2, "quartic": 1}  # the fewest of each

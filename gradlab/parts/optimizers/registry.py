@@ -6,7 +6,6 @@ from gradlab.parts.optimizers.optax_functions import from_function, optax_functi
 optimizer = Family(
     "optimizer",
     "gradlab.parts.optimizers",
-    own=UserFunction(
-        1, from_function, {"optax": optax_function}
-    ),  # the learning rate is no number of the recipe
+    # the first argument, the learning rate, is not a number of the recipe
+    user_function=UserFunction(1, from_function, {"optax": optax_function}),
 )

@@ -21,7 +21,10 @@ def crowded() -> bool:
 def _memory_is_given_back():
     yield
     if "jax" in sys.modules and crowded():
+        import jax
+
         from gradlab.engine import compiled
 
+        jax.clear_caches()  # the programs of single operations, one for every shape
         compiled.release()
         compiled.free_memory()

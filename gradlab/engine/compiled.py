@@ -95,11 +95,7 @@ def release(most: int = 0) -> None:
 
 
 def free_memory() -> None:
-    """Gives the memory of programs that nobody holds back to the system, and of JAX's caches of small programs.
-
-    JAX keeps a program of every single operation for every shape; glibc keeps free heap pages until it is asked.
-    """
-    jax.clear_caches()
+    """Gives the memory of programs that nobody holds back to the system; glibc keeps free pages until it is asked."""
     gc.collect()
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:

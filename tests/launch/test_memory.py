@@ -17,7 +17,7 @@ def report():
     maps = Path("/proc/self/maps").read_bytes().count(b"\\n")
     print(maps, int(Path("/proc/self/statm").read_text().split()[1]) * 4096 // 2**20)
 
-words = ("model=point", "loss=quadratic", "probe=[forward]", "steps=1", "batch_size=4")
+words = ("model=point", "loss=quadratic", "probe=[forward]", "steps=1", "batch_size=2")
 for coordinates in range(1, 31):
     run = recipe(*words, f"model.start=[{','.join(['1.0'] * coordinates)}]")
     compile_run(load_run(run, load_task(run)))

@@ -57,7 +57,7 @@ def test_an_lstm_without_weights_multiplies_the_cell_s_gradient_by_its_forget_ga
 
 
 @pytest.mark.parametrize(
-    ("activation", "steepest"),
+    ("activation", "max_slope"),
     [("tanh", 1.0), ("relu", 1.0), pytest.param("sigmoid", 0.25, marks=pytest.mark.slow)],
 )
 @pytest.mark.parametrize("radius", [0.7, 1.3])

@@ -5,7 +5,7 @@ from gradlab.nn.model import model
 from gradlab.parts.activations import activation
 from gradlab.parts.clips.contract import clip
 from gradlab.parts.family import Family
-from gradlab.parts.initializers.kernels import initializer
+from gradlab.parts.initializers.contract import initializer
 from gradlab.parts.losses.contract import loss
 from gradlab.parts.normalizations import normalization
 from gradlab.parts.optimizers.registry import optimizer

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gradlab.data.task import Task, labelled
+from gradlab.data.task import Task, has_labels
 from gradlab.engine import compiled, step
 from gradlab.engine.setup import Setup, make_setup
 from gradlab.engine.tasks import with_batch_size
@@ -57,7 +57,7 @@ def layout(recipe: Recipe, task: Task) -> Layout:
     dtype = jnp.int32 if task.vocabulary else jnp.dtype(recipe.dtype)
     x = jax.ShapeDtypeStruct((recipe.batch_size, *task.form.shape), dtype)
     state = jax.eval_shape(lambda x: step.init_state(setup, jax.random.key(0), x), x)
-    if task.form.each or is_import_path(recipe.model["name"]):
+    if task.form.label_per_step or is_import_path(recipe.model["name"]):
         _check_outputs(recipe, setup, state, x, task)
     layers = _block_layers(setup.chain)
     entries, kernels = _entries(setup.chain, state.params)
@@ -117,9 +117,9 @@ def _check_outputs(recipe: Recipe, setup: Setup, state: TrainState, x: Any, task
     )[0]
     outputs = jnp.shape(jax.eval_shape(run, state.params, state.stats, x))
     needed = (recipe.batch_size, *task.train_y.shape[1:], task.outputs)
-    needed = needed if labelled(task.train_y) else needed[:-1]
+    needed = needed if has_labels(task.train_y) else needed[:-1]
     if outputs != needed:
-        more = "; data=copy and data=reverse are for model=seq2seq" if task.form.each else ""
+        more = "; data=copy and data=reverse are for model=seq2seq" if task.form.label_per_step else ""
         raise RecipeError(
             f"model={recipe.model['name']} gives outputs of shape {outputs}, and data={recipe.data['name']} needs "
             f"{needed}{more}"

@@ -14,7 +14,7 @@ from gradlab.nn.chain import Block
 from gradlab.nn.plan import Model, Plan
 from gradlab.numerics.tree import StackedAxes, Tree
 from gradlab.parts.clips.contract import Clip
-from gradlab.parts.initializers.kernels import Adjust
+from gradlab.parts.initializers.contract import Adjust
 from gradlab.parts.losses.contract import Loss, averaged_over_time
 from gradlab.parts.optimizers.contract import Optimizer
 from gradlab.parts.penalties import Penalty
@@ -72,7 +72,7 @@ def make_setup(recipe: Recipe, numbers: dict[str, Any], form: Form) -> Setup:
         shape=form.shape,
         vocabulary=form.vocabulary,
         outputs=form.outputs,
-        each=form.each,
+        label_per_step=form.label_per_step,
         depth=recipe.depth,
         width=recipe.width,
         activation=parts["activation"],
@@ -85,7 +85,7 @@ def make_setup(recipe: Recipe, numbers: dict[str, Any], form: Form) -> Setup:
     return Setup(
         chain=_chain(recipe, parts["model"], plan),
         adjust=parts["initializer"].adjust,
-        loss=averaged_over_time(parts["loss"]) if form.each else parts["loss"],
+        loss=averaged_over_time(parts["loss"]) if form.label_per_step else parts["loss"],
         penalty=parts["penalty"],
         clip=parts["clip"],
         optimizer=parts["optimizer"],

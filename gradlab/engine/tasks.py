@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from gradlab.data.task import Task, checked, data, labelled
+from gradlab.data.task import Task, check_task, data, has_labels
 from gradlab.recipe.errors import RecipeError
 from gradlab.recipe.recipe import Recipe, is_import_path
 
@@ -18,8 +18,8 @@ def load_task(recipe: Recipe) -> Task:
         raise RecipeError(
             f"data={recipe.data['name']} gives a {type(task).__name__}, not a gradlab.data.task.Task"
         )
-    checked(task, recipe.data["name"])
-    if not labelled(task.train_y) and recipe.loss["name"] == "cross_entropy":
+    check_task(task, recipe.data["name"])
+    if not has_labels(task.train_y) and recipe.loss["name"] == "cross_entropy":
         raise RecipeError(
             f"data={recipe.data['name']} is a regression task and loss=cross_entropy needs class labels; "
             "choose loss=mse, l1 or huber"

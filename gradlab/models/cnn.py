@@ -21,7 +21,7 @@ def cnn(branch: Size, window: Size, stem_stride: Size, padding: Literal["same", 
     def build(plan: Plan) -> list[Block]:
         shape = (window,) * len(images.spatial_shape(plan))
         width = plan.width * plan.activation.width_factor
-        pre_activation = plan.residual.form == "first"
+        pre_activation = plan.residual.activation_place == "before_weights"
         first = LayerSpec(
             "",
             plan.shape[-1],

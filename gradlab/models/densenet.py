@@ -29,7 +29,7 @@ def densenet(width_mult: WidthMultiplier) -> Model:
         size, layers_per_block = images.image(plan), (plan.depth - 4) // 6
         if plan.depth != 6 * layers_per_block + 4 or layers_per_block < 1:
             raise RecipeError(f"has 6n + 4 layers, 40 or 100 for example; got depth={plan.depth}")
-        if plan.residual.skip:
+        if plan.residual.has_skip:
             raise RecipeError("joins by concatenation and has no other skip; choose residual=none")
         growth = scaled(plan.width, width_mult)
         channels = 2 * growth

@@ -19,7 +19,7 @@ def mlp(branch: Size) -> Model:
     def build(plan: Plan) -> list[Block]:
         images.require_numeric(plan)
         width = plan.width * plan.activation.width_factor
-        pre_activation = plan.residual.form == "first"
+        pre_activation = plan.residual.activation_place == "before_weights"
         first = LayerSpec(
             "", plan.features, plan.width, has_norm=not pre_activation, follows_activation=False
         )

@@ -31,7 +31,7 @@ def resnet(width_mult: WidthMultiplier) -> Model:
         stages = [Stage(count, first * 2**k, 1, min(k + 1, 2)) for k in range(3)]
         stem = blocks.convolution("", plan.shape[-1], first, 3, plan, **stem_options(plan))
         return [
-            blocks.linear_block("input", stem, plan, active=plan.residual.form != "first"),
+            blocks.linear_block("input", stem, plan, active=plan.residual.activation_place != "before_weights"),
             *stage_blocks(stages, first, plan, _subsampling),
         ]
 

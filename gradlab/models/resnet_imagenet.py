@@ -37,7 +37,7 @@ def _resnet_imagenet(plan: Plan, layout: Layout, width_mult: float) -> list[Bloc
     window, stride = (7, 2) if large else (3, 1)
     stem = blocks.convolution("", plan.shape[-1], first, window, plan, stride, **stem_options(plan))
     pool = images.max_pool(3, 2, "same") if large else identity
-    active = plan.residual.form != "first"
+    active = plan.residual.activation_place != "before_weights"
     return [
         blocks.linear_block("input", stem, plan, after=pool, active=active),
         *stage_blocks(stages, first, plan, _projection),
@@ -46,6 +46,6 @@ def _resnet_imagenet(plan: Plan, layout: Layout, width_mult: float) -> list[Bloc
 
 def _projection(channels: int, width: int, stride: int, plan: Plan) -> LayerSpec:
     """A 1×1 convolution with its normalization; without it where the branch normalizes its input."""
-    has_norm = plan.residual.form != "first" and plan.normalization.place == "before"
+    has_norm = plan.residual.activation_place != "before_weights" and plan.normalization.place == "before"
     has_norm = has_norm or plan.normalization.place == "kernel"
     return blocks.convolution("skip/", channels, width, 1, plan, stride, has_norm=has_norm)

@@ -66,7 +66,7 @@ def seq2seq(forget_bias: Number, recurrent: RecurrentInit, radius: Positive, bpt
 
 
 def _check_form(plan: Plan) -> None:
-    if not (plan.vocabulary and plan.each) or time_steps(plan) % 2:
+    if not (plan.vocabulary and plan.label_per_step) or time_steps(plan) % 2:
         raise RecipeError(
             "takes 2·T tokens, the source and what its decoder is fed, and answers T times; choose data=copy or reverse"
         )

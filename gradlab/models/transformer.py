@@ -57,7 +57,7 @@ def transformer(kind: Reader, order: Order, heads: Size, expansion: Size, positi
             order=order,
             heads=heads,
             expansion=expansion,
-            causal=kind == "decoder" or (kind == "auto" and plan.each),
+            causal=kind == "decoder" or (kind == "auto" and plan.label_per_step),
             learned_positions=positions == "learned",
         )
         return [
@@ -119,7 +119,7 @@ class Transformer:
         plan = self.plan
         inner = self.expansion * plan.width
         scale = (8 * plan.depth) ** -0.25 if self.order == "deepnorm" else 1.0
-        scale *= plan.residual.shrink(1, 1, plan.depth)
+        scale *= plan.residual.kernel_scale(1, 1, plan.depth)
         *attention_keys, up_key, down_key = jax.random.split(key, 6)
         params: Tree = {}
         for name, attention_key in zip(ATTENTION, attention_keys, strict=True):
@@ -132,7 +132,7 @@ class Transformer:
         stats: Tree = {}
         for place in (1, 2):
             norm_params, norm_stats = normalize.draw(plan, f"norm{place}/", plan.width)
-            params |= norm_params | prefixed(plan.residual.own(plan.width, 1), f"residual{place}/")
+            params |= norm_params | prefixed(plan.residual.init(plan.width, 1), f"residual{place}/")
             stats |= norm_stats
         return params, stats
 
@@ -158,7 +158,7 @@ class Transformer:
         out, value = branch(params, inner, context)
         out = normalize.dropout(plan, out, key, context.train)
         # α stands on the skip alone: the branch takes h itself
-        h = plan.residual.join(under(params, f"residual{place}/"), alpha * h, lambda _: out, site)
+        h = plan.residual.join(under(params, f"residual{place}/"), alpha * h, out, site)
         if order != "pre":
             h, stats = normalize.norm(plan, prefix, params, h, context)
         return h, stats, value
@@ -186,7 +186,7 @@ class Transformer:
         stats: Tree = {}
         if self.order == "pre":
             h, stats = normalize.norm(self.plan, "norm/", params, h, context)
-        if not self.plan.each:
+        if not self.plan.label_per_step:
             h = h[:, -1] if self.causal else jnp.mean(h, axis=1)
         return _linear(params, "linear", h, context), BlockAux(stats, None, self.plan.activation.max_slope)
 

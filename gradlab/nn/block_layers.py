@@ -70,18 +70,18 @@ class BlockLayers:
         return self.linear(k, h), aux
 
     def residual_branch(self, h: Array, shifts: Array | None = None) -> tuple[Array, BlockAux]:
-        """f(h): all layers in the residual connection's form.
+        """f(h): all layers, with the activation where the residual connection has it.
 
         `shifts` (2·layers,): scalars that are added before every φ and every W of a pre-activation branch.
         """
-        form, last = self.plan.residual.form, len(self.layers) - 1
+        place, last = self.plan.residual.activation_place, len(self.layers) - 1
         auxes = []
         for k, layer in enumerate(self.layers):
-            if form == "first":
+            if place == "before_weights":
                 h = h if shifts is None else h + shifts[2 * k]
                 h, aux = self.activate(k, layer.norm_before(h))
                 h = self.linear(k, h if shifts is None else h + shifts[2 * k + 1])
-            elif form == "outside" and k == last:
+            elif place == "after_sum" and k == last:
                 # its activation follows the sum
                 h, aux = layer.norm_before(self.linear(k, h)), self.aux(k)
             else:

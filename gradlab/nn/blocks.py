@@ -53,9 +53,9 @@ def branch_specs(plan: Plan, count: int, **options: Any) -> list[LayerSpec]:
             plan.width * plan.activation.width_factor,
             plan.width,
             has_norm=True,
-            bias=connection.bias,
-            scale=connection.shrink(k, count, plan.depth),
-            pre_activation=connection.form == "first",
+            bias=connection.has_bias,
+            scale=connection.kernel_scale(k, count, plan.depth),
+            pre_activation=connection.activation_place == "before_weights",
             **options,
         )
         for k in range(1, count + 1)
@@ -126,7 +126,7 @@ def classifier_head(plan: Plan, fan_in: int, units: Sequence[int]) -> list[Block
 
 def output_block(plan: Plan, fan_in: int, before: SignalMap) -> Block:
     """The logits W before(h) + b: (examples, …) -> (examples, outputs)."""
-    spec = LayerSpec("", fan_in, plan.outputs, has_norm=False, scale=plan.residual.head)
+    spec = LayerSpec("", fan_in, plan.outputs, has_norm=False, scale=plan.residual.output_scale)
     return linear_block("output", spec, plan, before, active=False)
 
 
@@ -157,7 +157,7 @@ def _init_residual(
     specs: Sequence[LayerSpec], branch_layers: int, plan: Plan, residual: ResidualSpec, key: Array
 ) -> tuple[Tree, Tree]:
     params, stats = block_layers.draw(specs, plan, key)
-    return params | prefixed(plan.residual.own(residual.width, branch_layers), _RESIDUAL), stats
+    return params | prefixed(plan.residual.init(residual.width, branch_layers), _RESIDUAL), stats
 
 
 def _apply_residual(
@@ -176,8 +176,8 @@ def _apply_residual(
     skipped, skip_stats = _skip(plan, residual, params, h, context)
     shifts = connection.shifts(connection_params)
     branch, aux = layers.residual_branch(h, None if shifts is None else shifts.astype(h.dtype))
-    h = connection.join(connection_params, skipped, lambda _: branch, site)
-    if connection.form == "outside":
+    h = connection.join(connection_params, skipped, branch, site)
+    if connection.activation_place == "after_sum":
         h, outer = layers.activate(-1, h)
         aux = merged(aux, outer)
     return h, aux._replace(stats={**aux.stats, **skip_stats})

@@ -29,7 +29,7 @@ def require_numeric(plan: Plan) -> None:
         raise RecipeError(
             "takes numbers, and this data is tokens; choose a recurrent network or a transformer"
         )
-    if plan.each:
+    if plan.label_per_step:
         raise RecipeError("answers once an example, and this data wants an answer for every time step")
 
 

@@ -11,11 +11,11 @@ from jax import Array
 from gradlab.nn.plan import Plan
 from gradlab.numerics.convolution import convolve
 from gradlab.numerics.tree import Tree, prefixed, under
-from gradlab.parts.initializers.kernels import Initializer, blank
-from gradlab.parts.normalizations import KEYLESS
+from gradlab.parts.initializers.contract import Initializer, zero
+from gradlab.parts.normalizations import NO_RANDOM_KEYS
 
 Padding = Literal["same", "valid", "circular"]
-_BLANK = Initializer(blank)  # for a module whose state is replaced right after it is built
+_ZERO = Initializer(zero)  # for a module whose state is replaced right after it is built
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ def draw(spec: LayerSpec, plan: Plan, key: Array) -> tuple[Tree, Tree]:
 
 def layer(spec: LayerSpec, plan: Plan, params: Tree, stats: Tree, train: bool) -> Layer:
     """The layer's module, filled with its entries of a block's parameters and statistics."""
-    module = _build(spec, plan, _BLANK, KEYLESS)
+    module = _build(spec, plan, _ZERO, NO_RANDOM_KEYS)
     entries = under(params | stats, spec.prefix)
     entries = {path: value for path, value in entries.items() if path.startswith(("linear/", "norm/"))}
     nnx.update(module, traverse_util.unflatten_dict(entries, sep="/"))

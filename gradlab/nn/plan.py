@@ -9,7 +9,7 @@ from jax import Array
 
 from gradlab.nn.chain import Block
 from gradlab.parts.activations import Activation
-from gradlab.parts.initializers.kernels import Initializer
+from gradlab.parts.initializers.contract import Initializer
 from gradlab.parts.normalizations import Normalization
 from gradlab.parts.residuals import Residual
 
@@ -20,7 +20,7 @@ class Plan(NamedTuple):
     shape: tuple[int, ...]  # of one example's input
     vocabulary: int  # how many tokens there are where inputs are tokens; else 0
     outputs: int
-    each: bool  # whether every time step has its own target
+    label_per_step: bool  # whether every time step has its own label
     depth: int
     width: int
     activation: Activation

@@ -104,7 +104,7 @@ class RecurrentLayer:
     def init(self, key: Array) -> tuple[Tree, Tree]:
         """Kernels gate by gate, each with the fans of its own gate."""
         plan, gates, width = self.plan, self.cell.cell.gates, self.plan.width
-        scale = plan.residual.shrink(1, 1, plan.depth) if self.has_residual else 1.0
+        scale = plan.residual.kernel_scale(1, 1, plan.depth) if self.has_residual else 1.0
         keys = jax.random.split(key, (3, gates))
         kernels = [scale * plan.initializer.kernel(gate_key, (self.fan_in, width)) for gate_key in keys[0]]
         biases = [
@@ -120,7 +120,7 @@ class RecurrentLayer:
             params["recurrent/bias"] = jnp.zeros(width)
         norm, stats = normalize.draw(plan, "norm/", self._norm_width)
         if self.has_residual:
-            params |= prefixed(plan.residual.own(width, 1), _RESIDUAL)
+            params |= prefixed(plan.residual.init(width, 1), _RESIDUAL)
         return {path: value.astype(plan.param_dtype) for path, value in (params | norm).items()}, stats
 
     @property
@@ -134,7 +134,7 @@ class RecurrentLayer:
         if not self.has_residual:
             return out, aux
         site = Site(context.layer, self.plan.depth, jax.random.fold_in(context.key, 1), context.train)
-        return self.plan.residual.join(under(params, _RESIDUAL), h, lambda _: out, site), aux
+        return self.plan.residual.join(under(params, _RESIDUAL), h, out, site), aux
 
     def _run(self, params: Tree, h: Array, context: BlockContext) -> tuple[Array, BlockAux]:
         plan, spec = self.plan, self.cell

@@ -25,7 +25,7 @@ Skip = Callable[[int, int, int, Plan], LayerSpec | SignalMap]
 
 def stem_options(plan: Plan) -> dict[str, Any]:
     """The stem's further LayerSpec fields: it has no normalization if the first block begins with one."""
-    return {"has_norm": plan.residual.form != "first", "follows_activation": False}
+    return {"has_norm": plan.residual.activation_place != "before_weights", "follows_activation": False}
 
 
 def stage_blocks(stages: list[Stage], channels: int, plan: Plan, skip: Skip) -> list[Block]:
@@ -41,7 +41,7 @@ def stage_blocks(stages: list[Stage], channels: int, plan: Plan, skip: Skip) -> 
         entries = int(stage.stride > 1 or width != channels)
         if entries:
             specs = _branch_specs(stage, channels, stage.stride, plan, total)
-            shortcut = skip(channels, width, stage.stride, plan) if plan.residual.skip else identity
+            shortcut = skip(channels, width, stage.stride, plan) if plan.residual.has_skip else identity
             residual = ResidualSpec(width, total, preceding, shortcut)
             chain.append(blocks.residual_block(f"entry{number}", specs, plan, residual, None))
         if stage.blocks > entries:
@@ -56,14 +56,14 @@ def stage_blocks(stages: list[Stage], channels: int, plan: Plan, skip: Skip) -> 
 
 def _output(plan: Plan, channels: int) -> Block:
     """The logits of the mean over all positions; pre-activation branches need a last norm and activation first."""
-    if plan.residual.form != "first":
+    if plan.residual.activation_place != "before_weights":
         return blocks.output_block(plan, channels, images.mean)
     spec = LayerSpec(
         "",
         channels,
         plan.outputs,
         has_norm=blocks.normalizes_signal(plan),
-        scale=plan.residual.head,
+        scale=plan.residual.output_scale,
         pre_activation=True,
     )
     return blocks.pre_activation_block("output", spec, plan, images.mean)
@@ -78,10 +78,10 @@ def _branch_specs(stage: Stage, fan_in: int, stride: int, plan: Plan, total: int
     specs = []
     for k, (window, channels, layer_stride) in enumerate(sizes, 1):
         options: dict[str, Any] = {
-            "scale": plan.residual.shrink(k, len(sizes), total),
-            "pre_activation": plan.residual.form == "first",
+            "scale": plan.residual.kernel_scale(k, len(sizes), total),
+            "pre_activation": plan.residual.activation_place == "before_weights",
         }
-        if not plan.residual.bias:
+        if not plan.residual.has_bias:
             options["bias"] = False
         prefix = f"layer{k}/"
         specs.append(blocks.convolution(prefix, fan_in, channels, window, plan, layer_stride, **options))

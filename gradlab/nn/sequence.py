@@ -44,7 +44,7 @@ def require_supported(plan: Plan, unsupported: Unsupported) -> None:
         (unsupported.kernel_norm, place == "kernel"),
         (unsupported.norm_after, place == "after"),
         (unsupported.widening, plan.activation.width_factor > 1),
-        (unsupported.residual_order, plan.residual.form != "inside"),
+        (unsupported.residual_order, plan.residual.activation_place != "after_weights"),
         (unsupported.mirrored, plan.initializer.mirrored),
     )
     for sentence, present in refusals:
@@ -102,7 +102,7 @@ def output_block(plan: Plan) -> Block:
 
     (time, examples, units) -> (examples, outputs), or (examples, time, outputs).
     """
-    spec = LayerSpec("", plan.width, plan.outputs, has_norm=False, scale=plan.residual.head)
+    spec = LayerSpec("", plan.width, plan.outputs, has_norm=False, scale=plan.residual.output_scale)
     apply = partial(_apply_output, spec, plan)
     return Block("output", partial(linear_layer.draw, spec, plan), apply, active=False)
 
@@ -111,6 +111,6 @@ def _apply_output(
     spec: LayerSpec, plan: Plan, params: Tree, h: Array, context: BlockContext
 ) -> tuple[Array, BlockAux]:
     layer = linear_layer.layer(spec, plan, params, context.stats, context.train)
-    h = jnp.swapaxes(h, 0, 1) if plan.each else h[-1]
+    h = jnp.swapaxes(h, 0, 1) if plan.label_per_step else h[-1]
     logits = context.on_linear("linear/kernel", layer.affine(h))
     return logits, BlockAux({}, None, plan.activation.max_slope)

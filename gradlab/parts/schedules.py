@@ -53,10 +53,11 @@ def _stateless(factor: StepFactor) -> Schedule:
 
 
 def _with_warmup(schedule: Schedule, warmup: Array, horizon: Array) -> Schedule:
-    """The schedule after a warm-up, and over `horizon` steps in all (0: the recipe's); its step 0 is where it begins.
+    """The schedule after a warm-up, over `horizon` steps in all (0: the recipe's).
 
-    The factor rises as (t + 1)/(warmup + 1) to the schedule's own first one, so that no step has the rate 0
-    (Goyal et al. 2017); the state waits. At and after the horizon the factor is the last step's.
+    The factor rises as (t + 1)/(warmup + 1) to the schedule's first factor, so that no step has the rate 0
+    (Goyal et al. 2017); the schedule's state and its own steps begin after the warm-up. From the horizon on, the factor
+    stays that of the last step.
     """
 
     def apply(context: ScheduleContext, state: Any) -> tuple[Array, Any]:
@@ -141,7 +142,7 @@ def step(rate: Positive, period: Positive) -> Schedule:
     return _stateless(lambda step, total_steps: rate ** (step // period))
 
 
-def _check_rising(milestones: list[float], **others: float) -> None:
+def _check_rising(milestones: list[float], **other_values: float) -> None:
     """Refuse milestones out of order.
 
     Raises:
@@ -187,37 +188,37 @@ def plateau(
     """
 
     def init() -> PlateauState:
-        one, zero = jnp.ones(()), jnp.zeros(())
-        return one, jnp.full((), jnp.inf, float), zero, zero, zero, zero
+        unit, zero = jnp.ones(()), jnp.zeros(())
+        return unit, jnp.full((), jnp.inf, float), zero, zero, zero, zero
 
     def apply(context: ScheduleContext, state: PlateauState) -> tuple[Array, PlateauState]:
-        factor, best, bad, rest, total, count = state
+        factor, best, bad, cooling, total, count = state
         total, count = total + context.loss.astype(total.dtype), count + 1
         full = count >= window
         mean = total / count
         better = mean < (1 - threshold) * best
-        waits = rest > 0
+        waits = cooling > 0
         bad_now = jnp.where(better | waits, 0.0, bad + 1)
         cut = bad_now >= patience
         after_window = (
             jnp.where(cut, jnp.maximum(factor * rate, low), factor),
             jnp.where(better, mean, best),
             jnp.where(cut, 0.0, bad_now),
-            jnp.where(waits, rest - 1, jnp.where(cut, cooldown, 0.0)),
+            jnp.where(waits, cooling - 1, jnp.where(cut, cooldown, 0.0)),
             jnp.zeros(()),
             jnp.zeros(()),
         )
-        within_window = (factor, best, bad, rest, total, count)
-        factor, best, bad, rest, total, count = (
+        within_window = (factor, best, bad, cooling, total, count)
+        factor, best, bad, cooling, total, count = (
             jnp.where(full, new, old).astype(before.dtype)
             for new, old, before in zip(after_window, within_window, state, strict=True)
         )
-        return factor, (factor, best, bad, rest, total, count)
+        return factor, (factor, best, bad, cooling, total, count)
 
     return Schedule(init, apply)
 
 
-def _check_bounds(low: float, high: float, **others: float) -> None:
+def _check_bounds(low: float, high: float, **other_values: float) -> None:
     """Refuse bounds that cross.
 
     Raises:

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 
 from gradlab.nn.plan import Plan
 from gradlab.parts.activations import activation
-from gradlab.parts.initializers.kernels import initializer
+from gradlab.parts.initializers.contract import initializer
 from gradlab.parts.normalizations import normalization
 from gradlab.parts.residuals import residual
 from tests.driver import FORM

@@ -8,7 +8,7 @@ from jax import lax
 
 from gradlab.nn import images
 from gradlab.numerics.convolution import convolve
-from gradlab.parts.initializers.kernels import initializer
+from gradlab.parts.initializers.contract import initializer
 from gradlab.parts.normalizations import normalization
 from gradlab.recipe.errors import RecipeError
 from tests.test_conf import CONF, content

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import gradlab.models  # noqa: F401  initializers that look at a chain are known from here on
-from gradlab.parts.initializers.kernels import initializer
+from gradlab.parts.initializers.contract import initializer
 from tests.driver import driver
 from tests.test_conf import CONF, content
 

@@ -7,11 +7,11 @@ from typing import Literal
 import numpy as np
 from numpy.lib import format as npy
 
-from gradlab.data.channels import by_channel
-from gradlab.data.files import enough, found
-from gradlab.data.sizes import room
-from gradlab.data.targets import Kind, finite, targets
-from gradlab.data.task import Task, data, split, standardized
+from gradlab.data.files import check_count, existing_file
+from gradlab.data.sizes import check_size
+from gradlab.data.standardization import standardize_channels, standardize_features
+from gradlab.data.targets import Kind, check_finite, make_targets
+from gradlab.data.task import Task, data, split
 from gradlab.recipe.bounds import Count, Fraction, Text
 from gradlab.recipe.errors import RecipeError
 
@@ -26,7 +26,7 @@ def npz(path: Text, inputs: Inputs, kind: Kind, seed: Count, test_fraction: Frac
 
     auto: two axes are vectors, four are images, three are images where they are bytes and sequences elsewhere.
     """
-    file = found(path, "npz")
+    file = existing_file(path, "npz")
     arrays = _arrays(file)
     for x, y in (("x_train", "y_train"), ("x_test", "y_test")) if "x_train" in arrays else (("x", "y"),):
         _whole(arrays[x], arrays[y], file)
@@ -36,7 +36,7 @@ def npz(path: Text, inputs: Inputs, kind: Kind, seed: Count, test_fraction: Frac
         train_x, train_y, test_x, test_y = (arrays[key] for key in _PARTS)
     if train_x.shape[1:] != test_x.shape[1:]:
         raise RecipeError(f"{file}: x_train is {train_x.shape[1:]} an example, x_test {test_x.shape[1:]}")
-    told = targets(train_y.reshape(-1), test_y.reshape(-1), kind, f"{file}, y")
+    told = make_targets(train_y.reshape(-1), test_y.reshape(-1), kind, f"{file}, y")
     train_x, test_x, vocabulary = _inputs(train_x, test_x, inputs, file)
     source = (
         f"file: {file.name}, {len(train_x):,} and {len(test_x):,} of {'×'.join(map(str, train_x.shape[1:]))}"
@@ -71,7 +71,7 @@ def _array(opened: zipfile.ZipFile, member: zipfile.ZipInfo, file: Path) -> np.n
         shape, _, kind = read(stream)
     if kind.kind not in "biufU":
         raise RecipeError(f"{file}: '{member.filename}' holds {kind}, not numbers; save it as numbers")
-    room(*shape)
+    check_size(*shape)
     if kind.itemsize * int(np.prod(shape, dtype=object)) > member.file_size:
         raise RecipeError(f"{file}: '{member.filename}' is shorter than its header says; is it cut off?")
     with opened.open(member) as stream:
@@ -84,8 +84,8 @@ def _whole(x: np.ndarray, y: np.ndarray, file: Path) -> None:
         raise RecipeError(f"{file}: x of shape {x.shape} and kind {x.dtype} is no array of examples")
     if len(x) != len(y) or y.size != len(y):
         raise RecipeError(f"{file}: {len(x)} examples in x, y of shape {y.shape}; give one target for each")
-    enough(len(x), "npz")
-    finite(x, f"{file}, x")
+    check_count(len(x), "npz")
+    check_finite(x, f"{file}, x")
 
 
 def _inputs(
@@ -99,10 +99,10 @@ def _inputs(
     if meant == "tokens":
         return _tokens(train, test, file)
     if meant == "vectors":
-        return *standardized(train, test), 0
+        return *standardize_features(train, test), 0
     if meant == "images" and train.ndim == 3:
         train, test = train[..., None], test[..., None]
-    return *by_channel(train, test), 0
+    return *standardize_channels(train, test), 0
 
 
 def _tokens(train: np.ndarray, test: np.ndarray, file: Path) -> tuple[np.ndarray, np.ndarray, int]:

@@ -4,9 +4,10 @@ from typing import Literal
 
 import numpy as np
 
-from gradlab.data.channels import by_channel
-from gradlab.data.sizes import Examples, Length, parts, room
+from gradlab.data.generated import split_generated
+from gradlab.data.sizes import Examples, Length, check_size
 from gradlab.data.sound import power
+from gradlab.data.standardization import standardize_channels
 from gradlab.data.task import Task, data
 from gradlab.recipe.bounds import Count, NonNegative
 from gradlab.recipe.errors import RecipeError
@@ -49,7 +50,7 @@ def bearing(
     race's blows, the cage's a ball's. by=spectrum: log power of frames of 32 samples, every 16: (time, 17).
     """
     count = train + test
-    room(count, length)
+    check_size(count, length)
     if by == "spectrum" and length < 2 * _WINDOW:
         raise RecipeError(
             f"data.length={length} is too short for frames of {_WINDOW}; give {2 * _WINDOW} or more"
@@ -59,8 +60,8 @@ def bearing(
     waves = np.stack([_vibration(FAULTS[label], length, rng) for label in y])
     waves += noise * rng.standard_normal(waves.shape)
     x = waves[:, :, None] if by == "signal" else np.log(power(waves, _WINDOW, _WINDOW // 2) + 1e-3)
-    train_x, train_y, test_x, test_y = parts(x, y, train)
-    train_x, test_x = by_channel(train_x, test_x)
+    train_x, train_y, test_x, test_y = split_generated(x, y, train)
+    train_x, test_x = standardize_channels(train_x, test_x)
     source = f"synthetic: vibration of an SKF 6205 bearing, {length} samples at {RATE} Hz, noise {noise:g}"
     return Task(source, train_x, train_y, test_x, test_y, outputs=len(FAULTS))
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from gradlab.data.channels import by_channel
-from gradlab.data.files import chosen, enough, folder
+from gradlab.data.files import check_count, choose_rows, existing_folder
+from gradlab.data.standardization import standardize_channels
 from gradlab.data.task import Task, data
 from gradlab.recipe.bounds import Count, Text
 from gradlab.recipe.errors import RecipeError
@@ -20,11 +20,11 @@ def cifar10(path: Text, seed: Count, train: Count, test: Count) -> Task:
 
     The Python version is a pickle, which may run code when read: it is refused. `train`, `test`: how many, 0 all.
     """
-    place, rng = folder(path, "cifar10"), np.random.default_rng(seed)
+    place, rng = existing_folder(path, "cifar10"), np.random.default_rng(seed)
     train_x, train_y = _part(place, "data_batch_*.bin", train, "data.train", rng)
     test_x, test_y = _part(place, "test_batch.bin", test, "data.test", rng)
     source = f"file: {place.name}, CIFAR-10, {len(train_x):,} and {len(test_x):,} images of 32×32"
-    train_x, test_x = by_channel(train_x, test_x)
+    train_x, test_x = standardize_channels(train_x, test_x)
     return Task(source, train_x, train_y, test_x, test_y, outputs=10)
 
 
@@ -37,8 +37,8 @@ def _part(
         told = "the Python version, pickles that may run code; get the binary version" if pickled else pattern
         raise RecipeError(f"data=cifar10: {place} has {'only' if pickled else 'no'} {told}")
     records = np.concatenate([_records(file) for file in files])
-    enough(len(records), "cifar10")
-    records = records[chosen(len(records), wanted, key, rng)]
+    check_count(len(records), "cifar10")
+    records = records[choose_rows(len(records), wanted, key, rng)]
     images = records[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
     return images, records[:, 0].astype(np.int32)
 

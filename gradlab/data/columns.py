@@ -8,10 +8,11 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
-from gradlab.data.files import enough, found
-from gradlab.data.sizes import room
-from gradlab.data.targets import Kind, finite, targets
-from gradlab.data.task import Task, data, split, standardized
+from gradlab.data.files import check_count, existing_file
+from gradlab.data.sizes import check_size
+from gradlab.data.standardization import standardize_features
+from gradlab.data.targets import Kind, check_finite, make_targets
+from gradlab.data.task import Task, data, split
 from gradlab.recipe.bounds import Bound, Count, Fraction, Many, Text
 from gradlab.recipe.errors import RecipeError, hint
 
@@ -26,7 +27,7 @@ def csv(
     path: Text, target: Text, drop: Names, kind: Kind, words: Words, seed: Count, test_fraction: Fraction
 ) -> Task:
     """A CSV file with a line of names. `drop`: columns to leave out; `words`: what to do with columns of text."""
-    file = found(path, "csv", _MOST)
+    file = existing_file(path, "csv", _MOST)
     try:
         table = pyarrow.csv.read_csv(file)
     except (pa.ArrowException, UnicodeDecodeError) as error:
@@ -39,10 +40,10 @@ def parquet(
     path: Text, target: Text, drop: Names, kind: Kind, words: Words, seed: Count, test_fraction: Fraction
 ) -> Task:
     """A Parquet file, as data=csv."""
-    file = found(path, "parquet", _MOST)
+    file = existing_file(path, "parquet", _MOST)
     try:
         with pyarrow.parquet.ParquetFile(file) as opened:
-            room(opened.metadata.num_rows, opened.metadata.num_columns)
+            check_size(opened.metadata.num_rows, opened.metadata.num_columns)
             table = opened.read()
     except (pa.ArrowException, OSError) as error:
         raise RecipeError(f"data=parquet: {file} cannot be read: {_line(error)}") from None
@@ -66,16 +67,16 @@ def _task(
 ) -> Task:
     where = f"data={name}: {file.name}"
     _known(table.column_names, target, drop, where)
-    enough(table.num_rows, name)
+    check_count(table.num_rows, name)
     kept = [one for one in table.column_names if one != target and one not in drop]
     if not kept:
         raise RecipeError(f"{where} has no column beside the target '{target}'")
-    room(table.num_rows, len(kept))
+    check_size(table.num_rows, len(kept))
     x = np.concatenate([_feature(table[one], f"{where}, column '{one}'", words) for one in kept], axis=1)
     y = _values(table[target], f"{where}, column '{target}'")
     train_x, train_y, test_x, test_y = split(x, y, seed, test_fraction)
-    train_x, test_x = standardized(train_x, test_x)
-    told = targets(train_y, test_y, kind, f"{where}, column '{target}'")
+    train_x, test_x = standardize_features(train_x, test_x)
+    told = make_targets(train_y, test_y, kind, f"{where}, column '{target}'")
     source = f"file: {file.name}, {len(x):,} rows, {x.shape[1]} features, target {target}"
     return Task(source, train_x, told.train, test_x, told.test, told.outputs, metric=told.metric)
 
@@ -114,7 +115,7 @@ def _feature(column: Any, where: str, words: Words) -> np.ndarray:
     """(rows, 1) of numbers, or a column for each word."""
     values = _values(column, where)
     if values.dtype.kind != "U":
-        finite(values, where)
+        check_finite(values, where)
         return values.astype(np.float64)[:, None]
     if words == "refuse":
         raise RecipeError(

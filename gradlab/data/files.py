@@ -1,62 +1,81 @@
-"""Files of a user's own, looked at before they are read."""
+"""The user's files: checked before they are read."""
 
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gradlab.recipe.errors import RecipeError, hint
 
-MOST = 4 << 30  # bytes of a file that is read whole
-FEWEST = 10  # examples that are worth a split
+LARGEST_FILE = 4 << 30  # bytes of a file that is read at once
+FEWEST_EXAMPLES = 10
 
 
-def found(path: str, name: str, most: int = MOST) -> Path:
-    """The file at `data.path`, there and not empty."""
-    file = _place(path, name, "FILE")
+def existing_file(path: str, name: str, largest: int = LARGEST_FILE) -> Path:
+    """The file at `data.path` of the data set `name`.
+
+    Raises:
+        RecipeError: no path is given, there is no such file, or it is empty or has more than `largest` bytes.
+    """
+    file = _expanded(path, name, "FILE")
     if not file.is_file():
-        raise RecipeError(f"data={name}: {file} is no file{_near(file)}")
+        raise RecipeError(f"data={name}: {file} is not a file{_suggestion(file)}")
     size = file.stat().st_size
-    if not 0 < size <= most:
-        told = "is empty" if not size else f"has {size:,} bytes, more than {most:,}"
-        raise RecipeError(f"data={name}: {file} {told}")
+    if not 0 < size <= largest:
+        problem = f"has {size:,} bytes, more than {largest:,}" if size else "is empty"
+        raise RecipeError(f"data={name}: {file} {problem}")
     return file
 
 
-def folder(path: str, name: str) -> Path:
-    """The folder at `data.path`."""
-    place = _place(path, name, "FOLDER")
-    if not place.is_dir():
-        raise RecipeError(f"data={name}: {place} is no folder{_near(place)}")
-    return place
+def existing_folder(path: str, name: str) -> Path:
+    """The folder at `data.path` of the data set `name`.
+
+    Raises:
+        RecipeError: no path is given, or there is no such folder.
+    """
+    folder = _expanded(path, name, "FOLDER")
+    if not folder.is_dir():
+        raise RecipeError(f"data={name}: {folder} is not a folder{_suggestion(folder)}")
+    return folder
 
 
-def enough(count: int, name: str) -> None:
-    """Refuse what is too small to learn from."""
-    if count < FEWEST:
-        raise RecipeError(f"data={name}: {count} examples are too few; give at least {FEWEST}")
+def check_count(count: int, name: str) -> None:
+    """Check that a data set has enough examples to be split.
+
+    Raises:
+        RecipeError: `count` is below `FEWEST_EXAMPLES`.
+    """
+    if count < FEWEST_EXAMPLES:
+        raise RecipeError(f"data={name}: {count} examples are too few; give at least {FEWEST_EXAMPLES}")
 
 
-def _place(path: str, name: str, kind: str) -> Path:
+def _expanded(path: str, name: str, metavar: str) -> Path:
+    """`data.path` with ~ expanded."""
     if not path:
-        raise RecipeError(f"data={name} needs data.path={kind}")
+        raise RecipeError(f"data={name} needs data.path={metavar}")
     return Path(path).expanduser()
 
 
-def _near(place: Path) -> str:
-    """What lies beside it that may have been meant."""
-    if place.exists():
+def _suggestion(path: Path) -> str:
+    """The end of a message about a path that does not exist: a similar name beside it, if there is one."""
+    if path.exists():
         return ""
-    if not place.parent.is_dir():
-        return f"; there is no folder {place.parent}"
-    beside = [one.name for one in place.parent.iterdir()][:1000]
-    told = hint(place.name, beside)
-    return told if told.startswith("; did") else "; there is nothing of this name"
+    if not path.parent.is_dir():
+        return f"; there is no folder {path.parent}"
+    siblings = [sibling.name for sibling in path.parent.iterdir()][:1000]
+    suggestion = hint(path.name, siblings)
+    return suggestion if suggestion.startswith("; did") else "; it does not exist"
 
 
-def chosen(there: int, wanted: int, key: str, rng: np.random.Generator) -> np.ndarray:
-    """Which of the examples there are: `wanted` of them by chance, or for 0 all, in random order."""
-    if wanted > there:
+def choose_rows(available: int, requested: int, key: str, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Row numbers of `requested` random examples, or of all `available` ones for 0, in random order: (examples,).
+
+    Raises:
+        RecipeError: the option `key` requests more examples than are available.
+    """
+    if requested > available:
         raise RecipeError(
-            f"{key}={wanted} is more than the {there} there are; give at most that, or 0 for all"
+            f"{key}={requested} is more than the {available} available examples; "
+            f"give at most {available}, or 0 for all"
         )
-    return rng.permutation(there)[: wanted or there]
+    return rng.permutation(available)[: requested or available]

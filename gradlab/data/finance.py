@@ -2,8 +2,10 @@
 
 import numpy as np
 
-from gradlab.data.sizes import Examples, Length, parts, room
-from gradlab.data.task import Task, data, standardized
+from gradlab.data.generated import split_generated
+from gradlab.data.sizes import Examples, Length, check_size
+from gradlab.data.standardization import standardize_features
+from gradlab.data.task import Task, data
 from gradlab.recipe.bounds import Count, Fraction, Share
 from gradlab.recipe.errors import RecipeError
 
@@ -22,15 +24,15 @@ def garch(seed: Count, train: Examples, test: Examples, length: Length, alpha: S
             f"data.alpha={alpha:g} and data.beta={beta:g} have no lasting variance; their sum must be below 1"
         )
     count = train + test
-    room(count, length + _SETTLE)
+    check_size(count, length + _SETTLE)
     normal = np.random.default_rng(seed).standard_normal((length + _SETTLE, count), np.float32)
     variance, returns = np.ones(count), np.empty_like(normal)
     for day, z in enumerate(normal):
         returns[day] = np.sqrt(variance) * z
         variance = 1 - alpha - beta + alpha * returns[day] ** 2 + beta * variance
     x = np.ascontiguousarray(returns[_SETTLE:].T)[:, :, None]
-    train_x, train_y, test_x, test_y = parts(x, np.log(variance)[:, None], train)
-    train_y, test_y = standardized(train_y, test_y)
+    train_x, train_y, test_x, test_y = split_generated(x, np.log(variance)[:, None], train)
+    train_y, test_y = standardize_features(train_y, test_y)
     source = f"synthetic: GARCH(1,1) returns, alpha {alpha:g}, beta {beta:g}, {length} days"
     return Task(source, train_x, train_y, test_x, test_y, outputs=1, metric="r2")
 
@@ -44,7 +46,7 @@ def credit(seed: Count, train: Examples, test: Examples, share: Fraction) -> Tas
     """
     from scipy.optimize import brentq  # slow to import: only when asked for
 
-    room(train + test, 10)
+    check_size(train + test, 10)
     rng, count = np.random.default_rng(seed), train + test
     x = rng.standard_normal((count, 10))
     x[:, 1] = 0.6 * x[:, 0] + 0.8 * x[:, 1]  # debt goes with income
@@ -57,7 +59,7 @@ def credit(seed: Count, train: Examples, test: Examples, share: Fraction) -> Tas
 
     constant = brentq(lambda c: probability(c).mean() - share, -1000, 1000)
     y = (rng.random(count) < probability(constant)).astype(np.int32)
-    train_x, train_y, test_x, test_y = parts(x, y, train)
-    train_x, test_x = standardized(train_x, test_x)
+    train_x, train_y, test_x, test_y = split_generated(x, y, train)
+    train_x, test_x = standardize_features(train_x, test_x)
     source = f"synthetic: credit default, 10 measures, {share:.0%} default"
     return Task(source, train_x, train_y, test_x, test_y, outputs=2, metric="balanced_accuracy")

@@ -4,7 +4,8 @@ from typing import Annotated
 
 import numpy as np
 
-from gradlab.data.sizes import Classes, Examples, parts, room
+from gradlab.data.generated import split_generated
+from gradlab.data.sizes import Classes, Examples, check_size
 from gradlab.data.task import Task, data
 from gradlab.recipe.bounds import Bound, Count, Many
 from gradlab.recipe.errors import RecipeError
@@ -19,9 +20,9 @@ def gaussian(seed: Count, train: Examples, test: Examples, shape: Shape, classes
         raise RecipeError(
             f"data.shape={shape} is one of [features], [length,features] and [height,width,channels]"
         )
-    room(train + test, *shape)
+    check_size(train + test, *shape)
     rng, count = np.random.default_rng(seed), train + test
     x = rng.standard_normal((count, *shape), np.float32)
     y = rng.integers(classes, size=count, dtype=np.int32)
     source = f"synthetic: Gaussian inputs of shape {'×'.join(map(str, shape))}, random labels"
-    return Task(source, *parts(x, y, train), outputs=classes)
+    return Task(source, *split_generated(x, y, train), outputs=classes)

@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from gradlab.data.channels import by_channel
 from gradlab.data.characters import alphabet, tokens
 from gradlab.data.columns import Names
-from gradlab.data.files import chosen, enough
-from gradlab.data.sizes import Length, room
-from gradlab.data.targets import Kind, finite, targets
-from gradlab.data.task import Task, data, standardized
+from gradlab.data.files import check_count, choose_rows
+from gradlab.data.sizes import Length, check_size
+from gradlab.data.standardization import standardize_channels, standardize_features
+from gradlab.data.targets import Kind, check_finite, make_targets
+from gradlab.data.task import Task, data
 from gradlab.recipe.bounds import Count, Fraction, Text
 from gradlab.recipe.errors import RecipeError, hint
 
@@ -48,7 +48,7 @@ def hf(
         if column not in rows[0].column_names:
             raise RecipeError(f"{where} has no column '{column}'{hint(column, rows[0].column_names)}")
     train_y, test_y = (_column(part, y, where) for part in rows)
-    told = targets(train_y, test_y, kind, f"{where}, column '{y}'")
+    told = make_targets(train_y, test_y, kind, f"{where}, column '{y}'")
     (train_x, test_x), vocabulary = _inputs(rows, x, length, where)
     source = f"file: {path} (Hugging Face), {len(train_x):,} and {len(test_x):,} examples, {', '.join(x)}"
     return Task(source, train_x, told.train, test_x, told.test, told.outputs, vocabulary, told.metric)
@@ -62,9 +62,9 @@ def _parts(path: str, subset: str, seed: int, train: int, test: int, test_fracti
     if "test" not in found:
         found = found["train"].train_test_split(test_fraction, seed=seed)
     rng = np.random.default_rng(seed)
-    enough(len(found["train"]), "hf")
+    check_count(len(found["train"]), "hf")
     return [
-        found[part].select(chosen(len(found[part]), wanted, f"data.{part}", rng))
+        found[part].select(choose_rows(len(found[part]), wanted, f"data.{part}", rng))
         for part, wanted in (("train", train), ("test", test))
     ]
 
@@ -116,23 +116,23 @@ def _inputs(parts: list[Any], columns: list[str], length: int, where: str) -> tu
         if len(columns) > 1:
             raise RecipeError(f"{where}: text is taken from one column, got data.x={columns}")
         return _texts(train, test, length)
-    room(*train.shape)
-    finite(train, f"{where}, columns {', '.join(columns)}")
+    check_size(*train.shape)
+    check_finite(train, f"{where}, columns {', '.join(columns)}")
     if train.ndim == 1:
         train, test = train[:, None], test[:, None]
     if train.shape[1:] != test.shape[1:] or train.ndim > 4:
         raise RecipeError(f"{where}: examples of shape {train.shape[1:]} and, for testing, {test.shape[1:]}")
     if train.ndim == 2:
-        return standardized(train, test), 0
+        return standardize_features(train, test), 0
     if train.ndim == 3 and train.dtype == np.uint8:  # grey images
         train, test = train[..., None], test[..., None]
-    return by_channel(train, test), 0
+    return standardize_channels(train, test), 0
 
 
 def _texts(train: np.ndarray, test: np.ndarray, length: int) -> tuple[Pair, int]:
     """The first `length` characters of each, as whole numbers; behind a shorter one stands the highest."""
     known = alphabet("".join(train.tolist()))
-    room(len(train), length)
+    check_size(len(train), length)
     end = len(known) + 1
 
     def cut(texts: np.ndarray) -> np.ndarray:

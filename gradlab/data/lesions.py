@@ -1,35 +1,32 @@
 """Small medical pictures: tissue with vessels, and in some of them a lesion."""
 
-from typing import Annotated
-
 import numpy as np
 
-from gradlab.data.channels import by_channel
-from gradlab.data.sizes import Examples, parts, room
+from gradlab.data.generated import split_generated
+from gradlab.data.sizes import Examples, ImageSide, check_size
+from gradlab.data.standardization import standardize_channels
 from gradlab.data.task import Task, data
-from gradlab.recipe.bounds import Bound, Count, Fraction, Positive
-
-Side = Annotated[int, Bound(int, 12, 512)]
+from gradlab.recipe.bounds import Count, Fraction, Positive
 
 
 @data
 def lesions(
-    seed: Count, train: Examples, test: Examples, size: Side, share: Fraction, contrast: Positive
+    seed: Count, train: Examples, test: Examples, size: ImageSide, share: Fraction, contrast: Positive
 ) -> Task:
     """Is there a lesion, a bright spot of `contrast` deviations of the tissue? In `share` of them; chance 1/2.
 
     Every picture has a vessel, a bright line as wide as a lesion, so that brightness alone tells nothing.
     """
     count = train + test
-    room(count, size, size)
+    check_size(count, size, size)
     rng = np.random.default_rng(seed)
     y = (rng.random(count) < share).astype(np.int32)
     grid = np.mgrid[-1 : 1 : size * 1j, -1 : 1 : size * 1j]
     images = _tissue(count, size, rng)
     for image, ill in zip(images, y, strict=True):
         image += contrast * (_vessel(grid, rng) + (_lesion(grid, rng) if ill else _vessel(grid, rng)))
-    train_x, train_y, test_x, test_y = parts(images[..., None], y, train)
-    train_x, test_x = by_channel(train_x, test_x)
+    train_x, train_y, test_x, test_y = split_generated(images[..., None], y, train)
+    train_x, test_x = standardize_channels(train_x, test_x)
     source = f"synthetic: tissue with a lesion or none, {size}×{size} pixels, contrast {contrast:g}"
     return Task(source, train_x, train_y, test_x, test_y, outputs=2, metric="balanced_accuracy")
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from gradlab.data.channels import by_channel
-from gradlab.data.files import chosen, enough, folder, found
-from gradlab.data.sizes import room
-from gradlab.data.targets import targets
+from gradlab.data.files import check_count, choose_rows, existing_file, existing_folder
+from gradlab.data.sizes import check_size
+from gradlab.data.standardization import standardize_channels
+from gradlab.data.targets import make_targets
 from gradlab.data.task import Task, data
 from gradlab.recipe.bounds import Count, Text
 from gradlab.recipe.errors import RecipeError
@@ -24,17 +24,17 @@ def mnist(path: Text, seed: Count, train: Count, test: Count) -> Task:
 
     The published split stays; `train` and `test` take so many of each by chance, 0 all.
     """
-    place, rng = folder(path, "mnist"), np.random.default_rng(seed)
+    place, rng = existing_folder(path, "mnist"), np.random.default_rng(seed)
     train_x, train_y = _part(place, "train", train, rng)
     test_x, test_y = _part(place, "t10k", test, rng)
     if train_x.shape[1:] != test_x.shape[1:]:
         raise RecipeError(
             f"data=mnist: training images are {train_x.shape[1:]}, test images {test_x.shape[1:]}"
         )
-    labels = targets(train_y, test_y, "classification", f"data=mnist: {place}")
+    labels = make_targets(train_y, test_y, "classification", f"data=mnist: {place}")
     size = "×".join(map(str, train_x.shape[1:3]))
     source = f"file: {place.name}, {len(train_x):,} and {len(test_x):,} images of {size}"
-    train_x, test_x = by_channel(train_x, test_x)
+    train_x, test_x = standardize_channels(train_x, test_x)
     return Task(source, train_x, labels.train, test_x, labels.test, labels.outputs, metric=labels.metric)
 
 
@@ -42,8 +42,8 @@ def _part(place: Path, name: str, wanted: int, rng: np.random.Generator) -> tupl
     images, labels = idx(_file(place, f"{name}-images"), 3), idx(_file(place, f"{name}-labels"), 1)
     if len(images) != len(labels):
         raise RecipeError(f"data=mnist: {len(images)} {name} images have {len(labels)} labels")
-    enough(len(images), "mnist")
-    rows = chosen(len(images), wanted, f"data.{'train' if name == 'train' else 'test'}", rng)
+    check_count(len(images), "mnist")
+    rows = choose_rows(len(images), wanted, f"data.{'train' if name == 'train' else 'test'}", rng)
     return images[rows, :, :, None], labels[rows]
 
 
@@ -55,7 +55,7 @@ def _file(place: Path, stem: str) -> Path:
             f"data=mnist: {place} has no {stem}-idx…-ubyte or {stem}-idx…-ubyte.gz; "
             "are these the four files as they were published?"
         )
-    return found(str(files[0]), "mnist")
+    return existing_file(str(files[0]), "mnist")
 
 
 def idx(file: Path, axes: int) -> np.ndarray:
@@ -67,7 +67,7 @@ def idx(file: Path, axes: int) -> np.ndarray:
             if head[:3] != bytes([0, 0, _BYTES]) or head[3:4] != bytes([axes]):
                 raise RecipeError(f"{file} is no IDX file of bytes with {axes} axes")
             shape = np.frombuffer(head, ">u4", offset=4).tolist() if len(head) == 4 + 4 * axes else [0]
-            room(*shape)
+            check_size(*shape)
             content = stream.read(prod(shape) + 1)
     except (EOFError, OSError, zlib.error) as error:
         raise RecipeError(f"{file} cannot be read: {error}") from None

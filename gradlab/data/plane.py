@@ -2,8 +2,10 @@
 
 import numpy as np
 
-from gradlab.data.sizes import Classes, Examples, parts, room
-from gradlab.data.task import Task, data, standardized
+from gradlab.data.generated import split_generated
+from gradlab.data.sizes import Classes, Examples, check_size
+from gradlab.data.standardization import standardize_features
+from gradlab.data.task import Task, data
 from gradlab.recipe.bounds import Count, NonNegative, Positive
 
 
@@ -13,7 +15,7 @@ def spirals(
 ) -> Task:
     """Interleaved arms of angle 2π(turns·r + class/classes), r ~ √U(0, 1): points lie evenly over the disc."""
     rng, count = np.random.default_rng(seed), train + test
-    room(count, 2)
+    check_size(count, 2)
     radius, y = np.sqrt(rng.random(count)), rng.integers(classes, size=count, dtype=np.int32)
     angle = 2 * np.pi * (turns * radius + y / classes)
     points = radius[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1)
@@ -26,12 +28,12 @@ def moons(seed: Count, train: Examples, test: Examples, noise: NonNegative) -> T
     """Two half circles, one in the other (scikit-learn): a bent border, no more."""
     from sklearn.datasets import make_moons  # slow to import: only when asked for
 
-    room(train + test, 2)
+    check_size(train + test, 2)
     x, y = make_moons(train + test, noise=noise, random_state=seed)
     return _task(f"synthetic: two moons, noise {noise:g} (scikit-learn)", x, y.astype(np.int32), train, 2)
 
 
 def _task(source: str, x: np.ndarray, y: np.ndarray, train: int, classes: int) -> Task:
-    train_x, train_y, test_x, test_y = parts(x, y, train)
-    train_x, test_x = standardized(train_x, test_x)
+    train_x, train_y, test_x, test_y = split_generated(x, y, train)
+    train_x, test_x = standardize_features(train_x, test_x)
     return Task(source, train_x, train_y, test_x, test_y, outputs=classes)

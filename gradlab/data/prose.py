@@ -7,8 +7,8 @@ import numpy as np
 
 from gradlab.data.characters import alphabet, tokens, unseen, windows
 from gradlab.data.english import chapters
-from gradlab.data.files import chosen, found
-from gradlab.data.sizes import Length, room
+from gradlab.data.files import choose_rows, existing_file
+from gradlab.data.sizes import Length, check_size
 from gradlab.data.task import Task, data
 from gradlab.recipe.bounds import Bound, Count, Fraction, Text
 from gradlab.recipe.errors import RecipeError
@@ -30,7 +30,7 @@ def prose(seed: Count, train: Count, test: Count, length: Length, test_fraction:
 @data
 def text(path: Text, seed: Count, train: Count, test: Count, length: Length, test_fraction: Fraction) -> Task:
     """The next character of a text file of one's own, UTF-8, made as data=prose."""
-    file = found(path, "text", _MOST)
+    file = existing_file(path, "text", _MOST)
     try:
         content = file.read_text("utf-8")
     except UnicodeDecodeError as error:
@@ -44,7 +44,7 @@ def _language(
 ) -> Task:
     """Windows of the text before the cut and after it; the alphabet is that of the first."""
     cut = round(len(text) * (1 - test_fraction))
-    room(len(text) // length + 1, length)
+    check_size(len(text) // length + 1, length)
     known, rng = alphabet(text[:cut]), np.random.default_rng(seed)
     halves: list[np.ndarray] = []
     every: np.ndarray | None = None  # window of the first half
@@ -58,7 +58,7 @@ def _language(
                 f"{len(half)} characters are no two windows of data.length={length} for {key}; "
                 "give a shorter one, or a longer text"
             )
-        rows = chosen(len(x), wanted, key, rng)
+        rows = choose_rows(len(x), wanted, key, rng)
         halves += [x[rows], y[rows]]
     train_x, train_y, test_x, test_y = halves
     size = len(known) + 1

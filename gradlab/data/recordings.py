@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 
-from gradlab.data.channels import by_channel
-from gradlab.data.files import enough, folder
-from gradlab.data.sizes import Length, room
+from gradlab.data.files import check_count, existing_folder
+from gradlab.data.sizes import Length, check_size
 from gradlab.data.sound import log_mel
 from gradlab.data.speech import Bands
+from gradlab.data.standardization import standardize_channels
 from gradlab.data.task import Task, data, split
 from gradlab.recipe.bounds import Count, Fraction, Text
 from gradlab.recipe.errors import RecipeError
@@ -20,23 +20,23 @@ _MOST = 100_000  # files
 @data
 def wav(path: Text, seed: Count, test_fraction: Fraction, length: Length, bands: Bands) -> Task:
     """The first `length` frames of 10 ms of every file, silence behind a shorter one; PCM of one sample rate."""
-    place = folder(path, "wav")
+    place = existing_folder(path, "wav")
     files = sorted(place.glob("*/*.[wW][aA][vV]"))
     names = sorted({file.parent.name for file in files})
     if len(names) < 2:
         raise RecipeError(
             f"data=wav: {place} has WAV files in {len(names)} folders; give two classes or more, a folder each"
         )
-    enough(len(files), "wav")
+    check_count(len(files), "wav")
     rate = _rate(files[0])
     window, hop = 2 * round(0.016 * rate), round(0.01 * rate)
     samples = window + (length - 1) * hop
-    room(min(len(files), _MOST), samples)
+    check_size(min(len(files), _MOST), samples)
     waves = np.stack([_wave(file, rate, samples) for file in files[:_MOST]])
     y = np.array([names.index(file.parent.name) for file in files[:_MOST]], np.int32)
     x = log_mel(waves, rate, window, hop, bands)
     train_x, train_y, test_x, test_y = split(x, y, seed, test_fraction)
-    train_x, test_x = by_channel(train_x, test_x)
+    train_x, test_x = standardize_channels(train_x, test_x)
     source = f"file: {place.name}, {len(x):,} sounds of {len(names)} classes, log-mel, {length} frames"
     return Task(source, train_x, train_y, test_x, test_y, outputs=len(names), metric="balanced_accuracy")
 

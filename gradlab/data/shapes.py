@@ -4,8 +4,9 @@ from typing import Annotated
 
 import numpy as np
 
-from gradlab.data.channels import by_channel
-from gradlab.data.sizes import Examples, parts, room
+from gradlab.data.generated import split_generated
+from gradlab.data.sizes import Examples, ImageSide, check_size
+from gradlab.data.standardization import standardize_channels
 from gradlab.data.task import Task, data
 from gradlab.recipe.bounds import Bound, Count, NonNegative
 
@@ -20,7 +21,6 @@ SHAPES = {
     "bar": lambda u, v: np.maximum(np.abs(u), 4 * np.abs(v)),
     "star": lambda u, v: np.hypot(u, v) / (0.65 + 0.35 * np.cos(5 * np.arctan2(v, u))),
 }
-Side = Annotated[int, Bound(int, 12, 512)]
 
 
 @data
@@ -29,19 +29,19 @@ def shapes(
     train: Examples,
     test: Examples,
     classes: Annotated[int, Bound(int, 2, len(SHAPES))],
-    size: Side,
+    size: ImageSide,
     noise: NonNegative,
 ) -> Task:
     """Disc, ring, square, frame, triangle, cross, bar or star, at any place, angle and size, in noise: 1/classes."""
     count = train + test
-    room(count, size, size)
+    check_size(count, size, size)
     rng = np.random.default_rng(seed)
     y = rng.integers(classes, size=count, dtype=np.int32)
     grid = np.mgrid[-1 : 1 : size * 1j, -1 : 1 : size * 1j].astype(np.float32)
     images = np.stack([_image(list(SHAPES)[label], grid, rng) for label in y])
     images += noise * rng.standard_normal(images.shape, np.float32)
-    train_x, train_y, test_x, test_y = parts(images[..., None], y, train)
-    train_x, test_x = by_channel(train_x, test_x)
+    train_x, train_y, test_x, test_y = split_generated(images[..., None], y, train)
+    train_x, test_x = standardize_channels(train_x, test_x)
     source = f"synthetic: {classes} shapes, {size}×{size} pixels, noise {noise:g}"
     return Task(source, train_x, train_y, test_x, test_y, outputs=classes)
 

@@ -4,9 +4,10 @@ from typing import Annotated
 
 import numpy as np
 
-from gradlab.data.channels import by_channel
-from gradlab.data.sizes import Examples, Length, parts, room
+from gradlab.data.generated import split_generated
+from gradlab.data.sizes import Examples, Length, check_size
 from gradlab.data.sound import HOP, RATE, log_mel
+from gradlab.data.standardization import standardize_channels
 from gradlab.data.task import Task, data
 from gradlab.recipe.bounds import Bound, Count, NonNegative
 
@@ -40,7 +41,7 @@ def vowels(
     """
     window, count, frames = 256, train + test, length + pause
     samples = window + (frames - 1) * HOP
-    room(count, samples)
+    check_size(count, samples)
     rng = np.random.default_rng(seed)
     y = rng.integers(classes, size=count, dtype=np.int32)
     waves = noise * rng.standard_normal((count, samples))
@@ -88,7 +89,7 @@ def tones(
     """
     window, count = 512, train + test
     samples = window + (length - 1) * HOP
-    room(count, samples)
+    check_size(count, samples)
     rng = np.random.default_rng(seed)
     y = rng.integers(classes, size=count, dtype=np.int32)
     pitch = 220 * 2 ** (rng.integers(2, size=count) + y / classes + rng.normal(0, 0.1 / classes, count))
@@ -103,6 +104,6 @@ def tones(
 
 
 def _task(source: str, x: np.ndarray, y: np.ndarray, train: int, classes: int) -> Task:
-    train_x, train_y, test_x, test_y = parts(x, y, train)
-    train_x, test_x = by_channel(train_x, test_x)
+    train_x, train_y, test_x, test_y = split_generated(x, y, train)
+    train_x, test_x = standardize_channels(train_x, test_x)
     return Task(source, train_x, train_y, test_x, test_y, outputs=classes)

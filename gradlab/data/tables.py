@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from gradlab.data.task import Task, data, split, standardized
+from gradlab.data.standardization import standardize_features
+from gradlab.data.task import Task, data, split
 from gradlab.recipe.bounds import Count, Fraction
 
 
@@ -13,7 +14,7 @@ def breast_cancer(seed: Count, test_fraction: Fraction) -> Task:
 
     x, y = load_breast_cancer(return_X_y=True)
     train_x, train_y, test_x, test_y = split(x, y.astype(np.int32), seed, test_fraction)
-    train_x, test_x = standardized(train_x, test_x)
+    train_x, test_x = standardize_features(train_x, test_x)
     source = "real: 569 breast tumours, 30 measures (scikit-learn, UCI Wisconsin diagnostic)"
     return Task(source, train_x, train_y, test_x, test_y, outputs=2)
 
@@ -25,7 +26,7 @@ def diabetes(seed: Count, test_fraction: Fraction) -> Task:
 
     x, y = load_diabetes(return_X_y=True, scaled=False)
     train_x, train_y, test_x, test_y = split(x, y[:, None], seed, test_fraction)
-    train_x, test_x = standardized(train_x, test_x)
-    train_y, test_y = standardized(train_y, test_y)
+    train_x, test_x = standardize_features(train_x, test_x)
+    train_y, test_y = standardize_features(train_y, test_y)
     source = "real: 442 diabetes patients, 10 measures (scikit-learn, Efron et al. 2004)"
     return Task(source, train_x, train_y, test_x, test_y, outputs=1, metric="r2")

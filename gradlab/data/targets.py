@@ -1,76 +1,91 @@
-"""What a file's column of targets means: classes to tell apart, or numbers to come near to."""
+"""What the target column of a file means: classes, or numbers for a regression."""
 
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from gradlab.data.task import standardized
+from gradlab.data.standardization import standardize_features
 from gradlab.recipe.errors import RecipeError
 
 Kind = Literal["auto", "classification", "regression"]
-_FEW = 20  # different whole numbers that are taken for classes without asking
-_MOST = 10_000  # classes
+_AUTO_CLASSES = 20  # at most so many different whole numbers are classes with data.kind=auto
+_MOST_CLASSES = 10_000
 
 
 class Targets(NamedTuple):
-    """Targets of both parts as a Task has them, how many outputs they need and how they are judged."""
+    """Targets of the training and the test set as in a `Task`, the number of outputs, and the score.
 
-    train: np.ndarray
-    test: np.ndarray
+    train, test: int32 labels (examples,) or float32 numbers (examples, 1).
+    """
+
+    train: NDArray[Any]
+    test: NDArray[Any]
     outputs: int
     metric: str
 
 
-def targets(train: np.ndarray, test: np.ndarray, kind: Kind, where: str) -> Targets:
-    """Labels as 0, 1, … in the order of their names; numbers standardized by the training part, (examples, 1).
+def make_targets(train: NDArray[Any], test: NDArray[Any], kind: Kind, where: str) -> Targets:
+    """Targets from a column's values in the training and the test set, (examples,) each.
 
-    auto: words, true and false, and up to 20 different whole numbers are classes, fractions are numbers.
+    Classes become the labels 0, 1, … in sorted order; numbers are standardized by the training set. With kind="auto"
+    text, booleans and up to 20 different whole numbers are classes, and fractions are numbers. `where` names the column
+    in messages.
+
+    Raises:
+        RecipeError: there is only one class, or too many; the numbers are constant or not finite; the values are text
+            and regression is asked for; or "auto" cannot decide.
     """
-    meant = _kind(np.concatenate([train, test]), where) if kind == "auto" else kind
-    return (_classes if meant == "classification" else _numbers)(train, test, where)
+    resolved = _resolved_kind(np.concatenate([train, test]), where) if kind == "auto" else kind
+    return (_class_targets if resolved == "classification" else _number_targets)(train, test, where)
 
 
-def _kind(values: np.ndarray, where: str) -> str:
+def _resolved_kind(values: NDArray[Any], where: str) -> str:
     if values.dtype.kind == "f":
         return "regression"
     count = len(np.unique(values)) if values.dtype.kind in "iu" else 0
-    if count > _FEW:
+    if count > _AUTO_CLASSES:
         raise RecipeError(
-            f"{where} has {count} different whole numbers: say data.kind=classification or data.kind=regression"
+            f"{where} has {count} different whole numbers: set data.kind=classification or data.kind=regression"
         )
     return "classification"
 
 
-def _classes(train: np.ndarray, test: np.ndarray, where: str) -> Targets:
-    names, labels = np.unique(np.concatenate([train, test]), return_inverse=True)
+def _class_targets(train: NDArray[Any], test: NDArray[Any], where: str) -> Targets:
+    names, indices = np.unique(np.concatenate([train, test]), return_inverse=True)
     if len(names) < 2:
-        raise RecipeError(f"{where} has one class only, {names[0]}; there is nothing to tell apart")
-    if len(names) > min(_MOST, len(labels) // 2):
+        raise RecipeError(f"{where} has only one class, {names[0]}; there is nothing to classify")
+    if len(names) > min(_MOST_CLASSES, len(indices) // 2):
         raise RecipeError(
-            f"{where} has {len(names)} classes for {len(labels)} examples; data.kind=regression?"
+            f"{where} has {len(names)} classes for {len(indices)} examples; did you mean data.kind=regression?"
         )
-    labels = labels.astype(np.int32)
-    shares = np.bincount(labels) / len(labels)
-    metric = "balanced_accuracy" if shares.max() > 2 * shares.min() else "accuracy"
-    return Targets(labels[: len(train)], labels[len(train) :], len(names), metric)
+    labels = indices.astype(np.int32)
+    fractions = np.bincount(labels) / len(labels)
+    metric = "balanced_accuracy" if fractions.max() > 2 * fractions.min() else "accuracy"
+    return Targets(train=labels[: len(train)], test=labels[len(train) :], outputs=len(names), metric=metric)
 
 
-def _numbers(train: np.ndarray, test: np.ndarray, where: str) -> Targets:
+def _number_targets(train: NDArray[Any], test: NDArray[Any], where: str) -> Targets:
     if train.dtype.kind not in "iuf":
-        raise RecipeError(f"{where} holds words: data.kind=regression needs numbers")
-    finite(np.concatenate([train, test]), where)
+        raise RecipeError(f"{where} contains no numbers, which data.kind=regression needs")
+    check_finite(np.concatenate([train, test]), where)
     if train.min() == train.max():
-        raise RecipeError(f"{where} is {train[0]:g} throughout; there is nothing to foresee")
-    first, second = standardized(train.astype(np.float64)[:, None], test.astype(np.float64)[:, None])
-    return Targets(first, second, 1, "r2")
+        raise RecipeError(f"{where} is constant ({train[0]:g}); there is nothing to predict")
+    columns = (values.astype(np.float64)[:, None] for values in (train, test))
+    train_y, test_y = standardize_features(*columns)
+    return Targets(train=train_y, test=test_y, outputs=1, metric="r2")
 
 
-def finite(values: np.ndarray, where: str) -> None:
-    """Refuse NaN and infinity, with their count."""
+def check_finite(values: NDArray[Any], where: str) -> None:
+    """Check that an array of any shape contains no NaN and no infinity.
+
+    Raises:
+        RecipeError: with the number of values that are not finite.
+    """
     if values.dtype.kind != "f":
         return
-    wrong = values.size - int(np.isfinite(values).sum())
-    if wrong:
+    count = values.size - int(np.isfinite(values).sum())
+    if count:
         raise RecipeError(
-            f"{where} has {wrong} NaN or infinite values of {values.size}; fill them, or leave them out"
+            f"{where} has {count} NaN or infinite values out of {values.size}; replace or remove them"
         )

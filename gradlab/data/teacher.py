@@ -4,7 +4,8 @@ from typing import Literal
 
 import numpy as np
 
-from gradlab.data.sizes import Examples, parts, room
+from gradlab.data.generated import split_generated
+from gradlab.data.sizes import Examples, check_size
 from gradlab.data.task import Task, data
 from gradlab.recipe.bounds import Count, NonNegative, Size
 
@@ -22,7 +23,7 @@ def teacher(
 
     With w of length 1: linear w·x, quadratic ((w·x)² − 1)/√2, sine √2·sin(3 w·x).
     """
-    room(train + test, features)
+    check_size(train + test, features)
     rng, count = np.random.default_rng(seed), train + test
     x = rng.standard_normal((count, features), np.float32)
     w = rng.standard_normal(features)
@@ -34,4 +35,4 @@ def teacher(
     }[kind](along)
     y = (f + noise * rng.standard_normal(count)).astype(np.float32)[:, None]
     source = f"synthetic: {kind} teacher of {features} Gaussian features, noise {noise:g}"
-    return Task(source, *parts(x, y, train), outputs=1, metric="r2")
+    return Task(source, *split_generated(x, y, train), outputs=1, metric="r2")

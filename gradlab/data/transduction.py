@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from gradlab.data.sizes import Classes, Examples, Length, different, parts, room
+from gradlab.data.generated import distinct_rows, split_generated
+from gradlab.data.sizes import Classes, Examples, Length, check_size
 from gradlab.data.task import Task, data
 from gradlab.recipe.bounds import Count
 
@@ -21,11 +22,13 @@ def reverse(seed: Count, train: Examples, test: Examples, length: Length, symbol
 
 def _said(name: str, seed: int, train: int, test: int, length: int, symbols: int) -> Task:
     """x: the source, then what the decoder is fed: a start token (`symbols`), and the answer but its last symbol."""
-    room(train + test, 2 * length)
+    check_size(train + test, 2 * length)
     rng = np.random.default_rng(seed)
-    said = different(lambda rows: rng.integers(symbols, size=(rows, length), dtype=np.int32), train + test)
+    said = distinct_rows(
+        lambda rows: rng.integers(symbols, size=(rows, length), dtype=np.int32), train + test
+    )
     y = said if name == "copy" else np.ascontiguousarray(said[:, ::-1])
     start = np.full((len(y), 1), symbols, np.int32)
     x = np.concatenate([said, start, y[:, :-1]], axis=1)
     source = f"synthetic: {name} {length} symbols of {symbols}"
-    return Task(source, *parts(x, y, train), outputs=symbols, vocabulary=symbols + 1)
+    return Task(source, *split_generated(x, y, train), outputs=symbols, vocabulary=symbols + 1)

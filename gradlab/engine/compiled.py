@@ -31,7 +31,7 @@ Numbers = dict[str, Any]
 
 
 class ChunkKind(enum.Enum):
-    """What a chunk makes; the value is what the program is given."""
+    """Which rows a chunk computes; the value is an argument of the program."""
 
     STEPS = 0
     FINAL = 1  # the row after the last step, which no update follows
@@ -165,11 +165,11 @@ def _over_seeds(
     One after the other on CPU, where each seed has the bits of a lone run and no program is slower for it; side by
     side by `vmap` on an accelerator.
     """
-    one = lambda items: function(*items, *shared)
-    if seeds == 1:  # the axis is there; no loop around the loop
-        result = one(jax.tree.map(lambda leaf: leaf[0], seeded))
+    for_seed = lambda items: function(*items, *shared)
+    if seeds == 1:  # keep the axis without a loop around the loop of steps
+        result = for_seed(jax.tree.map(lambda leaf: leaf[0], seeded))
         return jax.tree.map(lambda leaf: leaf[None], result)
-    return jax.lax.map(one, seeded) if one_by_one else jax.vmap(one)(seeded)
+    return jax.lax.map(for_seed, seeded) if one_by_one else jax.vmap(for_seed)(seeded)
 
 
 class Streams(NamedTuple):
@@ -205,7 +205,7 @@ def _chunk(
 
     One scan, whose every iteration takes one of three branches: a step with taps, a step without, or nothing (the
     steps beyond `span.stop`, so that a shorter chunk is the same program). An epoch is a permutation of the examples,
-    drawn anew where one begins and carried in between.
+    drawn at the start of each epoch and carried between its steps.
     """
     setup = make_setup(recipe, numbers, form)
     keys = streams(seed)
@@ -293,8 +293,8 @@ def _evaluate(recipe: Recipe, form: Form, state: TrainState, numbers: Numbers, d
         return chain.forward(setup.chain, params, state.stats, x, jax.random.key(0), train=False)[0]
 
     parts = ((data.train_x, data.train_y), (data.test_x, data.test_y))
-    found = [measures(network, setup.loss, x, y, form.outputs, recipe.width) for x, y in parts]
-    return jnp.concatenate(found)
+    results = [measures(network, setup.loss, x, y, form.outputs, recipe.width) for x, y in parts]
+    return jnp.concatenate(results)
 
 
 def numbers_for(recipe_numbers: dict[str, float], dtype: str) -> Numbers:

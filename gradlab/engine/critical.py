@@ -1,4 +1,4 @@
-"""σ_w at the edge of chaos for any activation: by theory's own formulas, or from the function itself."""
+"""σ_w at the edge of chaos for any activation: from its formulas in theory, or from the function itself."""
 
 import json
 import math
@@ -42,23 +42,23 @@ def _sigma(part: str, sigma_b: float) -> float:
 
 
 def _function(part: dict[str, Any]) -> known.Activation:
-    """Theory's own φ, or the run's one in float64 with the kinks that are found in its slope."""
+    """The φ of theory, or that of the run in float64, with the kinks found in its slope."""
     if part["name"] in known.NAMES and activation.make(part).width_factor == 1:
         return known.activation(part)
-    made = activation.make(part)
+    run_activation = activation.make(part)
 
     def evaluated(function: Any) -> known.Function:
         def squares(x: np.ndarray) -> np.ndarray:
             with jax.enable_x64(True):
                 values = np.asarray(function(jnp.asarray(x.ravel(), jnp.float64)), np.float64)
             # what widens counts by the mean over what it makes: only squares are asked for
-            parts = values.reshape(made.width_factor, *x.shape)
-            return parts[0] if made.width_factor == 1 else np.sqrt((parts**2).mean(0))
+            parts = values.reshape(run_activation.width_factor, *x.shape)
+            return parts[0] if run_activation.width_factor == 1 else np.sqrt((parts**2).mean(0))
 
         return squares
 
-    phi = evaluated(made.phi)
-    slope = evaluated(lambda x: jax.jvp(made.phi, (x,), (jnp.ones_like(x),))[1])
+    phi = evaluated(run_activation.phi)
+    slope = evaluated(lambda x: jax.jvp(run_activation.phi, (x,), (jnp.ones_like(x),))[1])
     return known.Activation(phi, slope, _kinks(slope))
 
 
@@ -75,5 +75,5 @@ def _kinks(slope: known.Function) -> tuple[float, ...]:
         left = np.abs(at_middle - at_low) > np.abs(at_high - at_middle)
         low, at_low = np.where(left, low, middle), np.where(left, at_low, at_middle)
         high, at_high = np.where(left, middle, high), np.where(left, at_middle, at_high)
-    found = np.round((low + high) / 2, 9)[np.abs(at_high - at_low) > 0.2 * jump]
-    return tuple(sorted({float(x) for x in found} | {0.0}))
+    kinks = np.round((low + high) / 2, 9)[np.abs(at_high - at_low) > 0.2 * jump]
+    return tuple(sorted({float(x) for x in kinks} | {0.0}))

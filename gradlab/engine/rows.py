@@ -40,18 +40,18 @@ def step_values(chunk: Chunk) -> StepColumns:
 def _layers(chunk: Chunk, layout: Layout) -> Columns:
     names = layout.names
     active = ~np.isin(np.arange(len(names)), layout.inactive)
-    found: Columns = {"layer": np.arange(len(names)), "name": np.array(names)}
+    columns: Columns = {"layer": np.arange(len(names)), "name": np.array(names)}
     for index, column in enumerate(layout.columns):
         measured = chunk.row.layers[:, :, index]
-        found[column] = (measured, active) if column in layout.active else measured
-    return found
+        columns[column] = (measured, active) if column in layout.active else measured
+    return columns
 
 
 def _kernels(chunk: Chunk, layout: Layout) -> Columns:
     """A layer's weight, gradient and update: over its kernels together."""
     size, groups = np.array([entry[2] for entry in layout.entries]), layout.kernels
     has_kernels = np.array([bool(group) for group in groups])  # a block without kernels has no such measures
-    found: Columns = {"size": np.array([size[group].sum() for group in groups])}
+    columns: Columns = {"size": np.array([size[group].sum() for group in groups])}
     for column, entries in _entries(chunk, layout).items():
         if column in COUNTS:
             joined = [entries[..., group].sum(-1) for group in groups]
@@ -61,8 +61,8 @@ def _kernels(chunk: Chunk, layout: Layout) -> Columns:
             ]
         else:
             joined = [log10_hypot(entries[..., group]) for group in groups]
-        found[column] = (np.stack(joined, -1), has_kernels)
-    return found
+        columns[column] = (np.stack(joined, -1), has_kernels)
+    return columns
 
 
 def _parameters(chunk: Chunk, layout: Layout) -> Columns:
@@ -72,7 +72,7 @@ def _parameters(chunk: Chunk, layout: Layout) -> Columns:
 
 
 def _notes(chunk: Chunk, layout: Layout) -> dict[str, Columns]:
-    """The inner measures, one row each; with the fixed batch those that are taken on the host."""
+    """The inner measures, one row each; at rows of the fixed batch also those that are computed on the host."""
     layers, measures = [layer for layer, _ in layout.notes], [measure for _, measure in layout.notes]
     value = np.asarray(chunk.row.notes)
     if chunk.kind is ChunkKind.FIXED_BATCH:
@@ -86,15 +86,15 @@ def _notes(chunk: Chunk, layout: Layout) -> dict[str, Columns]:
 
 def _recurrent_kernels(chunk: Chunk, layout: Layout) -> list[RecurrentKernel]:
     """Those of every layer, in float64."""
-    found: list[RecurrentKernel] = []
+    recurrent_kernels: list[RecurrentKernel] = []
     first = 0
     for block in layout.blocks:
         for path, names in block.recurrent_kernels:
             kernels = np.asarray(chunk.state.params[f"{block.name}/{path}"], np.float64)
             kernels = kernels[:, None] if block.count is None else kernels
-            found += [RecurrentKernel(first + l, names, kernels[:, l]) for l in range(block.layers)]
+            recurrent_kernels += [RecurrentKernel(first + l, names, kernels[:, l]) for l in range(block.layers)]
         first += block.layers
-    return found
+    return recurrent_kernels
 
 
 def _times(chunk: Chunk, layout: Layout) -> Columns:
@@ -114,10 +114,10 @@ def _times(chunk: Chunk, layout: Layout) -> Columns:
 def _entries(chunk: Chunk, layout: Layout) -> Columns:
     """What was measured of each parameter of each layer."""
     row = chunk.row
-    found = {column: row.parameters[:, :, index] for index, column in enumerate(layout.parameter_columns)}
+    columns = {column: row.parameters[:, :, index] for index, column in enumerate(layout.parameter_columns)}
     if row.counts.shape[2]:
-        found |= {column: row.counts[:, :, index] for index, column in enumerate(COUNTS)}
-    return found
+        columns |= {column: row.counts[:, :, index] for index, column in enumerate(COUNTS)}
+    return columns
 
 
 def log10_hypot(log10: np.ndarray) -> np.ndarray:
@@ -128,17 +128,17 @@ def log10_hypot(log10: np.ndarray) -> np.ndarray:
         return log10[..., 0]
     top = log10.max(-1, keepdims=True)
     shift = np.where(np.isfinite(top), top, 0).astype(float)
-    with np.errstate(divide="ignore", over="ignore"):  # a true zero is −inf, beside an infinity all is one
+    with np.errstate(divide="ignore", over="ignore"):  # norms of zero and infinity
         joined = shift[..., 0] + 0.5 * np.log10((10.0 ** (2 * (log10 - shift))).sum(-1))
     return np.asarray(joined)
 
 
 def _steps(chunk: Chunk) -> Columns:
-    found: Columns = {key: value[..., None] for key, value in step_values(chunk)._asdict().items()}
-    found["weight_zeros"] = (found["weight_zeros"], ~np.isnan(found["weight_zeros"]))
+    columns: Columns = {key: value[..., None] for key, value in step_values(chunk)._asdict().items()}
+    columns["weight_zeros"] = (columns["weight_zeros"], ~np.isnan(columns["weight_zeros"]))
     if chunk.evaluation is not None:  # it belongs to the chunk's first step
         first = (np.arange(len(chunk.steps)) == 0)[None, :, None]
         for index, column in enumerate(EVALUATION):
             value = chunk.evaluation[:, None, index, None]
-            found[column] = (value, first if column.endswith("loss") else first & ~np.isnan(value))
-    return found
+            columns[column] = (value, first if column.endswith("loss") else first & ~np.isnan(value))
+    return columns

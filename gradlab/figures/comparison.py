@@ -41,19 +41,19 @@ def comparison(
         panel: _draw(panel, frame, "layer", "log10_backward", groups, by, legend)
         for panel, frame in frames.items()
     }
-    limits = style.span([marks.finite_range([y for _, y in found[start] + found[end]])])[0]
+    limits = style.shared_limits([marks.finite_range([y for _, y in found[start] + found[end]])])[0]
     for panel, when in ((start, "at the start"), (end, "after the last step")):
-        style.head(panel, f"Backward signal {when}", "layer  (0 input)", "‖∂loss/∂h‖ at a layer's output")
-        style.whole(panel, 0, int(layers.layer.max()))
-        style.powers(panel, *limits)
+        style.panel_labels(panel, f"Backward signal {when}", "layer  (0 input)", "‖∂loss/∂h‖ at a layer's output")
+        style.count_axis(panel, 0, int(layers.layer.max()))
+        style.power_axis(panel, *limits)
     x, what = _cost(steps)
     spent = to_float64(steps.groupby("run", observed=True)[x].max())
     column = "train_loss" if is_measured(steps.train_loss).any() else "loss"
-    style.head(loss, "Training loss", what, "mean data loss")
+    style.panel_labels(loss, "Training loss", what, "mean data loss")
     top = _top(rows_with(steps, column), column)
     losses = _draw(loss, steps, x, column, groups, by, legend, top)
-    scales.amounts(loss, [(at[~(y > top)], y[~(y > top)]) for at, y in losses], legend)
-    style.head(
+    scales.amount_axis(loss, [(at[~(y > top)], y[~(y > top)]) for at, y in losses], legend)
+    style.panel_labels(
         judged,
         f"Test {score.label if score else 'loss'}",
         what,
@@ -62,16 +62,16 @@ def comparison(
     told = steps.assign(test_score=score.series(steps, "test") if score else steps.test_loss)
     tests = _draw(judged, told, x, "test_score", groups, by, legend)
     if score and score.is_fraction:
-        style.share(judged, [y for _, y in tests])
+        style.fraction_axis(judged, [y for _, y in tests])
     for panel in (loss, judged):
-        marks.switched(panel, _switches(steps, x), legend)
-        style.whole(panel, int(steps[x].min()), int(steps[x].max()))
+        marks.optimizer_switches(panel, _switches(steps, x), legend)
+        style.count_axis(panel, int(steps[x].min()), int(steps[x].max()))
         if x == "evaluations" and spent.max() > 5 * spent.min():
             panel.set_xscale("symlog", linthresh=100)
     each = set(steps.groupby("run", observed=True).seed.nunique())
     same = max(each) if len(each) == 1 else 0
     entries = _entries(groups, layers, steps, by, same)
-    style.legend(figure, entries | legend.entries, f"{by}  ({same} seeds each)" if same > 1 else by)
+    style.draw_legend(figure, entries | legend.entries, f"{by}  ({same} seeds each)" if same > 1 else by)
     return figure
 
 
@@ -104,14 +104,14 @@ def _groups(frame: pd.DataFrame, by: str) -> dict[Any, Any]:
     found = [value for value in frame[by].unique() if not pd.isna(value)]
     if numbers:
         found.sort()
-    colours = style.shades(len(found), bool(numbers))
+    colours = style.group_colours(len(found), bool(numbers))
     groups = dict(zip(found, colours, strict=True))
     return groups | ({None: style.FAINT} if frame[by].isna().any() else {})
 
 
 def _apart(groups: dict[Any, Any]) -> int:
     """Seeds of a run from which on they are a band."""
-    return marks.SEEDS if len(groups) <= CROWD else 2
+    return marks.BAND_SEEDS if len(groups) <= CROWD else 2
 
 
 def _dash(groups: dict[Any, Any], value: Any, run: int) -> Any:
@@ -142,13 +142,13 @@ def _draw(
         for i, (_, rows) in enumerate(_of(frame, by, value).groupby("run", observed=True, sort=False)):
             curves = marks.curves(rows, x, y)
             if curves:
-                marks.many(panel, curves, colour, legend, _dash(groups, value, i), apart=_apart(groups))
+                marks.seed_lines(panel, curves, colour, legend, _dash(groups, value, i), band_from=_apart(groups))
             above = [at[np.isfinite(each) & (each > top)] for at, each in curves]
             if any(map(len, above)):
-                marks.edge(panel, np.unique(np.concatenate(above)), "above", colour, legend)
+                marks.edge_marks(panel, np.unique(np.concatenate(above)), "above", colour, legend)
             found += curves
     if not found:
-        style.say(panel, "not measured")
+        style.empty_note(panel, "not measured")
     return found
 
 

@@ -41,19 +41,19 @@ def heatmap(layers: pd.DataFrame, steps: pd.DataFrame, title: str = "") -> Figur
     figure, (panel,) = style.panels(1, 1, (11, 5.6), title)
     shown = f", seed {seeds[0]} of {len(seeds)} seeds" if len(seeds) > 1 else ""
     name = f"Backward signal relative to the last hidden layer ({last - 1}){shown}"
-    panel.set_title(style.plain(name), pad=24 if acted.size else None, **style.TITLE)
+    panel.set_title(style.literal_text(name), pad=24 if acted.size else None, **style.TITLE)
     panel.set(xlabel="training step", ylabel=f"layer  (0 input, {last} output)")
     entries: dict[str, Line2D | Patch] = {}
     if rows.empty:
-        style.say(panel, "the backward signal was not measured")
+        style.empty_note(panel, "the backward signal was not measured")
     else:
         entries |= cells(figure, panel, rows, max(last - 1, 0))
         entries |= _first_bad(panel, rows)
         taken = marks.Legend(entries)
-        marks.switched(panel, switch_steps(steps), taken)
+        marks.optimizer_switches(panel, switch_steps(steps), taken)
     if acted.size:
         entries |= _strip(panel, acted)
-    style.legend(figure, entries)
+    style.draw_legend(figure, entries)
     return figure
 
 
@@ -93,7 +93,7 @@ def _ticks(bar: Colorbar, limit: float) -> None:
         bar.set_ticks(ticks, labels=[f"× {10**tick:.3g}" for tick in ticks])
     else:
         bar.locator = MaxNLocator(nbins=8, integer=True)
-        bar.formatter = FuncFormatter(style.power)
+        bar.formatter = FuncFormatter(style.power_text)
         bar.update_ticks()
     bar.set_label("←  vanishing            exploding  →", fontsize=10.5, color=style.INK)
     bar.outline.set_visible(False)

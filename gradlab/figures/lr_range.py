@@ -26,7 +26,7 @@ def lr_range(steps: pd.DataFrame, found: dict[str, Any], title: str = "") -> Fig
     """Each seed's loss, faint, and smoothed; the marks of `found`, the analysis of these steps, and its interval."""
     figure, (panel,) = style.panels(1, 1, (9, 5.4), title)
     told = "Range test" if found["fell"] else "Range test: the loss falls at no rate"
-    style.head(panel, told, "learning rate of the step", "mean data loss after the step")
+    style.panel_labels(panel, told, "learning rate of the step", "mean data loss after the step")
     panel.set_xscale("log")
     legend = Legend()
     for _, rows in minibatch_rows(steps).groupby("seed"):
@@ -51,7 +51,7 @@ def lr_range(steps: pd.DataFrame, found: dict[str, Any], title: str = "") -> Fig
     panel.xaxis.set_major_locator(LogLocator(numticks=12))
     panel.xaxis.set_minor_formatter(NullFormatter())
     panel.set_ylim(*_limits(found))
-    style.legend(figure, legend.entries)
+    style.draw_legend(figure, legend.entries)
     return figure
 
 

@@ -12,11 +12,11 @@ from gradlab.analysis.selection import rows_with, to_float64
 from gradlab.figures.style import INK
 
 Curve = tuple[np.ndarray, np.ndarray]
-FEW = 45  # points up to which each is dotted
-SEEDS = 5  # seeds from which on a band tells more than lines
-ROWS = 8  # rows of marks at an edge, so that those of one line do not hide those of another
+DOTTED_POINTS = 45  # points up to which each is dotted
+BAND_SEEDS = 5  # seeds from which on a band tells more than lines
+EDGE_ROWS = 8  # rows of marks at an edge, so that those of one line do not hide those of another
 # kind: (marker, the edge of the panel, what it is)
-EDGES = {
+EDGE_MARKS = {
     "zero": ("v", "bottom", "exactly zero"),
     "inf": ("^", "top", "infinite"),
     "nan": ("x", "top", "NaN"),
@@ -33,15 +33,15 @@ class Legend:
 
     def height(self, axes: Axes, kind: str, colour: str) -> float:
         """Where marks of this kind and colour stand in the panel, 0 its bottom and 1 its top."""
-        side = EDGES[kind][1]
+        side = EDGE_MARKS[kind][1]
         taken = self.rows.setdefault((axes, side), [])
         if (kind, colour) not in taken:
             taken.append((kind, colour))
-        room = 0.025 + 0.035 * (taken.index((kind, colour)) % ROWS)
+        room = 0.025 + 0.035 * (taken.index((kind, colour)) % EDGE_ROWS)
         return room if side == "bottom" else 1 - room
 
 
-def kinds(y: np.ndarray) -> dict[str, np.ndarray]:
+def nonfinite_kinds(y: np.ndarray) -> dict[str, np.ndarray]:
     """Where a log10 is −inf (a true zero), inf or NaN."""
     return {"zero": y == -np.inf, "inf": y == np.inf, "nan": np.isnan(y)}
 
@@ -61,18 +61,18 @@ def line(
     alone = (
         finite & ~np.r_[False, finite[:-1]] & ~np.r_[finite[1:], False]
     )  # a line of one point is invisible
-    dots = finite if len(x) <= FEW and width >= 1.5 and style == "-" else alone
+    dots = finite if len(x) <= DOTTED_POINTS and width >= 1.5 and style == "-" else alone
     if dots.any():
         size = 3.4 if width >= 1.5 else 2.4
         axes.plot(x[dots], y[dots], "o", color=colour, markersize=size, label="_dots")
-    for kind, where in kinds(y).items():
+    for kind, where in nonfinite_kinds(y).items():
         if where.any():
-            edge(axes, x[where], kind, colour, legend)
+            edge_marks(axes, x[where], kind, colour, legend)
 
 
-def edge(axes: Axes, x: np.ndarray, kind: str, colour: str, legend: Legend) -> None:
+def edge_marks(axes: Axes, x: np.ndarray, kind: str, colour: str, legend: Legend) -> None:
     """Marks at the panel's edge, and their meaning in the legend."""
-    marker, _, meaning = EDGES[kind]
+    marker, _, meaning = EDGE_MARKS[kind]
     height = legend.height(axes, kind, str(colour))
     axes.plot(
         x,
@@ -80,7 +80,7 @@ def edge(axes: Axes, x: np.ndarray, kind: str, colour: str, legend: Legend) -> N
         marker=marker,
         linestyle="",
         color=colour,
-        markersize=7 if len(x) <= FEW / 2 else 4.5,
+        markersize=7 if len(x) <= DOTTED_POINTS / 2 else 4.5,
         markeredgewidth=1.5,
         transform=axes.get_xaxis_transform(),
         clip_on=False,
@@ -90,35 +90,35 @@ def edge(axes: Axes, x: np.ndarray, kind: str, colour: str, legend: Legend) -> N
     legend.entries[meaning] = Line2D([], [], marker=marker, color=INK, linestyle="", markeredgewidth=1.6)
 
 
-def many(
+def seed_lines(
     axes: Axes,
     curves: list[Curve],
     colour: str,
     legend: Legend,
     style: str = "-",
     width: float = 2.0,
-    apart: int = SEEDS,
+    band_from: int = BAND_SEEDS,
 ) -> None:
     """The (x, y) of each seed: a line each, or from `apart` seeds on their median in a band from least to most.
 
     Values that are not finite are marked and no part of the median.
     """
-    if len(curves) < apart:
+    if len(curves) < band_from:
         for x, y in curves:
             line(axes, x, y, colour, legend, min(width, 2.0 if len(curves) == 1 else 1.1), style)
         return
-    x, middle, low, high = band(curves)
+    x, middle, low, high = seed_band(curves)
     axes.fill_between(x, low, high, color=colour, alpha=0.2, linewidth=0)
     if len(x) == 1:
         axes.vlines(x, low, high, color=colour, alpha=0.4, linewidth=3)
     line(axes, x, middle, colour, legend, width, style)
-    for kind in kinds(x):
-        marked = np.unique(np.concatenate([x[kinds(y)[kind]] for x, y in curves]))
+    for kind in nonfinite_kinds(x):
+        marked = np.unique(np.concatenate([x[nonfinite_kinds(y)[kind]] for x, y in curves]))
         if marked.size:
-            edge(axes, marked, kind, colour, legend)
+            edge_marks(axes, marked, kind, colour, legend)
 
 
-def band(curves: list[Curve]) -> tuple[np.ndarray, ...]:
+def seed_band(curves: list[Curve]) -> tuple[np.ndarray, ...]:
     """x, median, least and largest of the finite values at each x that has some."""
     xs = np.unique(np.concatenate([x for x, _ in curves]))
     table = np.full((len(curves), len(xs)), np.nan)
@@ -129,7 +129,7 @@ def band(curves: list[Curve]) -> tuple[np.ndarray, ...]:
     return xs, np.nanmedian(table, axis=0), np.nanmin(table, axis=0), np.nanmax(table, axis=0)
 
 
-def switched(axes: Axes, steps: np.ndarray, legend: Legend) -> None:
+def optimizer_switches(axes: Axes, steps: np.ndarray, legend: Legend) -> None:
     """A line where another optimizer took over."""
     for step in steps:
         axes.axvline(step, color=INK, linewidth=1.1, linestyle="-.", label="_switch")

@@ -33,27 +33,27 @@ def profile(layers: pd.DataFrame, prediction: Any = None, title: str = "") -> Fi
     """
     rows = minibatch_rows(layers)
     figure, axes = style.panels(1, 3, (13, 4.9), title)
-    legend, steps, last = Legend(), shown(rows), int(rows.layer.max())
+    legend, steps, last = Legend(), drawn_steps(rows), int(rows.layer.max())
     start = rows[rows.step == 0]
     drawn = {
         column: [marks.curves(rows[rows.step == step], "layer", column) for step in steps]
         for column in PANELS
     }
     theory = {column: _theory(prediction, start, column) for column in PANELS}
-    limits = style.span([_range(drawn[column], theory[column]) for column in PANELS])
+    limits = style.shared_limits([_range(drawn[column], theory[column]) for column in PANELS])
     for panel, (column, (name, ylabel)), (low, high) in zip(axes, PANELS.items(), limits, strict=True):
-        style.head(panel, name, f"layer  (0 input, {last} output)", ylabel)
-        style.whole(panel, 0, last)
-        style.powers(panel, low, high)
+        style.panel_labels(panel, name, f"layer  (0 input, {last} output)", ylabel)
+        style.count_axis(panel, 0, last)
+        style.power_axis(panel, low, high)
         _draw(panel, steps, drawn[column], legend)
         if (expected := theory[column]) is not None:
             _dashed(panel, *expected, legend)
     counts = [len(curves) for curves in drawn["log10_backward"]]
-    style.legend(figure, _steps(steps, counts, int(rows.seed.nunique())) | legend.entries)
+    style.draw_legend(figure, _steps(steps, counts, int(rows.seed.nunique())) | legend.entries)
     return figure
 
 
-def shown(rows: pd.DataFrame) -> list[int]:
+def drawn_steps(rows: pd.DataFrame) -> list[int]:
     """The first, the middle and the last step that was logged; fewer where there are fewer."""
     steps = np.unique(rows.step.to_numpy())
     middle = steps[np.abs(steps - (steps[0] + steps[-1]) / 2).argmin()]
@@ -62,10 +62,10 @@ def shown(rows: pd.DataFrame) -> list[int]:
 
 def _draw(panel: Axes, steps: list[int], drawn: list[list[Curve]], legend: Legend) -> None:
     """One colour a step; or the words that nothing was measured, where an empty panel would puzzle."""
-    for colour, curves in zip(style.ramp(len(steps)), drawn, strict=True):
-        marks.many(panel, curves, colour, legend)
+    for colour, curves in zip(style.step_colours(len(steps)), drawn, strict=True):
+        marks.seed_lines(panel, curves, colour, legend)
     if not any(drawn):
-        style.say(panel, "not measured")
+        style.empty_note(panel, "not measured")
 
 
 def _theory(
@@ -104,9 +104,9 @@ def _range(drawn: list[list[Curve]], theory: tuple[np.ndarray, ...] | None) -> t
 def _steps(steps: list[int], counts: list[int], seeds: int) -> dict[str, Line2D | Patch]:
     """A legend entry a step, with the seeds that still ran where some did not, and what the band is."""
     entries: dict[str, Line2D | Patch] = {}
-    for step, colour, count in zip(steps, style.ramp(len(steps)), counts, strict=True):
+    for step, colour, count in zip(steps, style.step_colours(len(steps)), counts, strict=True):
         gone = f" ({count} of {seeds} seeds)" if count < seeds else ""
         entries[f"step {step}{gone}"] = Line2D([], [], color=colour, linewidth=2.5)
-    if seeds >= marks.SEEDS:
+    if seeds >= marks.BAND_SEEDS:
         entries[f"median and range of {seeds} seeds"] = Patch(color=style.FAINT, alpha=0.3)
     return entries

@@ -31,7 +31,7 @@ def panels(
     figure = Figure(figsize=size, layout=layout, facecolor="white")
     cells = figure.subplots(rows, columns, squeeze=False, **grid)
     if title:
-        figure.suptitle(plain(textwrap.fill(title, int(size[0] * 11))), fontsize=11.5, color=INK)
+        figure.suptitle(literal_text(textwrap.fill(title, int(size[0] * 11))), fontsize=11.5, color=INK)
     return figure, [tidy(axes) for axes in cells.flat]
 
 
@@ -45,40 +45,40 @@ def tidy(axes: Axes) -> Axes:
     return axes
 
 
-def head(axes: Axes, title: str, xlabel: str, ylabel: str) -> None:
+def panel_labels(axes: Axes, title: str, xlabel: str, ylabel: str) -> None:
     """A panel's title (to the left, as one reads) and the names of its axes."""
-    axes.set_title(plain(title), **TITLE)
-    axes.set_xlabel(plain(xlabel), fontsize=10.5, color=INK)
-    axes.set_ylabel(plain(ylabel), fontsize=10.5, color=INK)
+    axes.set_title(literal_text(title), **TITLE)
+    axes.set_xlabel(literal_text(xlabel), fontsize=10.5, color=INK)
+    axes.set_ylabel(literal_text(ylabel), fontsize=10.5, color=INK)
 
 
-def say(axes: Axes, text: str) -> None:
+def empty_note(axes: Axes, text: str) -> None:
     """Words in the middle of a panel that has nothing to draw."""
     axes.text(
-        0.5, 0.5, plain(text), transform=axes.transAxes, ha="center", va="center", color=FAINT, fontsize=12
+        0.5, 0.5, literal_text(text), transform=axes.transAxes, ha="center", va="center", color=FAINT, fontsize=12
     )
 
 
-def plain(text: Any) -> str:
+def literal_text(text: Any) -> str:
     """Text that is shown as it is: a `$` begins no formula, a leading `_` hides no legend entry."""
     text = str(text).replace("$", r"\$")
     return f" {text}" if text.startswith("_") else text
 
 
-def power(exponent: float, _position: int | None = None) -> str:
+def power_text(exponent: float, _position: int | None = None) -> str:
     """10⁻³ for −3, 10⁻⁰·⁵ for −0.5."""
     number = f"{exponent:.2f}".rstrip("0").rstrip(".")
     return "10" + ("0" if number == "-0" else number).translate(_SUPERSCRIPT).replace(".", "·")
 
 
-def powers(axes: Axes, low: float, high: float) -> None:
+def power_axis(axes: Axes, low: float, high: float) -> None:
     """The y axis in powers of ten of its log10 values."""
     axes.set_ylim(low, high)
     axes.yaxis.set_major_locator(MaxNLocator(nbins=7, integer=True, min_n_ticks=2, steps=[1, 2, 5, 10]))
-    axes.yaxis.set_major_formatter(FuncFormatter(power))
+    axes.yaxis.set_major_formatter(FuncFormatter(power_text))
 
 
-def share(axes: Axes, drawn: Sequence[np.ndarray]) -> None:
+def fraction_axis(axes: Axes, drawn: Sequence[np.ndarray]) -> None:
     """A score whose best is 1: from 0 on, or from below where one was worse than nothing."""
     there = [float(y[np.isfinite(y)].min()) for y in drawn if np.isfinite(y).any()]
     low = min([0.0, *there])
@@ -87,14 +87,14 @@ def share(axes: Axes, drawn: Sequence[np.ndarray]) -> None:
     axes.set_ylim(1.5 * low if low < -1 else low - 0.03, 1.03)
 
 
-def whole(axes: Axes, low: float, high: float) -> None:
+def count_axis(axes: Axes, low: float, high: float) -> None:
     """The x axis counts layers or steps, with a little room at its ends."""
     room = 0.03 * (high - low) or 0.5
     axes.set_xlim(low - room, high + room)
     axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True, min_n_ticks=1, steps=[1, 2, 2.5, 5, 10]))
 
 
-def span(ranges: Sequence[tuple[float, float] | None]) -> list[tuple[float, float]]:
+def shared_limits(ranges: Sequence[tuple[float, float] | None]) -> list[tuple[float, float]]:
     """Limits for panels that share a number of decades, each around its own middle; never fewer than four."""
     there = [high - low for low, high in filter(None, ranges)]
     half = max(1.12 * max(there, default=0.0), DECADES) / 2
@@ -102,23 +102,23 @@ def span(ranges: Sequence[tuple[float, float] | None]) -> list[tuple[float, floa
     return [(middle - half, middle + half) for middle in middles]
 
 
-def ramp(count: int) -> list[str]:
+def step_colours(count: int) -> list[str]:
     """The colours of the first, the middle and the last step; of fewer where there are fewer."""
     return [FIRST, LAST] if count == 2 else [FIRST, MIDDLE, LAST][:count]
 
 
-def shades(count: int, ordered: bool) -> list[Any]:
+def group_colours(count: int, ordered: bool) -> list[Any]:
     """One colour each: an order from dark to light for numbers, contrasts for names."""
     if ordered and count > 2:
         return [colormaps["viridis"](0.02 + 0.80 * i / (count - 1)) for i in range(count)]
     return [COLOURS[i % len(COLOURS)] for i in range(count)]
 
 
-def legend(figure: Figure, entries: dict[str, Line2D | Patch], title: str = "") -> None:
+def draw_legend(figure: Figure, entries: dict[str, Line2D | Patch], title: str = "") -> None:
     """One legend for all panels, below them, where it covers no data; as few rows as the width allows."""
     if not entries:
         return
-    labels = [plain(label) for label in entries]
+    labels = [literal_text(label) for label in entries]
     room = figure.get_figwidth() * 12.5  # letters of this size, of which a sample of the line takes six
     fits = [n for n in range(1, len(labels) + 1) if _letters(labels, n) <= room]
     rows = math.ceil(len(labels) / max(fits, default=1))
@@ -129,7 +129,7 @@ def legend(figure: Figure, entries: dict[str, Line2D | Patch], title: str = "") 
         ncols=math.ceil(len(labels) / rows),
         frameon=False,
         fontsize=10,
-        title=plain(title) if title else None,
+        title=literal_text(title) if title else None,
         title_fontproperties={"weight": "bold", "size": 10},
     )
     box.get_title().set_color(INK)

@@ -12,7 +12,7 @@ from gradlab.analysis.selection import minibatch_rows, rows_with
 from gradlab.figures import marks, style
 from gradlab.figures.heatmap import cells
 from gradlab.figures.marks import Legend
-from gradlab.figures.profile import shown
+from gradlab.figures.profile import drawn_steps
 
 DASHES: tuple[Any, ...] = ("-", "--", ":", "-.")  # of layers that are drawn together
 COLUMNS = {
@@ -30,18 +30,18 @@ def times(frame: pd.DataFrame, title: str = "") -> Figure:
     rows = minibatch_rows(frame)
     there = [column for column in COLUMNS if len(rows_with(rows, column))]
     figure, panels = style.panels(1, len(there) + 1, (6 * len(there) + 6.5, 4.9), title)
-    legend, steps = Legend(), shown(rows)
+    legend, steps = Legend(), drawn_steps(rows)
     layers = _layers(rows)
     ranges = []
     for panel, column in zip(panels, there, strict=False):
-        style.head(panel, "Backward through time →", "time lag, T − t", COLUMNS[column])
+        style.panel_labels(panel, "Backward through time →", "time lag, T − t", COLUMNS[column])
         ranges.append(marks.finite_range(_lines(panel, rows, column, steps, layers, legend)))
-    for panel, limits in zip(panels, style.span(ranges), strict=False):
-        style.powers(panel, *limits)
-        style.whole(panel, 0, int(rows.time.max()) - 1)
+    for panel, limits in zip(panels, style.shared_limits(ranges), strict=False):
+        style.power_axis(panel, *limits)
+        style.count_axis(panel, 0, int(rows.time.max()) - 1)
     entries = _entries(steps, layers, rows) | legend.entries
     entries |= _map(figure, panels[-1], rows)
-    style.legend(figure, entries)
+    style.draw_legend(figure, entries)
     return figure
 
 
@@ -57,12 +57,12 @@ def _lines(
 ) -> list[np.ndarray]:
     """A colour a step, dashes a layer; the drawn values."""
     drawn = []
-    for step, colour in zip(steps, style.ramp(len(steps)), strict=True):
+    for step, colour in zip(steps, style.step_colours(len(steps)), strict=True):
         for layer, dash in zip(layers, DASHES, strict=False):
             own = rows[((rows.step == step) & (rows.layer == layer)).to_numpy()]
             lagged = own.assign(lag=own.groupby("seed").time.transform("max") - own.time)
             curves = marks.curves(lagged, "lag", column)
-            marks.many(panel, curves, colour, legend, dash, width=1.6)
+            marks.seed_lines(panel, curves, colour, legend, dash, width=1.6)
             drawn += [y for _, y in curves]
     return drawn
 
@@ -72,12 +72,12 @@ def _map(figure: Figure, panel: Axes, rows: pd.DataFrame) -> dict:
     seed, layer, last = rows.seed.min(), rows.layer.max(), int(rows.time.max())
     own = rows[((rows.seed == seed) & (rows.layer == layer)).to_numpy()]
     shown = f"{own.name.iloc[0]}: hidden state, relative to time {last}"
-    style.head(panel, shown, "training step", "time")
+    style.panel_labels(panel, shown, "training step", "time")
     return cells(figure, panel, rows_with(own, "log10_backward").assign(layer=own.time), last)
 
 
 def _entries(steps: list[int], layers: dict[int, str], rows: pd.DataFrame) -> dict[str, Line2D]:
-    colours = zip(steps, style.ramp(len(steps)), strict=True)
+    colours = zip(steps, style.step_colours(len(steps)), strict=True)
     entries = {f"step {step}": Line2D([], [], color=colour, linewidth=2.5) for step, colour in colours}
     if rows.layer.nunique() > 1:
         for name, dash in zip(layers.values(), DASHES, strict=False):

@@ -40,22 +40,22 @@ def training(
     _loss(loss, rows, chance_loss, legend)
     _score(judged, rows, score, legend)
     _gradient(gradient, rows, threshold, legend)
-    style.head(rate, "Learning rate", "training step", "rate")
-    scales.amounts(rate, _draw(rate, rows, {"learning_rate": (style.INK, "")}, legend), legend)
+    style.panel_labels(rate, "Learning rate", "training step", "rate")
+    scales.amount_axis(rate, _draw(rate, rows, {"learning_rate": (style.INK, "")}, legend), legend)
     for panel in (loss, judged, gradient, rate):
-        style.whole(panel, int(rows.step.min()), int(rows.step.max()))
-        marks.switched(panel, switch_steps(rows), legend)
+        style.count_axis(panel, int(rows.step.min()), int(rows.step.max()))
+        marks.optimizer_switches(panel, switch_steps(rows), legend)
     lost = sum(not np.isfinite(y).all() for _, y in marks.curves(rows, "step", "loss"))
     if lost and seeds > 1:
         legend.entries[f"{lost} of {seeds} seeds diverged"] = Line2D([], [], linestyle="")
-    if seeds >= marks.SEEDS:
+    if seeds >= marks.BAND_SEEDS:
         legend.entries[f"median and range of {seeds} seeds"] = Patch(color=style.FAINT, alpha=0.3)
-    style.legend(figure, legend.entries)
+    style.draw_legend(figure, legend.entries)
     return figure
 
 
 def _loss(panel: Axes, rows: pd.DataFrame, chance: float | None, legend: Legend) -> None:
-    style.head(panel, "Loss", "training step", "mean data loss")
+    style.panel_labels(panel, "Loss", "training step", "mean data loss")
     drawn = {
         "loss": (BATCH, "minibatch"),
         "train_loss": (TRAIN, "training part"),
@@ -64,11 +64,11 @@ def _loss(panel: Axes, rows: pd.DataFrame, chance: float | None, legend: Legend)
     found = _draw(panel, rows, drawn, legend)
     _level(panel, chance, legend)
     level = np.array([chance] if chance else [])
-    scales.amounts(panel, [*found, (np.zeros_like(level), level)], legend)
+    scales.amount_axis(panel, [*found, (np.zeros_like(level), level)], legend)
 
 
 def _score(panel: Axes, rows: pd.DataFrame, score: Score, legend: Legend) -> None:
-    style.head(panel, score.label[:1].upper() + score.label[1:], "training step", score.axis_label)
+    style.panel_labels(panel, score.label[:1].upper() + score.label[1:], "training step", score.axis_label)
     told = {f"{part}_score": score.series(rows, part) for part in ("train", "test")}
     rows = rows.assign(**told)
     found = _draw(
@@ -76,9 +76,9 @@ def _score(panel: Axes, rows: pd.DataFrame, score: Score, legend: Legend) -> Non
     )
     _level(panel, score.chance_level, legend)
     if score.is_fraction:
-        style.share(panel, [y for _, y in found])
+        style.fraction_axis(panel, [y for _, y in found])
     else:
-        scales.amounts(panel, found, legend)
+        scales.amount_axis(panel, found, legend)
 
 
 def _gradient(panel: Axes, rows: pd.DataFrame, threshold: float | None, legend: Legend) -> None:
@@ -87,7 +87,7 @@ def _gradient(panel: Axes, rows: pd.DataFrame, threshold: float | None, legend: 
     """
     part = clipped_fraction(rows)
     told = f": the clip acted on {percent(part)} of the steps" if part else ""
-    style.head(panel, f"Gradient norm{told}", "training step", "‖gradient‖ of all parameters")
+    style.panel_labels(panel, f"Gradient norm{told}", "training step", "‖gradient‖ of all parameters")
     given = rows_with(rows, "log10_unclipped")
     other = not np.array_equal(
         to_float64(given.log10_unclipped), to_float64(given.log10_gradient), equal_nan=True
@@ -106,7 +106,7 @@ def _gradient(panel: Axes, rows: pd.DataFrame, threshold: float | None, legend: 
     limits = marks.finite_range([y for _, y in found])
     low, high = limits or (0.0, 0.0)
     room = max(2.0, 1.15 * (high - low)) / 2
-    style.powers(panel, (low + high) / 2 - room, (low + high) / 2 + room)
+    style.power_axis(panel, (low + high) / 2 - room, (low + high) / 2 + room)
 
 
 def _draw(panel: Axes, rows: pd.DataFrame, drawn: dict[str, tuple[str, str]], legend: Legend) -> list[Curve]:
@@ -117,12 +117,12 @@ def _draw(panel: Axes, rows: pd.DataFrame, drawn: dict[str, tuple[str, str]], le
         if not curves:
             continue
         dense = column in NOISY and max(len(x) for x, _ in curves) > DENSE
-        marks.many(panel, curves, colour, legend, width=0.9 if dense else 2.0)
+        marks.seed_lines(panel, curves, colour, legend, width=0.9 if dense else 2.0)
         found += curves
         if name:
             legend.entries[name] = Line2D([], [], color=colour, linewidth=2.5)
     if not found:
-        style.say(panel, "no step was taken" if "learning_rate" in drawn else "not measured")
+        style.empty_note(panel, "no step was taken" if "learning_rate" in drawn else "not measured")
     return found
 
 

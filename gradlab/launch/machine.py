@@ -33,25 +33,25 @@ def prepare() -> None:
 def device(recipe: Recipe) -> Iterator[Any]:
     """The device and the precision that the recipe asks for, while it runs."""
     try:
-        found = jax.devices(None if recipe.device == "auto" else recipe.device)[0]
+        device = jax.devices(None if recipe.device == "auto" else recipe.device)[0]
     except RuntimeError as error:
-        raise RecipeError(f"device={recipe.device} is not here; {_seen(error)}") from None
-    with jax.default_device(found), jax.enable_x64(recipe.dtype == "float64"):
-        yield found
+        raise RecipeError(f"device={recipe.device} is not available; {_available(error)}") from None
+    with jax.default_device(device), jax.enable_x64(recipe.dtype == "float64"):
+        yield device
 
 
-def _seen(error: RuntimeError) -> str:
+def _available(error: RuntimeError) -> str:
     try:
-        return f"JAX sees: {', '.join(sorted({one.platform for one in jax.devices()}))}"
-    except RuntimeError:  # none at all, as where JAX_PLATFORMS names what is not there
+        return f"JAX sees: {', '.join(sorted({device.platform for device in jax.devices()}))}"
+    except RuntimeError:  # there is no device at all: JAX_PLATFORMS names an unavailable platform
         return f"JAX says: {str(error).splitlines()[0]}"
 
 
 def versions() -> dict[str, str]:
     """What of the software may change the bits of a run."""
     packages = ("jax", "jaxlib", "flax", "optax", "numpy", "pyarrow")
-    own = {"gradlab": __version__, "python": platform.python_version()}
-    return own | {name: version(name) for name in packages}
+    versions = {"gradlab": __version__, "python": platform.python_version()}
+    return versions | {name: version(name) for name in packages}
 
 
 def differing(before: dict[str, Any], now: dict[str, Any]) -> str:
@@ -73,5 +73,5 @@ def facts(used: Any) -> dict[str, Any]:
 
 def memory_mib() -> float:
     """The process's peak resident memory."""
-    unit = 1 if sys.platform == "darwin" else 1024  # bytes there, KiB elsewhere
+    unit = 1 if sys.platform == "darwin" else 1024  # bytes on macOS, KiB elsewhere
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20

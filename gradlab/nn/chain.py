@@ -27,7 +27,7 @@ def identity(z: Array) -> Array:
 
 
 class BlockContext(NamedTuple):
-    """What a block is given beside its parameters and its input."""
+    """What a block receives in addition to its parameters and its input."""
 
     key: Array
     stats: Tree
@@ -142,7 +142,7 @@ def forward(
     measured: list[Any] = []
     for index, block in enumerate(chain):
         start = f"{block.name}/"
-        own = (under(params, start), under(stats, start))
+        selected = (under(params, start), under(stats, start))
         zeros = (
             None
             if dummies is None
@@ -152,11 +152,11 @@ def forward(
         step = jax.checkpoint(step) if remat else step
         stream = jax.random.fold_in(key, index)
         if block.count is None:
-            state, (block_stats, values) = step(state, (*own, zeros, stream, 1))
+            state, (block_stats, values) = step(state, (*selected, zeros, stream, 1))
         else:
             keys = jax.random.split(stream, block.count)
             layers = jnp.arange(1, block.count + 1)
-            state, (block_stats, values) = jax.lax.scan(step, state, (*own, zeros, keys, layers))
+            state, (block_stats, values) = jax.lax.scan(step, state, (*selected, zeros, keys, layers))
         new_stats |= prefixed(block_stats, start)
         measured.append(values)
     output, s = state
@@ -199,7 +199,7 @@ def walk(
     key: Array,
     step: Callable[[Run, Tree, Any], tuple[Any, Tree]],
 ) -> Tree:
-    """The parameters that `step(run, params, h) -> (h, params)` gives each block, one after the other from x on.
+    """The parameters that `step(run, params, h) -> (h, params)` gives each block, in order, starting from the input x.
 
     `run` is the block in training mode. It is for initializers that fit a block on the output of those before it.
     """
@@ -207,14 +207,14 @@ def walk(
     fitted: Tree = {}
     for index, block in enumerate(chain):
         start = f"{block.name}/"
-        own = (under(params, start), under(stats, start))
+        selected = (under(params, start), under(stats, start))
         body = partial(_visited, block, step)
         stream = jax.random.fold_in(key, index)
         if block.count is None:
-            h, block_params = body(h, (*own, stream, 1))
+            h, block_params = body(h, (*selected, stream, 1))
         else:
             layers = jnp.arange(1, block.count + 1)
-            h, block_params = jax.lax.scan(body, h, (*own, jax.random.split(stream, block.count), layers))
+            h, block_params = jax.lax.scan(body, h, (*selected, jax.random.split(stream, block.count), layers))
         fitted |= prefixed(block_params, start)
     return fitted
 
@@ -260,13 +260,13 @@ def backward_norms(chain: list[Block], measured: Dummies, batch: Array | int) ->
 
 def true_norms(chain: list[Block], measured: Dummies, norms: Tree) -> Tree:
     """log2 of each parameter's gradient norm: the tap's where the gradient was scaled, else `norms`."""
-    found: Tree = {}
+    by_path: Tree = {}
     for block, record in zip(chain, measured.taps, strict=True):
         for index, path in enumerate(sorted(under(norms, f"{block.name}/"))):  # a dict's leaves come sorted
             full = f"{block.name}/{path}"
             unscaled = record.incoming_exponent == 0
-            found[full] = jnp.where(unscaled, norms[full], record.params[..., index])
-    return found
+            by_path[full] = jnp.where(unscaled, norms[full], record.params[..., index])
+    return by_path
 
 
 def _first(x: Array) -> Array:

@@ -67,7 +67,7 @@ def profile(
 
 
 def _segments(blocks: Sequence[Function], params: Sequence[Any]) -> tuple[list[Block], Tree]:
-    """Equal neighbours as one stack; parameters by path, as a chain holds them."""
+    """Consecutive equal blocks as one stack; parameters by path, as a chain holds them."""
 
     def kind(index: int) -> tuple[Any, ...]:
         leaves, shape = jax.tree.flatten(params[index])
@@ -87,8 +87,8 @@ def _segments(blocks: Sequence[Function], params: Sequence[Any]) -> tuple[list[B
 
 
 def _apply(function: Function, structure: Any) -> Callable[..., tuple[Any, BlockAux]]:
-    def apply(own: Tree, h: Any, context: chain.BlockContext) -> tuple[Any, BlockAux]:
-        leaves = [own[path] for path in sorted(own)]
+    def apply(params: Tree, h: Any, context: chain.BlockContext) -> tuple[Any, BlockAux]:
+        leaves = [params[path] for path in sorted(params)]
         return function(jax.tree.unflatten(structure, leaves), h), BlockAux({})
 
     return apply

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gradlab.data.task import checked, data
+from gradlab.data.task import check_task, data
 
 PAGE = (Path(__file__).parents[2] / "docs" / "data.md").read_text("utf-8")
 
@@ -31,6 +31,6 @@ def test_the_page_s_own_task_is_one():
     space = {}
     exec(code, space)
     task = space["sums"](length=9)
-    checked(task, "sums")
+    check_task(task, "sums")
     assert task.train_x.shape == (1000, 9, 1)
     assert abs(np.var(task.train_y) - 1) < 0.15

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from gradlab.data import bearing
-from gradlab.data.sizes import different
+from gradlab.data.generated import distinct_rows
 from gradlab.data.speech import FORMANTS, RATE, resonators
 from gradlab.recipe.errors import RecipeError
 from tests.data.made import made
@@ -70,9 +70,9 @@ def test_a_decoder_is_fed_a_start_and_its_own_answer(name):
 def test_examples_are_drawn_until_enough_are_different_or_refused():
     rng = np.random.default_rng(0)
     draw = lambda count: rng.integers(2, size=(count, 5))
-    assert len(np.unique(different(draw, 32), axis=0)) == 32
-    with pytest.raises(RecipeError, match="not 33 different sequences of this length; ask for longer ones"):
-        different(draw, 33)
+    assert len(np.unique(distinct_rows(draw, 32), axis=0)) == 32
+    with pytest.raises(RecipeError, match="not 33 different sequences of this length; use longer sequences"):
+        distinct_rows(draw, 33)
 
 
 def test_digits_in_rows_and_pixels_are_the_digits():

@@ -50,13 +50,13 @@ def test_images_without_as_many_labels_are_told(tmp_path):
     refused("mnist", "12 t10k images have 11 labels", **given)
     idx(tmp_path / "t10k-labels-idx1-ubyte", np.zeros(12))
     idx(tmp_path / "train-labels-idx1-ubyte.gz", np.zeros(40))
-    refused("mnist", "one class only", **given)
+    refused("mnist", "has only one class", **given)
     (tmp_path / "t10k-labels-idx1-ubyte").unlink()
     refused("mnist", "has no t10k-labels-idx", **given)
 
 
 def test_more_examples_than_there_are_is_told(tmp_path):
-    refused("mnist", "data.train=41 is more than the 40 there are", **mnist(tmp_path), train=41)
+    refused("mnist", "data.train=41 is more than the 40 available examples", **mnist(tmp_path), train=41)
 
 
 def test_cifar10_s_records_are_a_label_and_three_planes_of_colour(tmp_path):

@@ -17,7 +17,7 @@ def test_prose_asks_for_the_next_character_at_every_step():
     task = made("prose", length=50)
     np.testing.assert_array_equal(task.train_x[:, 1:], task.train_y[:, :-1])
     assert task.metric == "bits"
-    assert task.form.each
+    assert task.form.label_per_step
 
 
 def test_all_windows_of_prose_are_the_text_but_for_what_is_left_over():

@@ -34,16 +34,16 @@ def silent():
 
 
 WRONG = {
-    "lists": (lambda: task(X.tolist(), Y.tolist()), "are NumPy arrays"),
+    "lists": (lambda: task(X.tolist(), Y.tolist()), "must be NumPy arrays"),
     "double": (lambda: task(X.astype(float)), "train_x is float64"),
     "few": (lambda: task(X[:1], Y[:1]), "has 1 examples and train_y 1"),
-    "nan": (lambda: task(np.full_like(X, np.nan)), "holds NaN or infinity"),
+    "nan": (lambda: task(np.full_like(X, np.nan)), "contains NaN or infinity"),
     "classes": (lambda: task(outputs=2), "labels from 0 to 2, and outputs is 2"),
     "tokens": (lambda: task(TOKENS + 3, vocabulary=3), "tokens from 3 to 3, and the vocabulary is 3"),
-    "narrow test": (lambda: task(test_x=X[:, :2]), "the training and the test part differ"),
-    "mixed": (lambda: task(test_y=np.zeros((40, 3), np.float32)), "the training and the test part differ"),
-    "holes": (holes, "from 4 to 5 time steps of an example are labelled"),
-    "silent": (silent, "from 0 to 0 time steps of an example are labelled"),
+    "narrow test": (lambda: task(test_x=X[:, :2]), "the training set and the test set differ"),
+    "mixed": (lambda: task(test_y=np.zeros((40, 3), np.float32)), "the training set and the test set differ"),
+    "holes": (holes, "from 4 to 5 time steps per example have a label"),
+    "silent": (silent, "from 0 to 0 time steps per example have a label"),
     "metric": (lambda: task(metric="auc"), "metric 'auc' is not one of"),
     "r2 of labels": (lambda: task(metric="r2"), "metric r2 does not fit the targets"),
     "raises": (lambda: 1 / 0, "raises ZeroDivisionError"),

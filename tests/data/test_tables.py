@@ -30,7 +30,7 @@ def test_a_column_s_kind_says_what_is_asked(tmp_path, kind, target, outputs, met
 @tables
 def test_whole_numbers_are_asked_about_when_there_are_many(tmp_path, kind):
     path = written(tmp_path, table(), kind)
-    refused(kind, "different whole numbers: say data.kind=", path=path, target="age", drop=["city"])
+    refused(kind, "different whole numbers: set data.kind=", path=path, target="age", drop=["city"])
     task = made(kind, path=path, target="age", drop=["city"], kind="regression")
     assert abs(task.train_y.mean()) < 1e-6
 
@@ -45,11 +45,15 @@ def test_whole_numbers_are_asked_about_when_there_are_many(tmp_path, kind):
         ({}, {"drop": []}, "column 'city' holds words such as 'Bonn'"),
         ({}, {"drop": ["city", "age", "income"]}, "has no column beside the target"),
         ({"age": [None] * 3 + [1.0] * 47}, {}, "column 'age' has 3 missing values of 50"),
-        ({"age": [np.inf] * 2 + [1.0] * 48}, {}, "column 'age' has 2 NaN or infinite values of 50"),
-        ({"paid": ["yes"] * 50}, {}, "has one class only, yes"),
-        ({"paid": [1.5] * 50}, {}, "is 1.5 throughout"),
+        ({"age": [np.inf] * 2 + [1.0] * 48}, {}, "column 'age' has 2 NaN or infinite values out of 50"),
+        ({"paid": ["yes"] * 50}, {}, "has only one class, yes"),
+        ({"paid": [1.5] * 50}, {}, "is constant (1.5)"),
         ({"paid": [str(n) for n in range(50)]}, {"kind": "classification"}, "has 50 classes for 50 examples"),
-        ({"paid": ["yes", "no"] * 25}, {"kind": "regression"}, "holds words: data.kind=regression needs"),
+        (
+            {"paid": ["yes", "no"] * 25},
+            {"kind": "regression"},
+            "contains no numbers, which data.kind=regression needs",
+        ),
     ],
 )
 def test_a_table_that_cannot_be_learnt_from_is_told(tmp_path, kind, change, given, told):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gradlab.data.task import counted, data, labelled
+from gradlab.data.task import data, has_labels, scored_count
 from tests.data.made import FILES, made
 
 NAMES = sorted(set(data.makers) - {"hf", "single"})  # hf has tests of its own; single is one example, no set
@@ -42,11 +42,11 @@ def test_targets_are_labels_or_numbers_that_fit_the_outputs(task):
     assert len(made.train_x) == len(made.train_y)
     assert len(made.test_x) == len(made.test_y)
     for y in (made.train_y, made.test_y):
-        if labelled(y):
+        if has_labels(y):
             assert y.dtype == np.int32
-            assert y.ndim == (2 if made.form.each else 1)
+            assert y.ndim == (2 if made.form.label_per_step else 1)
             assert -1 <= y.min() <= y.max() < made.outputs
-            assert counted(y) > 0
+            assert scored_count(y) > 0
             assert made.metric in ("accuracy", "balanced_accuracy", "bits")
         else:
             assert y.dtype == np.float32

@@ -11,7 +11,7 @@ def drawn(run, **more):
     return clip_advice(recorded_norms(run), advise(run), **more)
 
 
-def test_norms_spikes_and_the_advised_threshold_are_drawn(tmp_path):
+def test_norms_spikes_and_the_recommended_threshold_are_drawn(tmp_path):
     run = recorded(tmp_path / "run", spiky())
     figure = drawn(run)
     left, right = figure.axes
@@ -20,7 +20,7 @@ def test_norms_spikes_and_the_advised_threshold_are_drawn(tmp_path):
     assert spikes.get_xdata().tolist() == list(range(29, 300, 30))
     assert advised.get_ydata()[0] == pytest.approx(np.log10(advise(run)["advice"]["threshold"]))
     assert right.get_lines()[-1].get_xdata()[0] == advised.get_ydata()[0]
-    assert {"norm", "spike", "advised threshold"} <= set(legend(figure))
+    assert {"norm", "spike", "recommended threshold"} <= set(legend(figure))
 
 
 def test_the_curves_run_from_all_clipped_to_none(tmp_path):
@@ -31,11 +31,11 @@ def test_the_curves_run_from_all_clipped_to_none(tmp_path):
     assert scale.get_ydata()[-1] == 1.0
 
 
-def test_the_run_s_own_threshold_is_drawn(tmp_path):
+def test_the_threshold_of_the_run_is_drawn(tmp_path):
     clip = {"name": "norm", "threshold": 0.5, "p": 2.0, "where": "gradient"}
     figure = drawn(recorded(tmp_path / "run", noise(), clip=clip))
-    assert "this run's own threshold" in legend(figure)
-    assert "advised threshold" not in legend(figure)
+    assert "threshold of this run" in legend(figure)
+    assert "recommended threshold" not in legend(figure)
     assert data(figure.axes[0])[-1].get_ydata()[0] == pytest.approx(np.log10(0.5))
 
 

@@ -23,7 +23,7 @@ BAD = [
     ("clip.threshold=1", "no option 'clip.threshold' for clip=none"),
     ("batch_size=2000", "batch_size=2000 is larger"),
     ("device=abacus", "device=abacus is not known"),
-    ("device=tpu", "device=tpu is not here"),
+    ("device=tpu", "device=tpu is not available"),
     ("outputs=/proc/nowhere", "cannot be written"),
     ("outputs=/dev/null", "cannot be written"),
     ("seed=4294967296", "seed=4294967296 must be"),

@@ -246,6 +246,6 @@ def test_the_estimate_knows_the_rows(tmp_path, words):
 
 
 def test_a_device_that_is_not_here_leaves_nothing(tmp_path):
-    with pytest.raises(RecipeError, match="device=tpu is not here; JAX sees: cpu"):
+    with pytest.raises(RecipeError, match="device=tpu is not available; JAX sees: cpu"):
         launch(tiny(tmp_path, "device=tpu"))
     assert list(tmp_path.iterdir()) == []

@@ -62,7 +62,7 @@ def test_all_commands_and_python_of_the_readme_run():
     known: dict = {}
     for block in blocks("python")[:2]:  # after them parts to add, and what Polars reads
         exec(block, known)
-    assert known["found"].log10_forward.shape == (50,)
+    assert known["signals"].log10_forward.shape == (50,)
 
 
 def test_the_two_newcomer_s_commands_stand_at_the_top():

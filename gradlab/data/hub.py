@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from gradlab.data.characters import alphabet, tokens
-from gradlab.data.columns import Names
 from gradlab.data.files import check_count, choose_rows
 from gradlab.data.sizes import Length, check_size
 from gradlab.data.standardization import standardize_channels, standardize_features
+from gradlab.data.table_files import ColumnNames
 from gradlab.data.targets import Kind, check_finite, make_targets
 from gradlab.data.task import Task, data
 from gradlab.recipe.bounds import Count, Fraction, Text
@@ -23,7 +23,7 @@ Pair = tuple[np.ndarray, np.ndarray]
 def hf(
     path: Text,
     subset: Text,
-    x: Names,
+    x: ColumnNames,
     y: Text,
     kind: Kind,
     length: Length,

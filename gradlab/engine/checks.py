@@ -22,8 +22,8 @@ def check(recipe: Recipe) -> Recipe:
     """
     values = flat(plain(recipe)) | {"lr_factors": recipe.lr_factors}
     # a mapping in the place of a number is not among the flat values
-    given = {key: values.get(key, getattr(recipe, key.partition(".")[0])) for key in BOUNDS}
-    roots: dict[str, Any] = {key: bound(kind).check(key, given[key]) for key, kind in BOUNDS.items()}
+    values_by_key = {key: values.get(key, getattr(recipe, key.partition(".")[0])) for key in BOUNDS}
+    roots: dict[str, Any] = {key: bound(kind).check(key, values_by_key[key]) for key, kind in BOUNDS.items()}
     if recipe.seed + recipe.seeds > LARGEST:
         raise RecipeError(f"seed={recipe.seed} leaves no room for seeds={recipe.seeds}; give a smaller one")
     parts = {name: family.check(getattr(recipe, name)) for name, family in FAMILIES.items()}

@@ -49,13 +49,13 @@ def _check_groups(recipe: Recipe, width_factor: int) -> None:
 
 def _critical_sigma_w(recipe: Recipe) -> float:
     """`auto` as a number; a stored recipe has it already."""
-    given: str | float = recipe.initializer["sigma_w"]
+    sigma_w: str | float = recipe.initializer["sigma_w"]
     critical = critical_sigma(recipe.activation, recipe.initializer["sigma_b"])
-    if isinstance(given, str):
+    if isinstance(sigma_w, str):
         return critical
-    if abs(given - critical) > 1e-6 * critical:
+    if abs(sigma_w - critical) > 1e-6 * critical:
         raise RecipeError(
-            f"initializer.sigma_w={given:g} is not the critical {critical:.6g}; "
+            f"initializer.sigma_w={sigma_w:g} is not the critical {critical:.6g}; "
             "choose initializer=normal to set sigma_w"
         )
-    return given
+    return sigma_w

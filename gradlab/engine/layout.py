@@ -52,8 +52,8 @@ def layout(recipe: Recipe, task: Task) -> Layout:
         RecipeError: where the network's outputs are not what the targets need.
     """
     recipe = with_batch_size(recipe, task)
-    given: dict[str, Any] = compiled.numbers_for(numbers(recipe), recipe.dtype)
-    setup = make_setup(recipe, given, task.form)
+    values: dict[str, Any] = compiled.numbers_for(numbers(recipe), recipe.dtype)
+    setup = make_setup(recipe, values, task.form)
     dtype = jnp.int32 if task.vocabulary else jnp.dtype(recipe.dtype)
     x = jax.ShapeDtypeStruct((recipe.batch_size, *task.form.shape), dtype)
     state = jax.eval_shape(lambda x: step.init_state(setup, jax.random.key(0), x), x)

@@ -13,7 +13,7 @@ def load_task(recipe: Recipe) -> Task:
     Raises:
         RecipeError: where it is no task, does not fit the loss, or has fewer training examples than a batch.
     """
-    task = _made(recipe)
+    task = _load(recipe)
     if not isinstance(task, Task):
         raise RecipeError(
             f"data={recipe.data['name']} gives a {type(task).__name__}, not a gradlab.data.task.Task"
@@ -32,7 +32,7 @@ def load_task(recipe: Recipe) -> Task:
     return task
 
 
-def _made(recipe: Recipe) -> Task:
+def _load(recipe: Recipe) -> Task:
     try:
         task: Task = data.make(recipe.data)
         return task

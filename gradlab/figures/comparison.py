@@ -43,7 +43,9 @@ def comparison(
     }
     limits = style.shared_limits([marks.finite_range([y for _, y in found[start] + found[end]])])[0]
     for panel, when in ((start, "at the start"), (end, "after the last step")):
-        style.panel_labels(panel, f"Backward signal {when}", "layer  (0 input)", "‖∂loss/∂h‖ at a layer's output")
+        style.panel_labels(
+            panel, f"Backward signal {when}", "layer  (0 input)", "‖∂loss/∂h‖ at a layer's output"
+        )
         style.count_axis(panel, 0, int(layers.layer.max()))
         style.power_axis(panel, *limits)
     x, what = _cost(steps)
@@ -142,7 +144,9 @@ def _draw(
         for i, (_, rows) in enumerate(_of(frame, by, value).groupby("run", observed=True, sort=False)):
             curves = marks.curves(rows, x, y)
             if curves:
-                marks.seed_lines(panel, curves, colour, legend, _dash(groups, value, i), band_from=_apart(groups))
+                marks.seed_lines(
+                    panel, curves, colour, legend, _dash(groups, value, i), band_from=_apart(groups)
+                )
             above = [at[np.isfinite(each) & (each > top)] for at, each in curves]
             if any(map(len, above)):
                 marks.edge_marks(panel, np.unique(np.concatenate(above)), "above", colour, legend)

@@ -1,4 +1,4 @@
-"""How every figure looks: panels, colours that the colour-blind can tell apart, powers of ten on the axes."""
+"""The look of every figure: panels, colours that the colour-blind can tell apart, powers of ten on the axes."""
 
 import math
 import textwrap
@@ -16,9 +16,9 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 # Okabe and Ito (2008), in an order in which neighbours differ most on a projector
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7A5195", "#222222")
-FIRST, MIDDLE, LAST = "#0072B2", "#E69F00", "#D55E00"  # the steps of a run
+FIRST, MIDDLE, LAST = "#0072B2", "#E69F00", "#D55E00"  # the first, middle and last step of a run
 INK, FAINT, THEORY = "#222222", "#8A8A8A", "#444444"
-DECADES = 4.0  # the fewest that an axis shows: less would make noise look like a slope
+MIN_DECADES = 4.0  # shown by an axis: fewer would make noise look like a slope
 TITLE: dict[str, Any] = {"loc": "left", "fontsize": 12, "fontweight": "bold", "color": INK}
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
@@ -26,17 +26,17 @@ _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 def panels(
     rows: int, columns: int, size: tuple[float, float], title: str, **grid: Any
 ) -> tuple[Figure, list[Axes]]:
-    """A figure with empty panels in reading order."""
+    """A figure of `size` inches, and its empty panels in reading order; `grid` goes to `Figure.subplots`."""
     layout = ConstrainedLayoutEngine(w_pad=0.09, h_pad=0.09, wspace=0.03, hspace=0.04)
     figure = Figure(figsize=size, layout=layout, facecolor="white")
-    cells = figure.subplots(rows, columns, squeeze=False, **grid)
+    axes_grid = figure.subplots(rows, columns, squeeze=False, **grid)
     if title:
         figure.suptitle(literal_text(textwrap.fill(title, int(size[0] * 11))), fontsize=11.5, color=INK)
-    return figure, [tidy(axes) for axes in cells.flat]
+    return figure, [tidy(axes) for axes in axes_grid.flat]
 
 
 def tidy(axes: Axes) -> Axes:
-    """Light grid, two spines: ink is for what was measured."""
+    """The same axes with a light grid and two spines, so that the data stand out."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(FAINT)
     axes.grid(color="#E6E6E6", linewidth=0.8)
@@ -46,82 +46,92 @@ def tidy(axes: Axes) -> Axes:
 
 
 def panel_labels(axes: Axes, title: str, xlabel: str, ylabel: str) -> None:
-    """A panel's title (to the left, as one reads) and the names of its axes."""
+    """Set a panel's title, on the left, and the labels of its axes."""
     axes.set_title(literal_text(title), **TITLE)
     axes.set_xlabel(literal_text(xlabel), fontsize=10.5, color=INK)
     axes.set_ylabel(literal_text(ylabel), fontsize=10.5, color=INK)
 
 
 def empty_note(axes: Axes, text: str) -> None:
-    """Words in the middle of a panel that has nothing to draw."""
+    """Write a text in the middle of a panel that has nothing to draw."""
     axes.text(
-        0.5, 0.5, literal_text(text), transform=axes.transAxes, ha="center", va="center", color=FAINT, fontsize=12
+        0.5,
+        0.5,
+        literal_text(text),
+        transform=axes.transAxes,
+        ha="center",
+        va="center",
+        color=FAINT,
+        fontsize=12,
     )
 
 
 def literal_text(text: Any) -> str:
-    """Text that is shown as it is: a `$` begins no formula, a leading `_` hides no legend entry."""
-    text = str(text).replace("$", r"\$")
-    return f" {text}" if text.startswith("_") else text
+    """The text, shown as it is: a `$` begins no formula, a leading `_` hides no legend entry."""
+    escaped = str(text).replace("$", r"\$")
+    return f" {escaped}" if escaped.startswith("_") else escaped
 
 
 def power_text(exponent: float, _position: int | None = None) -> str:
-    """10⁻³ for −3, 10⁻⁰·⁵ for −0.5."""
+    """10⁻³ for −3, 10⁻⁰·⁵ for −0.5; matplotlib passes the position of the tick too."""
     number = f"{exponent:.2f}".rstrip("0").rstrip(".")
     return "10" + ("0" if number == "-0" else number).translate(_SUPERSCRIPT).replace(".", "·")
 
 
 def power_axis(axes: Axes, low: float, high: float) -> None:
-    """The y axis in powers of ten of its log10 values."""
+    """Label the y axis of log10 values in powers of ten, between these two exponents."""
     axes.set_ylim(low, high)
     axes.yaxis.set_major_locator(MaxNLocator(nbins=7, integer=True, min_n_ticks=2, steps=[1, 2, 5, 10]))
     axes.yaxis.set_major_formatter(FuncFormatter(power_text))
 
 
 def fraction_axis(axes: Axes, drawn: Sequence[np.ndarray]) -> None:
-    """A score whose best is 1: from 0 on, or from below where one was worse than nothing."""
-    there = [float(y[np.isfinite(y)].min()) for y in drawn if np.isfinite(y).any()]
-    low = min([0.0, *there])
+    """Set the y axis of a score of at most 1: from 0, or from the lowest of the arrays of shape (points,) below 0."""
+    lowest = [float(y[np.isfinite(y)].min()) for y in drawn if np.isfinite(y).any()]
+    low = min([0.0, *lowest])
     if low < -1:
         axes.set_yscale("symlog", linthresh=1)
     axes.set_ylim(1.5 * low if low < -1 else low - 0.03, 1.03)
 
 
 def count_axis(axes: Axes, low: float, high: float) -> None:
-    """The x axis counts layers or steps, with a little room at its ends."""
-    room = 0.03 * (high - low) or 0.5
-    axes.set_xlim(low - room, high + room)
+    """Set the x axis of layers or steps: whole numbers, with a margin at both ends."""
+    margin = 0.03 * (high - low) or 0.5
+    axes.set_xlim(low - margin, high + margin)
     axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True, min_n_ticks=1, steps=[1, 2, 2.5, 5, 10]))
 
 
 def shared_limits(ranges: Sequence[tuple[float, float] | None]) -> list[tuple[float, float]]:
-    """Limits for panels that share a number of decades, each around its own middle; never fewer than four."""
-    there = [high - low for low, high in filter(None, ranges)]
-    half = max(1.12 * max(there, default=0.0), DECADES) / 2
-    middles = [0.0 if each is None else (each[0] + each[1]) / 2 for each in ranges]
+    """Limits for panels that show the same number of decades, at least four, each around its own middle.
+
+    `ranges` holds the lowest and the highest log10 value of each panel, None for an empty one.
+    """
+    widths = [high - low for low, high in filter(None, ranges)]
+    half = max(1.12 * max(widths, default=0.0), MIN_DECADES) / 2
+    middles = [0.0 if limits is None else (limits[0] + limits[1]) / 2 for limits in ranges]
     return [(middle - half, middle + half) for middle in middles]
 
 
 def step_colours(count: int) -> list[str]:
-    """The colours of the first, the middle and the last step; of fewer where there are fewer."""
+    """The colours of the first, the middle and the last step; of two steps, those of the first and the last."""
     return [FIRST, LAST] if count == 2 else [FIRST, MIDDLE, LAST][:count]
 
 
 def group_colours(count: int, ordered: bool) -> list[Any]:
-    """One colour each: an order from dark to light for numbers, contrasts for names."""
+    """One colour per group: from dark to light if the groups are `ordered` numbers, else contrasting ones."""
     if ordered and count > 2:
         return [colormaps["viridis"](0.02 + 0.80 * i / (count - 1)) for i in range(count)]
     return [COLOURS[i % len(COLOURS)] for i in range(count)]
 
 
 def draw_legend(figure: Figure, entries: dict[str, Line2D | Patch], title: str = "") -> None:
-    """One legend for all panels, below them, where it covers no data; as few rows as the width allows."""
+    """Draw one legend for all panels below them, where it covers no data, in as few rows as the width allows."""
     if not entries:
         return
     labels = [literal_text(label) for label in entries]
-    room = figure.get_figwidth() * 12.5  # letters of this size, of which a sample of the line takes six
-    fits = [n for n in range(1, len(labels) + 1) if _letters(labels, n) <= room]
-    rows = math.ceil(len(labels) / max(fits, default=1))
+    width = figure.get_figwidth() * 12.5  # in letters of this size; the sample of a line takes six
+    columns = [count for count in range(1, len(labels) + 1) if _legend_width(labels, count) <= width]
+    rows = math.ceil(len(labels) / max(columns, default=1))
     box = figure.legend(
         list(entries.values()),
         labels,
@@ -135,7 +145,7 @@ def draw_legend(figure: Figure, entries: dict[str, Line2D | Patch], title: str =
     box.get_title().set_color(INK)
 
 
-def _letters(labels: list[str], columns: int) -> int:
-    """How wide a legend of so many columns is; matplotlib fills them one after the other."""
+def _legend_width(labels: list[str], columns: int) -> int:
+    """The width in letters of a legend with N columns; matplotlib fills them one after the other."""
     rows = math.ceil(len(labels) / columns)
     return sum(max(map(len, labels[i : i + rows])) + 6 for i in range(0, len(labels), rows))

@@ -42,9 +42,9 @@ def test_whole_numbers_are_asked_about_when_there_are_many(tmp_path, kind):
         ({}, {"target": "payed"}, "has no column data.target='payed'; did you mean 'paid'?"),
         ({}, {"target": ""}, "there are: age, city, income, paid"),
         ({}, {"drop": ["town"]}, "has no column data.drop='town'"),
-        ({}, {"drop": []}, "column 'city' holds words such as 'Bonn'"),
-        ({}, {"drop": ["city", "age", "income"]}, "has no column beside the target"),
-        ({"age": [None] * 3 + [1.0] * 47}, {}, "column 'age' has 3 missing values of 50"),
+        ({}, {"drop": []}, "column 'city' contains text such as 'Bonn'"),
+        ({}, {"drop": ["city", "age", "income"]}, "has no column besides the target"),
+        ({"age": [None] * 3 + [1.0] * 47}, {}, "column 'age' has 3 missing values out of 50"),
         ({"age": [np.inf] * 2 + [1.0] * 48}, {}, "column 'age' has 2 NaN or infinite values out of 50"),
         ({"paid": ["yes"] * 50}, {}, "has only one class, yes"),
         ({"paid": [1.5] * 50}, {}, "is constant (1.5)"),
@@ -65,7 +65,7 @@ def test_a_table_that_cannot_be_learnt_from_is_told(tmp_path, kind, change, give
 def test_few_rows_and_many_words_are_told(tmp_path, kind):
     refused(kind, "6 examples are too few", path=written(tmp_path, table(6), kind), target="paid")
     names = table(300).assign(city=[f"town {n}" for n in range(300)])
-    told = "holds 300 different words, more than 100"
+    told = "contains 300 different words, and data.words=one_hot allows 100"
     refused(kind, told, path=written(tmp_path, names, kind), target="paid", words="one_hot")
 
 
@@ -77,7 +77,7 @@ def test_what_is_neither_a_number_nor_a_word_is_told(tmp_path):
 
 def test_a_column_twice_and_a_ragged_line_are_told(tmp_path):
     (tmp_path / "own.csv").write_text("a,a,b\n" + "1,2,3\n" * 20)
-    refused("csv", "has two columns of the name 'a'", path=str(tmp_path / "own.csv"), target="b")
+    refused("csv", "has two columns named 'a'", path=str(tmp_path / "own.csv"), target="b")
     (tmp_path / "own.csv").write_text("a,b\n1,2\n1,2,3\n")
     refused("csv", "cannot be read", path=str(tmp_path / "own.csv"), target="b")
 

@@ -181,7 +181,7 @@ class Streams(NamedTuple):
 
 
 def streams(seed: Array) -> Streams:
-    """Independent keys for initialization, data order and dropout, from one seed."""
+    """Independent random keys, () each, for initialization, data order and dropout, from a seed ()."""
     key = jax.random.key(seed)
     return Streams(*(jax.random.fold_in(key, index) for index in range(3)))
 

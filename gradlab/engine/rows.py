@@ -28,7 +28,7 @@ def columns(chunk: Chunk, layout: Layout) -> dict[str, Columns]:
 
 
 def values(column: Any) -> np.ndarray:
-    """The values of a column, measured or not."""
+    """The values of a column, (seeds, rows, …), without its mask where it has one."""
     return np.asarray(column[0] if isinstance(column, tuple) else column)
 
 
@@ -92,7 +92,9 @@ def _recurrent_kernels(chunk: Chunk, layout: Layout) -> list[RecurrentKernel]:
         for path, names in block.recurrent_kernels:
             kernels = np.asarray(chunk.state.params[f"{block.name}/{path}"], np.float64)
             kernels = kernels[:, None] if block.count is None else kernels
-            recurrent_kernels += [RecurrentKernel(first + l, names, kernels[:, l]) for l in range(block.layers)]
+            recurrent_kernels += [
+                RecurrentKernel(first + l, names, kernels[:, l]) for l in range(block.layers)
+            ]
         first += block.layers
     return recurrent_kernels
 

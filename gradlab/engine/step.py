@@ -59,7 +59,7 @@ class Row(NamedTuple):
 
 
 def init_state(setup: Setup, key: Array, x: Array) -> TrainState:
-    """The state before the first step; `x` is a batch for initializers that look at the data."""
+    """The state before the first step; x (examples, …) is a batch for initializers that look at the data."""
     params, stats = chain.initialize(setup.chain, key)
     if setup.adjust is not None:
         params = setup.adjust(lambda step: chain.walk(setup.chain, params, stats, x, jax.random.key(0), step))

@@ -135,7 +135,10 @@ def _learning_rate(
 def penalized(
     penalty: Penalty | None, params: Tree, grads: Tree, stacked_axes: StackedAxes, step: Array
 ) -> tuple[Array, Tree]:
-    """The penalty's value, and `grads` with its gradient added where it is part of the loss."""
+    """The penalty's value, (), and `grads` with its gradient added where it is part of the loss.
+
+    params and grads: leaves of any shape, by path.
+    """
     if penalty is None:
         return jnp.zeros(()), grads
 

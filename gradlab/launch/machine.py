@@ -31,7 +31,11 @@ def prepare() -> None:
 
 @contextmanager
 def device(recipe: Recipe) -> Iterator[Any]:
-    """The device and the precision that the recipe asks for, while it runs."""
+    """The device and the precision that the recipe asks for, while it runs.
+
+    Raises:
+        RecipeError: where the device is not available.
+    """
     try:
         device = jax.devices(None if recipe.device == "auto" else recipe.device)[0]
     except RuntimeError as error:

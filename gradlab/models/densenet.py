@@ -23,6 +23,8 @@ def densenet(width_mult: WidthMultiplier) -> Model:
     A layer is [h, W_3×3 φ(norm(W_1×1 φ(norm(h))))] with 4k channels between; a transition halves the channels and
     averages 2×2 positions; the stem has 2k channels. Depth 100 and k = 12: 769 162 parameters for ten classes. Its
     skip is the concatenation, so the residual connection stays none.
+
+    The returned function raises RecipeError for another residual connection, or a depth or width that the blocks cannot have.
     """
 
     def build(plan: Plan) -> list[Block]:

@@ -20,6 +20,8 @@ def resnet(width_mult: WidthMultiplier) -> Model:
 
     20: 269 722 parameters, 110: 1 727 962, for ten classes. Where a stage halves the positions, the skip takes every
     second one and fills the new channels with zeros (the article's option A). width is the first stage's channels.
+
+    The returned function raises RecipeError for a depth that is not 6n + 2.
     """
 
     def build(plan: Plan) -> list[Block]:
@@ -31,7 +33,9 @@ def resnet(width_mult: WidthMultiplier) -> Model:
         stages = [Stage(count, first * 2**k, 1, min(k + 1, 2)) for k in range(3)]
         stem = blocks.convolution("", plan.shape[-1], first, 3, plan, **stem_options(plan))
         return [
-            blocks.linear_block("input", stem, plan, active=plan.residual.activation_place != "before_weights"),
+            blocks.linear_block(
+                "input", stem, plan, active=plan.residual.activation_place != "before_weights"
+            ),
             *stage_blocks(stages, first, plan, _subsampling),
         ]
 

@@ -96,7 +96,7 @@ class Lstm:
     bptt: int
 
     def init(self, key: Array) -> tuple[Tree, Tree]:
-        """Its parameters, gate by gate."""
+        """Its parameters, gate by gate: kernels (fan_in, 4·units) and biases (4·units,)."""
         width, gates = self.plan.width, self.spec.cell.gates
         *gate_keys, recurrent_key = jax.random.split(key, gates + 1)
         kernels = [self.plan.initializer.kernel(gate_key, (width, width)) for gate_key in gate_keys]

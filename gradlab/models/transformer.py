@@ -43,15 +43,15 @@ def transformer(kind: Reader, order: Order, heads: Size, expansion: Size, positi
     The residual connection may be another (none: attention alone, whose rank collapses; Dong et al. 2021).
     encoder: every position attends to all, the output is that of their mean; decoder: it attends to itself and those
     before it, the output is that of the last one. auto: a decoder where every time step has a label.
+
+    The returned function raises RecipeError where the heads do not divide the width, or a part does not fit this network.
     """
 
     def build(plan: Plan) -> list[Block]:
         time_steps(plan)
         require_supported(plan, UNSUPPORTED)
         if plan.width % heads:
-            raise RecipeError(
-                f"shares width={plan.width} between {heads} heads; give a multiple of model.heads"
-            )
+            raise RecipeError(f"splits width={plan.width} into {heads} heads; give a multiple of model.heads")
         network = Transformer(
             plan=plan,
             order=order,
@@ -115,7 +115,7 @@ class Transformer:
         return h + jnp.asarray(positions, h.dtype), BlockAux({})
 
     def init_block(self, key: Array) -> tuple[Tree, Tree]:
-        """One block: four kernels of attention, two of the feed-forward layer, two norms."""
+        """One block: four kernels of attention, two kernels of the feed-forward layer, the parameters of two norms."""
         plan = self.plan
         inner = self.expansion * plan.width
         scale = (8 * plan.depth) ** -0.25 if self.order == "deepnorm" else 1.0
@@ -137,7 +137,7 @@ class Transformer:
         return params, stats
 
     def run_block(self, params: Tree, h: Array, context: BlockContext) -> tuple[Array, BlockAux]:
-        """Attention, then the feed-forward layer, each joined to h in the network's order."""
+        """Attention, then the feed-forward layer, each joined to h (examples, time, width) in the network's order."""
         h, stats_1, entropy = self._join(1, self._attend, params, h, context)
         h, stats_2, slope = self._join(2, self._feed_forward, params, h, context)
         metrics = {"attention_entropy": entropy}

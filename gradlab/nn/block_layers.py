@@ -39,7 +39,7 @@ class BlockLayers:
     context: BlockContext
 
     def linear(self, k: int, h: Array) -> Array:
-        """W h + b of layer k."""
+        """W h + b of layer k: (examples, …, fan_in) -> (examples, …, fan_out)."""
         return self.context.on_linear(self.specs[k].prefix + "linear/kernel", self.layers[k].affine(h))
 
     def activate(self, k: int, z: Array) -> tuple[Array, BlockAux]:
@@ -56,12 +56,12 @@ class BlockLayers:
         return normalize.dropout(self.plan, h, key, context.train), self.aux(k, slope)
 
     def aux(self, k: int, slope: Array | None = None) -> BlockAux:
-        """The statistics of layer k after its normalization has run, with `slope`."""
+        """The statistics of layer k after its normalization has run, with the slopes φ'(z), of z's shape."""
         stats = prefixed(self.layers[k].statistics(), self.specs[k].prefix)
         return BlockAux(stats, slope, self.plan.activation.max_slope)
 
     def post_act_layer(self, k: int, h: Array) -> tuple[Array, BlockAux]:
-        """φ(norm(W h + b)), or norm(φ(W h + b))."""
+        """φ(norm(W h + b)), or norm(φ(W h + b)): (examples, …, fan_in) -> (examples, …, fan_out)."""
         return self.activate(k, self.layers[k].norm_before(self.linear(k, h)))
 
     def pre_act_layer(self, k: int, h: Array) -> tuple[Array, BlockAux]:

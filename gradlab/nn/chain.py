@@ -22,7 +22,7 @@ from gradlab.numerics.tree import StackedAxes, Tree, prefixed, under
 
 
 def identity(z: Array) -> Array:
-    """z itself: the tap of a pass that measures nothing."""
+    """z itself, of any shape: the tap of a pass that measures nothing."""
     return z
 
 
@@ -134,6 +134,7 @@ def forward(
 ) -> tuple[Any, Tree, list[Any]]:
     """The chain's output, its new statistics, and what `measure` returns of each block (stacked along a stack).
 
+    x: (examples, …), the input. The output is (examples, …, outputs).
     With `dummies`, taps stand before every block and after the last; their measurements are the gradient
     with respect to `dummies`.
     """
@@ -214,7 +215,9 @@ def walk(
             h, block_params = body(h, (*selected, stream, 1))
         else:
             layers = jnp.arange(1, block.count + 1)
-            h, block_params = jax.lax.scan(body, h, (*selected, jax.random.split(stream, block.count), layers))
+            h, block_params = jax.lax.scan(
+                body, h, (*selected, jax.random.split(stream, block.count), layers)
+            )
         fitted |= prefixed(block_params, start)
     return fitted
 
@@ -233,7 +236,8 @@ def _visited(
 def backward_norms(chain: list[Block], measured: Dummies, batch: Array | int) -> BackwardNorms:
     """Lines up the taps' records: the tap before block l+1 saw h_l and set the exponent inside block l.
 
-    `measured`: the gradient with respect to the dummies; `batch`: how many terms the mean loss has.
+    `measured`: the gradient with respect to the dummies; `batch`: how many terms the mean loss has. Norms are () for
+    a block, (layers,) for a stack.
     """
     following = [*measured.taps[1:], measured.last]
     signal, preactivation, time = [], [], []

@@ -28,7 +28,7 @@ class ScaledNorm(NamedTuple):
     exponent: Array
 
     def log2(self) -> Array:
-        """log2 of the norm."""
+        """log2 of the norm, of the mantissa's shape."""
         return jnp.log2(self.mantissa) + self.exponent
 
 
@@ -40,7 +40,7 @@ class Norms(NamedTuple):
 
 
 def compute_dtype(x: Array) -> jnp.dtype:
-    """The dtype in which measures of `x` are computed: float32, or float64 where x is."""
+    """The dtype in which measures of `x`, of any shape, are computed: float32, or float64 where x is."""
     return jnp.promote_types(x.dtype, jnp.float32)
 
 
@@ -81,7 +81,7 @@ def is_safe(squares: Array) -> Array:
 def largest_exponent(x: Array, stacked_axes: int = 0) -> Array:
     """An integer k with 2**k near the largest |entry|; 0 where that is zero, infinite or NaN.
 
-    Over all but the first `stacked_axes` axes; the other axes stay, with size 1.
+    The maximum is over all but the first `stacked_axes` axes; reduced axes keep size 1: (n, 3, 4) -> (n, 1, 1).
     """
     largest = jnp.max(jnp.abs(x), axis=tuple(range(stacked_axes, x.ndim)), keepdims=True)
     usable = (largest > 0) & jnp.isfinite(largest)
@@ -101,7 +101,10 @@ def log2_norm(x: Array) -> Array:
 
 
 def scaled_log2_norm(x: Array, stacked_axes: int = 0) -> Array:
-    """log2 of the norm over all but the first `stacked_axes` axes, always scaled by the largest entry first."""
+    """log2 of the norm over all but the first `stacked_axes` axes, always scaled by the largest entry first.
+
+    (n, 3, 4) -> (n,) for one stacked axis.
+    """
     x = x.astype(compute_dtype(x))
     shift = largest_exponent(x, stacked_axes)
     squares = square_sum(scale(x, -shift), stacked_axes)
@@ -140,7 +143,10 @@ def log2_hypot(logs: Array) -> Array:
 
 
 def total(x: Array) -> Array:
-    """The sum of all entries, (), as a product with ones: XLA's plain sum is several times slower on CPU."""
+    """The sum of all entries of x, of any shape, as a scalar.
+
+    It is computed as a product with ones: XLA's plain sum is several times slower on CPU.
+    """
     return jnp.dot(x.reshape(-1), jnp.ones(x.size, x.dtype))
 
 

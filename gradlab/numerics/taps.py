@@ -42,12 +42,12 @@ def zeros_record(leaves: int, count: int | None = None) -> TapRecord:
 
 
 def in_tap_range(squared_norm: Array) -> Array:
-    """Whether a cotangent of this squared norm, (), is left as it is; False for NaN."""
+    """Whether a cotangent of this squared norm, a scalar, is left as it is; False for NaN."""
     return (squared_norm > 10.0**-RANGE_LOG10) & (squared_norm < 10.0**RANGE_LOG10)
 
 
 def rescaling(log2_norm: Array) -> Array:
-    """The integer k, (), for which 2**k brings a cotangent of this norm near 1.
+    """The integer k, a scalar, for which 2**k brings a cotangent of this norm near 1.
 
     0 within the range, and where the norm is not finite.
     """

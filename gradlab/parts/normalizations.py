@@ -101,7 +101,8 @@ def rms(place: Place, epsilon: Positive) -> Normalization:
 def group(place: Place, groups: Size, epsilon: Positive) -> Normalization:
     """Layer normalization of each of `groups` equal groups of units (Wu & He 2018); 1 group is `layer`.
 
-    A group of channels of an image is normalized over all its positions together.
+    A group of channels of an image is normalized over all its positions together. `make` raises RecipeError where the
+    number of groups does not divide the width.
     """
 
     def make(width: int, dtype: jnp.dtype) -> nnx.GroupNorm:

@@ -25,7 +25,10 @@ def from_number(number: Array | float, like: ScaledNorm) -> ScaledNorm:
 
 
 def norm_over(x: Array, axes: tuple[int, ...]) -> ScaledNorm:
-    """The Euclidean norm over these axes, which stay with size 1; one pass where no sum of squares needs scaling."""
+    """The Euclidean norm over these axes, which stay with size 1: (n, 3) -> (n, 1) for axes (1,).
+
+    It takes one pass where no sum of squares needs scaling.
+    """
     x = x.astype(norms.compute_dtype(x))
     squares = jnp.sum(x * x, axis=axes, keepdims=True)
 
@@ -54,7 +57,7 @@ def product(a: ScaledNorm, b: ScaledNorm) -> ScaledNorm:
 
 
 def exceeds(a: ScaledNorm, b: ScaledNorm) -> Array:
-    """Whether a is finite and larger than b, entry by entry."""
+    """Whether a is finite and larger than b, elementwise, of their common shape."""
     b_in_units_of_a = norms.scale(b.mantissa, b.exponent - a.exponent)
     return (a.mantissa > b_in_units_of_a) & jnp.isfinite(a.mantissa)
 
@@ -66,7 +69,7 @@ def larger(a: ScaledNorm, b: ScaledNorm) -> ScaledNorm:
 
 
 def rescale(x: Array, norm: ScaledNorm, limit: ScaledNorm, acts: Array) -> Array:
-    """x·limit/norm where `acts`, elsewhere x to the bit; norm, limit and acts are broadcast to x.
+    """x·limit/norm where `acts`, elsewhere x to the bit; norm, limit and acts are broadcast to the shape of x.
 
     In two factors whose powers of two are exact: no precision is lost on the way, also where the quotient is
     below float32's smallest number.

@@ -22,7 +22,7 @@ def global_norm(grads: Tree, stacked_axes: StackedAxes) -> ScaledNorm:
 
 
 def rescale_all(grads: Tree, norm: ScaledNorm, limit: ScaledNorm, acts: Array) -> tuple[Tree, ClipRecord]:
-    """The gradient, of norm `norm`, brought to the norm `limit` where `acts`, (), and the record of it."""
+    """The gradient scaled from norm `norm` to norm `limit` where `acts` (all scalars), and the record of it."""
     clipped = {key: scaled_norms.rescale(g, norm, limit, acts) for key, g in grads.items()}
     return clipped, {"clipped": acts.astype(jnp.float32)}
 

@@ -19,7 +19,7 @@ Adjust = Callable[[Walk], Tree]
 
 
 def zero(key: Array, shape: tuple[int, ...]) -> Array:
-    """An array of zeros, the initial value of a bias unless an initializer has another."""
+    """An array of zeros of this shape, the initial value of a bias unless an initializer has another."""
     return jnp.zeros(shape)
 
 

@@ -156,6 +156,8 @@ def delta_orthogonal(sigma_w: Positive, sigma_b: NonNegative) -> Initializer:
 
     A circular convolution with σ_w = 1 is an isometry of the whole image. It needs at least as many channels out as in;
     kernels of dense layers are σ_w times orthogonal. b ~ N(0, σ_b²).
+
+    Its `kernel` raises RecipeError for a convolution with fewer channels out than in.
     """
     draw = jax_initializers.delta_orthogonal()
 

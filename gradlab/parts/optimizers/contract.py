@@ -37,11 +37,11 @@ class Update(NamedTuple):
     decay: Tree | None = None
 
     def step_size_or(self, rate: Array) -> Array:
-        """What multiplies the direction, (); `rate` is the learning rate in use."""
+        """The factor of the direction, a scalar; `rate`, a scalar, is the learning rate in use."""
         return rate if self.step_size is None else self.step_size
 
     def scaled_direction(self, rate: Array) -> Tree:
-        """step_size·direction: −Δθ without the decay."""
+        """step_size·direction, in the parameters' shapes: −Δθ without the decay; `rate` is a scalar."""
         factor = self.step_size_or(rate)
         return {path: (factor * value).astype(value.dtype) for path, value in self.direction.items()}
 

@@ -1,30 +1,32 @@
-"""A text as whole numbers: its alphabet, and its windows, none of which overlaps another."""
+"""A text as tokens: its alphabet, and windows of it that do not overlap."""
 
 from collections import Counter
 
 import numpy as np
+from numpy.typing import NDArray
 
-_RARE = 5  # a character that occurs less often is the "other" one, token 0
+_FEWEST_OCCURRENCES = 5  # rarer characters share token 0
 
 
 def alphabet(text: str) -> dict[str, int]:
-    """The characters of `text` that occur often enough, numbered from 1 on in the order of Unicode."""
+    """The token of every character that occurs at least five times: 1, 2, … in Unicode order."""
     counts = Counter(text)
-    return {one: token for token, one in enumerate(sorted(c for c in counts if counts[c] >= _RARE), start=1)}
+    frequent = sorted(character for character in counts if counts[character] >= _FEWEST_OCCURRENCES)
+    return {character: token for token, character in enumerate(frequent, start=1)}
 
 
-def tokens(text: str, known: dict[str, int]) -> np.ndarray:
-    """Every character's number; 0 where it is none of the known."""
-    return np.array([known.get(one, 0) for one in text], np.int32)
+def tokens(text: str, letters: dict[str, int]) -> NDArray[np.int32]:
+    """(characters,): the token of every character, 0 for one that is not in the alphabet `letters`."""
+    return np.array([letters.get(character, 0) for character in text], np.int32)
 
 
-def windows(numbers: np.ndarray, length: int) -> np.ndarray:
-    """(windows, length): one behind the other; what is left over at the end is dropped."""
+def windows(numbers: NDArray[np.int32], length: int) -> NDArray[np.int32]:
+    """(windows, length): consecutive windows of the tokens `numbers`; the remainder at the end is dropped."""
     count = len(numbers) // length
     return numbers[: count * length].reshape(count, length)
 
 
-def unseen(rows: np.ndarray, train: np.ndarray | None) -> np.ndarray:
-    """Which windows do not stand among those trained on: a text may say the same twice."""
-    seen = set() if train is None else {row.tobytes() for row in train}
+def unseen(rows: NDArray[np.int32], train_rows: NDArray[np.int32] | None) -> NDArray[np.bool_]:
+    """(windows,): which of the rows (windows, length) are not among the training rows: a text may repeat itself."""
+    seen = set() if train_rows is None else {row.tobytes() for row in train_rows}
     return np.array([row.tobytes() not in seen for row in rows], bool)

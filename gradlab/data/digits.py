@@ -1,4 +1,4 @@
-"""Handwritten digits: 1 797 real images of 8×8 pixels that scikit-learn carries (UCI test set copy)."""
+"""Handwritten digits: 1 797 real images of 8×8 pixels that come with scikit-learn (a copy of UCI's test set)."""
 
 import numpy as np
 
@@ -9,8 +9,8 @@ from gradlab.recipe.bounds import Count, Fraction
 
 @data
 def digits(seed: Count, test_fraction: Fraction) -> Task:
-    """Split by `seed` first, then standardized with the training part's statistics."""
-    from sklearn.datasets import load_digits  # slow to import: only when asked for
+    """Images (examples, 8, 8, 1) of ten classes, split by `seed` and standardized pixel by pixel."""
+    from sklearn.datasets import load_digits  # slow to import: only when needed
 
     x, y = load_digits(return_X_y=True)
     images = x.reshape(-1, 8, 8, 1)

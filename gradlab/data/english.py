@@ -1,4 +1,4 @@
-"""Real English prose that every Python carries: the reference manual behind `help()`, `pydoc_data.topics`."""
+"""English prose that comes with Python: the language reference behind `help()`, `pydoc_data.topics`."""
 
 from functools import cache
 
@@ -7,22 +7,26 @@ from gradlab.recipe.errors import RecipeError
 
 @cache
 def chapters() -> dict[str, str]:
-    """Topic -> its text, the longest topic first; a paragraph that stands in several counts in the first alone.
+    """Topic -> its text, the longest topic first. A paragraph of several topics is kept in the longest one only.
 
-    The manual repeats whole sections under other topics: without this, what is tested on was trained on.
+    The reference repeats whole sections under several topics: otherwise the test set would contain training examples.
+
+    Raises:
+        RecipeError: this distribution of Python has no `pydoc_data.topics`.
     """
     try:
-        from pydoc_data.topics import topics  # 0.5 MB: only when asked for
-    except ImportError:  # some distributions leave it out
+        from pydoc_data.topics import topics  # 0.5 MB: imported only when needed
+    except ImportError:
         raise RecipeError(
-            "this Python has no pydoc_data.topics (the text behind help()); give a text of your own: "
+            "this Python has no pydoc_data.topics (the text behind help()); use a text file instead: "
             "data=text data.path=FILE"
         ) from None
-    found: dict[str, str] = {}
-    seen = set[str]()
-    for name in sorted(topics, key=lambda name: (-len(topics[name]), name)):
-        paragraphs = [part.strip("\n") for part in topics[name].split("\n\n")]
-        new = [part for part in dict.fromkeys(paragraphs) if part.strip() and part not in seen]
-        seen.update(new)
-        found |= {name: "\n\n".join(new)} if new else {}
-    return found
+    texts: dict[str, str] = {}
+    used = set[str]()
+    for topic in sorted(topics, key=lambda topic: (-len(topics[topic]), topic)):
+        paragraphs = [paragraph.strip("\n") for paragraph in topics[topic].split("\n\n")]
+        new = [text for text in dict.fromkeys(paragraphs) if text.strip() and text not in used]
+        used.update(new)
+        if new:
+            texts[topic] = "\n\n".join(new)
+    return texts

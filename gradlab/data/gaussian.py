@@ -1,4 +1,4 @@
-"""Noise for inputs and chance for labels: nothing to learn, all to measure of an initialization."""
+"""Gaussian inputs and random labels: nothing can be learned, which is enough to study an initialization."""
 
 from typing import Annotated
 
@@ -10,15 +10,21 @@ from gradlab.data.task import Task, data
 from gradlab.recipe.bounds import Bound, Count, Many
 from gradlab.recipe.errors import RecipeError
 
-Shape = Annotated[list[int], Many(Bound(int, 1, 1_000_000))]
+InputShape = Annotated[list[int], Many(Bound(int, 1, 1_000_000))]
 
 
 @data
-def gaussian(seed: Count, train: Examples, test: Examples, shape: Shape, classes: Classes) -> Task:
-    """x ~ N(0, 1) of any shape, y uniform: what mean-field theory assumes; chance is 1/classes for ever."""
+def gaussian(seed: Count, train: Examples, test: Examples, shape: InputShape, classes: Classes) -> Task:
+    """x ~ N(0, 1) of any shape, (examples, *shape), as mean-field theory assumes, and uniform labels (examples,).
+
+    The accuracy on the test set stays at chance level, 1/classes.
+
+    Raises:
+        RecipeError: the shape has more than three axes, or none.
+    """
     if not 1 <= len(shape) <= 3:
         raise RecipeError(
-            f"data.shape={shape} is one of [features], [length,features] and [height,width,channels]"
+            f"data.shape={shape} must be one of [features], [length,features] and [height,width,channels]"
         )
     check_size(train + test, *shape)
     rng, count = np.random.default_rng(seed), train + test

@@ -1,10 +1,11 @@
-"""Data sets of the Hugging Face hub, or files of one's own in its formats: images, tables, short texts."""
+"""Data sets of the Hugging Face hub, or the user's files in its formats: images, tables, short texts."""
 
 import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gradlab.data.characters import alphabet, tokens
 from gradlab.data.files import check_count, choose_rows
@@ -16,7 +17,7 @@ from gradlab.data.task import Task, data
 from gradlab.recipe.bounds import Count, Fraction, Text
 from gradlab.recipe.errors import RecipeError, hint
 
-Pair = tuple[np.ndarray, np.ndarray]
+Pair = tuple[NDArray[Any], NDArray[Any]]  # of the training and the test set
 
 
 @data
@@ -32,53 +33,71 @@ def hf(
     test: Count,
     test_fraction: Fraction,
 ) -> Task:
-    """Columns `x` foretell column `y` of a data set by its name on the hub, or of a folder of Parquet or CSV files.
+    """Predict column `y` from the columns `x`, of a data set on the hub or of a folder of Parquet or CSV files.
 
-    One column of images, of vectors or of texts (their first `length` characters), or several of numbers.
-    `train`, `test`: how many examples, 0 all; a set without a test part is split by the seed.
+    x: one column of images, of vectors or of texts (their first `length` characters), or several columns of numbers.
+    train, test: the numbers of examples that are drawn at random, 0 for all. A data set without a test set is split by
+    the seed.
+
+    Raises:
+        RecipeError: `path`, `x` or `y` is missing, or the data set has no such column.
     """
     if not (path and x and y):
         raise RecipeError(
             "data=hf needs data.path=NAME, data.x=[COLUMN] and data.y=COLUMN, as in "
             "data.path=ylecun/mnist data.x=[image] data.y=label"
         )
-    rows = [part.with_format("numpy") for part in _parts(path, subset, seed, train, test, test_fraction)]
+    subsets = [
+        part.with_format("numpy") for part in _load_split(path, subset, seed, train, test, test_fraction)
+    ]
     where = f"data=hf: {path}"
     for column in (*x, y):
-        if column not in rows[0].column_names:
-            raise RecipeError(f"{where} has no column '{column}'{hint(column, rows[0].column_names)}")
-    train_y, test_y = (_column(part, y, where) for part in rows)
-    told = make_targets(train_y, test_y, kind, f"{where}, column '{y}'")
-    (train_x, test_x), vocabulary = _inputs(rows, x, length, where)
+        if column not in subsets[0].column_names:
+            raise RecipeError(f"{where} has no column '{column}'{hint(column, subsets[0].column_names)}")
+    train_y, test_y = (_column(rows, y, where) for rows in subsets)
+    targets = make_targets(train_y, test_y, kind, f"{where}, column '{y}'")
+    (train_x, test_x), vocabulary = _inputs(subsets, x, length, where)
     source = f"file: {path} (Hugging Face), {len(train_x):,} and {len(test_x):,} examples, {', '.join(x)}"
-    return Task(source, train_x, told.train, test_x, told.test, told.outputs, vocabulary, told.metric)
+    return Task(
+        source,
+        train_x,
+        targets.train,
+        test_x,
+        targets.test,
+        outputs=targets.outputs,
+        vocabulary=vocabulary,
+        metric=targets.metric,
+    )
 
 
-def _parts(path: str, subset: str, seed: int, train: int, test: int, test_fraction: float) -> list[Any]:
-    """The training and the test part, not read yet."""
-    found = _loaded(path, subset)
-    if "train" not in found:
-        raise RecipeError(f"data=hf: {path} has no part 'train'; there are: {', '.join(found)}")
-    if "test" not in found:
-        found = found["train"].train_test_split(test_fraction, seed=seed)
+def _load_split(path: str, subset: str, seed: int, train: int, test: int, test_fraction: float) -> list[Any]:
+    """The training and the test set as `datasets.Dataset`; their columns are not read yet."""
+    splits = _load(path, subset)
+    if "train" not in splits:
+        raise RecipeError(f"data=hf: {path} has no split 'train'; there are: {', '.join(splits)}")
+    if "test" not in splits:
+        splits = splits["train"].train_test_split(test_fraction, seed=seed)
     rng = np.random.default_rng(seed)
-    check_count(len(found["train"]), "hf")
+    check_count(len(splits["train"]), "hf")
     return [
-        found[part].select(choose_rows(len(found[part]), wanted, f"data.{part}", rng))
-        for part, wanted in (("train", train), ("test", test))
+        splits[name].select(choose_rows(len(splits[name]), count, f"data.{name}", rng))
+        for name, count in (("train", train), ("test", test))
     ]
 
 
-def _loaded(path: str, subset: str) -> Any:
+def _load(path: str, subset: str) -> Any:
+    """The `datasets.DatasetDict` of all splits."""
     try:
-        from datasets import load_dataset  # an extra, and slow to import
+        from datasets import load_dataset  # optional, and slow to import
     except ImportError:
         raise RecipeError("data=hf needs the package datasets: pip install 'gradlab-jax[hf]'") from None
     from datasets.exceptions import DatasetsError
 
     if not (Path(path).is_dir() or re.fullmatch(r"[\w.-]+/[\w.-]+", path)):
-        # a bare name may be one of the library's own readers, which would read whatever lies in this folder
-        raise RecipeError(f"data=hf: data.path={path} is neither a folder nor OWNER/NAME, as ylecun/mnist")
+        # the library takes a bare name such as "csv" for one of its readers, which reads the current folder
+        raise RecipeError(
+            f"data=hf: data.path={path} is neither a folder nor OWNER/NAME, such as ylecun/mnist"
+        )
     try:
         return load_dataset(path, subset or None)
     except ConnectionError:
@@ -91,37 +110,44 @@ def _loaded(path: str, subset: str) -> Any:
         ValueError,
         RuntimeError,
         DatasetsError,
-    ) as error:  # not there, not readable, no such subset
+    ) as error:  # not found, unreadable, no such subset
         raise RecipeError(f"data=hf: {path}: {' '.join(str(error).split())[:200]}") from None
 
 
-def _column(part: Any, column: str, where: str) -> np.ndarray:
-    found = np.asarray(part[:][column])
-    if found.dtype == object:
-        found = np.array(found.tolist() if all(isinstance(one, str) for one in found) else [None])
-    if found.dtype == object or len(found) != len(part):
+def _column(rows: Any, column: str, where: str) -> NDArray[Any]:
+    """One column of a `datasets.Dataset` as (examples, …): numbers, or text of one axis."""
+    values = np.asarray(rows[:][column])
+    if values.dtype == object:
+        is_text = all(isinstance(value, str) for value in values)
+        values = np.array(values.tolist() if is_text else [None])
+    if values.dtype == object or len(values) != len(rows):
         raise RecipeError(
-            f"{where}, column '{column}': the examples differ in shape, or some are missing; make them alike"
+            f"{where}, column '{column}': some examples differ in shape or are missing; all must have one shape"
         )
-    return found
+    return values
 
 
-def _inputs(parts: list[Any], columns: list[str], length: int, where: str) -> tuple[Pair, int]:
-    """Both parts as a Task has them, and the vocabulary."""
+def _inputs(subsets: list[Any], columns: list[str], length: int, where: str) -> tuple[Pair, int]:
+    """The inputs of the training and the test set as in a `Task`, and the vocabulary."""
     if len(columns) > 1:
-        train, test = (np.stack([_column(part, one, where) for one in columns], axis=1) for part in parts)
+        train, test = (
+            np.stack([_column(rows, column, where) for column in columns], axis=1) for rows in subsets
+        )
     else:
-        train, test = (_column(part, columns[0], where) for part in parts)
+        train, test = (_column(rows, columns[0], where) for rows in subsets)
     if train.dtype.kind == "U":
         if len(columns) > 1:
             raise RecipeError(f"{where}: text is taken from one column, got data.x={columns}")
-        return _texts(train, test, length)
+        return _text_inputs(train, test, length)
     check_size(*train.shape)
     check_finite(train, f"{where}, columns {', '.join(columns)}")
     if train.ndim == 1:
         train, test = train[:, None], test[:, None]
     if train.shape[1:] != test.shape[1:] or train.ndim > 4:
-        raise RecipeError(f"{where}: examples of shape {train.shape[1:]} and, for testing, {test.shape[1:]}")
+        raise RecipeError(
+            f"{where}: training examples have the shape {train.shape[1:]}, test examples {test.shape[1:]}; "
+            "both must be the same, of at most three axes"
+        )
     if train.ndim == 2:
         return standardize_features(train, test), 0
     if train.ndim == 3 and train.dtype == np.uint8:  # grey images
@@ -129,16 +155,20 @@ def _inputs(parts: list[Any], columns: list[str], length: int, where: str) -> tu
     return standardize_channels(train, test), 0
 
 
-def _texts(train: np.ndarray, test: np.ndarray, length: int) -> tuple[Pair, int]:
-    """The first `length` characters of each, as whole numbers; behind a shorter one stands the highest."""
-    known = alphabet("".join(train.tolist()))
+def _text_inputs(train: NDArray[Any], test: NDArray[Any], length: int) -> tuple[Pair, int]:
+    """Tokens of both sets, and the vocabulary; the alphabet is that of the training set."""
+    letters = alphabet("".join(train.tolist()))
     check_size(len(train), length)
-    end = len(known) + 1
+    padding = len(letters) + 1
+    train_x, test_x = (_padded_tokens(texts, letters, length, padding) for texts in (train, test))
+    return (train_x, test_x), padding + 1
 
-    def cut(texts: np.ndarray) -> np.ndarray:
-        rows = np.full((len(texts), length), end, np.int32)
-        for row, text in zip(rows, texts.tolist(), strict=True):
-            row[: len(text)] = tokens(text[:length], known)
-        return rows
 
-    return (cut(train), cut(test)), end + 1
+def _padded_tokens(
+    texts: NDArray[Any], letters: dict[str, int], length: int, padding: int
+) -> NDArray[np.int32]:
+    """(texts, length): the tokens of the first characters of each text, then the token `padding`."""
+    rows = np.full((len(texts), length), padding, np.int32)
+    for row, text in zip(rows, texts.tolist(), strict=True):
+        row[: len(text)] = tokens(text[:length], letters)
+    return rows

@@ -1,6 +1,9 @@
-"""Classes of points in the plane: small enough to see all that a network does."""
+"""Classes of points in the plane: small enough to show everything that a network does."""
+
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gradlab.data.generated import split_generated
 from gradlab.data.sizes import Classes, Examples, check_size
@@ -13,7 +16,10 @@ from gradlab.recipe.bounds import Count, NonNegative, Positive
 def spirals(
     seed: Count, train: Examples, test: Examples, classes: Classes, turns: Positive, noise: NonNegative
 ) -> Task:
-    """Interleaved arms of angle 2π(turns·r + class/classes), r ~ √U(0, 1): points lie evenly over the disc."""
+    """Interleaved spirals, points (examples, 2) at the angle 2π(turns·r + class/classes).
+
+    r ~ √U(0, 1), so that the points lie evenly over the disc.
+    """
     rng, count = np.random.default_rng(seed), train + test
     check_size(count, 2)
     radius, y = np.sqrt(rng.random(count)), rng.integers(classes, size=count, dtype=np.int32)
@@ -25,15 +31,15 @@ def spirals(
 
 @data
 def moons(seed: Count, train: Examples, test: Examples, noise: NonNegative) -> Task:
-    """Two half circles, one in the other (scikit-learn): a bent border, no more."""
-    from sklearn.datasets import make_moons  # slow to import: only when asked for
+    """Two interleaved half circles (scikit-learn's make_moons), points (examples, 2): a curved boundary."""
+    from sklearn.datasets import make_moons  # slow to import: only when needed
 
     check_size(train + test, 2)
     x, y = make_moons(train + test, noise=noise, random_state=seed)
     return _task(f"synthetic: two moons, noise {noise:g} (scikit-learn)", x, y.astype(np.int32), train, 2)
 
 
-def _task(source: str, x: np.ndarray, y: np.ndarray, train: int, classes: int) -> Task:
+def _task(source: str, x: NDArray[Any], y: NDArray[Any], train: int, classes: int) -> Task:
     train_x, train_y, test_x, test_y = split_generated(x, y, train)
     train_x, test_x = standardize_features(train_x, test_x)
     return Task(source, train_x, train_y, test_x, test_y, outputs=classes)

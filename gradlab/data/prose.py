@@ -1,68 +1,74 @@
-"""Language: foresee the next character of a text, or tell which chapter of a book a passage is from."""
+"""Language: predict the next character of a text, or the chapter of a book that a passage comes from."""
 
 from platform import python_version
 from typing import Annotated
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gradlab.data.characters import alphabet, tokens, unseen, windows
 from gradlab.data.english import chapters
 from gradlab.data.files import choose_rows, existing_file
 from gradlab.data.sizes import Length, check_size
-from gradlab.data.task import Task, data
+from gradlab.data.task import Split, Task, data
 from gradlab.recipe.bounds import Bound, Count, Fraction, Text
 from gradlab.recipe.errors import RecipeError
 
-_MOST = 64 << 20  # bytes of a text file
+_LARGEST_TEXT = 64 << 20  # bytes of a file
 
 
 @data
 def prose(seed: Count, train: Count, test: Count, length: Length, test_fraction: Fraction) -> Task:
-    """The next character of English prose, at each of `length` steps; bits a character, 0 test windows trained on.
+    """The next character of English prose at each of `length` steps; tokens (windows, length), scored in bits.
 
-    The text is cut at a place: what is before it is for training. Letters by their shares alone cost 4.7 bits.
+    The last `test_fraction` of the text is for the test set, and windows that occur in the training set too are left
+    out of it. Predicting every character by its frequency scores 4.7 bits per character.
     """
     text = "\n\n".join(chapters().values())
     source = f"real: English prose, the manual of Python {python_version()}, {len(text):,} characters"
-    return _language(source, text, seed, train, test, length, test_fraction)
+    return _next_character_task(source, text, seed, train, test, length, test_fraction)
 
 
 @data
 def text(path: Text, seed: Count, train: Count, test: Count, length: Length, test_fraction: Fraction) -> Task:
-    """The next character of a text file of one's own, UTF-8, made as data=prose."""
-    file = existing_file(path, "text", _MOST)
+    """The next character of a UTF-8 text file of the user's; otherwise as `prose`.
+
+    Raises:
+        RecipeError: the file is not UTF-8.
+    """
+    file = existing_file(path, "text", _LARGEST_TEXT)
     try:
         content = file.read_text("utf-8")
     except UnicodeDecodeError as error:
-        raise RecipeError(f"{file} is not UTF-8 text (byte {error.start}); write it anew as UTF-8") from None
+        raise RecipeError(f"{file} is not UTF-8 text (byte {error.start}); save it as UTF-8") from None
     source = f"file: {file.name}, {len(content):,} characters"
-    return _language(source, content, seed, train, test, length, test_fraction)
+    return _next_character_task(source, content, seed, train, test, length, test_fraction)
 
 
-def _language(
+def _next_character_task(
     source: str, text: str, seed: int, train: int, test: int, length: int, test_fraction: float
 ) -> Task:
-    """Windows of the text before the cut and after it; the alphabet is that of the first."""
-    cut = round(len(text) * (1 - test_fraction))
+    """Windows of the text before and after its split point; the alphabet is that of the text before it."""
+    split_point = round(len(text) * (1 - test_fraction))
+    train_text, test_text = text[:split_point], text[split_point:]
     check_size(len(text) // length + 1, length)
-    known, rng = alphabet(text[:cut]), np.random.default_rng(seed)
-    halves: list[np.ndarray] = []
-    every: np.ndarray | None = None  # window of the first half
-    for key, wanted, half in (("data.train", train, text[:cut]), ("data.test", test, text[cut:])):
-        numbers = tokens(half, known)
+    letters, rng = alphabet(train_text), np.random.default_rng(seed)
+    arrays: list[NDArray[np.int32]] = []
+    train_windows: NDArray[np.int32] | None = None
+    for key, count, section in (("data.train", train, train_text), ("data.test", test, test_text)):
+        numbers = tokens(section, letters)
         x, y = windows(numbers[:-1], length), windows(numbers[1:], length)
-        new = unseen(x, every)
-        every, x, y = x, x[new], y[new]
+        new = unseen(x, train_windows)
+        train_windows, x, y = x, x[new], y[new]
         if len(x) < 2:
             raise RecipeError(
-                f"{len(half)} characters are no two windows of data.length={length} for {key}; "
-                "give a shorter one, or a longer text"
+                f"{len(section)} characters are fewer than two windows of data.length={length} for {key}; "
+                "use a shorter length, or a longer text"
             )
-        rows = choose_rows(len(x), wanted, key, rng)
-        halves += [x[rows], y[rows]]
-    train_x, train_y, test_x, test_y = halves
-    size = len(known) + 1
-    return Task(source, train_x, train_y, test_x, test_y, outputs=size, vocabulary=size, metric="bits")
+        rows = choose_rows(len(x), count, key, rng)
+        arrays += [x[rows], y[rows]]
+    vocabulary = len(letters) + 1
+    return Task(source, *Split(*arrays), outputs=vocabulary, vocabulary=vocabulary, metric="bits")
 
 
 @data
@@ -72,32 +78,47 @@ def topics(
     length: Length,
     test_fraction: Fraction,
 ) -> Task:
-    """From which of the `classes` longest chapters of Python's manual is this passage? Balanced accuracy: 1/classes.
+    """Which of the `classes` longest chapters of Python's manual a passage comes from; chance level 1/classes.
 
-    Each chapter is cut at a place; a paragraph that stands in several chapters counts in the longest alone.
+    Inputs are tokens (passages, length). The last `test_fraction` of each chapter is for the test set; a paragraph that
+    occurs in several chapters is counted in the longest one only.
+
+    Raises:
+        RecipeError: a chapter is too short for one training and one test passage of `length` characters.
     """
     names = sorted(list(chapters())[:classes])
     rng = np.random.default_rng(seed)
-    cuts = {name: round(len(chapters()[name]) * (1 - test_fraction)) for name in names}
-    known = alphabet("".join(chapters()[name][: cuts[name]] for name in names))
-    halves: list[np.ndarray] = []
-    for half in ("train", "test"):
-        x, y = [], []
-        for label, name in enumerate(names):
-            text, cut = chapters()[name], cuts[name]
-            x.append(windows(tokens(text[:cut] if half == "train" else text[cut:], known), length))
-            y.append(np.full(len(x[-1]), label, np.int32))
-            if not len(x[-1]):
-                raise RecipeError(
-                    f"the chapter '{name}' has no {half} passage of data.length={length}; give less"
-                )
-        rows, labels = np.concatenate(x), np.concatenate(y)
-        new = np.flatnonzero(unseen(rows, halves[0] if halves else None))
-        order = rng.permutation(new)
-        halves += [rows[order], labels[order]]
+    split_points = {name: round(len(chapters()[name]) * (1 - test_fraction)) for name in names}
+    train_texts = {name: chapters()[name][: split_points[name]] for name in names}
+    test_texts = {name: chapters()[name][split_points[name] :] for name in names}
+    letters = alphabet("".join(train_texts.values()))
+    train_rows, train_labels = _passages(train_texts, letters, length, "train")
+    order = rng.permutation(len(train_rows))
+    train_x, train_y = train_rows[order], train_labels[order]
+    test_rows, test_labels = _passages(test_texts, letters, length, "test")
+    order = rng.permutation(np.flatnonzero(unseen(test_rows, train_x)))
     source = f"real: passages of Python {python_version()}'s manual, chapters {', '.join(names)}"
-    train_x, train_y, test_x, test_y = halves
-    vocabulary = len(known) + 1
     return Task(
-        source, train_x, train_y, test_x, test_y, classes, vocabulary=vocabulary, metric="balanced_accuracy"
+        source,
+        train_x,
+        train_y,
+        test_rows[order],
+        test_labels[order],
+        outputs=classes,
+        vocabulary=len(letters) + 1,
+        metric="balanced_accuracy",
     )
+
+
+def _passages(
+    texts: dict[str, str], letters: dict[str, int], length: int, subset: str
+) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Tokens (passages, length) of all texts, and the number of each one's chapter (passages,)."""
+    passages = [windows(tokens(text, letters), length) for text in texts.values()]
+    for name, rows in zip(texts, passages, strict=True):
+        if not len(rows):
+            raise RecipeError(
+                f"the chapter '{name}' has no {subset} passage of data.length={length}; use a shorter length"
+            )
+    labels = [np.full(len(rows), label, np.int32) for label, rows in enumerate(passages)]
+    return np.concatenate(passages), np.concatenate(labels)

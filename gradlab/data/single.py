@@ -1,4 +1,4 @@
-"""One example, one number in and one out, as articles show a gradient step on."""
+"""One example, one number in and one out, as textbooks use it to show a gradient step."""
 
 import numpy as np
 
@@ -8,7 +8,7 @@ from gradlab.recipe.bounds import Number
 
 @data
 def single(x: Number, y: Number) -> Task:
-    """The pair (x, y), as it is; with model=point it stands for nothing, and the loss is a function of θ."""
-    given, wanted = (np.full((2, 1), value, np.float32) for value in (x, y))
+    """The pair (x, y) twice, as (2, 1) each, and once as the test set; with model=point it has no effect."""
+    inputs, targets = (np.full((2, 1), value, np.float32) for value in (x, y))
     source = f"synthetic: one example, x = {x:g} and y = {y:g}"
-    return Task(source, given, wanted, given[:1], wanted[:1], outputs=1, metric="loss")
+    return Task(source, inputs, targets, inputs[:1], targets[:1], outputs=1, metric="loss")

@@ -1,4 +1,4 @@
-"""Real medical tables that scikit-learn carries: a diagnosis to tell, a disease's progress to foresee."""
+"""Real medical tables that come with scikit-learn: a diagnosis to classify, the progress of a disease to predict."""
 
 import numpy as np
 
@@ -9,8 +9,11 @@ from gradlab.recipe.bounds import Count, Fraction
 
 @data
 def breast_cancer(seed: Count, test_fraction: Fraction) -> Task:
-    """569 tumours, 30 measures of their cell nuclei: malignant (0, 37 %) or benign (1)? Linear models reach 0.97."""
-    from sklearn.datasets import load_breast_cancer  # slow to import: only when asked for
+    """569 tumours, malignant (label 0, 37 %) or benign (1), with 30 measurements of cell nuclei; linear models reach 0.97.
+
+    Inputs are (examples, 30), labels (examples,).
+    """
+    from sklearn.datasets import load_breast_cancer  # slow to import: only when needed
 
     x, y = load_breast_cancer(return_X_y=True)
     train_x, train_y, test_x, test_y = split(x, y.astype(np.int32), seed, test_fraction)
@@ -21,8 +24,11 @@ def breast_cancer(seed: Count, test_fraction: Fraction) -> Task:
 
 @data
 def diabetes(seed: Count, test_fraction: Fraction) -> Task:
-    """442 patients, 10 measures: how far will the disease be in a year? Standardized; linear models reach R² 0.5."""
-    from sklearn.datasets import load_diabetes  # slow to import: only when asked for
+    """442 patients with 10 measurements, and the progress of their disease after a year; linear models reach R² 0.5.
+
+    Inputs are (examples, 10), targets (examples, 1), both standardized.
+    """
+    from sklearn.datasets import load_diabetes  # slow to import: only when needed
 
     x, y = load_diabetes(return_X_y=True, scaled=False)
     train_x, train_y, test_x, test_y = split(x, y[:, None], seed, test_fraction)

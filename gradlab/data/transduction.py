@@ -1,6 +1,9 @@
-"""A sequence in, a sequence out: copy and reverse, for an encoder with a decoder (Sutskever et al. 2014)."""
+"""Sequence to sequence: copy and reverse, for an encoder with a decoder (Sutskever et al. 2014)."""
+
+from functools import partial
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gradlab.data.generated import distinct_rows, split_generated
 from gradlab.data.sizes import Classes, Examples, Length, check_size
@@ -10,25 +13,33 @@ from gradlab.recipe.bounds import Count
 
 @data
 def copy(seed: Count, train: Examples, test: Examples, length: Length, symbols: Classes) -> Task:
-    """Say `length` symbols again in their order: every answer lies `length` steps back."""
-    return _said("copy", seed, train, test, length, symbols)
+    """Repeat `length` symbols in the same order: every answer lies `length` steps back.
+
+    Inputs are tokens (examples, 2·length): the symbols, then what the decoder reads, a start token and the answer
+    without its last symbol. Labels are (examples, length).
+    """
+    return _task("copy", seed, train, test, length, symbols)
 
 
 @data
 def reverse(seed: Count, train: Examples, test: Examples, length: Length, symbols: Classes) -> Task:
-    """Say `length` symbols backwards: the first answer is one step back, the last 2·length − 1."""
-    return _said("reverse", seed, train, test, length, symbols)
+    """Repeat `length` symbols in reverse order: the first answer is one step back, the last 2·length − 1.
+
+    The shapes are those of `copy`.
+    """
+    return _task("reverse", seed, train, test, length, symbols)
 
 
-def _said(name: str, seed: int, train: int, test: int, length: int, symbols: int) -> Task:
-    """x: the source, then what the decoder is fed: a start token (`symbols`), and the answer but its last symbol."""
+def _task(name: str, seed: int, train: int, test: int, length: int, symbols: int) -> Task:
     check_size(train + test, 2 * length)
     rng = np.random.default_rng(seed)
-    said = distinct_rows(
-        lambda rows: rng.integers(symbols, size=(rows, length), dtype=np.int32), train + test
-    )
-    y = said if name == "copy" else np.ascontiguousarray(said[:, ::-1])
+    sequences = distinct_rows(partial(_draw, rng, symbols, length), train + test)
+    y = sequences if name == "copy" else np.ascontiguousarray(sequences[:, ::-1])
     start = np.full((len(y), 1), symbols, np.int32)
-    x = np.concatenate([said, start, y[:, :-1]], axis=1)
+    x = np.concatenate([sequences, start, y[:, :-1]], axis=1)
     source = f"synthetic: {name} {length} symbols of {symbols}"
     return Task(source, *split_generated(x, y, train), outputs=symbols, vocabulary=symbols + 1)
+
+
+def _draw(rng: np.random.Generator, symbols: int, length: int, count: int) -> NDArray[np.int32]:
+    return rng.integers(symbols, size=(count, length), dtype=np.int32)

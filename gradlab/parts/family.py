@@ -66,10 +66,13 @@ class Family:
     @property
     def makers(self) -> dict[str, Maker]:
         """Every option's maker by name; the first use imports the modules of the family's package."""
-        package, self._package = self._package, None
-        if package is not None:
-            for module in iter_modules(import_module(package).__path__):
+        package, self._package = self._package, None  # a module that is imported here may ask for the makers
+        try:
+            for module in iter_modules(import_module(package).__path__) if package else ():
                 import_module(f"{package}.{module.name}")
+        except BaseException:
+            self._package = package
+            raise
         return self._makers
 
     def __call__(self, maker: Maker) -> Maker:

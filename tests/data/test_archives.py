@@ -43,16 +43,16 @@ def test_keras_s_four_arrays_keep_their_split(tmp_path):
     ("arrays", "told"),
     [
         ({"x": GOOD, "z": LABELS}, "has no array 'y'; there are: x, z"),
-        ({"x": GOOD, "y": LABELS[:39]}, "40 examples in x, y of shape (39,)"),
+        ({"x": GOOD, "y": LABELS[:39]}, "x has 40 examples and y has the shape (39,)"),
         ({"x": GOOD, "y": LABELS * 0}, "has only one class, 0"),
         ({"x": np.where(GOOD > 0.99, np.nan, GOOD), "y": LABELS}, "NaN or infinite values out of 1200"),
         ({"x": np.full_like(GOOD, np.inf), "y": LABELS}, "1200 NaN or infinite"),
         ({"x": GOOD[:6], "y": LABELS[:6]}, "6 examples are too few; give at least 10"),
-        ({"x": GOOD[:, 0, 0], "y": LABELS}, "is no array of examples"),
+        ({"x": GOOD[:, 0, 0], "y": LABELS}, "is not an array of examples"),
         ({"x": GOOD, "y": np.arange(40)}, "40 different whole numbers: set data.kind="),
-        ({"x": GOOD.astype(object), "y": LABELS}, "holds object, not numbers"),
-        ({"x": GOOD.astype(str), "y": LABELS}, "is no array of examples"),
-        ({"x": GOOD[:, None, None], "y": LABELS}, "cannot be data.inputs=auto"),
+        ({"x": GOOD.astype(object), "y": LABELS}, "is of type object, not numbers"),
+        ({"x": GOOD.astype(str), "y": LABELS}, "is not an array of examples"),
+        ({"x": GOOD[:, None, None], "y": LABELS}, "cannot be read with data.inputs=auto"),
     ],
 )
 def test_arrays_that_cannot_be_learnt_from_are_told(tmp_path, arrays, told):

@@ -33,9 +33,9 @@ def test_a_cut_off_gzip_is_told(tmp_path):
     ("head", "told"),
     [
         (bytes([0, 0, 8, 3]) + b"\xff" * 12, "numbers is more than"),
-        (bytes([0, 0, 8, 3, 0, 0, 0, 0]) + b"\x00" * 8, "0 × 0 × 0 bytes and holds more"),
-        (bytes([0, 0, 13, 3]) + b"\x00" * 12, "is no IDX file of bytes"),
-        (b"PK\x03\x04" + b"\x00" * 12, "is no IDX file of bytes"),
+        (bytes([0, 0, 8, 3, 0, 0, 0, 0]) + b"\x00" * 8, "0 × 0 × 0 bytes and contains more"),
+        (bytes([0, 0, 13, 3]) + b"\x00" * 12, "is not an IDX file of unsigned bytes"),
+        (b"PK\x03\x04" + b"\x00" * 12, "is not an IDX file of unsigned bytes"),
     ],
 )
 def test_a_lying_idx_header_is_refused_before_anything_is_read(tmp_path, head, told):
@@ -72,7 +72,7 @@ def test_cifar10_s_records_are_a_label_and_three_planes_of_colour(tmp_path):
 def test_a_cut_off_batch_is_told(tmp_path):
     given = cifar10(tmp_path)
     cut(tmp_path, "test_batch.bin", 3000)
-    refused("cifar10", "not a number of records of 3073; is it cut off?", **given)
+    refused("cifar10", "which is not a multiple of a record's 3073; is it cut off?", **given)
     (tmp_path / "test_batch.bin").write_bytes(bytes([11]) + bytes(3072))
     refused("cifar10", "has a label 11", **given)
 

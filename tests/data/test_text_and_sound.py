@@ -19,7 +19,7 @@ def test_a_text_is_foreseen_a_character_at_a_time_and_cut_at_a_place(tmp_path):
 
 def test_a_text_too_short_or_not_utf8_is_told(tmp_path):
     given = text(tmp_path)
-    refused("text", "are no two windows of data.length=5000", **given | {"length": 5000})
+    refused("text", "are fewer than two windows of data.length=5000", **given | {"length": 5000})
     refused("text", "data.train=9999 is more than", **given, train=9999)
     (tmp_path / "own.txt").write_bytes("déjà vu".encode("latin-1") * 100)
     refused("text", "is not UTF-8 text (byte 1)", **given)
@@ -28,14 +28,16 @@ def test_a_text_too_short_or_not_utf8_is_told(tmp_path):
 @pytest.mark.parametrize(("width", "kind"), [(1, "u1"), (2, "<i2"), (3, ""), (4, "<i4")])
 @pytest.mark.parametrize("channels", [1, 2])
 def test_pcm_of_any_width_is_the_same_sound(tmp_path, width, kind, channels):
-    from gradlab.data.recordings import _wave
+    from gradlab.data.recordings import _read_samples
 
     wanted = 0.5 * np.sin(2 * np.pi * 440 * np.arange(800) / 8000)
     values = np.repeat(wanted, channels) * 2 ** (8 * width - 1) + (128 if width == 1 else 0)
     raw = values.astype(kind) if kind else np.frombuffer(values.astype("<i4").tobytes(), np.uint8)
     raw = raw if kind else np.ascontiguousarray(raw.reshape(-1, 4)[:, :3])
     sound(tmp_path / "a.wav", raw, width=width, channels=channels)
-    np.testing.assert_allclose(_wave(tmp_path / "a.wav", 8000, 800), wanted, atol=2.0 ** (2 - 8 * width))
+    np.testing.assert_allclose(
+        _read_samples(tmp_path / "a.wav", 8000, 800), wanted, atol=2.0 ** (2 - 8 * width)
+    )
 
 
 def test_a_folder_of_sounds_that_cannot_be_read_is_told(tmp_path):
@@ -44,18 +46,18 @@ def test_a_folder_of_sounds_that_cannot_be_read_is_told(tmp_path):
     content = file.read_bytes()
     for wrong, told in (
         (content[:3000], "is it cut off?"),
-        (b"", "is no WAV file"),
-        (b"ID3" * 99, "is no WAV file"),
+        (b"", "is not a PCM WAV file"),
+        (b"ID3" * 99, "is not a PCM WAV file"),
     ):
         file.write_bytes(wrong)
         refused("wav", told, **given)
     sound(file, np.zeros(4000, "<i2"), rate=16_000)
-    refused("wav", "has 16000 samples a second, the first file 8000", **given)
+    refused("wav", "has a sample rate of 16000 Hz, the first file 8000 Hz", **given)
 
 
 def test_sounds_of_one_class_or_too_few_are_told(tmp_path):
     for number in range(4):
         sound(tmp_path / "low" / f"{number}.wav", np.zeros(400, "<i2"))
-    refused("wav", "in 1 folders; give two classes or more", path=str(tmp_path))
+    refused("wav", "in 1 folders; give two or more classes", path=str(tmp_path))
     sound(tmp_path / "high" / "0.wav", np.zeros(400, "<i2"))
     refused("wav", "5 examples are too few", path=str(tmp_path))

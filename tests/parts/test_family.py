@@ -10,6 +10,7 @@ from gradlab.commands.compose.grid import grid
 from gradlab.engine.families import FAMILIES
 from gradlab.launch import launch
 from gradlab.parts.clips.contract import Clip
+from gradlab.parts.family import Family
 from gradlab.parts.penalties import Penalty
 from gradlab.recipe.bounds import Fraction
 from gradlab.recipe.errors import RecipeError
@@ -164,3 +165,14 @@ def test_a_factor_for_no_parameter_leaves_nothing_behind(tmp_path):
     with pytest.raises(RecipeError, match=r"lr_factors: 'inptu/\*' matches no parameter"):
         launch(tiny(tmp_path / "outputs", "lr_factors={inptu/*:0.0}"))
     assert not (tmp_path / "outputs").exists()
+
+
+def test_a_module_that_cannot_be_imported_is_reported_at_every_use(tmp_path, monkeypatch):
+    (tmp_path / "broken_parts").mkdir()
+    (tmp_path / "broken_parts" / "__init__.py").write_text("")
+    (tmp_path / "broken_parts" / "clip.py").write_text("import no_such_module")
+    monkeypatch.syspath_prepend(tmp_path)
+    family = Family("clip", "broken_parts")
+    for _ in range(2):
+        with pytest.raises(ModuleNotFoundError, match="no_such_module"):
+            family.parameters("norm")

@@ -127,7 +127,7 @@ def draw(run: "Run", result: dict[str, Any], suffix: str) -> Path:
     from gradlab.figures.lr_range import lr_range
 
     figure = lr_range(run.steps, result, title(run))
-    return pictures.save(figure, run.folder / "figures" / f"lr_range.{suffix}")
+    return pictures.save(figure, pictures.figure_path(run, "lr_range", suffix))
 
 
 def _next_command(words: list[str], result: dict[str, Any]) -> list[tuple[str, str]]:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from gradlab.commands.arguments import Arguments, path_arguments
+from gradlab.figures.registry import run_figures
 from gradlab.report import pictures
 
 
@@ -10,7 +11,7 @@ def arguments() -> Arguments:
     """The arguments of `gradlab plot`."""
     parser = path_arguments("plot", "gradlab plot outputs/default --kind profile --format svg")
     parser.add_argument(
-        "--kind", choices=list(pictures.KINDS), help="draw only this figure; all of them if not given"
+        "--kind", choices=list(run_figures()), help="draw only this figure; all of them if not given"
     )
     parser.add_argument(
         "--format", choices=pictures.FORMATS, default="png", help="file format of the figures"
@@ -27,7 +28,7 @@ def main(argv: list[str]) -> int:
     from gradlab.store.read import collect
 
     for run in collect(options.paths):
-        kinds = [options.kind] if options.kind else []
-        for path in pictures.draw(run, kinds, options.format, options.out):
+        names = [options.kind] if options.kind else []
+        for path in pictures.draw(run, names, options.format, options.out):
             print(path)
     return 0

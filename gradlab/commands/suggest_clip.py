@@ -104,6 +104,4 @@ def draw(run: "Run", advice: dict[str, Any], suffix: str, folder: Path | None) -
     from gradlab.figures.clip_advice import clip_advice
 
     figure = clip_advice(recorded_norms(run), advice, title(run))
-    if folder is None:
-        return pictures.save(figure, run.folder / "figures" / f"clip_advice.{suffix}")
-    return pictures.save(figure, folder / f"{run.folder.name}-clip_advice.{suffix}")
+    return pictures.save(figure, pictures.figure_path(run, "clip_advice", suffix, folder))

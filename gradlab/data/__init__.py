@@ -1,1 +1,1 @@
-"""The tasks, one file each."""
+"""Data sets: a file registers its options by being in this folder."""

@@ -17,6 +17,11 @@ def split_generated(x: NDArray[Any], y: NDArray[Any], train: int) -> Split:
     return Split(train_x=x[:train], train_y=y[:train], test_x=x[train:], test_y=y[train:])
 
 
+def random_tokens(rng: np.random.Generator, vocabulary: int, length: int, count: int) -> NDArray[np.int32]:
+    """(count, length): tokens, uniform from 0 to vocabulary − 1."""
+    return rng.integers(vocabulary, size=(count, length), dtype=np.int32)
+
+
 def distinct_rows(draw: Callable[[int], NDArray[np.int32]], count: int) -> NDArray[np.int32]:
     """`count` distinct rows (count, time) in the order drawn, so that no test example is in the training set.
 

@@ -1,8 +1,10 @@
-"""Pictures of plain shapes: a job for a convolutional network, whatever the size."""
+"""Images of simple shapes: a task for convolutional networks at any image size."""
 
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gradlab.data.generated import split_generated
 from gradlab.data.sizes import Examples, ImageSide, check_size
@@ -10,8 +12,8 @@ from gradlab.data.standardization import standardize_channels
 from gradlab.data.task import Task, data
 from gradlab.recipe.bounds import Bound, Count, NonNegative
 
-# inside where the number is below 1, in coordinates turned and scaled so that a shape reaches about 1
-SHAPES = {
+# a point is inside where the function is below 1; u and v are rotated and scaled so that a shape extends to about 1
+SHAPES: dict[str, Callable[[Any, Any], Any]] = {
     "disc": lambda u, v: np.hypot(u, v),
     "ring": lambda u, v: 4 * np.abs(np.hypot(u, v) - 0.75),
     "square": lambda u, v: 1.2 * np.maximum(np.abs(u), np.abs(v)),
@@ -32,7 +34,10 @@ def shapes(
     size: ImageSide,
     noise: NonNegative,
 ) -> Task:
-    """Disc, ring, square, frame, triangle, cross, bar or star, at any place, angle and size, in noise: 1/classes."""
+    """Images (examples, size, size, 1) of a disc, ring, square, frame, triangle, cross, bar or star in noise.
+
+    Position, angle and size of a shape are random. The chance level is 1/classes.
+    """
     count = train + test
     check_size(count, size, size)
     rng = np.random.default_rng(seed)
@@ -46,11 +51,11 @@ def shapes(
     return Task(source, train_x, train_y, test_x, test_y, outputs=classes)
 
 
-def _image(shape: str, grid: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """One shape, 1 inside and 0 outside, its edge a pixel soft."""
+def _image(shape: str, grid: NDArray[Any], rng: np.random.Generator) -> NDArray[Any]:
+    """One shape, (size, size): 1 inside, 0 outside, with an edge one pixel wide; the grid is (2, size, size)."""
     angle, scale = rng.uniform(0, 2 * np.pi), rng.uniform(0.4, 0.7)
     y, x = (grid - rng.uniform(-0.3, 0.3, (2, 1, 1))) / scale
     u, v = np.cos(angle) * x - np.sin(angle) * y, np.sin(angle) * x + np.cos(angle) * y
-    soft = len(x) * scale / 2  # pixels a unit
-    result: np.ndarray = np.clip((1 - SHAPES[shape](u, v)) * soft + 0.5, 0, 1).astype(np.float32)
-    return result
+    pixels_per_unit = len(x) * scale / 2
+    image: NDArray[Any] = np.clip((1 - SHAPES[shape](u, v)) * pixels_per_unit + 0.5, 0, 1).astype(np.float32)
+    return image

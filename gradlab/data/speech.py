@@ -1,8 +1,9 @@
-"""Sounds of a voice and of an instrument, synthesized, as log-mel frames."""
+"""Synthetic sounds of a voice and of an instrument, as log-mel frames."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gradlab.data.generated import split_generated
 from gradlab.data.sizes import Examples, Length, check_size
@@ -18,7 +19,7 @@ FORMANTS = np.array(
         (570, 840, 2410), (440, 1020, 2240), (300, 870, 2240), (640, 1190, 2390), (490, 1350, 1690),
     ]
 )  # fmt: skip
-_WIDTHS = np.array([60, 90, 150])  # Hz of a formant's resonance
+_BANDWIDTHS = np.array([60, 90, 150])  # Hz of each formant's resonance
 Bands = Annotated[int, Bound(int, 4, 128)]
 Vowels = Annotated[int, Bound(int, 2, len(FORMANTS))]
 
@@ -34,10 +35,11 @@ def vowels(
     bands: Bands,
     noise: NonNegative,
 ) -> Task:
-    """Which of up to ten English vowels was said? `length` frames of it, then a pause to hold it over; 10 ms each.
+    """Which of up to ten English vowels is spoken: `length` frames of it, then `pause` frames of noise, 10 ms each.
 
-    Pulses of the glottis through three resonances (Klatt 1980); every example has another speaker: pitch of 90 to
-    250 Hz, a vocal tract that raises the formants by up to 20 %. `noise` is white, beside a sound of power 1.
+    Inputs are (examples, length + pause, bands), labels (examples,). The vowels are synthesized by glottal pulses
+    through three resonances (Klatt 1980). Every example has another speaker: a pitch of 90 to 250 Hz, and a vocal tract
+    that raises the formants by up to 20 %. `noise` is the standard deviation of white noise; the vowel has power 1.
     """
     window, count, frames = 256, train + test, length + pause
     samples = window + (frames - 1) * HOP
@@ -47,30 +49,33 @@ def vowels(
     waves = noise * rng.standard_normal((count, samples))
     voiced = min(samples, window + (length - 1) * HOP)
     for wave, formants in zip(waves, FORMANTS[y], strict=True):
-        wave[:voiced] += _voice(formants, voiced, rng)
+        wave[:voiced] += _vowel(formants, voiced, rng)
     x = log_mel(waves, RATE, window, HOP, bands)
     source = f"synthetic: {classes} vowels by formant synthesis, log-mel, {frames} frames of 10 ms"
     return _task(source, x, y, train, classes)
 
 
-def _voice(formants: np.ndarray, samples: int, rng: np.random.Generator) -> np.ndarray:
-    """One speaker's vowel, of power 1: a train of pulses through the resonances of mouth and throat."""
-    from scipy.signal import sosfilt  # slow to import: only when asked for
+def _vowel(formants: NDArray[Any], samples: int, rng: np.random.Generator) -> NDArray[Any]:
+    """(samples,) of power 1: a train of pulses of a random speaker through the resonances of the vocal tract."""
+    from scipy.signal import sosfilt  # slow to import: only when needed
 
-    size, vary = rng.random(), 1 + 0.03 * rng.standard_normal(3)
-    pitch = (90 + 160 * size) * (1 + 0.1 * np.linspace(rng.uniform(-1, 1), rng.uniform(-1, 1), samples))
+    speaker, variation = rng.random(), 1 + 0.03 * rng.standard_normal(3)
+    pitch = (90 + 160 * speaker) * (1 + 0.1 * np.linspace(rng.uniform(-1, 1), rng.uniform(-1, 1), samples))
     pulses = np.diff(np.floor(np.cumsum(pitch) / RATE + rng.random()), prepend=0)
-    sound = sosfilt(resonators(formants * (1 + 0.2 * size) * vary), pulses)
-    result: np.ndarray = sound / np.sqrt(np.mean(sound**2))
-    return result
+    sound = sosfilt(resonators(formants * (1 + 0.2 * speaker) * variation), pulses)
+    vowel: NDArray[Any] = sound / np.sqrt(np.mean(sound**2))
+    return vowel
 
 
-def resonators(formants: np.ndarray) -> np.ndarray:
-    """One two-pole filter a formant, of gain 1 at 0 Hz: y ← (1 − B − C)x + B y₋₁ + C y₋₂ (Klatt 1980)."""
-    radius = np.exp(-np.pi * _WIDTHS / RATE)
+def resonators(formants: NDArray[Any]) -> NDArray[Any]:
+    """(3, 6): the coefficients of a two-pole filter per formant (3,), as SciPy's second-order sections.
+
+    Gain 1 at 0 Hz: y ← (1 − B − C)x + B y₋₁ + C y₋₂ (Klatt 1980).
+    """
+    radius = np.exp(-np.pi * _BANDWIDTHS / RATE)
     B, C = 2 * radius * np.cos(2 * np.pi * formants / RATE), -(radius**2)
-    zero, one = np.zeros(3), np.ones(3)
-    return np.stack([1 - B - C, zero, zero, one, -B, -C], axis=1)
+    zeros, ones = np.zeros(3), np.ones(3)
+    return np.stack([1 - B - C, zeros, zeros, ones, -B, -C], axis=1)
 
 
 @data
@@ -83,9 +88,10 @@ def tones(
     bands: Bands,
     noise: NonNegative,
 ) -> Task:
-    """Which note is it, whatever the octave and the instrument? `classes` equal steps of an octave: 12 are semitones.
+    """Which note is played, in any octave on any instrument: `classes` equal steps of an octave (12 are semitones).
 
-    Six harmonics of random strengths and phases over 220·2^(octave + class/classes) Hz, octave 0 or 1.
+    Inputs are (examples, length, bands), labels (examples,). A note is six harmonics of random amplitudes and phases
+    over 220·2^(octave + class/classes) Hz, octave 0 or 1. `noise` is the standard deviation of white noise.
     """
     window, count = 512, train + test
     samples = window + (length - 1) * HOP
@@ -93,17 +99,18 @@ def tones(
     rng = np.random.default_rng(seed)
     y = rng.integers(classes, size=count, dtype=np.int32)
     pitch = 220 * 2 ** (rng.integers(2, size=count) + y / classes + rng.normal(0, 0.1 / classes, count))
-    turns = 2 * np.pi * pitch[:, None] * np.arange(samples) / RATE
+    angles = 2 * np.pi * pitch[:, None] * np.arange(samples) / RATE
     waves = noise * rng.standard_normal((count, samples))
     for harmonic in range(1, 7):
-        strength, phase = rng.random((count, 1)) / harmonic, 2 * np.pi * rng.random((count, 1))
-        waves += strength * np.sin(harmonic * turns + phase) * (harmonic * pitch[:, None] < RATE / 2)
+        amplitude, phase = rng.random((count, 1)) / harmonic, 2 * np.pi * rng.random((count, 1))
+        audible = harmonic * pitch[:, None] < RATE / 2
+        waves += amplitude * np.sin(harmonic * angles + phase) * audible
     x = log_mel(waves, RATE, window, HOP, bands)
     source = f"synthetic: {classes} notes of an octave, log-mel, {length} frames of 10 ms"
     return _task(source, x, y, train, classes)
 
 
-def _task(source: str, x: np.ndarray, y: np.ndarray, train: int, classes: int) -> Task:
+def _task(source: str, x: NDArray[Any], y: NDArray[Any], train: int, classes: int) -> Task:
     train_x, train_y, test_x, test_y = split_generated(x, y, train)
     train_x, test_x = standardize_channels(train_x, test_x)
     return Task(source, train_x, train_y, test_x, test_y, outputs=classes)

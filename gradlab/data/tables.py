@@ -9,9 +9,9 @@ from gradlab.recipe.bounds import Count, Fraction
 
 @data
 def breast_cancer(seed: Count, test_fraction: Fraction) -> Task:
-    """569 tumours, malignant (label 0, 37 %) or benign (1), with 30 measurements of cell nuclei; linear models reach 0.97.
+    """569 tumours, malignant (label 0, 37 %) or benign (1), with 30 measurements of their cell nuclei.
 
-    Inputs are (examples, 30), labels (examples,).
+    Inputs are (examples, 30), labels (examples,). Linear models reach an accuracy of 0.97.
     """
     from sklearn.datasets import load_breast_cancer  # slow to import: only when needed
 

@@ -3,9 +3,8 @@
 from functools import partial
 
 import numpy as np
-from numpy.typing import NDArray
 
-from gradlab.data.generated import distinct_rows, split_generated
+from gradlab.data.generated import distinct_rows, random_tokens, split_generated
 from gradlab.data.sizes import Classes, Examples, Length, check_size
 from gradlab.data.task import Task, data
 from gradlab.recipe.bounds import Count
@@ -33,13 +32,9 @@ def reverse(seed: Count, train: Examples, test: Examples, length: Length, symbol
 def _task(name: str, seed: int, train: int, test: int, length: int, symbols: int) -> Task:
     check_size(train + test, 2 * length)
     rng = np.random.default_rng(seed)
-    sequences = distinct_rows(partial(_draw, rng, symbols, length), train + test)
+    sequences = distinct_rows(partial(random_tokens, rng, symbols, length), train + test)
     y = sequences if name == "copy" else np.ascontiguousarray(sequences[:, ::-1])
     start = np.full((len(y), 1), symbols, np.int32)
     x = np.concatenate([sequences, start, y[:, :-1]], axis=1)
     source = f"synthetic: {name} {length} symbols of {symbols}"
     return Task(source, *split_generated(x, y, train), outputs=symbols, vocabulary=symbols + 1)
-
-
-def _draw(rng: np.random.Generator, symbols: int, length: int, count: int) -> NDArray[np.int32]:
-    return rng.integers(symbols, size=(count, length), dtype=np.int32)

@@ -1,6 +1,7 @@
 """The backward signal over training: step × layer, in decades relative to the last hidden layer.
 
-White is flow, blue vanishing, red exploding on the way back; a cliff between two layers is a layer that cuts.
+White is flowing, blue vanishing, red exploding on the way back; a jump of the colour between two layers is a layer
+that stops the signal.
 """
 
 import numpy as np
@@ -17,76 +18,90 @@ from gradlab.analysis.gain import first_defects
 from gradlab.analysis.selection import minibatch_rows, pivot, rows_with, to_float64
 from gradlab.analysis.training import switch_steps
 from gradlab.figures import marks, style
+from gradlab.store.read import Run
 
-# What is no number of decades has a colour of its own, none of them on the scale from blue to red.
-ODD = {
+RUN_TABLES = ("layers", "steps")
+# a cell that is no finite number of decades has one of these colours, which are not on the scale from blue to red
+NONFINITE_COLOURS = {
     "exactly zero": "#111111",
     "NaN": "#F0E442",
     "infinite": "#009E73",
-    "finite, but where it is compared with is not": "#B8B8B8",
+    "finite, but the reference layer is not": "#B8B8B8",
 }
 
 
-def heatmap(layers: pd.DataFrame, steps: pd.DataFrame, title: str = "") -> Figure:
-    """Colour is log10_backward(layer) − log10_backward(last hidden), centred at 0; of the first seed.
+def run_figure(run: Run, title: str) -> Figure:
+    """The heatmap of a stored run."""
+    return heatmap(run.layers, run.steps, title)
 
-    The strip above marks the steps on which the clip acted, the cross the first value that is not finite.
+
+def heatmap(layers: pd.DataFrame, steps: pd.DataFrame, title: str = "") -> Figure:
+    """The colour is log10_backward(layer) − log10_backward(last hidden layer), centred at 0, of the first seed.
+
+    `layers` and `steps` are the tables of one run. The strip above marks the steps on which the clip acted, the cross
+    the first non-finite value.
     """
     seeds, last = np.unique(minibatch_rows(layers).seed), int(layers.layer.max())
     rows, steps = (
         table[(table.seed == seeds[0]).to_numpy()]
         for table in (minibatch_rows(layers), minibatch_rows(steps))
     )
-    rows, acted = rows_with(rows, "log10_backward"), _acted(steps)
+    rows, clipped = rows_with(rows, "log10_backward"), _clipped_steps(steps)
     figure, (panel,) = style.panels(1, 1, (11, 5.6), title)
-    shown = f", seed {seeds[0]} of {len(seeds)} seeds" if len(seeds) > 1 else ""
-    name = f"Backward signal relative to the last hidden layer ({last - 1}){shown}"
-    panel.set_title(style.literal_text(name), pad=24 if acted.size else None, **style.TITLE)
-    panel.set(xlabel="training step", ylabel=f"layer  (0 input, {last} output)")
+    seed = f", seed {seeds[0]} of {len(seeds)} seeds" if len(seeds) > 1 else ""
+    heading = f"Backward signal relative to the last hidden layer ({last - 1}){seed}"
+    panel.set_title(style.literal_text(heading), pad=24 if clipped.size else None, **style.TITLE)
+    panel.set(xlabel="training step", ylabel=f"layer  (0 = input, {last} = output)")
     entries: dict[str, Line2D | Patch] = {}
     if rows.empty:
         style.empty_note(panel, "the backward signal was not measured")
     else:
-        entries |= cells(figure, panel, rows, max(last - 1, 0))
-        entries |= _first_bad(panel, rows)
-        taken = marks.Legend(entries)
-        marks.optimizer_switches(panel, switch_steps(steps), taken)
-    if acted.size:
-        entries |= _strip(panel, acted)
+        entries |= draw_cells(figure, panel, rows, max(last - 1, 0))
+        entries |= _mark_first_nonfinite(panel, rows)
+        marks.optimizer_switches(panel, switch_steps(steps), marks.Legend(entries))
+    if clipped.size:
+        entries |= _draw_strip(panel, clipped)
     style.draw_legend(figure, entries)
     return figure
 
 
-def cells(figure: Figure, panel: Axes, rows: pd.DataFrame, reference: int) -> dict[str, Line2D | Patch]:
-    """The picture itself: decades from the reference layer, blue to red, and what has none in colours of their own."""
+def draw_cells(figure: Figure, panel: Axes, rows: pd.DataFrame, reference: int) -> dict[str, Line2D | Patch]:
+    """Draw one cell per step and layer, its colour the decades from the `reference` layer; returns legend entries.
+
+    The entries name the colours of the cells that are no finite number of decades.
+    """
     steps, depths, table = pivot(rows, "log10_backward", "step")
-    there = np.isfinite(pivot(rows.assign(there=1.0), "there", "step")[2])
-    with np.errstate(invalid="ignore"):  # inf − inf: such cells are coloured by what they are
+    has_row = np.isfinite(pivot(rows.assign(row=1.0), "row", "step")[2])
+    with np.errstate(invalid="ignore"):  # inf − inf: such cells have a colour of NONFINITE_COLOURS
         relative = table - table[:, depths == reference]
     finite = np.isfinite(table) & np.isfinite(relative)
     codes = np.select(
         [table == -np.inf, np.isnan(table), table == np.inf, ~finite], [0.0, 1.0, 2.0, 3.0], np.nan
     )
-    codes[~there] = np.nan
+    codes[~has_row] = np.nan
     limit = max(1.0, float(np.quantile(np.abs(relative[finite]), 0.995)) if finite.any() else 0.0)
     beyond = finite.any() and bool(np.abs(relative[finite]).max() > 1.001 * limit)
-    edges = np.clip(_edges(steps), *_ends(steps)), _edges(depths)
-    drawn = np.ma.masked_invalid(np.where(finite, relative, np.nan)).T
-    image = panel.pcolormesh(*edges, drawn, cmap="RdBu_r", vmin=-limit, vmax=limit, rasterized=True)
-    marks = np.ma.masked_invalid(codes).T
+    edges = np.clip(_cell_edges(steps), *_limits(steps)), _cell_edges(depths)
+    decades = np.ma.masked_invalid(np.where(finite, relative, np.nan)).T
+    image = panel.pcolormesh(*edges, decades, cmap="RdBu_r", vmin=-limit, vmax=limit, rasterized=True)
+    colours = ListedColormap(list(NONFINITE_COLOURS.values()))
     panel.pcolormesh(
-        *edges, marks, cmap=ListedColormap(list(ODD.values())), vmin=-0.5, vmax=3.5, rasterized=True
+        *edges, np.ma.masked_invalid(codes).T, cmap=colours, vmin=-0.5, vmax=3.5, rasterized=True
     )
     panel.grid(visible=False)
     for axis in (panel.xaxis, panel.yaxis):
         axis.set_major_locator(MaxNLocator(nbins=8, integer=True, min_n_ticks=1, steps=[1, 2, 2.5, 5, 10]))
     bar = figure.colorbar(image, ax=panel, extend="both" if beyond else "neither", pad=0.015, aspect=28)
-    _ticks(bar, limit)
-    return {name: Patch(color=colour) for i, (name, colour) in enumerate(ODD.items()) if (codes == i).any()}
+    _set_ticks(bar, limit)
+    return {
+        name: Patch(color=colour)
+        for code, (name, colour) in enumerate(NONFINITE_COLOURS.items())
+        if (codes == code).any()
+    }
 
 
-def _ticks(bar: Colorbar, limit: float) -> None:
-    """Powers of ten, or where the scale is short the factors between."""
+def _set_ticks(bar: Colorbar, limit: float) -> None:
+    """Label the colour bar with powers of ten, or with factors if it spans few decades."""
     if limit < 2:
         factors = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100]
         ticks = [float(np.log10(factor)) for factor in factors if abs(np.log10(factor)) <= limit * 1.001]
@@ -99,43 +114,46 @@ def _ticks(bar: Colorbar, limit: float) -> None:
     bar.outline.set_visible(False)
 
 
-def _edges(centres: np.ndarray) -> np.ndarray:
-    """Cell borders half-way between the steps (or layers) that were logged."""
+def _cell_edges(centres: np.ndarray) -> np.ndarray:
+    """The N + 1 borders of the cells of N steps or layers, half-way between them."""
     middles = (centres[1:] + centres[:-1]) / 2
     first = centres[0] - (middles[0] - centres[0] if len(middles) else 0.5)
     last = centres[-1] + (centres[-1] - middles[-1] if len(middles) else 0.5)
-    return np.r_[first, middles, last]
+    edges: np.ndarray = np.r_[first, middles, last]
+    return edges
 
 
-def _ends(steps: np.ndarray) -> tuple[float, float]:
-    """The picture begins at the first step and ends at the last, if there are two."""
-    return (steps[0], steps[-1]) if len(steps) > 1 else (-np.inf, np.inf)
+def _limits(steps: np.ndarray) -> tuple[float, float]:
+    """The first and the last step, between which the picture lies if there are two or more."""
+    return (float(steps[0]), float(steps[-1])) if len(steps) > 1 else (-np.inf, np.inf)
 
 
-def _first_bad(panel: Axes, rows: pd.DataFrame) -> dict[str, Line2D | Patch]:
-    """A line at the first step whose signal is not finite, and a cross at its layer."""
-    found = to_float64(rows.log10_backward)
-    bad = rows[np.isnan(found) | (found == np.inf)]
-    if bad.empty:
+def _mark_first_nonfinite(panel: Axes, rows: pd.DataFrame) -> dict[str, Line2D | Patch]:
+    """Draw a line at the first step whose signal is not finite, and a cross at its layer; returns its legend entry."""
+    signal = to_float64(rows.log10_backward)
+    nonfinite = rows[np.isnan(signal) | (signal == np.inf)]
+    if nonfinite.empty:
         return {}
-    step = int(bad.step.min())
-    layer = next(each.layer for each in first_defects(rows[rows.step == step]) if each.kind == "non-finite")
+    step = int(nonfinite.step.min())
+    defects = first_defects(rows[rows.step == step])
+    layer = next(defect.layer for defect in defects if defect.kind == "non-finite")
     panel.axvline(step, color=style.INK, linewidth=1.2, linestyle=":")
     panel.plot([step], [layer], "X", color="white", markeredgecolor=style.INK, markersize=11, clip_on=False)
     mark = Line2D([], [], marker="X", color="white", markeredgecolor=style.INK, markersize=10, linestyle="")
     return {f"first non-finite: step {step}, layer {layer}": mark}
 
 
-def _acted(steps: pd.DataFrame) -> np.ndarray:
-    """The steps on which the clip changed the gradient."""
+def _clipped_steps(steps: pd.DataFrame) -> np.ndarray:
+    """The steps on which the clip acted, shape (clipped steps,)."""
     rows = rows_with(steps, "clipped")
-    return rows.step.to_numpy()[to_float64(rows.clipped) > 0]
+    clipped: np.ndarray = rows.step.to_numpy()[to_float64(rows.clipped) > 0]
+    return clipped
 
 
-def _strip(panel: Axes, acted: np.ndarray) -> dict[str, Line2D | Patch]:
-    """A strip above the picture with a line for each step that was clipped."""
+def _draw_strip(panel: Axes, clipped: np.ndarray) -> dict[str, Line2D | Patch]:
+    """Draw a strip above the picture with a line for each clipped step; returns its legend entry."""
     strip = panel.inset_axes((0, 1.012, 1, 0.04), sharex=panel)
-    strip.vlines(acted, 0, 1, color=style.LAST, linewidth=max(0.6, min(3.0, 300 / len(acted))))
+    strip.vlines(clipped, 0, 1, color=style.LAST, linewidth=max(0.6, min(3.0, 300 / len(clipped))))
     strip.set_ylim(0, 1)
     strip.set_yticks([])
     strip.tick_params(axis="x", length=0, labelbottom=False)

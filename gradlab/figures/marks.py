@@ -1,4 +1,4 @@
-"""Lines over what is finite, marks at the panel's edge for what is not: nothing measured is dropped."""
+"""Lines through finite values and marks at the panel's edge for the others: nothing measured is left out."""
 
 from dataclasses import dataclass, field
 
@@ -11,38 +11,38 @@ from matplotlib.patches import Patch
 from gradlab.analysis.selection import rows_with, to_float64
 from gradlab.figures.style import INK
 
-Curve = tuple[np.ndarray, np.ndarray]
-DOTTED_POINTS = 45  # points up to which each is dotted
-BAND_SEEDS = 5  # seeds from which on a band tells more than lines
+Curve = tuple[np.ndarray, np.ndarray]  # x and y of one seed, both of shape (points,)
+DOTTED_POINTS = 45  # points up to which each gets a dot
+BAND_SEEDS = 5  # seeds from which on their lines are replaced by a band
 EDGE_ROWS = 8  # rows of marks at an edge, so that those of one line do not hide those of another
-# kind: (marker, the edge of the panel, what it is)
+# kind: (marker, edge of the panel, label in the legend)
 EDGE_MARKS = {
     "zero": ("v", "bottom", "exactly zero"),
     "inf": ("^", "top", "infinite"),
     "nan": ("x", "top", "NaN"),
-    "above": (r"$\uparrow$", "top", "above the panel"),
+    "above": (r"$\uparrow$", "top", "above the axis range"),
 }
 
 
 @dataclass
 class Legend:
-    """What has been drawn so far: an entry for each kind, and who has which row at a panel's edge."""
+    """What has been drawn so far: the entries of the legend, and the rows of marks in use at a panel's edges."""
 
     entries: dict[str, Line2D | Patch] = field(default_factory=dict)
     rows: dict[tuple[Axes, str], list[tuple[str, str]]] = field(default_factory=dict)
 
-    def height(self, axes: Axes, kind: str, colour: str) -> float:
-        """Where marks of this kind and colour stand in the panel, 0 its bottom and 1 its top."""
+    def edge_height(self, axes: Axes, kind: str, colour: str) -> float:
+        """The height of marks of this kind and colour in the panel: 0 is its bottom, 1 its top."""
         side = EDGE_MARKS[kind][1]
         taken = self.rows.setdefault((axes, side), [])
         if (kind, colour) not in taken:
             taken.append((kind, colour))
-        room = 0.025 + 0.035 * (taken.index((kind, colour)) % EDGE_ROWS)
-        return room if side == "bottom" else 1 - room
+        distance = 0.025 + 0.035 * (taken.index((kind, colour)) % EDGE_ROWS)
+        return distance if side == "bottom" else 1 - distance
 
 
 def nonfinite_kinds(y: np.ndarray) -> dict[str, np.ndarray]:
-    """Where a log10 is −inf (a true zero), inf or NaN."""
+    """Whether each log10 value is −inf (an exact zero), inf or NaN; shapes (points,)."""
     return {"zero": y == -np.inf, "inf": y == np.inf, "nan": np.isnan(y)}
 
 
@@ -55,13 +55,12 @@ def line(
     width: float = 2.0,
     style: str = "-",
 ) -> None:
-    """The measured values in order of x: a line where they are finite, marks at the edge elsewhere."""
+    """Draw values of shape (points,) in order of x: a line through the finite ones, edge marks for the others."""
     finite = np.isfinite(y)
     axes.plot(x, np.where(finite, y, np.nan), style, color=colour, linewidth=width, solid_capstyle="round")
-    alone = (
-        finite & ~np.r_[False, finite[:-1]] & ~np.r_[finite[1:], False]
-    )  # a line of one point is invisible
-    dots = finite if len(x) <= DOTTED_POINTS and width >= 1.5 and style == "-" else alone
+    # a line through a single point is invisible
+    isolated = finite & ~np.r_[False, finite[:-1]] & ~np.r_[finite[1:], False]
+    dots = finite if len(x) <= DOTTED_POINTS and width >= 1.5 and style == "-" else isolated
     if dots.any():
         size = 3.4 if width >= 1.5 else 2.4
         axes.plot(x[dots], y[dots], "o", color=colour, markersize=size, label="_dots")
@@ -71,9 +70,9 @@ def line(
 
 
 def edge_marks(axes: Axes, x: np.ndarray, kind: str, colour: str, legend: Legend) -> None:
-    """Marks at the panel's edge, and their meaning in the legend."""
+    """Draw marks of one kind at the panel's edge, at x of shape (points,), and add their meaning to the legend."""
     marker, _, meaning = EDGE_MARKS[kind]
-    height = legend.height(axes, kind, str(colour))
+    height = legend.edge_height(axes, kind, str(colour))
     axes.plot(
         x,
         np.full(len(x), height),
@@ -99,9 +98,9 @@ def seed_lines(
     width: float = 2.0,
     band_from: int = BAND_SEEDS,
 ) -> None:
-    """The (x, y) of each seed: a line each, or from `apart` seeds on their median in a band from least to most.
+    """Draw one line per seed, or from `band_from` seeds on their median in a band from the lowest to the highest.
 
-    Values that are not finite are marked and no part of the median.
+    Non-finite values are marked and left out of the median.
     """
     if len(curves) < band_from:
         for x, y in curves:
@@ -119,37 +118,37 @@ def seed_lines(
 
 
 def seed_band(curves: list[Curve]) -> tuple[np.ndarray, ...]:
-    """x, median, least and largest of the finite values at each x that has some."""
+    """x, median, lowest and highest of the finite values at each x that has some; four arrays of shape (points,)."""
     xs = np.unique(np.concatenate([x for x, _ in curves]))
     table = np.full((len(curves), len(xs)), np.nan)
     for row, (x, y) in zip(table, curves, strict=True):
         row[np.searchsorted(xs, x)] = np.where(np.isfinite(y), y, np.nan)
-    there = ~np.isnan(table).all(axis=0)
-    xs, table = xs[there], table[:, there]
+    has_values = ~np.isnan(table).all(axis=0)
+    xs, table = xs[has_values], table[:, has_values]
     return xs, np.nanmedian(table, axis=0), np.nanmin(table, axis=0), np.nanmax(table, axis=0)
 
 
 def optimizer_switches(axes: Axes, steps: np.ndarray, legend: Legend) -> None:
-    """A line where another optimizer took over."""
+    """Draw a line at each of `steps`, shape (switches,), where the next optimizer begins."""
     for step in steps:
         axes.axvline(step, color=INK, linewidth=1.1, linestyle="-.", label="_switch")
     if len(steps):
-        legend.entries["the next optimizer takes over"] = Line2D(
+        legend.entries["switch to the next optimizer"] = Line2D(
             [], [], color=INK, linewidth=1.1, linestyle="-."
         )
 
 
 def finite_range(arrays: list[np.ndarray]) -> tuple[float, float] | None:
-    """The least and the largest finite value, None where there is none."""
+    """The lowest and the highest finite value of arrays of any shape; None where there is none."""
     finite = np.concatenate([array[np.isfinite(array)] for array in arrays]) if arrays else np.array([])
     return (float(finite.min()), float(finite.max())) if finite.size else None
 
 
 def curves(frame: pd.DataFrame, x: str, y: str, by: tuple[str, ...] = ("seed",)) -> list[Curve]:
-    """The measured (x, y) of each seed (or run and seed), in order of x; what was not measured is absent."""
+    """The measured x and y of each group of rows with equal `by`, in order of x; unmeasured rows are left out."""
     rows = rows_with(frame, y).sort_values(x, kind="stable")
     keys = [key for key in by if key in rows.columns]
     return [
-        (each[x].to_numpy(dtype=float), to_float64(each[y]))
-        for _, each in rows.groupby(keys, observed=True, sort=True)
+        (group[x].to_numpy(dtype=float), to_float64(group[y]))
+        for _, group in rows.groupby(keys, observed=True, sort=True)
     ]

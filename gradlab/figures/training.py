@@ -1,4 +1,4 @@
-"""What training did: loss and score against chance, the gradient before and after the clip, the rate."""
+"""The course of training: loss and score against chance level, gradient norm around the clip, learning rate."""
 
 import numpy as np
 import pandas as pd
@@ -7,22 +7,29 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from gradlab.analysis.score import Score
+from gradlab.analysis.clip_limits import norm_threshold
+from gradlab.analysis.score import Score, score_of
 from gradlab.analysis.selection import minibatch_rows, rows_with, to_float64
 from gradlab.analysis.training import clipped_fraction, switch_steps
 from gradlab.analysis.wording import percent
 from gradlab.figures import marks, scales, style
 from gradlab.figures.marks import Curve, Legend
+from gradlab.store.read import Run
 
+RUN_TABLES = ("steps",)
 BATCH, TRAIN, TEST = style.FAINT, style.COLOURS[0], style.COLOURS[1]
-NOISY = (
-    "loss",
-    "log10_gradient",
-    "log10_unclipped",
-    "log10_clipped",
-)  # they jump from one minibatch to the next
-DENSE = 150  # points from which on a thick line becomes a blot
-BEFORE, AFTER, GIVEN = style.COLOURS[2], style.COLOURS[3], style.COLOURS[4]
+# columns that jump from one minibatch to the next
+NOISY = ("loss", "log10_gradient", "log10_unclipped", "log10_clipped")
+DENSE = 150  # points from which on a thick line hides its own shape
+BEFORE, AFTER, CLIP_INPUT = style.COLOURS[2], style.COLOURS[3], style.COLOURS[4]
+
+
+def run_figure(run: Run, title: str) -> Figure:
+    """The course of training of a stored run."""
+    data, clip = run.status["data"], run.recipe["clip"]
+    # the gradient's norm is drawn, which a clip of the update does not bound
+    threshold = None if clip.get("where") == "update" else norm_threshold(clip)
+    return training(run.steps, data["chance_loss"], score_of(data), threshold, title)
 
 
 def training(
@@ -32,101 +39,106 @@ def training(
     threshold: float | None = None,
     title: str = "",
 ) -> Figure:
-    """Four panels against step; `threshold` is that of a clip that bounds the gradient's norm."""
+    """Four panels against step: loss, score, gradient norm, learning rate.
+
+    `steps` is the table of one run, `chance_loss` the loss at chance level where the data have one, `threshold` that of
+    a clip that bounds the norm of the gradient.
+    """
     rows = minibatch_rows(steps)
-    figure, (loss, judged, gradient, rate) = style.panels(2, 2, (12, 7.6), title)
+    figure, (loss_panel, score_panel, gradient_panel, rate_panel) = style.panels(2, 2, (12, 7.6), title)
     legend = Legend()
     seeds = int(rows.seed.nunique())
-    _loss(loss, rows, chance_loss, legend)
-    _score(judged, rows, score, legend)
-    _gradient(gradient, rows, threshold, legend)
-    style.panel_labels(rate, "Learning rate", "training step", "rate")
-    scales.amount_axis(rate, _draw(rate, rows, {"learning_rate": (style.INK, "")}, legend), legend)
-    for panel in (loss, judged, gradient, rate):
+    _draw_loss(loss_panel, rows, chance_loss, legend)
+    _draw_score(score_panel, rows, score, legend)
+    _draw_gradient(gradient_panel, rows, threshold, legend)
+    style.panel_labels(rate_panel, "Learning rate", "training step", "learning rate")
+    rates = _draw_columns(rate_panel, rows, {"learning_rate": (style.INK, "")}, legend)
+    scales.amount_axis(rate_panel, rates, legend)
+    for panel in (loss_panel, score_panel, gradient_panel, rate_panel):
         style.count_axis(panel, int(rows.step.min()), int(rows.step.max()))
         marks.optimizer_switches(panel, switch_steps(rows), legend)
-    lost = sum(not np.isfinite(y).all() for _, y in marks.curves(rows, "step", "loss"))
-    if lost and seeds > 1:
-        legend.entries[f"{lost} of {seeds} seeds diverged"] = Line2D([], [], linestyle="")
+    diverged = sum(not np.isfinite(y).all() for _, y in marks.curves(rows, "step", "loss"))
+    if diverged and seeds > 1:
+        legend.entries[f"{diverged} of {seeds} seeds diverged"] = Line2D([], [], linestyle="")
     if seeds >= marks.BAND_SEEDS:
         legend.entries[f"median and range of {seeds} seeds"] = Patch(color=style.FAINT, alpha=0.3)
     style.draw_legend(figure, legend.entries)
     return figure
 
 
-def _loss(panel: Axes, rows: pd.DataFrame, chance: float | None, legend: Legend) -> None:
+def _draw_loss(panel: Axes, rows: pd.DataFrame, chance_loss: float | None, legend: Legend) -> None:
     style.panel_labels(panel, "Loss", "training step", "mean data loss")
-    drawn = {
+    columns = {
         "loss": (BATCH, "minibatch"),
-        "train_loss": (TRAIN, "training part"),
-        "test_loss": (TEST, "test part"),
+        "train_loss": (TRAIN, "training set"),
+        "test_loss": (TEST, "test set"),
     }
-    found = _draw(panel, rows, drawn, legend)
-    _level(panel, chance, legend)
-    level = np.array([chance] if chance else [])
-    scales.amount_axis(panel, [*found, (np.zeros_like(level), level)], legend)
+    drawn = _draw_columns(panel, rows, columns, legend)
+    _draw_chance_level(panel, chance_loss, legend)
+    level = np.array([chance_loss] if chance_loss else [])
+    scales.amount_axis(panel, [*drawn, (np.zeros_like(level), level)], legend)
 
 
-def _score(panel: Axes, rows: pd.DataFrame, score: Score, legend: Legend) -> None:
+def _draw_score(panel: Axes, rows: pd.DataFrame, score: Score, legend: Legend) -> None:
     style.panel_labels(panel, score.label[:1].upper() + score.label[1:], "training step", score.axis_label)
-    told = {f"{part}_score": score.series(rows, part) for part in ("train", "test")}
-    rows = rows.assign(**told)
-    found = _draw(
-        panel, rows, {"train_score": (TRAIN, "training part"), "test_score": (TEST, "test part")}, legend
-    )
-    _level(panel, score.chance_level, legend)
+    scores = {f"{dataset}_score": score.series(rows, dataset) for dataset in ("train", "test")}
+    columns = {"train_score": (TRAIN, "training set"), "test_score": (TEST, "test set")}
+    drawn = _draw_columns(panel, rows.assign(**scores), columns, legend)
+    _draw_chance_level(panel, score.chance_level, legend)
     if score.is_fraction:
-        style.fraction_axis(panel, [y for _, y in found])
+        style.fraction_axis(panel, [y for _, y in drawn])
     else:
-        scales.amount_axis(panel, found, legend)
+        scales.amount_axis(panel, drawn, legend)
 
 
-def _gradient(panel: Axes, rows: pd.DataFrame, threshold: float | None, legend: Legend) -> None:
-    """Norms that differ only, since equal lines would hide each other: before and after a clip that acted, and
-    the gradient itself where the clip is given another thing, an update or a search's estimate.
+def _draw_gradient(panel: Axes, rows: pd.DataFrame, threshold: float | None, legend: Legend) -> None:
+    """Draw the norms that differ, since equal lines hide each other: before and after a clip that acted, and the
+    gradient itself where the input of the clip is another vector, an update or an estimate of the gradient.
     """
-    part = clipped_fraction(rows)
-    told = f": the clip acted on {percent(part)} of the steps" if part else ""
-    style.panel_labels(panel, f"Gradient norm{told}", "training step", "‖gradient‖ of all parameters")
-    given = rows_with(rows, "log10_unclipped")
-    other = not np.array_equal(
-        to_float64(given.log10_unclipped), to_float64(given.log10_gradient), equal_nan=True
+    fraction = clipped_fraction(rows)
+    acted = f": the clip acted on {percent(fraction)} of the steps" if fraction else ""
+    style.panel_labels(panel, f"Gradient norm{acted}", "training step", "‖gradient‖ of all parameters")
+    measured = rows_with(rows, "log10_unclipped")
+    other_input = not np.array_equal(
+        to_float64(measured.log10_unclipped), to_float64(measured.log10_gradient), equal_nan=True
     )
-    drawn = {"log10_gradient": (BEFORE, "gradient before the clip" if part and not other else "gradient")}
-    if other:
-        drawn["log10_unclipped"] = (GIVEN, "update or estimate that the clip is given")
-    if part:
-        drawn["log10_clipped"] = (AFTER, "after the clip")
-    found = _draw(panel, rows, drawn, legend)
+    label = "gradient before clipping" if fraction and not other_input else "gradient"
+    columns = {"log10_gradient": (BEFORE, label)}
+    if other_input:
+        columns["log10_unclipped"] = (CLIP_INPUT, "update or gradient estimate before clipping")
+    if fraction:
+        columns["log10_clipped"] = (AFTER, "after clipping")
+    drawn = _draw_columns(panel, rows, columns, legend)
     if threshold is not None:
         level = float(np.log10(threshold))
         panel.axhline(level, color=style.INK, linewidth=1.2, linestyle="--")
         legend.entries["clip threshold"] = Line2D([], [], color=style.INK, linewidth=1.2, linestyle="--")
-        found.append((np.zeros(1), np.array([level])))
-    limits = marks.finite_range([y for _, y in found])
-    low, high = limits or (0.0, 0.0)
-    room = max(2.0, 1.15 * (high - low)) / 2
-    style.power_axis(panel, (low + high) / 2 - room, (low + high) / 2 + room)
+        drawn.append((np.zeros(1), np.array([level])))
+    low, high = marks.finite_range([y for _, y in drawn]) or (0.0, 0.0)
+    half = max(2.0, 1.15 * (high - low)) / 2
+    style.power_axis(panel, (low + high) / 2 - half, (low + high) / 2 + half)
 
 
-def _draw(panel: Axes, rows: pd.DataFrame, drawn: dict[str, tuple[str, str]], legend: Legend) -> list[Curve]:
-    """Each column in its colour and under its name; what was drawn, for the axis."""
-    found = []
-    for column, (colour, name) in drawn.items():
+def _draw_columns(
+    panel: Axes, rows: pd.DataFrame, columns: dict[str, tuple[str, str]], legend: Legend
+) -> list[Curve]:
+    """Draw each measured column with its (colour, label); returns the curves, from which the axis is chosen."""
+    drawn = []
+    for column, (colour, label) in columns.items():
         curves = marks.curves(rows, "step", column)
         if not curves:
             continue
         dense = column in NOISY and max(len(x) for x, _ in curves) > DENSE
         marks.seed_lines(panel, curves, colour, legend, width=0.9 if dense else 2.0)
-        found += curves
-        if name:
-            legend.entries[name] = Line2D([], [], color=colour, linewidth=2.5)
-    if not found:
-        style.empty_note(panel, "no step was taken" if "learning_rate" in drawn else "not measured")
-    return found
+        drawn += curves
+        if label:
+            legend.entries[label] = Line2D([], [], color=colour, linewidth=2.5)
+    if not drawn:
+        style.empty_note(panel, "no training step" if "learning_rate" in columns else "not measured")
+    return drawn
 
 
-def _level(panel: Axes, chance: float | None, legend: Legend) -> None:
-    if chance is not None:
-        panel.axhline(chance, color=style.INK, linewidth=1.3, linestyle=":")
-        legend.entries["chance"] = Line2D([], [], color=style.INK, linewidth=1.3, linestyle=":")
+def _draw_chance_level(panel: Axes, level: float | None, legend: Legend) -> None:
+    if level is not None:
+        panel.axhline(level, color=style.INK, linewidth=1.3, linestyle=":")
+        legend.entries["chance level"] = Line2D([], [], color=style.INK, linewidth=1.3, linestyle=":")

@@ -24,7 +24,7 @@ def densenet(width_mult: WidthMultiplier) -> Model:
     averages 2×2 positions; the stem has 2k channels. Depth 100 and k = 12: 769 162 parameters for ten classes. Its
     skip is the concatenation, so the residual connection stays none.
 
-    The returned function raises RecipeError for another residual connection, or a depth or width that the blocks cannot have.
+    The returned function raises RecipeError for a residual connection, and for a depth that is not 6n + 4.
     """
 
     def build(plan: Plan) -> list[Block]:

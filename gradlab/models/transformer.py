@@ -44,7 +44,7 @@ def transformer(kind: Reader, order: Order, heads: Size, expansion: Size, positi
     encoder: every position attends to all, the output is that of their mean; decoder: it attends to itself and those
     before it, the output is that of the last one. auto: a decoder where every time step has a label.
 
-    The returned function raises RecipeError where the heads do not divide the width, or a part does not fit this network.
+    The returned function raises RecipeError where the heads do not divide the width, or a part is not supported.
     """
 
     def build(plan: Plan) -> list[Block]:

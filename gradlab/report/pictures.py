@@ -1,10 +1,11 @@
-"""The figures of a run or a study, drawn and saved whole: a picture's file is never half a picture."""
+"""The figures of a run, drawn and saved in one piece: a picture's file is never incomplete."""
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gradlab.figures.registry import run_figures
 from gradlab.recipe.errors import RecipeError
 from gradlab.report.summary import title
 
@@ -16,75 +17,42 @@ if TYPE_CHECKING:
 FORMATS = ("png", "svg")
 
 
-def profile(run: "Run") -> "Figure":
-    """Forward, backward and gradient over the layers, with the theory's line where there is one."""
-    from gradlab.analysis.verdicts import predicted
-    from gradlab.figures.profile import profile as draw
-
-    return draw(run.layers, predicted(run), title(run))
-
-
-def heatmap(run: "Run") -> "Figure":
-    """The backward signal over steps and layers."""
-    from gradlab.figures.heatmap import heatmap as draw
-
-    return draw(run.layers, run.steps, title(run))
-
-
-def training(run: "Run") -> "Figure":
-    """Loss, score, the gradient before and after the clip, the learning rate."""
-    from gradlab.analysis.clip_limits import norm_threshold
-    from gradlab.analysis.score import score_of
-    from gradlab.figures.training import training as draw
-
-    data, clip = run.status["data"], run.recipe["clip"]
-    # the gradient's norm is drawn, which a clip of the update does not bound
-    threshold = None if clip.get("where") == "update" else norm_threshold(clip)
-    return draw(run.steps, data["chance_loss"], score_of(data), threshold, title(run))
-
-
-def times(run: "Run") -> "Figure":
-    """The backward signal through time, of a recurrent network."""
-    from gradlab.figures.times import times as draw
-
-    if run.times.empty:
-        raise RecipeError(f"{run.folder} has no time steps: its network is not recurrent")
-    return draw(run.times, title(run))
-
-
-KINDS: dict[str, Callable[["Run"], "Figure"]] = {
-    "profile": profile,
-    "heatmap": heatmap,
-    "training": training,
-    "times": times,
-}
-
-
-def kinds(run: "Run") -> list[str]:
-    """The pictures that this run can have."""
-    return [kind for kind in KINDS if kind != "times" or not run.times.empty]
-
-
 def draw(
-    run: "Run", wanted: Iterable[str] = (), suffix: str = "png", folder: Path | None = None
+    run: "Run", names: Iterable[str] = (), suffix: str = "png", folder: Path | None = None
 ) -> list[Path]:
-    """Draw these kinds of figures (or all) of a run into its `figures/`, or into `folder` under the run's name."""
-    wanted = list(wanted) or kinds(run)
+    """Draw these figures of a run, or all that it has rows for; returns their files (see `figure_path`).
+
+    Raises:
+        RecipeError: a named figure needs a table that is empty, or a file cannot be written.
+    """
+    figures = run_figures()
+    names = list(names) or [name for name, figure in figures.items() if figure.is_available(run)]
+    return [
+        save(figures[name].draw(run, title(run)), figure_path(run, name, suffix, folder)) for name in names
+    ]
+
+
+def figure_path(run: "Run", name: str, suffix: str, folder: Path | None = None) -> Path:
+    """The file of a figure: `figures/NAME.SUFFIX` in the run's folder, or `RUN-NAME.SUFFIX` in `folder`."""
     if folder is None:
-        return [save(KINDS[kind](run), run.folder / "figures" / f"{kind}.{suffix}") for kind in wanted]
-    return [save(KINDS[kind](run), folder / f"{run.folder.name}-{kind}.{suffix}") for kind in wanted]
+        return run.folder / "figures" / f"{name}.{suffix}"
+    return folder / f"{run.folder.name}-{name}.{suffix}"
 
 
 def save(figure: "Figure", path: Path) -> Path:
-    """Write a figure under another name and rename it; the same figure is the same bytes."""
+    """Write a figure under a temporary name and rename it; the same figure is the same bytes. Returns the path.
+
+    Raises:
+        RecipeError: the file cannot be written.
+    """
     from matplotlib import rc_context
 
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    plain = {"svg": {"Date": None}, "png": {"Software": None}}[path.suffix[1:]]
+    without_date = {"svg": {"Date": None}, "png": {"Software": None}}[path.suffix[1:]]
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with rc_context({"svg.hashsalt": "gradlab"}):
-            figure.savefig(temporary, format=path.suffix[1:], dpi=150, metadata=plain)
+            figure.savefig(temporary, format=path.suffix[1:], dpi=150, metadata=without_date)
         temporary.replace(path)
     except OSError as error:
         raise RecipeError(f"{path} cannot be written: {error.strerror or error}") from None

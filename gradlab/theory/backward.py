@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from gradlab.theory.forward import Forward, Plan
+from gradlab.theory.forward import Forward, Network
 from gradlab.theory.kernel import Moments, sampled
 from gradlab.theory.normalization import batch_after
 
 
-def log_branch(the: Plan, walk: Forward, found: Moments) -> np.ndarray:
+def log_branch(the: Network, walk: Forward, found: Moments) -> np.ndarray:
     """ln β per block: the squared norm of Wᵀ·N′·D·g over that of g, N′ the norm's derivative.
 
     β = σ_w²·E φ′²/(1 − p), over the norm's variance where there is one; batch norm by `normalization`.
@@ -24,6 +24,6 @@ def log_branch(the: Plan, walk: Forward, found: Moments) -> np.ndarray:
     return np.asarray(plain + found.log_slope2 - np.log(the.kept))
 
 
-def log_factor(the: Plan, log_beta: np.ndarray) -> np.ndarray:
+def log_factor(the: Network, log_beta: np.ndarray) -> np.ndarray:
     """ln of the block's squared backward factor: β, or 1 + α²β with a residual."""
     return np.logaddexp(0, log_beta + 2 * np.log(the.branch)) if the.branch else log_beta

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gradlab.theory.forward import Forward, Plan
+from gradlab.theory.forward import Forward, Network
 from gradlab.theory.kernel import Moments
 
 
@@ -27,7 +27,7 @@ class _Overlaps:
     past: tuple[float, float]  # h_{l−1}
 
 
-def _overlaps(the: Plan, walk: Forward, found: Moments, block: int) -> _Overlaps:
+def _overlaps(the: Network, walk: Forward, found: Moments, block: int) -> _Overlaps:
     before, mean_f = float(walk.mean_h[block - 1]), float(walk.mean_f[block])
     ratio, root, old = 1.0, 1.0, 0.0  # h_l = (old·h_{l−1} + ratio·f)/root
     if the.branch:
@@ -60,7 +60,7 @@ def _product(a: tuple[float, float], b: tuple[float, float], state: State) -> fl
 
 
 def _block(
-    the: Plan, of: _Overlaps, beta: float, omega: float, excess: float, state: State
+    the: Network, of: _Overlaps, beta: float, omega: float, excess: float, state: State
 ) -> tuple[float, State]:
     """One block back: the factor of E‖g‖², and the new state. `excess`: of φ′² on h, over its mean."""
     n, old = the.width, 1.0 if the.branch else 0.0
@@ -101,7 +101,7 @@ def at_loss(classes: int, logit_variance: float) -> tuple[float, float]:
     return float(mean.mean() / size.mean()), float(mean.var() / mean.mean() ** 2)
 
 
-def coherence(the: Plan, walk: Forward, found: Moments, log_beta: np.ndarray, kappa: float) -> np.ndarray:
+def coherence(the: Network, walk: Forward, found: Moments, log_beta: np.ndarray, kappa: float) -> np.ndarray:
     """What it adds to ln E‖∂L/∂h‖² at each block, beside ln of the mean-field factor; κ as at the loss."""
     omega = 1 - the.bias * np.exp(-np.maximum(walk.log_q, -700.0))
     beta = np.exp(np.clip(log_beta, -600, 600)) * (the.branch or 1.0) ** 2

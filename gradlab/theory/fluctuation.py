@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gradlab.theory.coherence import at_loss, coherence
-from gradlab.theory.forward import Forward, Plan
+from gradlab.theory.forward import Forward, Network
 from gradlab.theory.kernel import Moments, paired
 
 
@@ -49,7 +49,7 @@ def _average(alone: np.ndarray, pair: np.ndarray, batch: int) -> np.ndarray:
 
 
 def _gradient_likeness(
-    the: Plan, keep: np.ndarray, loose: np.ndarray, share: np.ndarray, classes: int
+    the: Network, keep: np.ndarray, loose: np.ndarray, share: np.ndarray, classes: int
 ) -> np.ndarray:
     """E ρ² of two examples' ∂L/∂h_l, from 1/(classes − 1) at the loss backward.
 
@@ -66,7 +66,7 @@ def _gradient_likeness(
     return result
 
 
-def noise(the: Plan, found: Moments, c: np.ndarray, share: np.ndarray, classes: int) -> Noise:
+def noise(the: Network, found: Moments, c: np.ndarray, share: np.ndarray, classes: int) -> Noise:
     """The variances of every block. `share`: the branch's of the squared factor."""
     normed = the.place == "before" and the.norm in ("layer", "rms")
 
@@ -107,7 +107,7 @@ def _mix(weights: list[np.ndarray], firsts: list[np.ndarray], seconds: list[np.n
     return np.stack([first, second])
 
 
-def response(the: Plan, walk: Forward, found: Moments, share: np.ndarray) -> Response:
+def response(the: Network, walk: Forward, found: Moments, share: np.ndarray) -> Response:
     """Derivatives of every block's two logarithms by ln E h² before it."""
     omega = 1 - the.bias * np.exp(-np.maximum(walk.log_q, -700.0))
     zero = np.zeros_like(omega)
@@ -135,7 +135,7 @@ def response(the: Plan, walk: Forward, found: Moments, share: np.ndarray) -> Res
     return Response(length[0], length[1], factor[0], factor[1])
 
 
-def _norm_shift(the: Plan, walk: Forward, found: Moments) -> np.ndarray:
+def _norm_shift(the: Network, walk: Forward, found: Moments) -> np.ndarray:
     """What a layer or RMS norm adds to the mean of ln‖∂L/∂h‖² at each block, in units of 1/n.
 
     Before the activation zᵀv = 0 and, without a residual, gᵀh = 0: the terms are E n·q/‖z‖² (+2, layer norm
@@ -163,7 +163,7 @@ def _sums(steps: np.ndarray) -> np.ndarray:
     return np.concatenate([np.cumsum(steps[:0:-1])[::-1], [0.0]])
 
 
-def _shares(the: Plan, walk: Forward, log_beta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _shares(the: Network, walk: Forward, log_beta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The branch's share of the squared backward factor, and of E h²; 1 where there is no residual."""
     ones = np.ones(the.depth + 1)
     if not the.branch:
@@ -218,7 +218,7 @@ class Finite:
 
 
 def finite_width(
-    the: Plan, walk: Forward, found: Moments, c: np.ndarray, log_beta: np.ndarray, classes: int
+    the: Network, walk: Forward, found: Moments, c: np.ndarray, log_beta: np.ndarray, classes: int
 ) -> Finite:
     """Sums the blocks' noise from layer L down, and the lengths' from the input up."""
     n, residual = the.width, bool(the.branch)

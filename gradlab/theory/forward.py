@@ -59,7 +59,7 @@ def branch_factor(residual: dict[str, Any], depth: int) -> float:
 
 
 @dataclass(frozen=True)
-class Plan:
+class Network:
     """What the walk needs of a recipe: numbers, and which norm stands where."""
 
     act: Activation
@@ -78,12 +78,12 @@ class Plan:
     logit_gain: float  # width·Var W of the output block
 
 
-def plan(recipe: Recipe, features: int, classes: int) -> Plan:
+def network_of(recipe: Recipe, features: int, classes: int) -> Network:
     """The recipe in the walk's own words."""
     norm, initializer = recipe["normalization"], recipe["initializer"]
     width, depth = recipe["width"], recipe["depth"]
     signal = norm["name"] not in ("none", "weight_norm")  # which begins as the drawn kernel itself
-    return Plan(
+    return Network(
         act=activation(recipe["activation"]),
         norm=norm["name"] if signal else "none",
         place=norm["place"] if signal else "none",
@@ -130,7 +130,7 @@ class _Branch:
     batch: BatchStatistics | None = None
 
 
-def _through_batch(the: Plan, varied: float) -> _Branch:
+def _through_batch(the: Network, varied: float) -> _Branch:
     """Batch norm, then φ. `varied`: σ_w² times the incoming variance over the batch."""
     usual = max(varied, 1e-300) * (the.batch - 1) / the.batch
     lost = float(f"{the.epsilon / (usual + the.epsilon):.2g}")  # two digits: few spheres to integrate
@@ -141,7 +141,7 @@ def _through_batch(the: Plan, varied: float) -> _Branch:
     return _Branch(math.log1p(-lost), log_scale, math.log(second), mean, second - found.pair, found)
 
 
-def _through(the: Plan, log_q: float, varied: float) -> _Branch:
+def _through(the: Network, log_q: float, varied: float) -> _Branch:
     """One branch f = dropout(norm(φ(norm(z)))) for z of variance e^log_q."""
     if (the.norm, the.place) == ("batch", "before"):
         return _through_batch(the, varied)
@@ -162,7 +162,7 @@ def _same(a: tuple[float, ...], b: tuple[float, ...]) -> bool:
     return all(x == y or abs(x - y) < 1e-14 * abs(y) for x, y in zip(a, b, strict=True))
 
 
-def forward(the: Plan, second_moment: float, cosine: float) -> Forward:
+def forward(the: Network, second_moment: float, cosine: float) -> Forward:
     """Walks blocks 0…L from the data's own second moment and the mean cosine of two inputs.
 
     With a residual E h² grows by α²·E f² + 2α·E h·E f: z is symmetric given h, so only the means add up.
@@ -195,7 +195,7 @@ def forward(the: Plan, second_moment: float, cosine: float) -> Forward:
     return Forward(log_q_, log_y, log_scale, log_f, mean_f, log_h_, mean_h_, ratios, batches)
 
 
-def correlations(the: Plan, walk: Forward, found: Moments, cosine: float) -> np.ndarray:
+def correlations(the: Network, walk: Forward, found: Moments, cosine: float) -> np.ndarray:
     """c of the activation's inputs for two examples, block by block, from the data's mean cosine."""
     if the.norm == "batch":
         return np.full(the.depth + 1, -1 / (the.batch - 1))

@@ -60,27 +60,6 @@ def expect(f: Function, q: float, kinks: tuple[float, ...] = ()) -> float:
     return float(w @ f(math.sqrt(q) * z))
 
 
-def expect_pair(f: Function, q: float, c: float, kinks: tuple[float, ...] = ()) -> float:
-    """E f(u₁)·f(u₂) for u₁, u₂ of variance q and correlation c, to 1e-10.
-
-    u₂ = √q·(c·z₁ + √(1−c²)·z₂): the inner rule is split where u₂ meets a kink, the outer one
-    at distances 2^-k of it, down to the width √(1−c²) within which the inner integral turns.
-    """
-    scale, s = math.sqrt(q), math.sqrt(max(1 - c * c, 0.0))
-    if s < 1e-7:
-        return expect(lambda x: f(x) * f(math.copysign(1, c) * x), q, kinks)
-    marks = _marks(scale, kinks)
-    near = s * 2.0 ** np.arange(-2, max(0, math.ceil(-math.log2(s))) + 1)
-    turns = np.asarray(kinks)[:, None] / scale + np.concatenate([near, -near, [0.0]])
-    outer = np.concatenate([_STEPS, marks, turns.ravel()])
-    z, w = panels(np.unique(outer[np.abs(outer) <= REACH]))
-    inner = np.clip((marks - c * z[:, None]) / s, -REACH, REACH)
-    steps = np.broadcast_to(_STEPS, (z.size, _STEPS.size))
-    y, v = panels(np.sort(np.concatenate([steps, inner], axis=1)))
-    second = np.sum(v * density(y) * f(scale * (c * z[:, None] + s * y)), axis=1)
-    return float(np.sum(w * density(z) * f(scale * z) * second))
-
-
 @lru_cache(64)
 def _hermite(scale: float, degree: int) -> np.ndarray:
     z, w = _rule(scale, (0.0,))

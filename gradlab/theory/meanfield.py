@@ -1,4 +1,4 @@
-"""Mean field of a wide random network: how long its signals are, how alike, how far they reach.
+"""Mean field of a wide random network: length of its signals, factor of its gradients, critical weights.
 
 z = W·φ(z_before) + b with Var W = σ_w²/n, Var b = σ_b². The weight and bias variances σ_w², σ_b² are
 arguments; φ, φ′ come as an `Activation`. Poole et al. 2016 (arXiv:1606.05340), Schoenholz et al. 2017
@@ -8,7 +8,7 @@ arguments; φ, φ′ come as an `Activation`. Poole et al. 2016 (arXiv:1606.0534
 import math
 
 from gradlab.theory.activations import Activation
-from gradlab.theory.gaussian import expect, expect_pair
+from gradlab.theory.gaussian import expect
 
 
 def length(act: Activation, q: float, weight: float, bias: float) -> float:
@@ -46,36 +46,6 @@ def fixed_length(
         # Newton only where the map contracts and the jump is small: else it may leave for another fixed point
         q = jump if gain < 1 and abs(jump - q) < 0.1 * q else after
     return q
-
-
-def correlation(act: Activation, c: float, q: float, weight: float, bias: float) -> float:
-    """The c-map at the fixed length q: (σ_w²·E[φ(u₁)φ(u₂)] + σ_b²)/q for u of correlation c."""
-    return (weight * expect_pair(act.phi, q, c, act.kinks) + bias) / q
-
-
-def correlation_slope(act: Activation, c: float, q: float, weight: float) -> float:
-    """χ_c = σ_w²·E[φ′(u₁)φ′(u₂)]: how fast two inputs approach their fixed correlation; χ_1 = χ(q)."""
-    return weight * expect_pair(act.slope, q, c, act.kinks)
-
-
-def fixed_correlation(act: Activation, q: float, weight: float, bias: float) -> float:
-    """c*: where the correlation of two inputs settles. 1 if χ ≤ 1 (ordered), else below 1 (chaotic)."""
-    if chi(act, q, weight) <= 1 + 1e-12:
-        return 1.0
-    low, high = 0.0, 1.0  # the map is convex on [0, 1] and lies above c before c*, below it after
-    for _ in range(60):
-        middle = (low + high) / 2
-        above = correlation(act, middle, q, weight, bias) > middle
-        low, high = (middle, high) if above else (low, middle)
-        if high - low < 1e-9:
-            break
-    return low if low > 1e-8 else 0.0
-
-
-def depth_scale(act: Activation, q: float, weight: float, bias: float) -> float:
-    """ξ_c = −1/ln χ_c at c*, in layers: a network trains where depth ≲ 6·ξ_c."""
-    rate = correlation_slope(act, fixed_correlation(act, q, weight, bias), q, weight)
-    return math.inf if abs(1 - rate) < 1e-12 else -1 / math.log(rate)
 
 
 def critical_weight(act: Activation, bias: float) -> float:

@@ -13,7 +13,7 @@ import numpy as np
 from gradlab.theory.activations import NAMES
 from gradlab.theory.backward import log_branch, log_factor
 from gradlab.theory.fluctuation import Finite, finite_width
-from gradlab.theory.forward import correlations, forward, plan
+from gradlab.theory.forward import correlations, forward, network_of
 from gradlab.theory.kernel import moments
 from gradlab.theory.normalization import SMALLEST
 
@@ -85,7 +85,7 @@ def predict(recipe: dict[str, Any], data: dict[str, Any]) -> Prediction | None:
     """
     if unavailable(recipe) or not data["second_moment"] > 0:
         return None
-    the = plan(recipe, data["features"], data["outputs"])
+    the = network_of(recipe, data["features"], data["outputs"])
     walk = forward(the, data["second_moment"], data["cosine"])
     centred = the.place == "after" and the.norm == "layer"
     found = moments(the.act, walk.log_y, centred)

@@ -12,7 +12,7 @@ from functools import lru_cache
 import numpy as np
 
 from gradlab.theory.activations import Activation
-from gradlab.theory.gaussian import expect, panels
+from gradlab.theory.gaussian import panels
 from gradlab.theory.kernel import Sample
 
 SMALLEST = 4  # E[1/σ̂²] is infinite for three examples or fewer
@@ -79,23 +79,6 @@ def batch_statistics(act: Activation, batch: int, share: float = 1.0) -> BatchSt
         own=float(own) / (batch - 1),
         cross=float(cross) / (batch - 1),
     )
-
-
-def batch_factor(act: Activation, batch: int) -> float:
-    """Squared backward factor of a layer W → batch norm → φ at batch size B, above 1 whatever W is.
-
-    λ = B/((B−3)·s²)·E tr(P_y D C D P_y)/(B−1), s² the variance of φ(y) over the batch in one of its B − 1
-    directions: (B−2)/(B−3) if linear, ReLU 1.480 at B = 128, π/(π−1) at B → ∞. Wide layers; examples equally
-    unlike each other.
-    """
-    found = batch_statistics(act, batch)
-    return batch / (batch - 3) * (found.own + found.cross) / (found.second - found.pair)
-
-
-def batch_factor_limit(act: Activation) -> float:
-    """The same for B → ∞: E[φ′(Z)²]/Var φ(Z); at least 1 by Poincaré's inequality, 1 only if linear."""
-    mean, second = expect(act.phi, 1.0, act.kinks), expect(lambda x: act.phi(x) ** 2, 1.0, act.kinks)
-    return expect(lambda x: act.slope(x) ** 2, 1.0, act.kinks) / (second - mean * mean)
 
 
 def batch_after(sample: Sample, batch: int) -> np.ndarray:

@@ -5,7 +5,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from tests.data.made import cut, made, npz, refused
+from tests.data.tasks import cut, make_task, npz, assert_refused
 
 GOOD = np.random.default_rng(0).random((40, 6, 5))
 LABELS = np.arange(40) % 4
@@ -24,7 +24,7 @@ LABELS = np.arange(40) % 4
 )
 def test_arrays_are_taken_for_what_their_axes_say(tmp_path, x, inputs, shape):
     np.savez_compressed(tmp_path / "own.npz", x=x, y=LABELS)
-    task = made("npz", path=str(tmp_path / "own.npz"), inputs=inputs)
+    task = make_task("npz", path=str(tmp_path / "own.npz"), inputs=inputs)
     assert task.form.shape == shape
     assert task.outputs == 4
     assert (task.vocabulary > 0) == (inputs == "tokens")
@@ -34,7 +34,7 @@ def test_keras_s_four_arrays_keep_their_split(tmp_path):
     images = (GOOD * 255).astype(np.uint8)
     given = {"x_train": images[:30], "y_train": LABELS[:30], "x_test": images[30:], "y_test": LABELS[30:]}
     np.savez(tmp_path / "mnist.npz", **given)
-    task = made("npz", path=str(tmp_path / "mnist.npz"))
+    task = make_task("npz", path=str(tmp_path / "mnist.npz"))
     assert task.train_x.shape == (30, 6, 5, 1)
     np.testing.assert_array_equal(task.test_y, LABELS[30:])
 
@@ -57,13 +57,13 @@ def test_keras_s_four_arrays_keep_their_split(tmp_path):
 )
 def test_arrays_that_cannot_be_learnt_from_are_told(tmp_path, arrays, told):
     np.savez(tmp_path / "own.npz", **arrays)
-    refused("npz", told, path=str(tmp_path / "own.npz"))
+    assert_refused("npz", told, path=str(tmp_path / "own.npz"))
 
 
 def test_a_cut_off_archive_is_told(tmp_path):
     given = npz(tmp_path)
     cut(tmp_path, "own.npz", 500)
-    refused("npz", "cannot be read as an npz archive", **given)
+    assert_refused("npz", "cannot be read as an npz archive", **given)
 
 
 def test_a_lying_header_in_an_archive_is_refused_before_anything_is_read(tmp_path):
@@ -75,4 +75,4 @@ def test_a_lying_header_in_an_archive_is_refused_before_anything_is_read(tmp_pat
         with zipfile.ZipFile(tmp_path / "own.npz", "w") as opened:
             opened.writestr("x.npy", member(shape))
             opened.writestr("y.npy", member("(100,)"))
-        refused("npz", told, path=str(tmp_path / "own.npz"))
+        assert_refused("npz", told, path=str(tmp_path / "own.npz"))

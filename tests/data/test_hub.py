@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.data.made import made, refused, table
+from tests.data.tasks import make_task, assert_refused, table
 
 there = pytest.mark.skipif(not importlib.util.find_spec("datasets"), reason="needs the extra hf")
 
@@ -30,7 +30,7 @@ def own(tmp_path, monkeypatch):
 
 @there
 def test_columns_of_numbers_foretell_a_column_of_words(own):
-    task = made("hf", path=own(train=table()), x=["age", "income"], y="city")
+    task = make_task("hf", path=own(train=table()), x=["age", "income"], y="city")
     assert (task.form.shape, task.outputs, len(task.train_x), len(task.test_x)) == ((2,), 2, 40, 10)
 
 
@@ -38,14 +38,14 @@ def test_columns_of_numbers_foretell_a_column_of_words(own):
 def test_a_test_part_stays_one_and_columns_of_vectors_are_sequences_or_vectors(own):
     frames = {part: table().assign(wave=[list(row) for row in np.random.default_rng(n).random((50, 8))])
               for n, part in enumerate(("train", "test"))}  # fmt: skip
-    task = made("hf", path=own(**frames), x=["wave"], y="income", train=20)
+    task = make_task("hf", path=own(**frames), x=["wave"], y="income", train=20)
     assert (task.train_x.shape, task.test_x.shape, task.metric) == ((20, 8), (50, 8), "r2")
 
 
 @there
 def test_texts_are_characters(own):
     frame = pd.DataFrame({"said": ["good, really good", "bad"] * 20, "label": [1, 0] * 20})
-    task = made("hf", path=own(train=frame), x=["said"], y="label", length=6)
+    task = make_task("hf", path=own(train=frame), x=["said"], y="label", length=6)
     assert task.train_x.shape == (32, 6)
     ends = task.vocabulary - 1
     np.testing.assert_array_equal((task.train_x == ends).sum(1), np.where(task.train_y == 1, 0, 3))
@@ -59,16 +59,16 @@ def test_images_are_images(own, tmp_path):
     features = datasets.Features({"image": datasets.Image(), "label": datasets.ClassLabel(names=["a", "b"])})
     made_here = datasets.Dataset.from_dict({"image": images, "label": [0, 1] * 10}, features)
     made_here.to_parquet(str(tmp_path / "own" / "train.parquet"))
-    assert made("hf", path=own(), x=["image"], y="label").form.shape == (8, 9, 3)
+    assert make_task("hf", path=own(), x=["image"], y="label").form.shape == (8, 9, 3)
 
 
 @there
 def test_a_wrong_column_and_a_wrong_folder_are_told(own, tmp_path):
     path = own(train=table())
-    refused("hf", "has no column 'agee'; did you mean 'age'?", path=path, x=["agee"], y="city")
-    refused("hf", "no column 'town'", path=path, x=["age"], y="town")
-    refused("hf", "text is taken from one column", path=path, x=["city", "age"], y="paid")
-    refused("hf", "Couldn't find any data file", path=str(tmp_path / "none"), x=["age"], y="city")
+    assert_refused("hf", "has no column 'agee'; did you mean 'age'?", path=path, x=["agee"], y="city")
+    assert_refused("hf", "no column 'town'", path=path, x=["age"], y="town")
+    assert_refused("hf", "text is taken from one column", path=path, x=["city", "age"], y="paid")
+    assert_refused("hf", "Couldn't find any data file", path=str(tmp_path / "none"), x=["age"], y="city")
 
 
 @there
@@ -79,10 +79,10 @@ def test_no_network_is_told(monkeypatch):
         raise ConnectionError("Couldn't reach the Hub")
 
     monkeypatch.setattr(datasets, "load_dataset", offline)
-    refused("hf", "the hub cannot be reached for ylecun/mnist", path="ylecun/mnist", x=["image"], y="label")
+    assert_refused("hf", "the hub cannot be reached for ylecun/mnist", path="ylecun/mnist", x=["image"], y="label")
 
 
 def test_no_package_and_no_path_are_told(monkeypatch):
-    refused("hf", "data=hf needs data.path=NAME, data.x=[COLUMN] and data.y=COLUMN")
+    assert_refused("hf", "data=hf needs data.path=NAME, data.x=[COLUMN] and data.y=COLUMN")
     monkeypatch.setitem(sys.modules, "datasets", None)
-    refused("hf", "pip install 'gradlab-jax[hf]'", path="ylecun/mnist", x=["image"], y="label")
+    assert_refused("hf", "pip install 'gradlab-jax[hf]'", path="ylecun/mnist", x=["image"], y="label")

@@ -3,30 +3,30 @@
 import numpy as np
 import pytest
 
-from tests.data.made import cifar10, cut, idx, made, mnist, refused
+from tests.data.tasks import cifar10, cut, idx, make_task, mnist, assert_refused
 
 
 def test_mnist_s_pixels_and_labels_are_those_of_the_files(tmp_path):
-    task = made("mnist", **mnist(tmp_path))
+    task = make_task("mnist", **mnist(tmp_path))
     assert task.form.shape == (9, 7, 1)
     assert (len(task.train_x), len(task.test_x), task.outputs) == (40, 12, 4)
     np.testing.assert_array_equal(np.bincount(task.train_y), 10)
     assert abs(task.train_x.mean()) < 1e-5
-    assert made("mnist", **mnist(tmp_path), train=10, test=10).train_x.shape == (10, 9, 7, 1)
+    assert make_task("mnist", **mnist(tmp_path), train=10, test=10).train_x.shape == (10, 9, 7, 1)
 
 
 @pytest.mark.parametrize("left", [0, 2, 9, 16, 100])
 def test_a_cut_off_idx_file_is_told(tmp_path, left):
     given = mnist(tmp_path)
     cut(tmp_path, "t10k-images-idx3-ubyte", left)
-    refused("mnist", "t10k-images-idx3-ubyte", **given)
+    assert_refused("mnist", "t10k-images-idx3-ubyte", **given)
 
 
 def test_a_cut_off_gzip_is_told(tmp_path):
     given = mnist(tmp_path)
     file = tmp_path / "train-images-idx3-ubyte.gz"
     file.write_bytes(file.read_bytes()[:200])
-    refused("mnist", "cannot be read", **given)
+    assert_refused("mnist", "cannot be read", **given)
 
 
 @pytest.mark.parametrize(
@@ -41,26 +41,26 @@ def test_a_cut_off_gzip_is_told(tmp_path):
 def test_a_lying_idx_header_is_refused_before_anything_is_read(tmp_path, head, told):
     given = mnist(tmp_path)
     (tmp_path / "t10k-images-idx3-ubyte").write_bytes(head + bytes(100))
-    refused("mnist", told, **given)
+    assert_refused("mnist", told, **given)
 
 
 def test_images_without_as_many_labels_are_told(tmp_path):
     given = mnist(tmp_path)
     idx(tmp_path / "t10k-labels-idx1-ubyte", np.arange(11))
-    refused("mnist", "12 t10k images have 11 labels", **given)
+    assert_refused("mnist", "12 t10k images have 11 labels", **given)
     idx(tmp_path / "t10k-labels-idx1-ubyte", np.zeros(12))
     idx(tmp_path / "train-labels-idx1-ubyte.gz", np.zeros(40))
-    refused("mnist", "has only one class", **given)
+    assert_refused("mnist", "has only one class", **given)
     (tmp_path / "t10k-labels-idx1-ubyte").unlink()
-    refused("mnist", "has no t10k-labels-idx", **given)
+    assert_refused("mnist", "has no t10k-labels-idx", **given)
 
 
 def test_more_examples_than_there_are_is_told(tmp_path):
-    refused("mnist", "data.train=41 is more than the 40 available examples", **mnist(tmp_path), train=41)
+    assert_refused("mnist", "data.train=41 is more than the 40 available examples", **mnist(tmp_path), train=41)
 
 
 def test_cifar10_s_records_are_a_label_and_three_planes_of_colour(tmp_path):
-    task = made("cifar10", **cifar10(tmp_path))
+    task = make_task("cifar10", **cifar10(tmp_path))
     record = np.fromfile(tmp_path / "test_batch.bin", np.uint8).reshape(-1, 3073)[task.test_y[0]]
     image, seen = record[1:].reshape(3, 32, 32).transpose(1, 2, 0).astype(float), task.test_x[0]
     assert task.form.shape == (32, 32, 3)
@@ -72,11 +72,11 @@ def test_cifar10_s_records_are_a_label_and_three_planes_of_colour(tmp_path):
 def test_a_cut_off_batch_is_told(tmp_path):
     given = cifar10(tmp_path)
     cut(tmp_path, "test_batch.bin", 3000)
-    refused("cifar10", "which is not a multiple of a record's 3073; is it cut off?", **given)
+    assert_refused("cifar10", "which is not a multiple of a record's 3073; is it cut off?", **given)
     (tmp_path / "test_batch.bin").write_bytes(bytes([11]) + bytes(3072))
-    refused("cifar10", "has a label 11", **given)
+    assert_refused("cifar10", "has a label 11", **given)
 
 
 def test_pickles_are_refused_by_name(tmp_path):
     (tmp_path / "data_batch_1").write_bytes(b"\x80\x04.")
-    refused("cifar10", "pickles that may run code; get the binary version", path=str(tmp_path))
+    assert_refused("cifar10", "pickles that may run code; get the binary version", path=str(tmp_path))

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.data.made import cut, made, refused, table
+from tests.data.tasks import cut, make_task, assert_refused, table
 
 
 def written(folder, frame, kind):
@@ -21,7 +21,7 @@ tables = pytest.mark.parametrize("kind", ["csv", "parquet"])
     ("target", "outputs", "metric"), [("paid", 2, "accuracy"), ("city", 2, "accuracy"), ("income", 1, "r2")]
 )
 def test_a_column_s_kind_says_what_is_asked(tmp_path, kind, target, outputs, metric):
-    task = made(kind, path=written(tmp_path, table(), kind), target=target, words="one_hot")
+    task = make_task(kind, path=written(tmp_path, table(), kind), target=target, words="one_hot")
     assert (task.outputs, task.metric) == (outputs, metric)
     assert task.form.shape == (4 if target != "city" else 3,)  # a city is two columns
     assert len(task.train_y) == 40
@@ -30,8 +30,8 @@ def test_a_column_s_kind_says_what_is_asked(tmp_path, kind, target, outputs, met
 @tables
 def test_whole_numbers_are_asked_about_when_there_are_many(tmp_path, kind):
     path = written(tmp_path, table(), kind)
-    refused(kind, "different whole numbers: set data.kind=", path=path, target="age", drop=["city"])
-    task = made(kind, path=path, target="age", drop=["city"], kind="regression")
+    assert_refused(kind, "different whole numbers: set data.kind=", path=path, target="age", drop=["city"])
+    task = make_task(kind, path=path, target="age", drop=["city"], kind="regression")
     assert abs(task.train_y.mean()) < 1e-6
 
 
@@ -58,31 +58,31 @@ def test_whole_numbers_are_asked_about_when_there_are_many(tmp_path, kind):
 )
 def test_a_table_that_cannot_be_learnt_from_is_told(tmp_path, kind, change, given, told):
     path = written(tmp_path, table().assign(**change), kind)
-    refused(kind, told, **{"path": path, "target": "paid", "drop": ["city"], **given})
+    assert_refused(kind, told, **{"path": path, "target": "paid", "drop": ["city"], **given})
 
 
 @tables
 def test_few_rows_and_many_words_are_told(tmp_path, kind):
-    refused(kind, "6 examples are too few", path=written(tmp_path, table(6), kind), target="paid")
+    assert_refused(kind, "6 examples are too few", path=written(tmp_path, table(6), kind), target="paid")
     names = table(300).assign(city=[f"town {n}" for n in range(300)])
     told = "contains 300 different words, and data.words=one_hot allows 100"
-    refused(kind, told, path=written(tmp_path, names, kind), target="paid", words="one_hot")
+    assert_refused(kind, told, path=written(tmp_path, names, kind), target="paid", words="one_hot")
 
 
 def test_what_is_neither_a_number_nor_a_word_is_told(tmp_path):
     dates = table().assign(day=pd.date_range("2020-01-01", periods=50))
     path = written(tmp_path, dates, "parquet")
-    refused("parquet", "column 'day' is of type timestamp", path=path, target="paid", drop=["city"])
+    assert_refused("parquet", "column 'day' is of type timestamp", path=path, target="paid", drop=["city"])
 
 
 def test_a_column_twice_and_a_ragged_line_are_told(tmp_path):
     (tmp_path / "own.csv").write_text("a,a,b\n" + "1,2,3\n" * 20)
-    refused("csv", "has two columns named 'a'", path=str(tmp_path / "own.csv"), target="b")
+    assert_refused("csv", "has two columns named 'a'", path=str(tmp_path / "own.csv"), target="b")
     (tmp_path / "own.csv").write_text("a,b\n1,2\n1,2,3\n")
-    refused("csv", "cannot be read", path=str(tmp_path / "own.csv"), target="b")
+    assert_refused("csv", "cannot be read", path=str(tmp_path / "own.csv"), target="b")
 
 
 def test_a_cut_off_parquet_file_is_told(tmp_path):
     path = written(tmp_path, table(), "parquet")
     cut(tmp_path, "own.parquet", 900)
-    refused("parquet", "cannot be read", path=path, target="paid")
+    assert_refused("parquet", "cannot be read", path=path, target="paid")

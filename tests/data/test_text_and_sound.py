@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from tests.data.made import made, refused, sound, text, wav
+from tests.data.tasks import make_task, assert_refused, sound, text, wav
 
 
 def test_a_text_is_foreseen_a_character_at_a_time_and_cut_at_a_place(tmp_path):
-    task = made("text", **text(tmp_path))
+    task = make_task("text", **text(tmp_path))
     content = (tmp_path / "own.txt").read_text("utf-8")
     before = content[: round(0.8 * len(content))]
     letters = ["", *sorted({c for c in before if before.count(c) >= 5})]
@@ -19,10 +19,10 @@ def test_a_text_is_foreseen_a_character_at_a_time_and_cut_at_a_place(tmp_path):
 
 def test_a_text_too_short_or_not_utf8_is_told(tmp_path):
     given = text(tmp_path)
-    refused("text", "are fewer than two windows of data.length=5000", **given | {"length": 5000})
-    refused("text", "data.train=9999 is more than", **given, train=9999)
+    assert_refused("text", "are fewer than two windows of data.length=5000", **given | {"length": 5000})
+    assert_refused("text", "data.train=9999 is more than", **given, train=9999)
     (tmp_path / "own.txt").write_bytes("déjà vu".encode("latin-1") * 100)
-    refused("text", "is not UTF-8 text (byte 1)", **given)
+    assert_refused("text", "is not UTF-8 text (byte 1)", **given)
 
 
 @pytest.mark.parametrize(("width", "kind"), [(1, "u1"), (2, "<i2"), (3, ""), (4, "<i4")])
@@ -50,14 +50,14 @@ def test_a_folder_of_sounds_that_cannot_be_read_is_told(tmp_path):
         (b"ID3" * 99, "is not a PCM WAV file"),
     ):
         file.write_bytes(wrong)
-        refused("wav", told, **given)
+        assert_refused("wav", told, **given)
     sound(file, np.zeros(4000, "<i2"), rate=16_000)
-    refused("wav", "has a sample rate of 16000 Hz, the first file 8000 Hz", **given)
+    assert_refused("wav", "has a sample rate of 16000 Hz, the first file 8000 Hz", **given)
 
 
 def test_sounds_of_one_class_or_too_few_are_told(tmp_path):
     for number in range(4):
         sound(tmp_path / "low" / f"{number}.wav", np.zeros(400, "<i2"))
-    refused("wav", "in 1 folders; give two or more classes", path=str(tmp_path))
+    assert_refused("wav", "in 1 folders; give two or more classes", path=str(tmp_path))
     sound(tmp_path / "high" / "0.wav", np.zeros(400, "<i2"))
-    refused("wav", "5 examples are too few", path=str(tmp_path))
+    assert_refused("wav", "5 examples are too few", path=str(tmp_path))

@@ -49,7 +49,7 @@ MARKS = ("_zero", "_inf", "_nan", "_above")
 
 
 def marked(figure):
-    """Which kinds of marks at the edge the figure has, by panel."""
+    """The kinds of edge marks that each panel has."""
     return [
         {line.get_label()[1:] for line in axes.get_lines() if line.get_label() in MARKS}
         for axes in figure.axes
@@ -58,7 +58,7 @@ def marked(figure):
 
 def legend(figure):
     """The words of the figure's legend."""
-    return [text.get_text() for each in figure.legends for text in each.get_texts()]
+    return [text.get_text() for box in figure.legends for text in box.get_texts()]
 
 
 def render(figure, folder, suffix="svg"):

@@ -11,8 +11,8 @@ def study(folder, by, **changes):
     """The layers and steps of runs that differ as `changes` says: a list of values for each key."""
     for i, values in enumerate(zip(*changes.values(), strict=True)):
         runs.simple(folder / f"run{i}", **dict(zip(changes, values, strict=True)))
-    found = find_runs(folder)
-    return gather(found, "layers", [by]), gather(found, "steps", [by])
+    stored = find_runs(folder)
+    return gather(stored, "layers", [by]), gather(stored, "steps", [by])
 
 
 def test_lines_are_the_frames_numbers_in_the_order_of_the_choice(tmp_path):
@@ -44,16 +44,16 @@ def test_five_seeds_are_a_band_and_four_are_lines(tmp_path):
     assert legend(figure)[:2] == ["5 (5 seeds)", "9 (4 seeds)"]
 
 
-def test_lost_seeds_are_counted_and_marked(tmp_path):
+def test_nonfinite_seeds_are_counted_and_marked(tmp_path):
     broken = runs.walk(20, 2)
     broken[1, :3] = np.nan
     layers = [runs.layer_table(runs.walk(20, 2), [0, 100]), runs.layer_table(broken, [0, 50], seed=1)]
     losses = [runs.step_table([2.3, 0.1], [0, 100]), runs.step_table([2.3, np.inf], [0, 50], seed=1)]
     runs.opened(tmp_path / "a", layers, losses, seeds=2)
     runs.simple(tmp_path / "b", depth=9)
-    found = find_runs(tmp_path)
-    figure = comparison(gather(found), gather(found, "steps"), "depth")
-    assert legend(figure)[:2] == ["9", "20 (2 seeds, 1 of 2 not finite)"]
+    stored = find_runs(tmp_path)
+    figure = comparison(gather(stored), gather(stored, "steps"), "depth")
+    assert legend(figure)[:2] == ["9", "20 (2 seeds, 1 of 2 non-finite)"]
     assert {"NaN", "infinite"} <= set(legend(figure))
 
 
@@ -78,20 +78,20 @@ def test_more_values_than_colours_differ_in_dashes(tmp_path):
     assert len({(line.get_color(), line.get_linestyle()) for line in lines}) == 10
 
 
-def test_a_lost_loss_does_not_flatten_the_others(tmp_path):
+def test_a_diverged_loss_does_not_flatten_the_others(tmp_path):
     tables = {"a": [2.3, 0.1], "b": [1e12, 1e13]}
     for depth, (name, losses) in enumerate(tables.items(), 5):
         steps = runs.step_table(losses, [0, 100], train_loss=losses)
         runs.opened(tmp_path / name, [runs.layer_table(runs.walk(5, 2), [0, 100])], [steps], depth=depth)
-    found = find_runs(tmp_path)
-    figure = comparison(gather(found), gather(found, "steps"), "depth")
+    stored = find_runs(tmp_path)
+    figure = comparison(gather(stored), gather(stored, "steps"), "depth")
     assert figure.axes[2].get_ylim()[1] < 10
-    assert "above the panel" in legend(figure)
+    assert "above the axis range" in legend(figure)
     (marks,) = [line for line in figure.axes[2].get_lines() if line.get_label() == "_above"]
     assert marks.get_xdata().tolist() == [0, 100]
 
 
-def test_seeds_that_all_have_alike_are_told_once(tmp_path):
+def test_a_common_number_of_seeds_is_in_the_title_of_the_legend(tmp_path):
     layers, steps = study(tmp_path, "depth", depth=[5, 9], seeds=[3, 3])
     figure = comparison(layers, steps, "depth")
     assert legend(figure) == ["5", "9"]
@@ -102,7 +102,7 @@ def test_of_many_groups_each_is_a_band(tmp_path):
     layers, steps = study(tmp_path, "depth", depth=[2, 3, 4, 5, 6], seeds=[2] * 5)
     figure = comparison(layers, steps, "depth")
     assert len(data(figure.axes[0])) == 5
-    assert "median and range of a run's seeds" in legend(figure)
+    assert "median and range over the seeds of a run" in legend(figure)
 
 
 def test_the_step_at_which_another_optimizer_takes_over_is_seen(tmp_path):
@@ -110,21 +110,21 @@ def test_the_step_at_which_another_optimizer_takes_over_is_seen(tmp_path):
         steps = runs.step_table([2.3, 1.0, 0.5], [0, 50, 100], phase=phase)
         layers = [runs.layer_table(runs.walk(depth, 3), [0, 50, 100])]
         runs.opened(tmp_path / f"d{depth}", layers, [steps], depth=depth)
-    found = find_runs(tmp_path)
-    figure = comparison(gather(found), gather(found, "steps"), "depth")
+    stored = find_runs(tmp_path)
+    figure = comparison(gather(stored), gather(stored, "steps"), "depth")
     for panel in figure.axes[2:]:
         (line,) = [line for line in panel.get_lines() if line.get_label() == "_switch"]
         assert line.get_xdata() == [50, 50]
-    assert "the next optimizer takes over" in legend(figure)
+    assert "switch to the next optimizer" in legend(figure)
 
 
 @pytest.mark.parametrize(("dear", "scale"), [(2, "linear"), (40, "symlog")])
-def test_training_is_counted_in_losses_evaluated_where_steps_cost_unlike(tmp_path, dear, scale):
+def test_training_is_counted_in_loss_evaluations_where_steps_cost_unlike(tmp_path, dear, scale):
     for depth, cost in ((5, 1), (9, dear)):
         steps = runs.step_table([2.3, 0.5], [0, 100], evaluations=[0, 100 * cost], train_loss=[2.3, 0.5])
         layers = [runs.layer_table(runs.walk(depth, 2), [0, 100])]
         runs.opened(tmp_path / f"d{depth}", layers, [steps], depth=depth)
-    found = find_runs(tmp_path)
-    panel = comparison(gather(found), gather(found, "steps"), "depth").axes[2]
+    stored = find_runs(tmp_path)
+    panel = comparison(gather(stored), gather(stored, "steps"), "depth").axes[2]
     assert [line.get_xdata().tolist() for line in data(panel)] == [[0, 100], [0, 100 * dear]]
     assert panel.get_xscale() == scale

@@ -48,7 +48,7 @@ def test_without_a_reference_layer_cells_are_grey_not_nan(tmp_path):
     backward = np.zeros((3, 22))
     backward[:, :21] = -np.inf
     layers, steps = frames(tmp_path / "run", backward)
-    assert legend(heatmap(layers, steps)) == ["exactly zero", "finite, but where it is compared with is not"]
+    assert legend(heatmap(layers, steps)) == ["exactly zero", "finite, but the reference layer is not"]
 
 
 @pytest.mark.parametrize("value", [0.0, np.nan, -np.inf, np.inf])
@@ -58,6 +58,6 @@ def test_any_size_and_any_number_is_drawn_without_a_warning(tmp_path, value, dep
     render(heatmap(layers, steps, "one $ and _two"), tmp_path, "png")
 
 
-def test_of_several_seeds_the_first_is_shown_and_said(tmp_path):
+def test_of_several_seeds_the_first_is_shown_and_named(tmp_path):
     layers, steps = frames(tmp_path / "run", seeds=3)
     assert "seed 0 of 3 seeds" in heatmap(layers, steps).axes[0].get_title(loc="left")

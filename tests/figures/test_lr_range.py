@@ -9,22 +9,22 @@ from tests.figures.frames import legend, marked, render
 
 def drawn(folder, *losses):
     steps = frame(folder, *losses)
-    found = analyse(steps)
-    return lr_range(steps, found, "one $ and _two"), found
+    result = analyse(steps)
+    return lr_range(steps, result, "one $ and _two"), result
 
 
 def test_each_seed_s_losses_are_drawn_and_the_marks_are_where_the_analysis_has_them(tmp_path):
-    figure, found = drawn(tmp_path / "run", valley(), valley(seed=1))
+    figure, result = drawn(tmp_path / "run", valley(), valley(seed=1))
     (panel,) = figure.axes
     lines = panel.get_lines()
     assert panel.get_xscale() == "log"
     np.testing.assert_allclose(lines[0].get_xdata(), RATES)
     assert lines[0].get_ydata() == pytest.approx(valley(), rel=1e-6)
     smooth = [line for line in lines if line.get_label() == "smoothed"]
-    assert [line.get_ydata().tolist() for line in smooth] == [one["smoothed"] for one in found["seeds"]]
+    assert [line.get_ydata().tolist() for line in smooth] == [seed["smoothed"] for seed in result["seeds"]]
     for key in MARKED:
         (line,) = [line for line in lines if line.get_label() == f"_{key}"]
-        assert line.get_xdata()[0] == found[key]
+        assert line.get_xdata()[0] == result[key]
     assert "smoothed, 2 seeds" in legend(figure)
     assert any(words.startswith("recommended (") for words in legend(figure))
 
@@ -37,10 +37,12 @@ def test_a_loss_that_is_not_finite_is_marked_and_does_not_flatten_the_rest(tmp_p
     assert figure.axes[0].get_ylim()[1] < 5
 
 
-def test_noise_without_a_fall_is_said_and_does_not_fill_the_panel(tmp_path):
+def test_noise_without_a_fall_is_stated_and_does_not_fill_the_panel(tmp_path):
     losses = 2.4 + 0.03 * np.random.default_rng(0).standard_normal(200)
     figure, _ = drawn(tmp_path / "run", losses)
-    assert figure.axes[0].get_title(loc="left") == "Range test: the loss falls at no rate"
+    assert (
+        figure.axes[0].get_title(loc="left") == "Learning rate range test: no learning rate lowers the loss"
+    )
     low, high = figure.axes[0].get_ylim()
     assert high - low > 0.9
     assert "begins" not in " ".join(legend(figure))

@@ -9,7 +9,7 @@ from gradlab.figures.training import training
 from tests import runs
 from tests.figures.frames import SCORE, frames, legend, render
 
-SWITCH = "the next optimizer takes over"
+SWITCH = "switch to the next optimizer"
 
 
 def switches(axes):
@@ -44,22 +44,24 @@ def test_without_phases_there_is_no_mark(tmp_path):
 def test_a_clip_of_the_update_is_drawn_beside_the_gradient(tmp_path):
     _, steps = frames(tmp_path / "run", log10_unclipped=[-1.0, -2.0, -2.5], clipped=[1.0, 0.0, 0.0])
     figure = training(steps, 2.3, SCORE)
-    assert {"gradient", "update or estimate that the clip is given", "after the clip"} <= set(legend(figure))
+    assert {"gradient", "update or gradient estimate before clipping", "after clipping"} <= set(
+        legend(figure)
+    )
 
 
 def both(tmp_path, *costs):
-    """Runs whose steps take so many losses each, as `gradlab compare` reads them."""
-    found = []
+    """Tables of runs whose steps take these numbers of loss evaluations, as `gradlab compare` reads them."""
+    pairs = []
     for cost in costs:
         layers, steps = frames(tmp_path / f"run{cost}", evaluations=[0.0, 50.0 * cost, 100.0 * cost])
-        found.append([frame.assign(run=f"run{cost}", optimizer=f"of {cost}") for frame in (layers, steps)])
-    return (pd.concat(list(pair), ignore_index=True) for pair in zip(*found, strict=True))
+        pairs.append([frame.assign(run=f"run{cost}", optimizer=f"of {cost}") for frame in (layers, steps)])
+    return (pd.concat(list(pair), ignore_index=True) for pair in zip(*pairs, strict=True))
 
 
-def test_runs_whose_steps_cost_differently_are_drawn_over_losses_evaluated(tmp_path):
+def test_runs_whose_steps_cost_differently_are_drawn_over_loss_evaluations(tmp_path):
     figure = comparison(*both(tmp_path, 1, 32), "optimizer")
     loss = figure.axes[2]
-    assert "losses" in loss.get_xlabel()
+    assert "loss evaluations" in loss.get_xlabel()
     assert loss.get_xscale() == "symlog"
     assert max(np.max(line.get_xdata()) for line in loss.get_lines()) == 3200
     render(figure, tmp_path)

@@ -76,7 +76,7 @@ def test_marks_of_two_steps_do_not_hide_each_other(tmp_path):
     assert len({line.get_ydata()[0] for line in marks}) == 3
 
 
-def test_what_was_not_measured_is_absent_and_said_so(tmp_path):
+def test_what_was_not_measured_is_absent_and_noted(tmp_path):
     rows = runs.layer_table(runs.walk(5, 1), [0])
     run = runs.opened(tmp_path / "run", [rows], [runs.step_table([1.0], [0])])
     figure = profile(run.layers)
@@ -91,7 +91,10 @@ def test_any_depth_and_any_number_is_drawn_without_a_warning(tmp_path, depth, va
     render(profile(layers, prediction(depth), "one $ and _two"), tmp_path, "png")
 
 
-def test_a_step_that_not_all_seeds_reached_says_so(tmp_path):
-    whole, part = runs.layer_table(runs.walk(5, 2), [0, 9]), runs.layer_table(runs.walk(5, 1), [0], seed=1)
-    run = runs.opened(tmp_path / "run", [whole, part], [runs.step_table([1.0], [0])])
+def test_a_step_that_not_all_seeds_reached_has_their_number(tmp_path):
+    complete, partial = (
+        runs.layer_table(runs.walk(5, 2), [0, 9]),
+        runs.layer_table(runs.walk(5, 1), [0], seed=1),
+    )
+    run = runs.opened(tmp_path / "run", [complete, partial], [runs.step_table([1.0], [0])])
     assert legend(profile(run.layers))[:2] == ["step 0", "step 9 (1 of 2 seeds)"]

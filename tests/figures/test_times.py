@@ -11,14 +11,14 @@ T = 12
 
 def frame(layers=1, cell=True, seeds=1, broken=None):
     """Times of a run: three steps, a straight profile for each layer."""
-    found = []
+    tables = []
     for seed in range(seeds):
         for step in (0, 50, 100):
             for layer in range(1, layers + 1):
                 values = 0.1 * (1 + layer) * np.arange(T) - 0.01 * step
                 if broken is not None:
                     values[:3] = broken
-                found.append(
+                tables.append(
                     pd.DataFrame(
                         {
                             "seed": seed,
@@ -32,7 +32,7 @@ def frame(layers=1, cell=True, seeds=1, broken=None):
                         }
                     )
                 )
-    rows = pd.concat(found, ignore_index=True)
+    rows = pd.concat(tables, ignore_index=True)
     nothing = [None] * len(rows)
     kept = {
         "log10_backward": rows.log10_backward.tolist(),

@@ -18,7 +18,7 @@ def test_lines_are_the_frames_numbers(tmp_path):
     assert data(rate)[0].get_ydata() == pytest.approx([0.1, 0.1])  # the last row has taken no step
 
 
-def test_chance_threshold_and_share_clipped_are_shown(tmp_path):
+def test_chance_level_threshold_and_fraction_clipped_are_shown(tmp_path):
     _, steps = frames(tmp_path / "run", clipped=[1.0, 0.0, 0.0])
     figure = training(steps, 2.3, SCORE, threshold=0.5)
     loss, accuracy, gradient, _ = figure.axes
@@ -26,7 +26,7 @@ def test_chance_threshold_and_share_clipped_are_shown(tmp_path):
     assert data(accuracy)[-1].get_ydata() == [0.1, 0.1]
     assert data(gradient)[-1].get_ydata()[0] == pytest.approx(np.log10(0.5))
     assert gradient.get_title(loc="left") == "Gradient norm: the clip acted on 50 % of the steps"
-    assert {"chance", "clip threshold", "after the clip"} <= set(legend(figure))
+    assert {"chance level", "clip threshold", "after clipping"} <= set(legend(figure))
 
 
 def test_evaluations_between_nulls_are_joined(tmp_path):
@@ -63,4 +63,4 @@ def test_any_loss_is_drawn_without_a_warning(tmp_path, value, count, seeds):
 
 def test_without_chance_levels_there_are_none(tmp_path):
     _, steps = frames(tmp_path / "run")
-    assert "chance" not in legend(training(steps, None, replace(SCORE, chance_level=None)))
+    assert "chance level" not in legend(training(steps, None, replace(SCORE, chance_level=None)))

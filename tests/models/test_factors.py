@@ -7,8 +7,8 @@ import pytest
 
 from gradlab.theory.activations import activation
 from gradlab.theory.meanfield import chi, length
-from gradlab.theory.normalization import batch_factor
 from tests.models.plain import passes
+from tests.theory.reference import batch_factor
 
 WIDE = ("width=400", "depth=20")
 

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from gradlab.theory.activations import NAMES, activation
-from gradlab.theory.gaussian import expect, expect_pair
+from gradlab.theory.gaussian import expect
 from gradlab.theory.kernel import moments, paired
+from tests.theory.reference import expect_pair
 
 
 def test_a_kinked_slope_is_integrated_to_twelve_digits():

@@ -5,15 +5,8 @@ import math
 import pytest
 
 from gradlab.theory.activations import activation
-from gradlab.theory.meanfield import (
-    chi,
-    critical_weight,
-    depth_scale,
-    fixed_correlation,
-    fixed_length,
-    length,
-    length_slope,
-)
+from gradlab.theory.meanfield import chi, critical_weight, fixed_length, length, length_slope
+from tests.theory.reference import depth_scale, fixed_correlation
 
 BIASES = (0.0, 0.0025, 0.05, 0.25, 1.0)
 CRITICAL = {

@@ -6,7 +6,8 @@ import pytest
 from gradlab.theory.activations import activation
 from gradlab.theory.kernel import sampled
 from gradlab.theory.meanfield import chi, length
-from gradlab.theory.normalization import batch_after, batch_factor, batch_factor_limit
+from gradlab.theory.normalization import batch_after
+from tests.theory.reference import batch_factor, batch_factor_limit
 
 LIMIT = {
     "linear": (1, 1),

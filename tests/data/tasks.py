@@ -16,7 +16,7 @@ from gradlab.recipe.errors import RecipeError
 from gradlab.recipe.paths import CONF
 
 
-def made(name: str, **given: Any) -> Task:
+def make_task(name: str, **given: Any) -> Task:
     """`gradlab run data=name data.key=…`, as far as the data go."""
     values = OmegaConf.to_container(OmegaConf.load(CONF / "data" / f"{name}.yaml"))
     return data.make(data.check(values.get("data", values) | given))
@@ -104,10 +104,10 @@ FILES = {
 }
 
 
-def refused(name: str, told: str, **given: Any) -> None:
+def assert_refused(name: str, told: str, **given: Any) -> None:
     """The data are refused, in one line that says so."""
     with pytest.raises(RecipeError) as error:
-        made(name, **given)
+        make_task(name, **given)
     assert told in str(error.value)
     assert "\n" not in str(error.value)
 

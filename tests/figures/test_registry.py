@@ -1,0 +1,31 @@
+import pytest
+
+from gradlab.figures.registry import run_figures
+from gradlab.recipe.errors import RecipeError
+from gradlab.report.pictures import figure_path
+from gradlab.store.read import open_run
+from tests import runs
+
+
+def test_the_figures_of_a_run_have_their_order():
+    assert list(run_figures()) == ["profile", "heatmap", "training", "times"]
+
+
+def test_a_figure_is_available_where_its_tables_have_rows(tmp_path):
+    run = open_run(runs.simple(tmp_path / "run"))
+    available = [name for name, figure in run_figures().items() if figure.is_available(run)]
+    assert available == ["profile", "heatmap", "training"]
+    with pytest.raises(RecipeError, match="the table 'times' empty"):
+        run_figures()["times"].draw(run, "a title")
+
+
+@pytest.mark.parametrize("name", ["profile", "heatmap", "training"])
+def test_each_available_figure_has_the_title(tmp_path, name):
+    run = open_run(runs.simple(tmp_path / "run"))
+    assert run_figures()[name].draw(run, "a title").get_suptitle() == "a title"
+
+
+def test_a_picture_is_in_the_run_s_folder_or_has_the_run_s_name(tmp_path):
+    run = open_run(runs.simple(tmp_path / "run"))
+    assert figure_path(run, "profile", "svg") == run.folder / "figures" / "profile.svg"
+    assert figure_path(run, "profile", "svg", tmp_path) == tmp_path / "run-profile.svg"

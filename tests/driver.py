@@ -134,8 +134,8 @@ class Driver:
     def _named(self, state: TrainState, row: step.Row) -> Taken:
         names = self.layout
         layers = dict(zip(names.columns, np.asarray(row.layers, np.float64), strict=True))
-        for column in names.active:
-            layers[column][names.inactive] = np.nan
+        for column in names.activation_columns:
+            layers[column][names.layers_without_activation] = np.nan
         floats = zip(names.parameter_columns, np.asarray(row.parameters, np.float64), strict=True)
         columns = dict(floats) | dict(zip(step.COUNTS, np.asarray(row.counts), strict=False))
         parameters = {

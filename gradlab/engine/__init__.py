@@ -1,4 +1,7 @@
-"""One run, from a recipe to rows. The files in the order in which they call each other:
+"""One run, from a recipe to rows. Each file imports only from files listed below it.
+
+To read one training step from top to bottom: loop.train, compiled._chunk, compiled._scan_body, compiled._step_on_batch,
+step.train_step, gradients.loss_and_grads, nn/chain.forward, update.compute_update, step._row.
 
 rows             from a chunk's arrays to the named columns of the tables
 loop             the run as a loop over chunks of steps, and evaluations between them

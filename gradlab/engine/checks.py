@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
-from gradlab.engine.compatibility import with_derived_numbers
+from gradlab.engine.compatibility import checked_combination
 from gradlab.engine.families import FAMILIES
 from gradlab.measure.probe import probe
 from gradlab.parts import schedules
@@ -23,17 +23,19 @@ def check(recipe: Recipe) -> Recipe:
     values = flat(plain(recipe)) | {"lr_factors": recipe.lr_factors}
     # a mapping in the place of a number is not among the flat values
     values_by_key = {key: values.get(key, getattr(recipe, key.partition(".")[0])) for key in BOUNDS}
-    roots: dict[str, Any] = {key: bound(kind).check(key, values_by_key[key]) for key, kind in BOUNDS.items()}
+    top_level: dict[str, Any] = {
+        key: bound(kind).check(key, values_by_key[key]) for key, kind in BOUNDS.items()
+    }
     if recipe.seed + recipe.seeds > LARGEST:
         raise RecipeError(f"seed={recipe.seed} leaves no room for seeds={recipe.seeds}; give a smaller one")
     parts = {name: family.check(getattr(recipe, name)) for name, family in FAMILIES.items()}
     probes = {name: probe.check(part) for name, part in sorted(recipe.probes.items())}
-    intervals: dict[str, Any] = {key: Every(roots.pop(f"{key}.every")) for key in ("log", "eval")}
-    intervals["stop"] = Stop(roots.pop("stop.patience"), roots.pop("stop.loss"))
+    intervals: dict[str, Any] = {key: Every(top_level.pop(f"{key}.every")) for key in ("log", "eval")}
+    intervals["stop"] = Stop(top_level.pop("stop.patience"), top_level.pop("stop.loss"))
     _check_batch(recipe)
     _check_surface(parts["model"], parts["loss"])
-    checked: dict[str, Any] = {**roots, **parts, **intervals, "probes": probes}
-    return with_derived_numbers(replace(recipe, **checked))
+    checked: dict[str, Any] = {**top_level, **parts, **intervals, "probes": probes}
+    return checked_combination(replace(recipe, **checked))
 
 
 def _check_batch(recipe: Recipe) -> None:

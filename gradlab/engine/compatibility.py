@@ -8,7 +8,7 @@ from gradlab.recipe.errors import RecipeError
 from gradlab.recipe.recipe import Recipe
 
 
-def with_derived_numbers(recipe: Recipe) -> Recipe:
+def checked_combination(recipe: Recipe) -> Recipe:
     """The checked recipe with the numbers that follow from other parts filled in; idempotent.
 
     Raises:

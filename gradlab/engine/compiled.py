@@ -1,7 +1,7 @@
 """The compiled programs of a recipe's structure: start, a chunk of steps, an evaluation; seeds run side by side.
 
-Every float of the recipe, the seeds and the number of steps are arguments, so that recipes of equal structure
-share the programs, and the last, shorter chunk is the same program as the others.
+The numbers of the recipe (recipe.numbers), the seeds and the number of steps are arguments of the programs. Recipes
+that differ only in these share programs, and a last, shorter chunk needs no program of its own.
 """
 
 import ctypes
@@ -18,10 +18,9 @@ import numpy as np
 from jax import Array
 
 from gradlab.data.task import Form
-from gradlab.engine import step as steps
 from gradlab.engine.evaluate import measures
 from gradlab.engine.setup import Setup, make_setup
-from gradlab.engine.step import Row, StepInputs
+from gradlab.engine.step import Row, StepInputs, init_state, train_step
 from gradlab.engine.update import TrainState
 from gradlab.nn import chain
 from gradlab.recipe.recipe import Recipe, structure
@@ -39,7 +38,7 @@ class ChunkKind(enum.Enum):
 
 
 class Data(NamedTuple):
-    """The task on the device."""
+    """The arrays of a Task (its shapes) on the device; floats are of the recipe's dtype."""
 
     train_x: Array
     train_y: Array
@@ -103,7 +102,7 @@ def free_memory() -> None:
 
 
 def trace(recipe: Recipe, numbers: Numbers, data: Data, form: Form) -> Any:
-    """The shapes that a start and a chunk of one step have; raises what a part of the recipe raises."""
+    """The shapes that a start and a chunk of one step return; raises what the parts of the recipe raise."""
 
     def run(numbers: Numbers, data: Data) -> Any:
         seed, zero = jnp.zeros((), jnp.uint32), jnp.zeros((), jnp.int32)
@@ -144,7 +143,7 @@ def _compile(recipe: Recipe, numbers: Numbers, data: Data, form: Form, length: i
     state = lowered_start.out_info
     lowered_chunk = jax.jit(chunk, donate_argnums=0).lower(state, seeds, numbers, data, span)
     lowered_evaluate = jax.jit(evaluate).lower(state, numbers, data)
-    # a start runs once: on CPU LLVM's last passes take longer than they save, for equal bits
+    # a start runs once: on CPU LLVM's highest level of optimization takes longer than it saves, for equal bits
     options: Any = {"xla_backend_optimization_level": 2} if _on_cpu(data) else {}
     return Programs(
         start=lowered_start.compile(options),
@@ -188,7 +187,7 @@ def streams(seed: Array) -> Streams:
 
 def _start(recipe: Recipe, form: Form, seed: Array, numbers: Numbers, data: Data) -> TrainState:
     setup = make_setup(recipe, numbers, form)
-    return steps.init_state(setup, streams(seed).init, data.train_x[: recipe.batch_size])
+    return init_state(setup, streams(seed).init, data.train_x[: recipe.batch_size])
 
 
 def _chunk(
@@ -203,18 +202,18 @@ def _chunk(
 ) -> tuple[TrainState, Row]:
     """Up to `length` steps and their rows, (length, …) each; rows of steps that were not measured or made are zero.
 
-    One scan, whose every iteration takes one of three branches: a step with taps, a step without, or nothing (the
-    steps beyond `span.stop`, so that a shorter chunk is the same program). An epoch is a permutation of the examples,
-    drawn at the start of each epoch and carried between its steps.
+    One scan, whose every iteration takes one of three branches: 0, nothing (from `span.stop` on, so that a shorter
+    chunk is the same program); 1, a measured step with taps; 2, a step without taps. An epoch is a permutation of the
+    examples, drawn at the start of each epoch and carried between its steps.
     """
     setup = make_setup(recipe, numbers, form)
     keys = streams(seed)
     examples = len(data.train_y)
     first_order = _order(keys.order, span.start // (examples // recipe.batch_size), examples)
-    one_step = partial(_step, setup, recipe, keys, data, span)
-    row = jax.eval_shape(lambda: one_step(state, first_order, span.start, True)[1])
+    step_on_batch = partial(_step_on_batch, setup, recipe, keys, data, span)
+    row = jax.eval_shape(lambda: step_on_batch(state, first_order, span.start, True)[1])
     no_row = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), row)
-    body = partial(_scan_body, recipe, keys, examples, span, one_step, no_row)
+    body = partial(_scan_body, recipe, keys, examples, span, step_on_batch, no_row)
     (state, _), rows = jax.lax.scan(body, (state, first_order), span.start + jnp.arange(length))
     return state, rows
 
@@ -224,7 +223,7 @@ def _order(key: Array, epoch: Array, examples: int) -> Array:
     return jax.random.permutation(jax.random.fold_in(key, epoch), examples)
 
 
-def _step(
+def _step_on_batch(
     setup: Setup,
     recipe: Recipe,
     keys: Streams,
@@ -247,7 +246,7 @@ def _step(
         step=index,
         total_steps=span.total_steps,
     )
-    return steps.train_step(setup, recipe, state, inputs, measured)
+    return train_step(setup, recipe, state, inputs, measured)
 
 
 def _scan_body(
@@ -255,11 +254,15 @@ def _scan_body(
     keys: Streams,
     examples: int,
     span: Span,
-    one_step: Callable[..., tuple[TrainState, Row | None]],
+    step_on_batch: Callable[..., tuple[TrainState, Row | None]],
     no_row: Row,
     carry: tuple[TrainState, Array],
     index: Array,
 ) -> tuple[tuple[TrainState, Array], Row]:
+    """One iteration of the scan of a chunk: the new carry, and the row, zeros where nothing is measured.
+
+    carry: the state and the order of the examples in this epoch, (examples,); index: the step, ().
+    """
     state, order = carry
     batches = examples // recipe.batch_size
     new_epoch = index % batches == 0
@@ -267,18 +270,19 @@ def _scan_body(
     branch = jnp.where(index >= span.stop, 0, jnp.where(is_measured(recipe, index, span.kind), 1, 2))
     branches: list[Callable[[], Any]] = [
         lambda: (state, no_row),
-        lambda: one_step(state, order, index, True),
+        lambda: step_on_batch(state, order, index, True),
     ]
     if recipe.log.every > 1:
-        branches.append(lambda: (one_step(state, order, index, False)[0], no_row))
+        branches.append(lambda: (step_on_batch(state, order, index, False)[0], no_row))
     state, row = jax.lax.switch(branch, branches)
     return (state, order), row
 
 
 def is_measured(recipe: Recipe, step: Any, kind: Any) -> Any:
-    """Whether a step is measured: every `log.every`, where an evaluation is, and all rows that are no step.
+    """Whether the row of a step is measured, of the shape of `step`.
 
-    `step` may be an array; `kind` is the value of a ChunkKind.
+    At multiples of `log.every` and of `eval.every`, and always in a FINAL or FIXED_BATCH chunk; `kind` is the value of
+    a ChunkKind.
     """
     every = (step % recipe.log.every == 0) | (step % recipe.eval.every == 0)
     return every | (kind != ChunkKind.STEPS.value)
@@ -298,6 +302,6 @@ def _evaluate(recipe: Recipe, form: Form, state: TrainState, numbers: Numbers, d
 
 
 def numbers_for(recipe_numbers: dict[str, float], dtype: str) -> Numbers:
-    """The recipe's floats as the program takes them."""
+    """The recipe's numbers as NumPy scalars: float64 for dtype=float64, else float32."""
     wide = np.float64 if dtype == "float64" else np.float32
     return {key: wide(value) for key, value in recipe_numbers.items()}

@@ -1,4 +1,4 @@
-"""Loss and scores of the network on a whole training or test set: evaluation mode, in pieces that fit the memory."""
+"""Loss and scores of the network on a whole training or test set, in pieces that fit the device's memory."""
 
 from collections.abc import Callable
 from functools import partial

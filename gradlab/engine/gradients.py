@@ -1,4 +1,4 @@
-"""Loss and gradient of a batch: by one backward pass with taps or without, or over micro-batches."""
+"""Loss and gradient of a batch: one backward pass with taps or without them, or several over micro-batches."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -10,7 +10,7 @@ from jax import Array
 from gradlab.engine.setup import Setup
 from gradlab.measure.probe import BlockSignal, Probe
 from gradlab.nn import chain
-from gradlab.nn.chain import Dummies, SignalMeasure
+from gradlab.nn.chain import SignalMeasure, TapValues
 from gradlab.numerics import norms
 from gradlab.numerics.tree import Tree
 from gradlab.parts.optimizers.contract import Objective
@@ -18,7 +18,7 @@ from gradlab.recipe.recipe import Recipe
 
 
 class BlockMetrics(NamedTuple):
-    """What is measured in the forward pass of a block; a stack's have its layers as leading axis.
+    """What is measured in the forward pass of a block; arrays of a stack have a leading layer axis.
 
     columns: the values of all signal columns, (…, columns); metrics: the block's own inner measures by name.
     """
@@ -33,8 +33,10 @@ class LossAndGrads(NamedTuple):
     loss: Array
     grads: Tree
     stats: Tree
-    taps: Dummies | None  # the gradient with respect to the taps' dummies; None where nothing is measured
-    blocks: list[BlockMetrics]  # an entry per block of the chain
+    tap_measures: (
+        TapValues | None
+    )  # the gradient with respect to the taps' zeros; None where nothing is measured
+    blocks: list[BlockMetrics]  # one entry per block of the chain; empty where nothing is measured
 
 
 class LossInputs(NamedTuple):
@@ -50,11 +52,11 @@ class LossInputs(NamedTuple):
 
 def _loss_of(
     inputs: LossInputs, measure: SignalMeasure | None = None
-) -> Callable[[Tree, Dummies | None], tuple[Array, Any]]:
-    """The batch's mean data loss as a function of the parameters and the taps' dummies."""
+) -> Callable[[Tree, TapValues | None], tuple[Array, Any]]:
+    """The batch's mean data loss as a function of the parameters and the zeros of the taps."""
     setup, recipe, stats, x, y, key = inputs
 
-    def loss(params: Tree, dummies: Dummies | None = None) -> tuple[Array, Any]:
+    def loss(params: Tree, dummies: TapValues | None = None) -> tuple[Array, Any]:
         output, new_stats, blocks = chain.forward(
             setup.chain,
             params,
@@ -71,40 +73,54 @@ def _loss_of(
     return loss
 
 
-def loss_and_grads(inputs: LossInputs, params: Tree, measured: bool) -> LossAndGrads:
-    """Loss and gradient on one batch, with taps where `measured`."""
+def _micro_batch_loss_and_grads(inputs: LossInputs, params: Tree, measured: bool) -> LossAndGrads:
+    """Loss and gradient on one micro-batch, with taps where `measured`."""
     setup = inputs.setup
     dummies = chain.dummies(setup.chain, params) if measured else None
     loss = _loss_of(inputs, signal_measure(setup.probes) if measured else None)
-    # the dummies' zeros are differentiated by only where there are taps
+    # differentiate with respect to the zeros of the taps only when measuring
     arguments = (0, 1) if measured else (0,)
     (value, (stats, blocks)), grads = jax.value_and_grad(loss, arguments, has_aux=True)(params, dummies)
-    return LossAndGrads(value, grads[0], stats, grads[1] if measured else None, blocks)
+    return LossAndGrads(
+        loss=value,
+        grads=grads[0],
+        stats=stats,
+        tap_measures=grads[1] if measured else None,
+        blocks=blocks if measured else [],
+    )
 
 
-def accumulated(inputs: LossInputs, params: Tree, measured: bool) -> LossAndGrads:
-    """The same over `accumulate` equal micro-batches: mean loss, mean gradient; the first one is measured."""
-    parts = inputs.recipe.accumulate
-    if parts == 1:
-        return loss_and_grads(inputs, params, measured)
-    cut = lambda array: array.reshape(parts, len(array) // parts, *array.shape[1:])
-    xs, ys, keys = cut(inputs.x), cut(inputs.y), jax.random.split(inputs.key, parts)
-    first = loss_and_grads(inputs._replace(x=xs[0], y=ys[0], key=keys[0]), params, measured)
+def loss_and_grads(inputs: LossInputs, params: Tree, measured: bool) -> LossAndGrads:
+    """Mean loss and gradient of a batch, over recipe.accumulate equal micro-batches; taps measure the first only."""
+    count = inputs.recipe.accumulate
+    if count == 1:
+        return _micro_batch_loss_and_grads(inputs, params, measured)
+    cut = lambda array: array.reshape(count, len(array) // count, *array.shape[1:])
+    xs, ys, keys = cut(inputs.x), cut(inputs.y), jax.random.split(inputs.key, count)
+    first = _micro_batch_loss_and_grads(inputs._replace(x=xs[0], y=ys[0], key=keys[0]), params, measured)
 
-    def add(total: tuple[Array, Tree, Tree], part: Any) -> tuple[tuple[Array, Tree, Tree], None]:
-        (loss, grads, stats), (x, y, key) = total, part
-        more = loss_and_grads(inputs._replace(stats=stats, x=x, y=y, key=key), params, measured=False)
+    def add(total: tuple[Array, Tree, Tree], micro_batch: Any) -> tuple[tuple[Array, Tree, Tree], None]:
+        (loss, grads, stats), (x, y, key) = total, micro_batch
+        more = _micro_batch_loss_and_grads(
+            inputs._replace(stats=stats, x=x, y=y, key=key), params, measured=False
+        )
         return (loss + more.loss, jax.tree.map(jnp.add, grads, more.grads), more.stats), None
 
-    rest = (xs[1:], ys[1:], keys[1:])
-    (loss, grads, stats), _ = jax.lax.scan(add, (first.loss, first.grads, first.stats), rest)
-    return first._replace(loss=loss / parts, grads=jax.tree.map(lambda g: g / parts, grads), stats=stats)
+    other_batches = (xs[1:], ys[1:], keys[1:])
+    (loss, grads, stats), _ = jax.lax.scan(add, (first.loss, first.grads, first.stats), other_batches)
+    return first._replace(loss=loss / count, grads=jax.tree.map(lambda g: g / count, grads), stats=stats)
 
 
 def loss_only(inputs: LossInputs, params: Tree) -> LossAndGrads:
     """Loss and statistics with a gradient of zeros, for an optimizer that needs no gradient."""
-    value, (stats, blocks) = _loss_of(inputs)(params, None)
-    return LossAndGrads(value, jax.tree.map(jnp.zeros_like, params), stats, None, blocks)
+    value, (stats, _) = _loss_of(inputs)(params, None)
+    return LossAndGrads(
+        loss=value,
+        grads=jax.tree.map(jnp.zeros_like, params),
+        stats=stats,
+        tap_measures=None,
+        blocks=[],
+    )
 
 
 def objective(inputs: LossInputs) -> Objective:

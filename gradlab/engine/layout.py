@@ -17,16 +17,24 @@ from gradlab.recipe.errors import RecipeError
 from gradlab.recipe.recipe import Recipe, is_import_path, numbers
 
 
+class Entry(NamedTuple):
+    """One parameter of one layer; size is its number of entries."""
+
+    layer: int
+    parameter: str
+    size: int
+
+
 class Layout(NamedTuple):
     """The names of everything in a Row."""
 
     blocks: list[Block]
     columns: list[str]
-    active: list[str]  # the columns that only a block with an activation has
+    activation_columns: list[str]  # the columns that only a block with an activation has
     parameter_columns: list[str]
-    entries: list[tuple[int, str, int]]  # (layer, parameter, size) of each parameter of each layer
+    entries: list[Entry]  # each parameter of each layer
     kernels: list[list[int]]  # of each layer, which entries are its kernels
-    notes: list[tuple[int, str]]  # (layer, measure) of each inner measure
+    notes: list[tuple[int, str]]  # (layer, name) of each inner metric
     times: list[tuple[int, int]]  # (layer, time steps) of each layer that measures its time steps
 
     @property
@@ -39,7 +47,7 @@ class Layout(NamedTuple):
         return names
 
     @property
-    def inactive(self) -> list[int]:
+    def layers_without_activation(self) -> list[int]:
         """The layers without an activation."""
         flags = [block.active for block in self.blocks for _ in range(block.layers)]
         return [layer for layer, active in enumerate(flags) if not active]
@@ -64,7 +72,7 @@ def layout(recipe: Recipe, task: Task) -> Layout:
     return Layout(
         blocks=setup.chain,
         columns=step.layer_columns(setup.probes),
-        active=step.active_columns(setup.probes),
+        activation_columns=step.active_columns(setup.probes),
         parameter_columns=step.parameter_columns(setup.probes),
         entries=entries,
         kernels=kernels,
@@ -93,10 +101,10 @@ def _block_layers(blocks: list[Block]) -> dict[str, range]:
     return layers
 
 
-def _entries(blocks: list[Block], params: Tree) -> tuple[list[tuple[int, str, int]], list[list[int]]]:
-    """(layer, parameter, size) in the order of a row's entries; and of each layer, which entries are its kernels."""
+def _entries(blocks: list[Block], params: Tree) -> tuple[list[Entry], list[list[int]]]:
+    """The entries in the order of a row's entries; and of each layer, which entries are its kernels."""
     layers, by_name = _block_layers(blocks), {block.name: block for block in blocks}
-    entries: list[tuple[int, str, int]] = []
+    entries: list[Entry] = []
     kernels: list[list[int]] = [[] for block in blocks for _ in range(block.layers)]
     for path in sorted(params):
         name, _, parameter = path.partition("/")
@@ -106,12 +114,12 @@ def _entries(blocks: list[Block], params: Tree) -> tuple[list[tuple[int, str, in
         for layer in layers[name]:
             if is_kernel:
                 kernels[layer].append(len(entries))
-            entries.append((layer, parameter, size))
+            entries.append(Entry(layer, parameter, size))
     return entries, kernels
 
 
 def _check_outputs(recipe: Recipe, setup: Setup, state: TrainState, x: Any, task: Task) -> None:
-    """Refuse a network whose outputs have not the targets' shape, before they are broadcast to anything."""
+    """Raise RecipeError unless the outputs have the shape that the targets need; broadcasting could hide it."""
     run = lambda params, stats, x: chain.forward(
         setup.chain, params, stats, x, jax.random.key(0), train=False
     )[0]

@@ -7,7 +7,7 @@ import numpy as np
 from gradlab.engine.compiled import ChunkKind
 from gradlab.engine.evaluate import MEASURES
 from gradlab.engine.layout import Layout
-from gradlab.engine.loop import Chunk
+from gradlab.engine.loop import ChunkResult
 from gradlab.engine.step import COUNTS, StepColumns
 from gradlab.measure.snapshots.recurrent_spectrum import RecurrentKernel, recurrent_spectrum
 
@@ -16,7 +16,7 @@ EVALUATION = tuple(f"{part}_{measure}" for part in ("train", "test") for measure
 Columns = dict[str, Any]
 
 
-def columns(chunk: Chunk, layout: Layout) -> dict[str, Columns]:
+def columns(chunk: ChunkResult, layout: Layout) -> dict[str, Columns]:
     """The columns of each table that this chunk has rows of."""
     return {
         "layers": _layers(chunk, layout) | _kernels(chunk, layout),
@@ -32,24 +32,24 @@ def values(column: Any) -> np.ndarray:
     return np.asarray(column[0] if isinstance(column, tuple) else column)
 
 
-def step_values(chunk: Chunk) -> StepColumns:
+def step_values(chunk: ChunkResult) -> StepColumns:
     """The row of the steps table by column, each (seeds, rows)."""
     return StepColumns(*np.moveaxis(np.asarray(chunk.row.steps), 2, 0))
 
 
-def _layers(chunk: Chunk, layout: Layout) -> Columns:
+def _layers(chunk: ChunkResult, layout: Layout) -> Columns:
     names = layout.names
-    active = ~np.isin(np.arange(len(names)), layout.inactive)
+    has_activation = ~np.isin(np.arange(len(names)), layout.layers_without_activation)
     columns: Columns = {"layer": np.arange(len(names)), "name": np.array(names)}
     for index, column in enumerate(layout.columns):
         measured = chunk.row.layers[:, :, index]
-        columns[column] = (measured, active) if column in layout.active else measured
+        columns[column] = (measured, has_activation) if column in layout.activation_columns else measured
     return columns
 
 
-def _kernels(chunk: Chunk, layout: Layout) -> Columns:
+def _kernels(chunk: ChunkResult, layout: Layout) -> Columns:
     """A layer's weight, gradient and update: over its kernels together."""
-    size, groups = np.array([entry[2] for entry in layout.entries]), layout.kernels
+    size, groups = np.array([entry.size for entry in layout.entries]), layout.kernels
     has_kernels = np.array([bool(group) for group in groups])  # a block without kernels has no such measures
     columns: Columns = {"size": np.array([size[group].sum() for group in groups])}
     for column, entries in _entries(chunk, layout).items():
@@ -65,14 +65,14 @@ def _kernels(chunk: Chunk, layout: Layout) -> Columns:
     return columns
 
 
-def _parameters(chunk: Chunk, layout: Layout) -> Columns:
+def _parameters(chunk: ChunkResult, layout: Layout) -> Columns:
     layers, parameters, sizes = (np.array(values) for values in zip(*layout.entries, strict=True))
     keys = {"layer": layers, "name": np.array(layout.names)[layers], "parameter": parameters, "size": sizes}
     return keys | _entries(chunk, layout)
 
 
-def _notes(chunk: Chunk, layout: Layout) -> dict[str, Columns]:
-    """The inner measures, one row each; at rows of the fixed batch also those that are computed on the host."""
+def _notes(chunk: ChunkResult, layout: Layout) -> dict[str, Columns]:
+    """The inner metrics, one row each; at rows of the fixed batch also those that are computed on the host."""
     layers, measures = [layer for layer, _ in layout.notes], [measure for _, measure in layout.notes]
     value = np.asarray(chunk.row.notes)
     if chunk.kind is ChunkKind.FIXED_BATCH:
@@ -84,7 +84,7 @@ def _notes(chunk: Chunk, layout: Layout) -> dict[str, Columns]:
     return {"notes": keys | {"value": value}} if layers else {}
 
 
-def _recurrent_kernels(chunk: Chunk, layout: Layout) -> list[RecurrentKernel]:
+def _recurrent_kernels(chunk: ChunkResult, layout: Layout) -> list[RecurrentKernel]:
     """Those of every layer, in float64."""
     recurrent_kernels: list[RecurrentKernel] = []
     first = 0
@@ -99,7 +99,7 @@ def _recurrent_kernels(chunk: Chunk, layout: Layout) -> list[RecurrentKernel]:
     return recurrent_kernels
 
 
-def _times(chunk: Chunk, layout: Layout) -> Columns:
+def _times(chunk: ChunkResult, layout: Layout) -> Columns:
     """The backward signal at each time step, from 1."""
     layers = np.concatenate([np.full(steps, layer) for layer, steps in layout.times])
     keys = {"layer": layers, "name": np.array(layout.names)[layers]}
@@ -113,7 +113,7 @@ def _times(chunk: Chunk, layout: Layout) -> Columns:
     return keys | {"log10_backward": hidden, "log10_backward_c": (cell, ~np.isnan(cell))}
 
 
-def _entries(chunk: Chunk, layout: Layout) -> Columns:
+def _entries(chunk: ChunkResult, layout: Layout) -> Columns:
     """What was measured of each parameter of each layer."""
     row = chunk.row
     columns = {column: row.parameters[:, :, index] for index, column in enumerate(layout.parameter_columns)}
@@ -135,7 +135,7 @@ def log10_hypot(log10: np.ndarray) -> np.ndarray:
     return np.asarray(joined)
 
 
-def _steps(chunk: Chunk) -> Columns:
+def _steps(chunk: ChunkResult) -> Columns:
     columns: Columns = {key: value[..., None] for key, value in step_values(chunk)._asdict().items()}
     columns["weight_zeros"] = (columns["weight_zeros"], ~np.isnan(columns["weight_zeros"]))
     if chunk.evaluation is not None:  # it belongs to the chunk's first step

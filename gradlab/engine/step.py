@@ -7,10 +7,10 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 
-from gradlab.engine.gradients import LossAndGrads, LossInputs, accumulated, loss_only, objective
+from gradlab.engine.gradients import LossAndGrads, LossInputs, loss_and_grads, loss_only, objective
 from gradlab.engine.setup import Setup
-from gradlab.engine.update import StepContext, TrainState, UpdateResult, compute_update, penalized
-from gradlab.measure.probe import BackwardNorms, Moment, Probe
+from gradlab.engine.update import TrainState, UpdateInputs, UpdateResult, compute_update, penalized
+from gradlab.measure.probe import BackwardNorms, Probe, UpdateSignal
 from gradlab.nn import chain
 from gradlab.numerics import norms
 from gradlab.numerics.norms import LOG10_2, Norms, ScaledNorm, log2_norms
@@ -24,15 +24,15 @@ COUNTS = ("zeros", "infs", "nans")
 class StepInputs(NamedTuple):
     """What varies from step to step: the batch, the step's random key, its index, and how many steps there are."""
 
-    x: Array
-    y: Array
-    key: Array
-    step: Array
-    total_steps: Array
+    x: Array  # (batch, …)
+    y: Array  # (batch,), (batch, time) or (batch, outputs)
+    key: Array  # (), a random key
+    step: Array  # (), int32
+    total_steps: Array  # (), int32
 
 
 class StepColumns(NamedTuple):
-    """The row of the steps table, by column; all are scalars."""
+    """One row of the table of steps, () each; gradlab/measure/columns.py defines the columns."""
 
     loss: Array
     penalty: Array
@@ -53,16 +53,18 @@ class Row(NamedTuple):
     layers: Array  # (columns, layers)
     parameters: Array  # (columns, entries): the parameters in order of their paths, a stack's layer by layer
     counts: Array  # (3, entries), whole numbers: zeros, infinities and NaNs of the gradient
-    steps: Array  # in the order of StepColumns
-    notes: Array  # the blocks' inner measures
-    times: Array  # log10 of the backward signal at time steps, h_t then c_t, block by block
+    steps: Array  # (len(StepColumns),)
+    notes: Array  # (inner metrics,): the blocks' metric_names, block by block; rows of the table of notes
+    times: (
+        Array  # (Σ 2·time steps,): log10 of the backward signal at time steps, h_t then c_t, block by block
+    )
 
 
 def init_state(setup: Setup, key: Array, x: Array) -> TrainState:
     """The state before the first step; x (examples, …) is a batch for initializers that look at the data."""
     params, stats = chain.initialize(setup.chain, key)
     if setup.adjust is not None:
-        params = setup.adjust(lambda step: chain.walk(setup.chain, params, stats, x, jax.random.key(0), step))
+        params = setup.adjust(lambda fit: chain.walk(setup.chain, params, stats, x, jax.random.key(0), fit))
     stacked_axes = chain.stacked_axes(setup.chain, params)
     return TrainState(
         params=params,
@@ -80,28 +82,33 @@ def train_step(
     loss_inputs = LossInputs(setup, recipe, state.stats, inputs.x, inputs.y, inputs.key)
     stacked_axes = chain.stacked_axes(setup.chain, state.params)
     if measured or not setup.optimizer.gradient_free:
-        result = accumulated(loss_inputs, state.params, measured)
+        result = loss_and_grads(loss_inputs, state.params, measured)
     else:
         result = loss_only(loss_inputs, state.params)
-    context = StepContext(
-        inputs.step, inputs.total_steps, result.loss, result.grads, objective(loss_inputs), inputs.key
+    update_inputs = UpdateInputs(
+        step=inputs.step,
+        total_steps=inputs.total_steps,
+        loss=result.loss,
+        gradient=result.grads,
+        objective=objective(loss_inputs),
+        key=inputs.key,
     )
-    update = compute_update(setup, state, result.stats, context, stacked_axes)
-    after, direction, row = update.state, update.direction, None
+    update = compute_update(setup, state, result.stats, update_inputs, stacked_axes)
+    next_state, direction, row = update.state, update.direction, None
     if measured:
         terms = _loss_terms(inputs.y, recipe.accumulate)
         row = _row(setup, state.params, result, update, stacked_axes, inputs.step, terms)
-        # everything is measured before the update, which then needs no second copy of the parameters
-        # (the step size stays outside: behind a barrier it would change last bits)
-        after, direction, row = jax.lax.optimization_barrier((after, direction, row))
+        # finish all measurements before the parameters are overwritten, so that no second copy of them is needed
+        # (the step size stays outside: inside the barrier it would change last bits)
+        next_state, direction, row = jax.lax.optimization_barrier((next_state, direction, row))
     updates = {path: (-update.step_size * value).astype(value.dtype) for path, value in direction.items()}
-    return after._replace(params=optax.apply_updates(after.params, updates)), row
+    return next_state._replace(params=optax.apply_updates(next_state.params, updates)), row
 
 
 def _loss_terms(y: Array, micro_batches: int) -> Array | int:
-    """How many terms the mean loss of the measured micro-batch has: its examples, or its labelled time steps."""
-    labels = jnp.issubdtype(y.dtype, jnp.integer) and y.ndim > 1
-    return jnp.sum(y[: len(y) // micro_batches] >= 0) if labels else len(y) // micro_batches
+    """The number of terms, (), in the mean loss of the measured micro-batch: its examples, or labelled time steps."""
+    label_per_step = jnp.issubdtype(y.dtype, jnp.integer) and y.ndim > 1
+    return jnp.sum(y[: len(y) // micro_batches] >= 0) if label_per_step else len(y) // micro_batches
 
 
 def _row(
@@ -113,21 +120,21 @@ def _row(
     step: Array,
     terms: Array | int,
 ) -> Row:
-    """All columns of one step; `terms` is how many terms the mean loss had."""
-    assert result.taps is not None
+    """All columns of one step; `terms` is the number of terms in the mean loss, a scalar."""
+    assert result.tap_measures is not None
     grad_norms = log2_norms(result.grads, stacked_axes)
-    moment = Moment(
+    signal = UpdateSignal(
         params=params,
         grads=result.grads,
         norms=grad_norms,
-        true_norms=chain.true_norms(setup.chain, result.taps, grad_norms.leaves),
+        true_norms=chain.true_norms(setup.chain, result.tap_measures, grad_norms.leaves),
         direction=update.direction,
-        rate=update.step_size,
+        step_size=update.step_size,
         stacked_axes=stacked_axes,
     )
     columns = _step_columns(setup, params, result, update, stacked_axes, step, grad_norms)
-    backward = chain.backward_norms(setup.chain, result.taps, terms)
-    parameters, counts = _parameters(setup.probes, moment)
+    backward = chain.backward_norms(setup.chain, result.tap_measures, terms)
+    parameters, counts = _parameters(setup.probes, signal)
     return Row(
         layers=_layers(setup, result, backward),
         parameters=parameters,
@@ -140,7 +147,9 @@ def _row(
                 for name in block.metric_names
             ]
         ),
-        times=_flat([LOG10_2 * (part + backward.half_log2_batch).reshape(-1) for part in backward.time]),
+        times=_flat(
+            [LOG10_2 * (log2_norms + backward.half_log2_terms).reshape(-1) for log2_norms in backward.time]
+        ),
     )
 
 
@@ -160,8 +169,8 @@ def _step_columns(
         if optimizer.estimate_gradient is not None:
             _, grads = penalized(setup.penalty, params, result.grads, stacked_axes, step)
         norm = log2_norms(grads, stacked_axes).global_norm
-    same = optimizer.estimate_gradient is None and update.unclipped is update.gradient
-    unclipped = norm if same else log2_norms(update.unclipped, stacked_axes).global_norm
+    same = optimizer.estimate_gradient is None and update.clip_input is update.gradient
+    unclipped = norm if same else log2_norms(update.clip_input, stacked_axes).global_norm
     clipped, cosine = _clipped_norm(unclipped, update, stacked_axes)
     if optimizer.evals_so_far is None:
         evaluations = step * optimizer.evals_per_step
@@ -194,18 +203,18 @@ def _weight_zeros(setup: Setup, params: Tree, stacked_axes: StackedAxes) -> Arra
 def _clipped_norm(
     before: ScaledNorm, update: UpdateResult, stacked_axes: StackedAxes
 ) -> tuple[ScaledNorm, Array]:
-    """The norm of what the clip gives back, and its cosine with what the clip was given, of norm `before`."""
-    given, clipped = update.unclipped, update.clipped
-    if clipped is given:
+    """The norm of the clip's output, and the cosine between its output and its input, whose norm is `before`."""
+    clip_input, clipped = update.clip_input, update.clip_output
+    if clipped is clip_input:
         return before, jnp.ones(())
     after = log2_norms(clipped, stacked_axes).global_norm
     # from unit vectors, so that no product leaves the dtype
     dot = sum(
         jnp.vdot(norms.scale(g, -before.exponent), norms.scale(clipped[path], -after.exponent))
-        for path, g in given.items()
+        for path, g in clip_input.items()
     )
     cosine = jnp.clip(dot / (before.mantissa * after.mantissa), -1, 1)
-    return after, jnp.where(before.mantissa == 0, 1.0, cosine)  # a zero has no direction to lose
+    return after, jnp.where(before.mantissa == 0, 1.0, cosine)  # the cosine of a zero gradient counts as 1
 
 
 def layer_columns(probes: list[Probe]) -> list[str]:
@@ -220,8 +229,8 @@ def active_columns(probes: list[Probe]) -> list[str]:
 
 
 def parameter_columns(probes: list[Probe]) -> list[str]:
-    """The columns of `Row.parameters`, in order; counts are apart."""
-    return [column for probe in probes if probe.moment for column in probe.columns if column not in COUNTS]
+    """The columns of `Row.parameters`, in order, without those of `Row.counts`."""
+    return [column for probe in probes if probe.update for column in probe.columns if column not in COUNTS]
 
 
 def _layers(setup: Setup, result: LossAndGrads, backward: BackwardNorms) -> Array:
@@ -243,13 +252,13 @@ def _layers(setup: Setup, result: LossAndGrads, backward: BackwardNorms) -> Arra
     return _stack(rows) if rows else jnp.zeros((0, sum(block.layers for block in setup.chain)))
 
 
-def _parameters(probes: list[Probe], moment: Moment) -> tuple[Array, Array]:
+def _parameters(probes: list[Probe], signal: UpdateSignal) -> tuple[Array, Array]:
     """Columns × entries, measures and counts apart; entries are the parameters by path, a stack's layer by layer."""
     measures: list[Array] = []
     counts: list[Array] = []
     for probe in probes:
-        if probe.moment:
-            values = probe.moment(moment)
+        if probe.update:
+            values = probe.update(signal)
             for column in probe.columns:
                 tree = values[column]
                 flat = jnp.concatenate([tree[path].reshape(-1) for path in sorted(tree)])

@@ -1,5 +1,6 @@
-"""From a gradient to an update, in this order: estimate, penalty, clip, schedule, optimizer; then what no clip sees:
-decoupled decay, learning-rate factors by path, the proximal step.
+"""From a gradient to an update, in this order: estimate, penalty, clip, schedule, optimizer; then what is never
+clipped: decoupled decay, learning-rate factors by path, the proximal step. With clip.where=update the clip comes after
+the optimizer.
 """
 
 from collections.abc import Callable
@@ -24,14 +25,14 @@ class TrainState(NamedTuple):
     """What training carries from step to step; all randomness comes from the seed and the step."""
 
     params: Tree
-    stats: Tree
-    optimizer: Any
+    stats: Tree  # running averages of normalizations
+    optimizer: Any  # the states of the optimizer, the clip and the schedule
     clip: Any
     schedule: Any
 
 
-class StepContext(NamedTuple):
-    """Inputs to one update beside the state: step index, total steps, batch loss and gradient, objective, key."""
+class UpdateInputs(NamedTuple):
+    """What an update is computed from in addition to the state; step, total_steps, loss and key are ()."""
 
     step: Array
     total_steps: Array
@@ -44,92 +45,105 @@ class StepContext(NamedTuple):
 class UpdateResult(NamedTuple):
     """An update Δθ = −step_size·direction, and how it came about."""
 
-    state: TrainState  # after the step, but for the parameters, which are still those before it
+    state: TrainState  # the next state, except `params`, which are still the old ones: train_step applies the update
     direction: Tree
     step_size: Array
-    learning_rate: Array  # in use: peak times schedule
+    learning_rate: Array  # peak rate times schedule factor, ()
     penalty: Array
-    gradient: Tree  # in use, with the penalty's
-    unclipped: Tree  # what the clip is given: the gradient, or the update
-    clipped: Tree  # what it gives back
-    clip_record: dict[str, Array]  # what the clip says it did
+    gradient: Tree  # the back-propagated or estimated gradient, with the penalty's
+    clip_input: Tree  # the gradient, or with clip.where=update the update
+    clip_output: Tree
+    clip_record: dict[str, Array]  # what the clip did
     optimizer_before: Any  # the optimizer's state at this step, before its update
 
 
 def compute_update(
-    setup: Setup, state: TrainState, stats: Tree, context: StepContext, stacked_axes: StackedAxes
+    setup: Setup, state: TrainState, stats: Tree, inputs: UpdateInputs, stacked_axes: StackedAxes
 ) -> UpdateResult:
     """The update of one step, with the running statistics taken to `stats`.
 
     A step that the clip drops has a direction of zeros, and leaves the optimizer and the statistics as they were.
     """
     optimizer, params = setup.optimizer, state.params
-    memory = optimizer.begin_step(state.optimizer, context.step, context.loss, params, stacked_axes)
-    grads = context.gradient
+    optimizer_state = optimizer.begin_step(state.optimizer, inputs.step, inputs.loss, params, stacked_axes)
+    grads = inputs.gradient
     if optimizer.estimate_gradient is not None:
-        key = jax.random.fold_in(context.key, ESTIMATE_STREAM)
-        grads, memory = optimizer.estimate_gradient(params, memory, grads, key, context.objective)
-    penalty, grads = penalized(setup.penalty, params, grads, stacked_axes, context.step)
-    clipped, clip = grads, state.clip
+        key = jax.random.fold_in(inputs.key, ESTIMATE_STREAM)
+        grads, optimizer_state = optimizer.estimate_gradient(
+            params, optimizer_state, grads, key, inputs.objective
+        )
+    penalty, grads = penalized(setup.penalty, params, grads, stacked_axes, inputs.step)
+    clip_output, clip_state = grads, state.clip
     clip_record: dict[str, Array] = {}
     if setup.clip.where == "gradient":
-        clipped, clip, clip_record = setup.clip.apply(grads, state.clip, params, stacked_axes)
+        clip_output, clip_state, clip_record = setup.clip.apply(grads, state.clip, params, stacked_axes)
 
-    rate, schedule = _learning_rate(setup, state, memory, clipped, context, stacked_axes)
-    optimizer_context = OptimizerContext(
-        learning_rate=rate,
-        step=context.step,
-        loss=context.loss,
-        stacked_axes=stacked_axes,
-        objective=context.objective,
+    learning_rate, schedule_state = _learning_rate(
+        setup, state, optimizer_state, clip_output, inputs, stacked_axes
     )
-    rule = lambda grads, memory, params: optimizer.update(grads, memory, params, optimizer_context)
-    if jax.tree.leaves(memory):  # an optimizer without state has no sums
-        rule = _isolated(rule, context.step)
-    update, after = rule(clipped, memory, params)
+    optimizer_context = OptimizerContext(
+        learning_rate=learning_rate,
+        step=inputs.step,
+        loss=inputs.loss,
+        stacked_axes=stacked_axes,
+        objective=inputs.objective,
+    )
+    rule = lambda grads, optimizer_state, params: optimizer.update(
+        grads, optimizer_state, params, optimizer_context
+    )
+    if jax.tree.leaves(optimizer_state):  # without state there are no running sums to isolate
+        rule = _isolated(rule, inputs.step)
+    update, next_optimizer_state = rule(clip_output, optimizer_state, params)
 
-    unclipped = grads
+    clip_input = grads
     if setup.clip.where == "update":
-        unclipped = update.scaled_direction(rate)
-        clipped, clip, clip_record = setup.clip.apply(unclipped, state.clip, params, stacked_axes)
-        update = update._replace(direction=clipped, step_size=jnp.ones(()))
-    update = _unclipped_parts(setup, params, update, rate, stacked_axes)
+        clip_input = update.scaled_direction(learning_rate)
+        clip_output, clip_state, clip_record = setup.clip.apply(clip_input, state.clip, params, stacked_axes)
+        update = update._replace(direction=clip_output, step_size=jnp.ones(()))
+    update = _add_never_clipped(setup, params, update, learning_rate, stacked_axes)
     if "skip" in clip_record:
         keep = partial(_select, clip_record["skip"])
         update = update._replace(
             direction=keep(jax.tree.map(jnp.zeros_like, update.direction), update.direction)
         )
-        after, stats = keep(memory, after), keep(state.stats, stats)
+        next_optimizer_state = keep(optimizer_state, next_optimizer_state)
+        stats = keep(state.stats, stats)
     return UpdateResult(
-        state=TrainState(state.params, stats, after, clip, schedule),
+        state=TrainState(state.params, stats, next_optimizer_state, clip_state, schedule_state),
         direction=update.direction,
-        step_size=update.step_size_or(rate),
-        learning_rate=rate,
+        step_size=update.step_size_or(learning_rate),
+        learning_rate=learning_rate,
         penalty=penalty,
         gradient=grads,
-        unclipped=unclipped,
-        clipped=clipped,
+        clip_input=clip_input,
+        clip_output=clip_output,
         clip_record=clip_record,
-        optimizer_before=memory,
+        optimizer_before=optimizer_state,
     )
 
 
 def _learning_rate(
     setup: Setup,
     state: TrainState,
-    memory: Any,
-    clipped: Tree,
-    context: StepContext,
+    optimizer_state: Any,
+    clip_output: Tree,
+    inputs: UpdateInputs,
     stacked_axes: StackedAxes,
 ) -> tuple[Array, Any]:
-    """Peak rate times schedule, and the schedule's next state."""
-    # computed only where the schedule asks for it: XLA drops what nobody reads
-    norm = norms.log2_norms(clipped, stacked_axes).global_norm.log2()
+    """Peak rate times schedule factor, (), and the schedule's next state."""
+    # XLA removes this computation unless the schedule uses it
+    norm = norms.log2_norms(clip_output, stacked_axes).global_norm.log2()
     peak_of = setup.optimizer.peak_lr
-    peak = setup.lr if peak_of is None else peak_of(memory, setup.lr)
-    moment = ScheduleContext(context.step, context.total_steps, context.loss, norm, peak)
-    factor, schedule = setup.schedule.apply(moment, state.schedule)
-    return peak * factor, schedule
+    peak = setup.lr if peak_of is None else peak_of(optimizer_state, setup.lr)
+    schedule_context = ScheduleContext(
+        step=inputs.step,
+        total_steps=inputs.total_steps,
+        loss=inputs.loss,
+        log2_gradient=norm,
+        peak_lr=peak,
+    )
+    factor, schedule_state = setup.schedule.apply(schedule_context, state.schedule)
+    return peak * factor, schedule_state
 
 
 def penalized(
@@ -175,18 +189,20 @@ def _select(condition: Array, on_true: Any, on_false: Any) -> Any:
     return jax.tree.map(lambda a, b: jnp.where(condition, a, b), on_true, on_false)
 
 
-def _unclipped_parts(
-    setup: Setup, params: Tree, update: Update, rate: Array, stacked_axes: StackedAxes
+def _add_never_clipped(
+    setup: Setup, params: Tree, update: Update, learning_rate: Array, stacked_axes: StackedAxes
 ) -> Update:
-    """The update with what no clip sees: decoupled decay, factors by path, and the proximal step last of all."""
+    """The update with what is never clipped: decoupled decay, then factors by path, then the proximal step."""
     direction, penalty = dict(update.direction), setup.penalty
     decays = [update.decay or {}]
     if penalty is not None and penalty.decay is not None:
         shrunk = subject(params, stacked_axes, penalty.mask)
         decays.append({path: penalty.decay * w for path, w in shrunk.items()})
-    unit = 1.0 if update.step_size is None else rate
-    for path, decay in [item for tree in decays for item in tree.items()]:
-        direction[path] = direction[path] + (unit * decay).astype(decay.dtype)
+    # the decay is multiplied by the learning rate once: here, or with the direction where step_size is None
+    decay_factor = 1.0 if update.step_size is None else learning_rate
+    for tree in decays:
+        for path, decay in tree.items():
+            direction[path] = direction[path] + (decay_factor * decay).astype(decay.dtype)
     factors = setup.factors(stacked_axes, params)
     direction |= {
         path: jnp.where(factor == 0, 0, factor * direction[path]).astype(direction[path].dtype)
@@ -194,8 +210,8 @@ def _unclipped_parts(
     }
     if penalty is None or penalty.proximal is None:
         return update._replace(direction=direction)
-    direction = update._replace(direction=direction).scaled_direction(rate)
+    direction = update._replace(direction=direction).scaled_direction(learning_rate)
     for path, w in subject(params, stacked_axes, penalty.mask).items():
-        moved, threshold = w - direction[path], rate * penalty.proximal * factors.get(path, 1.0)
+        moved, threshold = w - direction[path], learning_rate * penalty.proximal * factors.get(path, 1.0)
         direction[path] = w - (jnp.sign(moved) * jnp.maximum(jnp.abs(moved) - threshold, 0)).astype(w.dtype)
     return Update(direction, jnp.ones(()))

@@ -1,4 +1,4 @@
-"""What a run would cost, said before it is run."""
+"""What a run would cost, estimated before it is run."""
 
 from math import lcm
 
@@ -14,19 +14,18 @@ BYTES = 2.3  # on disk for each float in the tables, keys and counts included: m
 def estimate(recipe: Recipe) -> dict[str, int]:
     """The number of parameters, the rows of all tables, and about how many bytes they take on disk."""
     recipe = check(recipe)
-    names = layout(recipe, load_task(recipe))
+    row_layout = layout(recipe, load_task(recipe))
     log, evaluations = recipe.log.every, recipe.eval.every
-    times = lambda every: -(-recipe.steps // every)  # how many of the steps 0 … steps − 1 it looks at
-    looks = (
-        times(log) + times(evaluations) - times(lcm(log, evaluations)) + 1
-    )  # the batch's rows, with the last
-    looks += times(evaluations) + 1  # the probe's
-    layers, entries = len(names.names), len(names.entries)
-    moments, notes = sum(steps for _, steps in names.times), len(names.notes)
+    multiples = lambda every: -(-recipe.steps // every)  # of `every`, among the steps 0 … steps − 1
+    # with the row after the last step
+    batch_rows = multiples(log) + multiples(evaluations) - multiples(lcm(log, evaluations)) + 1
+    measured_rows = batch_rows + multiples(evaluations) + 1  # with those of the fixed batch
+    layers, entries = len(row_layout.names), len(row_layout.entries)
+    time_steps, notes = sum(steps for _, steps in row_layout.times), len(row_layout.notes)
     floats = len(COLUMNS["layers"]) * layers + len(COLUMNS["parameters"]) * entries
-    floats += len(COLUMNS["times"]) * moments + notes
+    floats += len(COLUMNS["times"]) * time_steps + notes
     return {
-        "parameters": sum(entry[2] for entry in names.entries),
-        "rows": recipe.seeds * looks * (layers + entries + moments + notes + 1),
-        "bytes": round(BYTES * recipe.seeds * looks * floats),
+        "parameters": sum(entry.size for entry in row_layout.entries),
+        "rows": recipe.seeds * measured_rows * (layers + entries + time_steps + notes + 1),
+        "bytes": round(BYTES * recipe.seeds * measured_rows * floats),
     }

@@ -35,7 +35,7 @@ class EarlyStopping:
             if why and seed in live and seed not in self.seeds():
                 self.stopped.append({"seed": seed, "step": step, "why": why})
 
-    def notes(self) -> dict[str, Any]:
+    def facts(self) -> dict[str, Any]:
         """What a checkpoint keeps of it."""
         return {"ended": self.stopped, "best": [*self.best.values()], "waited": [*self.waited.values()]}
 
@@ -45,7 +45,7 @@ class EarlyStopping:
         self.best = dict(zip(self.best, notes["best"], strict=True))
         self.waited = dict(zip(self.waited, notes["waited"], strict=True))
 
-    def sentence(self) -> str:
+    def message(self) -> str:
         """One line for all seeds that stopped early."""
         return "; ".join(
             f"seed {entry['seed']} stopped at step {entry['step']}: {entry['why']}" for entry in self.stopped

@@ -52,14 +52,14 @@ def _available(error: RuntimeError) -> str:
 
 
 def versions() -> dict[str, str]:
-    """What of the software may change the bits of a run."""
+    """The versions of the software on which results may depend bit for bit."""
     packages = ("jax", "jaxlib", "flax", "optax", "numpy", "pyarrow")
-    versions = {"gradlab": __version__, "python": platform.python_version()}
-    return versions | {name: version(name) for name in packages}
+    software = {"gradlab": __version__, "python": platform.python_version()}
+    return software | {name: version(name) for name in packages}
 
 
 def differing(before: dict[str, Any], now: dict[str, Any]) -> str:
-    """What was otherwise: `jax 0.9.0 (now 0.10.2), threads 2 (now 1)`; empty where nothing was."""
+    """The differences, as `jax 0.9.0 (now 0.10.2), threads 2 (now 1)`; empty if there are none."""
     return ", ".join(
         f"{key} {before[key]} (now {now.get(key)})" for key in before if before[key] != now.get(key)
     )

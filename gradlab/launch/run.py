@@ -16,7 +16,8 @@ from gradlab.data.task import Task
 from gradlab.engine import compiled
 from gradlab.engine.checks import check, remarks
 from gradlab.engine.compiled import ChunkKind
-from gradlab.engine.loop import Chunk, LoadedRun, compile_run, load_run, train
+from gradlab.engine.loop import ChunkResult, LoadedRun, compile_run, load_run, train
+from gradlab.engine.rows import step_values
 from gradlab.engine.tasks import load_task
 from gradlab.launch import machine, signals
 from gradlab.launch.run_writer import RunWriter
@@ -64,7 +65,8 @@ def launch(recipe: Recipe, report: Report = None) -> Outcome:
     """Train `recipe` into its folder; a finished one is not run again unless `force`, an interrupted one goes on.
 
     Raises:
-        RecipeError: where a person must change something. Any other failure ends the run as `failed`.
+        RecipeError: where the recipe cannot be run as it is, or another process is writing to the folder. Any other
+            failure ends the run as `failed`.
     """
     recipe = check(recipe)
     folder = Path(recipe.outputs) / recipe.study / folder_name(recipe)
@@ -76,13 +78,13 @@ def launch(recipe: Recipe, report: Report = None) -> Outcome:
         run = _prepared(recipe, task)
         data = _data_summary(recipe, task)
         with _locked_folder(folder, recipe):
-            if (before := _ended(folder)) and not recipe.force:  # by who held it until now
+            if (before := _ended(folder)) and not recipe.force:  # another process may have finished it since
                 return before
             if recipe.force or not read_status(folder):
                 write.clear(folder)
             one_block = is_import_path(recipe.model["name"]) and len(run.layout.names) == 1
-            notes = [*remarks(recipe), *([ONE_BLOCK] if one_block else [])]
-            writer = RunWriter(folder, machine.facts(device) | {"data": data}, notes)
+            run_remarks = [*remarks(recipe), *([ONE_BLOCK] if one_block else [])]
+            writer = RunWriter(folder, machine.facts(device) | {"data": data}, run_remarks)
             return Outcome(folder, *_run(recipe, run, writer, report))
 
 
@@ -96,11 +98,11 @@ def _data_summary(recipe: Recipe, task: Task) -> dict[str, Any]:
 
 
 def _prepared(recipe: Recipe, task: Task) -> LoadedRun:
-    """The run ready to train; what only the network itself can say is wrong is refused before anything is written."""
+    """The run, ready to train; what only building the network can find wrong is refused before anything is written."""
     user_defined = [f"{group}={name}" for group, name in named(recipe) if is_import_path(name)]
     try:
         run = load_run(recipe, task)
-        # how many places a channel has is known when the network is traced
+        # only a trace finds a layer with a single position, which instance normalization refuses
         if user_defined or recipe.normalization["name"] == "instance":
             compiled.trace(run.recipe, run.numbers, run.data, task.form)
     except RecipeError:
@@ -135,50 +137,50 @@ def _run(recipe: Recipe, run: LoadedRun, writer: RunWriter, report: Report) -> t
 def _train(
     recipe: Recipe, run: LoadedRun, writer: RunWriter, report: Report, caught: list[int]
 ) -> tuple[str, str]:
-    """Chunk after chunk: its rows are written before the checkpoint that covers them."""
+    """Train chunk by chunk; the rows of a chunk are written before the checkpoint that covers them."""
     began = time.perf_counter()
     programs = compile_run(run)
     compiled_at = saved_at = time.perf_counter()
     state = programs.start(jnp.asarray(run.seeds), run.numbers, run.data)
-    seeds = SeedTracker(recipe, run.layout, run.seeds, state)
-    first = writer.resume(seeds)
+    tracker = SeedTracker(recipe, run.layout, run.seeds, state)
+    first = writer.resume(tracker)
     parameters = sum(size for _, _, size in run.layout.entries)
     writer.update_status(parameters=parameters, compile_seconds=round(compiled_at - began, 3))
-    complete = writer.next > recipe.steps or seeds.ended().all()
-    for chunk in () if complete or caught else train(run, (first, seeds.state)):
-        writer.add(seeds.take(chunk))
+    complete = writer.next > recipe.steps or tracker.ended().all()
+    for chunk in () if complete or caught else train(run, (first, tracker.state)):
+        writer.add(tracker.take(chunk))
         if chunk.kind is ChunkKind.FIXED_BATCH:
-            continue  # its rows belong to the part that follows
-        # the final row is numbered `steps`, which is a step that is never made
-        writer.flush(chunk.steps_done, chunk.steps_done + (chunk.kind is ChunkKind.FINAL), seeds)
-        if seeds.nonfinite and recipe.on_nonfinite == "raise":
-            raise NonFiniteError(seeds.sentence())
+            continue  # its rows are written in one file with those of the next chunk
+        # the final row has the number `steps`; no such step is made
+        writer.flush(chunk.steps_done, chunk.steps_done + (chunk.kind is ChunkKind.FINAL), tracker)
+        if tracker.nonfinite and recipe.on_nonfinite == "raise":
+            raise NonFiniteError(tracker.message())
         if report is not None and len(chunk.steps):
             rate = (chunk.steps_done - first) / max(time.perf_counter() - compiled_at, 1e-9)
             report(_progress(run, chunk, rate))
-        complete = writer.next > recipe.steps or seeds.ended().all()
+        complete = writer.next > recipe.steps or tracker.ended().all()
         if complete or caught:
             break
         if time.perf_counter() - saved_at > CHECKPOINT_SECONDS:
-            writer.save_checkpoint(seeds)
+            writer.save_checkpoint(tracker)
             saved_at = time.perf_counter()
-    writer.save_checkpoint(seeds)
+    writer.save_checkpoint(tracker)
     if not complete:
         name = signal.Signals(caught[0]).name
         return writer.end("interrupted", f"{name} after step {writer.status['steps_done']}")
-    return writer.end(seeds.run_state(), seeds.sentence())
+    return writer.end(tracker.run_state(), tracker.message())
 
 
-def _progress(run: LoadedRun, chunk: Chunk, steps_per_second: float) -> Progress:
+def _progress(run: LoadedRun, chunk: ChunkResult, steps_per_second: float) -> Progress:
     backward = np.full(len(run.layout.names), np.nan)
     if "log10_backward" in run.layout.columns:
         backward = np.asarray(chunk.row.layers[0, -1, run.layout.columns.index("log10_backward")])
-    loss = float(chunk.row.steps[0, -1, 0])
+    loss = float(step_values(chunk).loss[0, -1])
     return Progress(chunk.steps_done, run.recipe.steps, loss, backward, steps_per_second)
 
 
 def _ended(folder: Path) -> Outcome | None:
-    """The result that is there already; a compaction that was cut off is done to its end."""
+    """The stored result of a run that has ended, or None; an interrupted compaction is completed first."""
     before = read_status(folder)
     if before.get("state") not in write.RESULTS:
         return None

@@ -20,18 +20,22 @@ from gradlab.recipe.errors import NonFiniteError
 from gradlab.store import write
 from gradlab.store.status import read_status, write_status
 
-BITS_DEPEND_ON = ("versions", "device_kind", "threads")  # facts that a checkpoint remembers
+# facts on which results depend bit for bit; a checkpoint stores them
+CHECKPOINT_FACTS = ("versions", "device_kind", "threads")
 
 
 class RunWriter:
-    """Whatever is asked of it here is on the disk when it returns."""
+    """Writes one run into its folder.
+
+    `add` keeps rows in memory until `flush`; what the other methods write is on the disk when they return.
+    """
 
     def __init__(self, folder: Path, facts: dict[str, Any], remarks: list[str]) -> None:
         self.folder = folder
         self.began = time.perf_counter()
         self.pending: dict[str, list[pa.Table]] = {table: [] for table in SCHEMAS}
-        self.next = 0  # the step whose rows are not written yet
-        self.remarks = list(remarks)  # what a reader of the result should know of how it came about
+        self.next = 0  # the first step whose rows are not written yet
+        self.remarks = list(remarks)  # what a reader of the result should know about its making
         before = read_status(folder)  # of a run that goes on
         self.spent = before.get("seconds") or 0.0
         started = before.get("started", datetime.now(UTC).isoformat(timespec="seconds"))
@@ -50,34 +54,38 @@ class RunWriter:
         write_status(self.folder, self.status)
 
     def add(self, rows: dict[str, pa.Table]) -> None:
-        """Rows that go with the part that is written next."""
+        """Keep rows for the part that is written next."""
         for table, piece in rows.items():
             self.pending[table].append(piece)
 
-    def flush(self, steps_done: int, following: int, seeds: SeedTracker) -> None:
+    def flush(self, steps_done: int, following: int, tracker: SeedTracker) -> None:
         """Write the rows before step `following` as one part; `steps_done` steps are made now."""
         for table, pieces in self.pending.items():
             write.part(self.folder, table, self.next, pieces)
             pieces.clear()
         self.next = following
         self.update_status(
-            steps_done=steps_done, nonfinite=seeds.nonfinite, stopped=seeds.early_stopping.stopped
+            steps_done=steps_done, nonfinite=tracker.nonfinite, stopped=tracker.early_stopping.stopped
         )
 
-    def save_checkpoint(self, seeds: SeedTracker) -> None:
+    def save_checkpoint(self, tracker: SeedTracker) -> None:
         """A checkpoint of the run as it is now."""
-        leaves = {key: np.asarray(leaf) for key, leaf in _leaves(seeds.state).items()}
-        notes = {key: self.status[key] for key in BITS_DEPEND_ON}
-        notes |= {"next": self.next, "nonfinite": seeds.nonfinite, "stopping": seeds.early_stopping.notes()}
-        write.checkpoint(self.folder, write.Checkpoint(self.status["steps_done"], leaves, notes))
+        leaves = {key: np.asarray(leaf) for key, leaf in _leaves(tracker.state).items()}
+        facts = {key: self.status[key] for key in CHECKPOINT_FACTS}
+        facts |= {
+            "next": self.next,
+            "nonfinite": tracker.nonfinite,
+            "stopping": tracker.early_stopping.facts(),
+        }
+        write.checkpoint(self.folder, write.Checkpoint(self.status["steps_done"], leaves, facts))
 
-    def resume(self, seeds: SeedTracker) -> int:
-        """Sets `seeds` to the newest whole checkpoint and returns its step, 0 where there is none.
+    def resume(self, tracker: SeedTracker) -> int:
+        """Sets `tracker` to the newest undamaged checkpoint and returns its step, 0 where there is none.
 
         The rows beyond it are deleted.
         """
         checkpoint, damaged = write.restore(self.folder)
-        if checkpoint and not _same_shapes(seeds.state, checkpoint.leaves):
+        if checkpoint and not _same_shapes(tracker.state, checkpoint.leaves):
             damaged.append(f"of step {checkpoint.step}")
             checkpoint = None
         self.next = checkpoint.notes["next"] if checkpoint else 0
@@ -85,18 +93,18 @@ class RunWriter:
         step = checkpoint.step if checkpoint else 0
         self.remarks += [f"checkpoint {name} is damaged, went on from step {step}" for name in damaged]
         if checkpoint:
-            seeds.restore(checkpoint, _filled(seeds.state, checkpoint.leaves))
+            tracker.restore(checkpoint, _filled(tracker.state, checkpoint.leaves))
             changed = machine.differing(_bit_facts(checkpoint.notes), _bit_facts(self.status))
             self.remarks += [f"its first {step} steps were made with {changed}"] if changed else []
         self.status |= {
             "steps_done": step,
-            "nonfinite": seeds.nonfinite,
-            "stopped": seeds.early_stopping.stopped,
+            "nonfinite": tracker.nonfinite,
+            "stopped": tracker.early_stopping.stopped,
         }
         return step
 
     def end(self, state: str, message: str) -> tuple[str, str]:
-        """The final status, then the compaction of a result, which may be cut off and is then done later."""
+        """Write the final status, then compact the tables; an interrupted compaction is completed by a later run."""
         message = "; ".join(filter(None, [message, *self.remarks]))
         self.update_status(state=state, message=message)
         if state in write.RESULTS:
@@ -116,8 +124,8 @@ class RunWriter:
 
 
 def _bit_facts(facts: dict[str, Any]) -> dict[str, Any]:
-    """What the bits of a run depend on, flat."""
-    return facts["versions"] | {key: facts[key] for key in BITS_DEPEND_ON[1:]}
+    """The facts on which results depend bit for bit, as one mapping."""
+    return facts["versions"] | {key: facts[key] for key in CHECKPOINT_FACTS[1:]}
 
 
 def _leaves(state: TrainState) -> dict[str, Any]:

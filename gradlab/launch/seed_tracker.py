@@ -1,4 +1,4 @@
-"""What became of each seed: the rows that count, the first non-finite step, the state to go on from."""
+"""Each seed of a run: the rows that are kept, its first non-finite step, and the state from which it continues."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from gradlab.engine.compiled import ChunkKind
 from gradlab.engine.layout import Layout
-from gradlab.engine.loop import Chunk
+from gradlab.engine.loop import ChunkResult
 from gradlab.engine.rows import EVALUATION, columns, step_values, values
 from gradlab.engine.update import TrainState
 from gradlab.launch.early_stopping import EarlyStopping
@@ -23,17 +23,17 @@ PROFILES = ("log10_forward", "log10_backward", "log10_gradient")
 class SeedTracker:
     """Follows the seeds of a run from chunk to chunk.
 
-    With on_nonfinite=stop a seed ends at its first non-finite step, and where `early_stopping` says so. Of a seed
-    that has ended, the state before the chunk in which it ended is kept.
+    A seed ends when early stopping says so and, with on_nonfinite=stop, at its first non-finite step. Of a seed that
+    has ended, `state` holds the state before the chunk in which it ended.
     """
 
     def __init__(self, recipe: Recipe, layout: Layout, seeds: np.ndarray, state: TrainState) -> None:
         self.layout = layout
         self.seeds = seeds.astype(np.int64)
-        self.ends_nonfinite = recipe.on_nonfinite == "stop"
+        self.stops_nonfinite = recipe.on_nonfinite == "stop"
         self.early_stopping = EarlyStopping(recipe.stop, seeds)
         self.nonfinite: list[dict[str, Any]] = []  # one entry per seed, as status.json holds it
-        self.state = state  # to go on from; of a seed that has ended, see above
+        self.state = state  # from which training continues
 
     def restore(self, checkpoint: Checkpoint, state: TrainState) -> None:
         """Sets it to what it was at a checkpoint, whose leaves are `state`."""
@@ -43,7 +43,7 @@ class SeedTracker:
 
     def diverged(self) -> np.ndarray:
         """Which seeds have ended because they are not finite, (seeds,)."""
-        return self.ends_nonfinite & np.isin(self.seeds, [entry["seed"] for entry in self.nonfinite])
+        return self.stops_nonfinite & np.isin(self.seeds, [entry["seed"] for entry in self.nonfinite])
 
     def ended(self) -> np.ndarray:
         """Which seeds have ended, (seeds,)."""
@@ -55,7 +55,7 @@ class SeedTracker:
             return "diverged"
         return "stopped" if self.ended().all() else "finished"
 
-    def take(self, chunk: Chunk) -> dict[str, pa.Table]:
+    def take(self, chunk: ChunkResult) -> dict[str, pa.Table]:
         """The chunk's rows of each table, without those of ended seeds; notes which seeds end in it."""
         kept = np.repeat(~self.ended()[:, None], len(chunk.steps), axis=1)
         table_columns = columns(chunk, self.layout)
@@ -68,7 +68,7 @@ class SeedTracker:
         rows = Rows(seeds=self.seeds, steps=chunk.steps, source=chunk.source, kept=kept, last=last)
         return tables(rows, table_columns)
 
-    def _note_nonfinite(self, chunk: Chunk, layers: dict[str, Any], kept: np.ndarray) -> None:
+    def _note_nonfinite(self, chunk: ChunkResult, layers: dict[str, Any], kept: np.ndarray) -> None:
         """Note each seed's first step with a non-finite loss or gradient; drop what follows it from `kept`."""
         row = step_values(chunk)
         broken = (~np.isfinite(row.loss) | _overflowed(np.asarray(row.log10_gradient))) & kept
@@ -79,10 +79,10 @@ class SeedTracker:
                 where = {"seed": int(self.seeds[index]), "step": int(chunk.steps[at])}
                 profiles = {key: values(layers[key])[index, at] for key in PROFILES if key in layers}
                 self.nonfinite.append(where | _first_layer(profiles, self.layout.names))
-            if self.ends_nonfinite:
+            if self.stops_nonfinite:
                 kept[index, at + 1 :] = False
 
-    def _stop_early(self, chunk: Chunk, kept: np.ndarray) -> None:
+    def _stop_early(self, chunk: ChunkResult, kept: np.ndarray) -> None:
         """At an evaluation, let seeds end that have trained enough: that step's row is their last in `kept`."""
         if chunk.evaluation is None:
             return
@@ -92,7 +92,7 @@ class SeedTracker:
         kept[np.isin(self.seeds, self.early_stopping.seeds()), 1:] = False
 
     def _keep_state(self, new: TrainState) -> None:
-        """Each seed's newest state; of one that has ended, that before the chunk it ended in."""
+        """Take the new state of every seed that has not ended."""
         ended = self.ended()
         if not ended.any():
             self.state = new
@@ -100,9 +100,9 @@ class SeedTracker:
         pick = lambda before, after: jnp.where(ended.reshape(-1, *[1] * (after.ndim - 1)), before, after)
         self.state = jax.tree.map(pick, self.state, new)
 
-    def sentence(self) -> str:
+    def message(self) -> str:
         """One line for all seeds that became non-finite, or stopped early."""
-        sentences = [self.early_stopping.sentence()] if self.early_stopping.stopped else []
+        sentences = [self.early_stopping.message()] if self.early_stopping.stopped else []
         for entry in self.nonfinite:
             place = f" in {entry['name']} ({entry['where']})" if entry["name"] else ""
             sentences.append(f"seed {entry['seed']} is not finite at step {entry['step']}{place}")

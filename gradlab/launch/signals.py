@@ -8,7 +8,11 @@ from typing import Any
 
 @contextmanager
 def collected() -> Iterator[list[int]]:
-    """The list of the signals caught so far; a second signal has its ordinary effect, and so has an ignored one."""
+    """Yields a list that receives the first SIGINT or SIGTERM.
+
+    The previous handlers are then restored, so that a second signal acts as usual. A signal that the process ignores
+    stays ignored.
+    """
     caught: list[int] = []
     handlers: dict[int, Any] = {}
 

@@ -34,19 +34,19 @@ class BackwardNorms(NamedTuple):
 
     signal: Array  # ‖∂L/∂h_l‖, (layers,)
     preactivation: Array  # ‖∂L/∂z_l‖ at the pre-activation, (layers,); meaningless where the block has none
-    half_log2_batch: Array | float  # log2 √B
+    half_log2_terms: Array | float  # log2 √B, B the number of terms in the mean loss
     time: list[Array]  # for each block with time steps: ‖∂L/∂h_t‖ and ‖∂L/∂c_t‖, (layers, 2, time steps)
 
 
-class Moment(NamedTuple):
+class UpdateSignal(NamedTuple):
     """One update, the input of a parameter probe. Trees are by path; the leaves of a stack have a layer axis first."""
 
     params: Tree
     grads: Tree  # of the data loss, before penalty and clip
     norms: Norms  # of `grads`, as float32 holds them
     true_norms: Tree  # log2 of the true norms of `grads`, beyond float32's range
-    direction: Tree  # Δθ = −rate·direction
-    rate: Array
+    direction: Tree  # Δθ = −step_size·direction
+    step_size: Array  # ()
     stacked_axes: StackedAxes
 
 
@@ -56,11 +56,11 @@ class Probe(NamedTuple):
     signal: called with every block's output, inside the forward pass, and returns scalars; probes with `active`
     are called only for blocks with an activation.
     backward: called with the taps' record, and returns (layers,).
-    moment: called with the update, and returns one value per layer of each parameter.
+    update: called with the update, and returns one value per layer of each parameter.
     """
 
     columns: tuple[str, ...]
     signal: Callable[[BlockSignal], Columns] | None = None
     backward: Callable[[BackwardNorms], Columns] | None = None
-    moment: Callable[[Moment], PerParameter] | None = None
+    update: Callable[[UpdateSignal], PerParameter] | None = None
     active: bool = False

@@ -2,7 +2,7 @@
 
 from gradlab.nn import blocks, images
 from gradlab.nn.chain import Block, identity
-from gradlab.nn.images import Layout, WidthMultiplier, output_size, scaled
+from gradlab.nn.images import ImageSize, WidthMultiplier, output_size, scaled
 from gradlab.nn.model import Model, Plan, model
 
 CHANNELS = (96, 256, 384, 384, 256)
@@ -10,7 +10,7 @@ POOLED = (True, True, False, False, True)
 
 
 @model
-def alexnet(layout: Layout, width_mult: WidthMultiplier) -> Model:
+def alexnet(layout: ImageSize, width_mult: WidthMultiplier) -> Model:
     """Five convolutions of 96, 256, 384, 384 and 256 channels, three with max pooling, then 4096 twice.
 
     62 378 344 parameters for 227×227 (or 224×224) images in color and 1000 classes: without the two halves that the
@@ -25,7 +25,7 @@ def alexnet(layout: Layout, width_mult: WidthMultiplier) -> Model:
     return build
 
 
-def _alexnet(plan: Plan, layout: Layout, width_mult: float) -> list[Block]:
+def _alexnet(plan: Plan, layout: ImageSize, width_mult: float) -> list[Block]:
     images.require_published(plan, 96, (8,))
     size = images.image(plan)
     large = images.is_large(layout, size, 64)

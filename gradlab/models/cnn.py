@@ -5,7 +5,7 @@ from typing import Literal
 from gradlab.nn import blocks, images
 from gradlab.nn.blocks import ResidualSpec
 from gradlab.nn.chain import Block
-from gradlab.nn.linear_layer import LayerSpec
+from gradlab.nn.linear_layer import WeightLayerSpec
 from gradlab.nn.model import Model, Plan, model
 from gradlab.recipe.bounds import Size
 
@@ -22,7 +22,7 @@ def cnn(branch: Size, window: Size, stem_stride: Size, padding: Literal["same", 
         shape = (window,) * len(images.spatial_shape(plan))
         width = plan.width * plan.activation.width_factor
         pre_activation = plan.residual.activation_place == "before_weights"
-        first = LayerSpec(
+        first = WeightLayerSpec(
             "",
             plan.shape[-1],
             plan.width,

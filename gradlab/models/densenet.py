@@ -10,7 +10,7 @@ from gradlab.nn import block_layers, blocks, images
 from gradlab.nn.block_layers import merged
 from gradlab.nn.chain import Block, BlockAux, BlockContext
 from gradlab.nn.images import WidthMultiplier, output_size, scaled
-from gradlab.nn.linear_layer import LayerSpec
+from gradlab.nn.linear_layer import WeightLayerSpec
 from gradlab.nn.model import Model, Plan, model
 from gradlab.numerics.tree import Tree
 from gradlab.recipe.errors import RecipeError
@@ -46,7 +46,7 @@ def densenet(width_mult: WidthMultiplier) -> Model:
             if stage < 3:
                 chain.append(_transition(f"transition{stage}", channels, plan))
                 channels, size = channels // 2, output_size(size, 2, 2)
-        last = LayerSpec(
+        last = WeightLayerSpec(
             "",
             channels * plan.activation.width_factor,
             plan.outputs,
@@ -69,7 +69,7 @@ def _layer(name: str, channels: int, growth: int, plan: Plan) -> Block:
 
 
 def _apply_layer(
-    specs: Sequence[LayerSpec], plan: Plan, params: Tree, h: Array, context: BlockContext
+    specs: Sequence[WeightLayerSpec], plan: Plan, params: Tree, h: Array, context: BlockContext
 ) -> tuple[Array, BlockAux]:
     layers = block_layers.build(specs, plan, params, context)
     between, first = layers.pre_act_layer(0, h)

@@ -2,13 +2,13 @@
 
 from gradlab.nn import blocks, images
 from gradlab.nn.chain import Block
-from gradlab.nn.images import Layout, WidthMultiplier, output_size, scaled
+from gradlab.nn.images import ImageSize, WidthMultiplier, output_size, scaled
 from gradlab.nn.linear_layer import Padding
 from gradlab.nn.model import Model, Plan, model
 
 
 @model
-def lenet(layout: Layout, width_mult: WidthMultiplier) -> Model:
+def lenet(layout: ImageSize, width_mult: WidthMultiplier) -> Model:
     """Two 5×5 convolutions of 6 and 16 channels, each with average pooling, then dense layers of 120 and 84.
 
     61 706 parameters for 28×28 images in grey and ten classes: every channel of the second convolution sees all of
@@ -21,7 +21,7 @@ def lenet(layout: Layout, width_mult: WidthMultiplier) -> Model:
     return build
 
 
-def _lenet(plan: Plan, layout: Layout, width_mult: float) -> list[Block]:
+def _lenet(plan: Plan, layout: ImageSize, width_mult: float) -> list[Block]:
     images.require_published(plan, 6, (5,))
     size, width_factor = images.image(plan), plan.activation.width_factor
     second: Padding = "valid" if images.is_large(layout, size, 28) else "same"

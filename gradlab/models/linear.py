@@ -5,7 +5,7 @@ from functools import partial
 
 from gradlab.nn import blocks, images
 from gradlab.nn.chain import Block
-from gradlab.nn.linear_layer import LayerSpec
+from gradlab.nn.linear_layer import WeightLayerSpec
 from gradlab.nn.model import Model, Plan, model
 from gradlab.recipe.bounds import Flag
 
@@ -32,5 +32,5 @@ def _linear(bias: bool, plan: Plan) -> list[Block]:
 
 
 def _layer(name: str, fan_in: int, fan_out: int, bias: bool, plan: Plan) -> Block:
-    spec = LayerSpec("", fan_in, fan_out, has_norm=False, bias=bias, follows_activation=False)
+    spec = WeightLayerSpec("", fan_in, fan_out, has_norm=False, bias=bias, follows_activation=False)
     return blocks.linear_block(name, spec, plan, blocks.flatten, active=False)

@@ -3,7 +3,7 @@
 from gradlab.nn import blocks, images
 from gradlab.nn.blocks import ResidualSpec
 from gradlab.nn.chain import Block
-from gradlab.nn.linear_layer import LayerSpec
+from gradlab.nn.linear_layer import WeightLayerSpec
 from gradlab.nn.model import Model, Plan, model
 from gradlab.recipe.bounds import Size
 
@@ -20,7 +20,7 @@ def mlp(branch: Size) -> Model:
         images.require_numeric(plan)
         width = plan.width * plan.activation.width_factor
         pre_activation = plan.residual.activation_place == "before_weights"
-        first = LayerSpec(
+        first = WeightLayerSpec(
             "", plan.features, plan.width, has_norm=not pre_activation, follows_activation=False
         )
         hidden, residual = blocks.branch_specs(plan, branch), ResidualSpec(width, plan.depth)

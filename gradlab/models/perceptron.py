@@ -2,7 +2,7 @@
 
 from gradlab.nn import blocks, images
 from gradlab.nn.chain import Block
-from gradlab.nn.linear_layer import LayerSpec
+from gradlab.nn.linear_layer import WeightLayerSpec
 from gradlab.nn.model import Model, Plan, model
 from gradlab.recipe.errors import RecipeError
 
@@ -22,7 +22,7 @@ def perceptron() -> Model:
             raise RecipeError(f"has exactly 1 layer; got depth={plan.depth}; choose model=mlp")
         if plan.activation.width_factor != 1:
             raise RecipeError("needs an activation with one output per unit; crelu has two")
-        spec = LayerSpec("", plan.features, plan.outputs, has_norm=False, follows_activation=False)
+        spec = WeightLayerSpec("", plan.features, plan.outputs, has_norm=False, follows_activation=False)
         return [blocks.linear_block("output", spec, plan._replace(dropout=None), blocks.flatten)]
 
     return build

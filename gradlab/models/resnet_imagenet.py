@@ -2,8 +2,8 @@
 
 from gradlab.nn import blocks, images
 from gradlab.nn.chain import Block, identity
-from gradlab.nn.images import Layout, WidthMultiplier, scaled
-from gradlab.nn.linear_layer import LayerSpec
+from gradlab.nn.images import ImageSize, WidthMultiplier, scaled
+from gradlab.nn.linear_layer import WeightLayerSpec
 from gradlab.nn.model import Model, Plan, model
 from gradlab.nn.residual_stages import Stage, stage_blocks, stem_options
 from gradlab.recipe.errors import RecipeError
@@ -12,7 +12,7 @@ STAGES = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3)}
 
 
 @model
-def resnet_imagenet(layout: Layout, width_mult: WidthMultiplier) -> Model:
+def resnet_imagenet(layout: ImageSize, width_mult: WidthMultiplier) -> Model:
     """18 and 34: four stages of blocks of two 3×3 convolutions; 50: of 1×1, 3×3, 1×1 with four times the channels.
 
     50: 25 557 032 parameters for 1000 classes. Where shapes change, the skip is a 1×1 convolution with its
@@ -26,7 +26,7 @@ def resnet_imagenet(layout: Layout, width_mult: WidthMultiplier) -> Model:
     return build
 
 
-def _resnet_imagenet(plan: Plan, layout: Layout, width_mult: float) -> list[Block]:
+def _resnet_imagenet(plan: Plan, layout: ImageSize, width_mult: float) -> list[Block]:
     if plan.depth not in STAGES:
         raise RecipeError(f"has 18, 34 or 50 layers; got depth={plan.depth}")
     large = images.is_large(layout, images.image(plan), 64)
@@ -44,7 +44,7 @@ def _resnet_imagenet(plan: Plan, layout: Layout, width_mult: float) -> list[Bloc
     ]
 
 
-def _projection(channels: int, width: int, stride: int, plan: Plan) -> LayerSpec:
+def _projection(channels: int, width: int, stride: int, plan: Plan) -> WeightLayerSpec:
     """A 1×1 convolution with its normalization; without it where the branch normalizes its input."""
     has_norm = plan.residual.activation_place != "before_weights" and plan.normalization.place == "before"
     has_norm = has_norm or plan.normalization.place == "kernel"

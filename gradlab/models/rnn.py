@@ -2,7 +2,7 @@
 
 from gradlab.nn import cells
 from gradlab.nn.model import Model, model
-from gradlab.nn.recurrent import RecurrentInit, RecurrentKernel, recurrent_network
+from gradlab.nn.recurrent import RecurrentInit, RecurrentKernelInit, recurrent_network
 from gradlab.recipe.bounds import Count, Positive
 
 
@@ -13,5 +13,5 @@ def rnn(recurrent: RecurrentInit, radius: Positive, bptt: Count) -> Model:
     Gradients vanish where σ_max(W_h)·max φ' < 1 and can explode only where ρ(W_h)·max φ' > 1 (Pascanu et al. 2013).
     activation=relu with recurrent=identity is the IRNN (Le et al. 2015).
     """
-    kernel = RecurrentKernel(recurrent, radius)
+    kernel = RecurrentKernelInit(recurrent, radius)
     return lambda plan: recurrent_network(plan, cells.plain(plan.activation), kernel, bptt)

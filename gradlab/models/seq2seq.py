@@ -14,7 +14,7 @@ from gradlab.nn import cells, normalize
 from gradlab.nn.cells import CellSpec
 from gradlab.nn.chain import Block, BlockAux, BlockContext
 from gradlab.nn.model import Model, Plan, model
-from gradlab.nn.recurrent import RecurrentInit, RecurrentKernel, mean_metrics, zero_state
+from gradlab.nn.recurrent import RecurrentInit, RecurrentKernelInit, mean_metrics, zero_state
 from gradlab.nn.sequence import (
     GATED,
     Unsupported,
@@ -44,7 +44,7 @@ def seq2seq(forget_bias: Number, recurrent: RecurrentInit, radius: Positive, bpt
     def build(plan: Plan) -> list[Block]:
         _check_form(plan)
         require_supported(plan, UNSUPPORTED)
-        lstm = Lstm(plan, cells.lstm(forget_bias), RecurrentKernel(recurrent, radius), bptt)
+        lstm = Lstm(plan, cells.lstm(forget_bias), RecurrentKernelInit(recurrent, radius), bptt)
         decoder = Block(
             "decoder",
             lstm.init,
@@ -92,7 +92,7 @@ class Lstm:
 
     plan: Plan
     spec: CellSpec
-    kernel: RecurrentKernel
+    kernel: RecurrentKernelInit
     bptt: int
 
     def init(self, key: Array) -> tuple[Tree, Tree]:

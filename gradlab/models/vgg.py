@@ -2,7 +2,7 @@
 
 from gradlab.nn import blocks, images
 from gradlab.nn.chain import Block, identity
-from gradlab.nn.images import Layout, WidthMultiplier, output_size, scaled
+from gradlab.nn.images import ImageSize, WidthMultiplier, output_size, scaled
 from gradlab.nn.model import Model, Plan, model
 
 STAGES = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
@@ -10,7 +10,7 @@ CHANNELS = (64, 128, 256, 512, 512)
 
 
 @model
-def vgg(layout: Layout, width_mult: WidthMultiplier) -> Model:
+def vgg(layout: ImageSize, width_mult: WidthMultiplier) -> Model:
     """Five stages of 3×3 convolutions with 64, 128, 256, 512, 512 channels, each closed by a 2×2 max pool.
 
     depth 16: 138 357 544 parameters for 224×224 images in color and 1000 classes, with the two dense layers of 4096
@@ -24,7 +24,7 @@ def vgg(layout: Layout, width_mult: WidthMultiplier) -> Model:
     return build
 
 
-def _vgg(plan: Plan, layout: Layout, width_mult: float) -> list[Block]:
+def _vgg(plan: Plan, layout: ImageSize, width_mult: float) -> list[Block]:
     images.require_published(plan, 64, tuple(STAGES))
     size, width_factor = images.image(plan), plan.activation.width_factor
     large = images.is_large(layout, size, 64)

@@ -1,0 +1,17 @@
+"""What networks are made of. Each file imports only from files listed below it.
+
+model            the family of models: the options of gradlab/models, or a user's function that builds one
+adapters         a user's functions, Flax NNX or Linen modules as a chain of blocks
+profile          gradlab.profile: forward, backward and gradient norms of any list of functions
+recurrent        recurrent layers of any cell
+sequence         requirements, input block and output block of networks over time
+cells            one time step of each recurrent cell
+residual_stages  stages of residual blocks, for image networks
+images           requirements and pooling of convolutional networks
+blocks           linear, pre-activation, residual and output blocks
+block_layers     the weight layers inside one block
+normalize        normalization and dropout outside a weight layer
+linear_layer     one weight layer: dense or convolution, with its normalization
+plan             Plan: the sizes and parts from which a model builds its chain
+chain            a network as a chain of blocks; the forward pass with taps
+"""

@@ -9,12 +9,12 @@ from jax import Array
 
 from gradlab.nn import linear_layer, normalize
 from gradlab.nn.chain import BlockAux, BlockContext
-from gradlab.nn.linear_layer import Layer, LayerSpec
+from gradlab.nn.linear_layer import Layer, WeightLayerSpec
 from gradlab.nn.plan import Plan
 from gradlab.numerics.tree import Tree, prefixed
 
 
-def draw(specs: Sequence[LayerSpec], plan: Plan, key: Array) -> tuple[Tree, Tree]:
+def draw(specs: Sequence[WeightLayerSpec], plan: Plan, key: Array) -> tuple[Tree, Tree]:
     """The first parameters and statistics of a block's layers, each layer from its own stream of the key."""
     params: Tree = {}
     stats: Tree = {}
@@ -26,14 +26,14 @@ def draw(specs: Sequence[LayerSpec], plan: Plan, key: Array) -> tuple[Tree, Tree
 
 
 @dataclass(frozen=True)
-class BlockLayers:
+class WeightLayers:
     """The layers of one block within one trace. Signals are (examples, …, units).
 
     What runs an activation returns (h, aux): aux holds the new statistics of its layers and, where the block's last
     activation is among them, φ' at its input. `merged` joins them.
     """
 
-    specs: Sequence[LayerSpec]
+    specs: Sequence[WeightLayerSpec]
     layers: Sequence[Layer]
     plan: Plan
     context: BlockContext
@@ -90,10 +90,10 @@ class BlockLayers:
         return h, merged(*auxes)
 
 
-def build(specs: Sequence[LayerSpec], plan: Plan, params: Tree, context: BlockContext) -> BlockLayers:
+def build(specs: Sequence[WeightLayerSpec], plan: Plan, params: Tree, context: BlockContext) -> WeightLayers:
     """The layers, filled with their entries of a block's parameters and statistics."""
     layers = [linear_layer.layer(spec, plan, params, context.stats, context.train) for spec in specs]
-    return BlockLayers(specs, layers, plan, context)
+    return WeightLayers(specs, layers, plan, context)
 
 
 def merged(first: BlockAux, *others: BlockAux) -> BlockAux:

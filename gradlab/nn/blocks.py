@@ -11,7 +11,7 @@ from jax import Array
 from gradlab.nn import block_layers
 from gradlab.nn.block_layers import merged
 from gradlab.nn.chain import Block, BlockAux, BlockContext, identity
-from gradlab.nn.linear_layer import LayerSpec
+from gradlab.nn.linear_layer import WeightLayerSpec
 from gradlab.nn.plan import Plan
 from gradlab.numerics.tree import Tree, prefixed, under
 from gradlab.parts.residuals import Site
@@ -32,23 +32,25 @@ def normalizes_signal(plan: Plan) -> bool:
 
 def convolution(
     prefix: str, fan_in: int, fan_out: int, window: int, plan: Plan, stride: int = 1, **options: Any
-) -> LayerSpec:
+) -> WeightLayerSpec:
     """A square convolution of a published network: without a bias where a normalization of the signal has one.
 
-    `options` are further fields of LayerSpec.
+    `options` are further fields of WeightLayerSpec.
     """
     usual: dict[str, Any] = {"has_norm": True, "bias": not normalizes_signal(plan)}
-    return LayerSpec(prefix, fan_in, fan_out, window=(window, window), stride=stride, **(usual | options))
+    return WeightLayerSpec(
+        prefix, fan_in, fan_out, window=(window, window), stride=stride, **(usual | options)
+    )
 
 
-def branch_specs(plan: Plan, count: int, **options: Any) -> list[LayerSpec]:
+def branch_specs(plan: Plan, count: int, **options: Any) -> list[WeightLayerSpec]:
     """The `count` equal layers of a hidden block, as the residual connection needs them.
 
-    `options` are further fields of every layer's LayerSpec.
+    `options` are further fields of every layer's WeightLayerSpec.
     """
     connection = plan.residual
     return [
-        LayerSpec(
+        WeightLayerSpec(
             "" if count == 1 else f"layer{k}/",
             plan.width * plan.activation.width_factor,
             plan.width,
@@ -64,7 +66,7 @@ def branch_specs(plan: Plan, count: int, **options: Any) -> list[LayerSpec]:
 
 def linear_block(
     name: str,
-    spec: LayerSpec,
+    spec: WeightLayerSpec,
     plan: Plan,
     before: SignalMap = identity,
     after: SignalMap = identity,
@@ -76,7 +78,7 @@ def linear_block(
 
 
 def _apply_linear(
-    spec: LayerSpec,
+    spec: WeightLayerSpec,
     plan: Plan,
     before: SignalMap,
     after: SignalMap,
@@ -93,7 +95,7 @@ def _apply_linear(
 
 
 def pre_activation_block(
-    name: str, spec: LayerSpec, plan: Plan, between: SignalMap = identity, after: SignalMap = identity
+    name: str, spec: WeightLayerSpec, plan: Plan, between: SignalMap = identity, after: SignalMap = identity
 ) -> Block:
     """One layer that follows its activation: after(W between(φ(norm(h))) + b)."""
     apply = partial(_apply_pre_activation, spec, plan, between, after)
@@ -101,7 +103,7 @@ def pre_activation_block(
 
 
 def _apply_pre_activation(
-    spec: LayerSpec,
+    spec: WeightLayerSpec,
     plan: Plan,
     between: SignalMap,
     after: SignalMap,
@@ -118,7 +120,7 @@ def classifier_head(plan: Plan, fan_in: int, units: Sequence[int]) -> list[Block
     """The dense layers at the end of a published network, without normalization, and its output."""
     chain = []
     for k, fan_out in enumerate(units, 1):
-        spec = LayerSpec("", fan_in, fan_out, has_norm=False)
+        spec = WeightLayerSpec("", fan_in, fan_out, has_norm=False)
         chain.append(linear_block(f"dense{k}", spec, plan, flatten))
         fan_in = fan_out * plan.activation.width_factor
     return [*chain, output_block(plan, fan_in, flatten)]
@@ -126,7 +128,7 @@ def classifier_head(plan: Plan, fan_in: int, units: Sequence[int]) -> list[Block
 
 def output_block(plan: Plan, fan_in: int, before: SignalMap) -> Block:
     """The logits W before(h) + b: (examples, …) -> (examples, outputs)."""
-    spec = LayerSpec("", fan_in, plan.outputs, has_norm=False, scale=plan.residual.output_scale)
+    spec = WeightLayerSpec("", fan_in, plan.outputs, has_norm=False, scale=plan.residual.output_scale)
     return linear_block("output", spec, plan, before, active=False)
 
 
@@ -137,31 +139,31 @@ class ResidualSpec:
     width: int  # channels of the sum
     total: int  # residual blocks of the whole network
     preceding: int = 0  # how many of them come before
-    skip: LayerSpec | SignalMap = identity  # a layer without activation, or a plain function
+    skip: WeightLayerSpec | SignalMap = identity  # a layer without activation, or a plain function
 
 
 def residual_block(
     name: str,
-    specs: Sequence[LayerSpec],
+    specs: Sequence[WeightLayerSpec],
     plan: Plan,
     residual: ResidualSpec,
     count: int | None,
 ) -> Block:
     """`count` equal blocks: the residual connection around a branch of these layers."""
-    skip = [residual.skip] if isinstance(residual.skip, LayerSpec) else []
+    skip = [residual.skip] if isinstance(residual.skip, WeightLayerSpec) else []
     init = partial(_init_residual, [*specs, *skip], len(specs), plan, residual)
     return Block(name, init, partial(_apply_residual, specs, plan, residual), count)
 
 
 def _init_residual(
-    specs: Sequence[LayerSpec], branch_layers: int, plan: Plan, residual: ResidualSpec, key: Array
+    specs: Sequence[WeightLayerSpec], branch_layers: int, plan: Plan, residual: ResidualSpec, key: Array
 ) -> tuple[Tree, Tree]:
     params, stats = block_layers.draw(specs, plan, key)
     return params | prefixed(plan.residual.init(residual.width, branch_layers), _RESIDUAL), stats
 
 
 def _apply_residual(
-    specs: Sequence[LayerSpec],
+    specs: Sequence[WeightLayerSpec],
     plan: Plan,
     residual: ResidualSpec,
     params: Tree,
@@ -187,7 +189,7 @@ def _skip(
     plan: Plan, residual: ResidualSpec, params: Tree, h: Array, context: BlockContext
 ) -> tuple[Array, Tree]:
     """The skip's output, and the new statistics of its layer."""
-    if not isinstance(residual.skip, LayerSpec):
+    if not isinstance(residual.skip, WeightLayerSpec):
         return residual.skip(h), {}
     layers = block_layers.build([residual.skip], plan, params, context)
     out = layers.layers[0].norm_before(layers.linear(0, h))

@@ -1,7 +1,9 @@
 """A network as a chain of blocks with taps between them: what places every measurement, for any model.
 
-A block maps the whole state to the whole state. Equal blocks are one block with a leading axis on its
-parameters, run by `lax.scan`, so that compile time does not grow with depth.
+A block maps the signal h, any pytree of arrays, to the next signal. It is one row of the layers table ("layer l"
+there). Equal consecutive blocks are a stack: one Block with a `count` and a leading axis on its parameters, run by
+`lax.scan`, so that compile time does not grow with depth. A weight layer (nn/linear_layer.py) is one W h + b inside a
+block, which may have several.
 """
 
 import math
@@ -62,7 +64,7 @@ class Block:
     apply: Callable[[Tree, Any, BlockContext], tuple[Any, BlockAux]]
     count: int | None = None
     active: bool = True  # whether it has an activation
-    signal: Callable[[Any], Array] = identity  # which array of its state is h_l
+    signal: Callable[[Any], Array] = identity  # from its output to the array h_l that is measured
     time_steps: int = 0  # how many time steps inside it have their backward signal measured
     metric_names: tuple[str, ...] = ()
     # (path of a recurrent kernel, names of its square blocks): their spectra are taken when evaluating
@@ -75,13 +77,13 @@ class Block:
         return 1 if self.count is None else self.count
 
 
-class Dummies(NamedTuple):
-    """The zeros whose "gradients" are the taps' measurements, one entry per block of the chain."""
+class TapValues(NamedTuple):
+    """The taps' arrays, one entry per block: zeros as arguments of a pass, measurements as their gradient."""
 
     taps: list[TapRecord]
-    preactivation: list[Array]
-    time: list[Array]
-    last: TapRecord
+    preactivation: list[Array]  # () or (layers,)
+    time: list[Array]  # (2, time steps) or (layers, 2, time steps)
+    last: TapRecord  # of the tap after the last block
 
 
 SignalMeasure = Callable[[BlockSignal], Any]  # -> any pytree of arrays
@@ -108,7 +110,7 @@ def stacked_axes(chain: list[Block], tree: Tree) -> StackedAxes:
     return {path: int(path.startswith(stacked)) if stacked else 0 for path in tree}
 
 
-def dummies(chain: list[Block], params: Tree) -> Dummies:
+def dummies(chain: list[Block], params: Tree) -> TapValues:
     """The zeros to differentiate by, for these blocks."""
     records = [taps.zeros_record(len(under(params, f"{block.name}/")), block.count) for block in chain]
     axes = [() if block.count is None else (block.count,) for block in chain]
@@ -117,7 +119,7 @@ def dummies(chain: list[Block], params: Tree) -> Dummies:
         jnp.zeros((*shape, 2, block.time_steps), jnp.float32)
         for shape, block in zip(axes, chain, strict=True)
     ]
-    return Dummies(records, preactivation, time, taps.zeros_record(0))
+    return TapValues(records, preactivation, time, taps.zeros_record(0))
 
 
 def forward(
@@ -128,17 +130,19 @@ def forward(
     key: Array,
     *,
     train: bool,
-    dummies: Dummies | None = None,
+    dummies: TapValues | None = None,
     measure: SignalMeasure | None = None,
     remat: bool = False,
 ) -> tuple[Any, Tree, list[Any]]:
-    """The chain's output, its new statistics, and what `measure` returns of each block (stacked along a stack).
+    """The chain's output, its new statistics, and what `measure` returns of each block (of a stack with a layer axis).
 
     x: (examples, …), the input. The output is (examples, …, outputs).
-    With `dummies`, taps stand before every block and after the last; their measurements are the gradient
-    with respect to `dummies`.
+    With `dummies` there is a tap before every block and one after the last; the first block's sees only the parameters,
+    not the input. The taps' measurements are the gradient with respect to `dummies`.
     """
-    state = (x, jnp.zeros((), jnp.float32))
+    # the second entry is always 0 in the forward pass; its cotangent carries the power of two by which the taps have
+    # scaled the backward signal (numerics/taps.py)
+    carry = (x, jnp.zeros((), jnp.float32))
     new_stats: Tree = {}
     measured: list[Any] = []
     for index, block in enumerate(chain):
@@ -149,38 +153,38 @@ def forward(
             if dummies is None
             else (dummies.taps[index], dummies.preactivation[index], dummies.time[index])
         )
-        step: Callable[..., Any] = partial(_tapped, block, train, measure, index == 0 and block.count is None)
-        step = jax.checkpoint(step) if remat else step
+        body: Callable[..., Any] = partial(_tapped, block, train, measure, index == 0 and block.count is None)
+        body = jax.checkpoint(body) if remat else body
         stream = jax.random.fold_in(key, index)
         if block.count is None:
-            state, (block_stats, values) = step(state, (*selected, zeros, stream, 1))
+            carry, (block_stats, values) = body(carry, (*selected, zeros, stream, 1))
         else:
             keys = jax.random.split(stream, block.count)
             layers = jnp.arange(1, block.count + 1)
-            state, (block_stats, values) = jax.lax.scan(step, state, (*selected, zeros, keys, layers))
+            carry, (block_stats, values) = jax.lax.scan(body, carry, (*selected, zeros, keys, layers))
         new_stats |= prefixed(block_stats, start)
         measured.append(values)
-    output, s = state
+    output, exponent_carrier = carry
     if dummies is not None:
-        output, _, _ = taps.tap(output, s, (), dummies.last)
+        output, _, _ = taps.tap(output, exponent_carrier, (), dummies.last)
     return output, new_stats, measured
 
 
 def _tapped(
-    block: Block, train: bool, measure: SignalMeasure | None, first: bool, state: tuple[Any, Array], xs: Any
+    block: Block, train: bool, measure: SignalMeasure | None, first: bool, carry: tuple[Any, Array], xs: Any
 ) -> tuple[tuple[Any, Array], tuple[Tree, Any]]:
-    """One block behind its tap, as a scan's body; no tap is on the input of the `first`, the data themselves."""
-    (h, s), (params, stats, zeros, key, layer) = state, xs
+    """One block after its tap, as the body of a scan; the tap of the `first` block leaves out its input, the data."""
+    (h, exponent_carrier), (params, stats, zeros, key, layer) = carry, xs
     context = BlockContext(key, stats, train, identity, layer)
     if zeros is not None:
         record, preactivation, time = zeros
-        tapped, s, params = taps.tap(() if first else h, s, params, record)
+        tapped, exponent_carrier, params = taps.tap(() if first else h, exponent_carrier, params, record)
         h = h if first else tapped
         inner = partial(taps.inner_tap, record=preactivation)
         context = context._replace(tap=inner, time_dummy=time if block.time_steps else None)
     h, aux = block.apply(params, h, context)
     values = None if measure is None else measure(_signal(block.signal(h), aux))
-    return (h, s), (aux.stats, values)
+    return (h, exponent_carrier), (aux.stats, values)
 
 
 def _signal(h: Array, aux: BlockAux) -> BlockSignal:
@@ -189,7 +193,9 @@ def _signal(h: Array, aux: BlockAux) -> BlockSignal:
     return BlockSignal(jax.lax.stop_gradient(h), slope, aux.max_slope, metrics)
 
 
-Run = Callable[[Tree, Any, Callable[[str, Array], Array]], Any]  # (parameters, input, on_linear) -> output
+RunBlock = Callable[
+    [Tree, Any, Callable[[str, Array], Array]], Any
+]  # (parameters, input, on_linear) -> output
 
 
 def walk(
@@ -198,9 +204,9 @@ def walk(
     stats: Tree,
     x: Any,
     key: Array,
-    step: Callable[[Run, Tree, Any], tuple[Any, Tree]],
+    fit: Callable[[RunBlock, Tree, Any], tuple[Any, Tree]],
 ) -> Tree:
-    """The parameters that `step(run, params, h) -> (h, params)` gives each block, in order, starting from the input x.
+    """The parameters that `fit(run, params, h) -> (h, params)` gives each block, in order, starting from the input x.
 
     `run` is the block in training mode. It is for initializers that fit a block on the output of those before it.
     """
@@ -209,7 +215,7 @@ def walk(
     for index, block in enumerate(chain):
         start = f"{block.name}/"
         selected = (under(params, start), under(stats, start))
-        body = partial(_visited, block, step)
+        body = partial(_fitted, block, fit)
         stream = jax.random.fold_in(key, index)
         if block.count is None:
             h, block_params = body(h, (*selected, stream, 1))
@@ -222,22 +228,22 @@ def walk(
     return fitted
 
 
-def _visited(
-    block: Block, step: Callable[[Run, Tree, Any], tuple[Any, Tree]], h: Any, xs: Any
+def _fitted(
+    block: Block, fit: Callable[[RunBlock, Tree, Any], tuple[Any, Tree]], h: Any, xs: Any
 ) -> tuple[Any, Tree]:
     params, stats, key, layer = xs
 
     def run(params: Tree, h: Any, on_linear: Callable[[str, Array], Array]) -> Any:
         return block.apply(params, h, BlockContext(key, stats, True, identity, layer, on_linear))[0]
 
-    return step(run, params, h)
+    return fit(run, params, h)
 
 
-def backward_norms(chain: list[Block], measured: Dummies, batch: Array | int) -> BackwardNorms:
+def backward_norms(chain: list[Block], measured: TapValues, loss_terms: Array | int) -> BackwardNorms:
     """Lines up the taps' records: the tap before block l+1 saw h_l and set the exponent inside block l.
 
-    `measured`: the gradient with respect to the dummies; `batch`: how many terms the mean loss has. Norms are () for
-    a block, (layers,) for a stack.
+    `measured`: the gradient with respect to the dummies; `loss_terms`: how many terms the mean loss has. Norms are ()
+    for a block, (layers,) for a stack.
     """
     following = [*measured.taps[1:], measured.last]
     signal, preactivation, time = [], [], []
@@ -253,16 +259,17 @@ def backward_norms(chain: list[Block], measured: Dummies, batch: Array | int) ->
         preactivation.append(z - shift)
         if block.time_steps:
             time.append(t.reshape(block.layers, 2, block.time_steps) - shift[:, None, None])
-    traced = isinstance(batch, Array)
+    traced = isinstance(loss_terms, Array)
     return BackwardNorms(
         signal=jnp.concatenate([jnp.atleast_1d(part) for part in signal]),
         preactivation=jnp.concatenate([jnp.atleast_1d(part) for part in preactivation]),
-        half_log2_batch=0.5 * (jnp.log2(jnp.asarray(batch, jnp.float32)) if traced else math.log2(batch)),
+        half_log2_terms=0.5
+        * (jnp.log2(jnp.asarray(loss_terms, jnp.float32)) if traced else math.log2(loss_terms)),
         time=time,
     )
 
 
-def true_norms(chain: list[Block], measured: Dummies, norms: Tree) -> Tree:
+def true_norms(chain: list[Block], measured: TapValues, norms: Tree) -> Tree:
     """log2 of each parameter's gradient norm: the tap's where the gradient was scaled, else `norms`."""
     by_path: Tree = {}
     for block, record in zip(chain, measured.taps, strict=True):

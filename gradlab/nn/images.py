@@ -14,7 +14,7 @@ from gradlab.recipe.bounds import Bound
 from gradlab.recipe.errors import RecipeError
 
 WidthMultiplier = Annotated[float, Bound(float, 0, 64, open_low=True)]  # times the published channels
-Layout = Literal[
+ImageSize = Literal[
     "auto", "large", "small"
 ]  # the size of images that a network is made for; large is as published
 
@@ -45,7 +45,7 @@ def image(plan: Plan) -> tuple[int, int]:
     return plan.shape[0], plan.shape[1]
 
 
-def is_large(layout: Layout, size: tuple[int, int], smallest: int) -> bool:
+def is_large(layout: ImageSize, size: tuple[int, int], smallest: int) -> bool:
     """Whether the published layout is used: `auto` takes it if no side is shorter than `smallest` positions."""
     return layout == "large" or (layout == "auto" and min(size) >= smallest)
 

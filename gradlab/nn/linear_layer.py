@@ -19,7 +19,7 @@ _ZERO = Initializer(zero)  # for a module whose state is replaced right after it
 
 
 @dataclass(frozen=True)
-class LayerSpec:
+class WeightLayerSpec:
     """One layer of a block: where its parameters are, its sizes, and how its kernel is initialized.
 
     Without a window the layer is dense. With one it is a convolution, and fan_in and fan_out count channels.
@@ -93,7 +93,7 @@ def _saves_sums(primitive: Any, *_: Any, **__: Any) -> bool:
     return bool(primitive.name == "reduce_sum")
 
 
-def _build(spec: LayerSpec, plan: Plan, initializer: Initializer, rngs: nnx.Rngs) -> Layer:
+def _build(spec: WeightLayerSpec, plan: Plan, initializer: Initializer, rngs: nnx.Rngs) -> Layer:
     mirrored = initializer.mirrored and spec.follows_activation
 
     def kernel(key: Array, shape: tuple[int, ...], dtype: jnp.dtype) -> Array:
@@ -124,21 +124,21 @@ def _build(spec: LayerSpec, plan: Plan, initializer: Initializer, rngs: nnx.Rngs
     return Layer(linear, norm, place)
 
 
-def _norm_width(spec: LayerSpec, width_factor: int, place: str) -> int:
+def _norm_width(spec: WeightLayerSpec, width_factor: int, place: str) -> int:
     """How many units the normalization acts on."""
     if spec.pre_activation and place != "kernel":
         return spec.fan_in if place == "after" else spec.fan_in // width_factor
     return spec.fan_out * (width_factor if place == "after" else 1)
 
 
-def draw(spec: LayerSpec, plan: Plan, key: Array) -> tuple[Tree, Tree]:
+def draw(spec: WeightLayerSpec, plan: Plan, key: Array) -> tuple[Tree, Tree]:
     """The layer's first parameters and statistics, by path."""
     module = _build(spec, plan, plan.initializer, nnx.Rngs(key))
     params, stats = (state_by_path(nnx.state(module, variable)) for variable in (nnx.Param, nnx.BatchStat))
     return prefixed(params, spec.prefix), prefixed(stats, spec.prefix)
 
 
-def layer(spec: LayerSpec, plan: Plan, params: Tree, stats: Tree, train: bool) -> Layer:
+def layer(spec: WeightLayerSpec, plan: Plan, params: Tree, stats: Tree, train: bool) -> Layer:
     """The layer's module, filled with its entries of a block's parameters and statistics."""
     module = _build(spec, plan, _ZERO, NO_RANDOM_KEYS)
     entries = under(params | stats, spec.prefix)

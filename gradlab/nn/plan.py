@@ -1,4 +1,4 @@
-"""What every model is made from."""
+"""Plan: the sizes and parts from which a model builds its chain of blocks."""
 
 from collections.abc import Callable
 from math import prod

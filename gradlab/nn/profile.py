@@ -102,7 +102,7 @@ def _measure(segments: list[Block], tree: Tree, x: Any, loss: Callable[[Any], Ar
         leaf_norms = jnp.stack([norms.log2_norm(leaf).astype(jnp.float32) for leaf in leaves])
         return norms.log2_hypot(leaf_norms) - 0.5 * jnp.log2(float(sum(leaf.size for leaf in leaves)))
 
-    def loss_of(tree: Tree, dummies: chain.Dummies) -> tuple[Array, list[Array]]:
+    def loss_of(tree: Tree, dummies: chain.TapValues) -> tuple[Array, list[Array]]:
         key = jax.random.key(0)
         output, _, forward = chain.forward(
             segments, tree, {}, x, key, train=True, dummies=dummies, measure=forward_norm
@@ -119,7 +119,7 @@ def _measure(segments: list[Block], tree: Tree, x: Any, loss: Callable[[Any], Ar
     weight = {path: norms.scaled_log2_norm(tree[path], stacked_axes[path]) for path in kernels}
     profiles = (
         jnp.concatenate([jnp.atleast_1d(part) for part in forward]),
-        backward.signal + backward.half_log2_batch,
+        backward.signal + backward.half_log2_terms,
         _per_block(segments, {path: gradient[path] for path in kernels}),
         _per_block(segments, weight),
     )

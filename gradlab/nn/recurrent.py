@@ -41,7 +41,7 @@ UNSUPPORTED_GATED = replace(UNSUPPORTED, other_activation=f"{GATED}, or choose m
 
 
 @dataclass(frozen=True)
-class RecurrentKernel:
+class RecurrentKernelInit:
     """How the recurrent kernel is initialized, gate by gate: `radius` times a matrix of spectral radius 1."""
 
     init: RecurrentInit
@@ -58,7 +58,7 @@ class RecurrentKernel:
 
 
 def recurrent_network(
-    plan: Plan, cell: CellSpec, kernel: RecurrentKernel, bptt: int, unsupported: Unsupported = UNSUPPORTED
+    plan: Plan, cell: CellSpec, kernel: RecurrentKernelInit, bptt: int, unsupported: Unsupported = UNSUPPORTED
 ) -> list[Block]:
     """The blocks of a recurrent network: input, first, (upper, depth − 1 equal layers), output.
 
@@ -82,7 +82,7 @@ class RecurrentLayer:
 
     plan: Plan
     cell: CellSpec
-    kernel: RecurrentKernel
+    kernel: RecurrentKernelInit
     bptt: int
     fan_in: int
     has_residual: bool = False

@@ -6,25 +6,25 @@ from typing import Any, NamedTuple
 from gradlab.nn import blocks, images
 from gradlab.nn.blocks import ResidualSpec, SignalMap
 from gradlab.nn.chain import Block, identity
-from gradlab.nn.linear_layer import LayerSpec
+from gradlab.nn.linear_layer import WeightLayerSpec
 from gradlab.nn.plan import Plan
 
 
 class Stage(NamedTuple):
     """Equal residual blocks, with `channels` inside the branch and expansion·channels in the sum."""
 
-    blocks: int
+    block_count: int
     channels: int
     expansion: int
     stride: int  # of its first block
 
 
 # (channels in, channels out, stride, plan) -> the skip where shapes change
-Skip = Callable[[int, int, int, Plan], LayerSpec | SignalMap]
+Skip = Callable[[int, int, int, Plan], WeightLayerSpec | SignalMap]
 
 
 def stem_options(plan: Plan) -> dict[str, Any]:
-    """The stem's further LayerSpec fields: it has no normalization if the first block begins with one."""
+    """The stem's further fields of its WeightLayerSpec: it has no normalization if the first block begins with one."""
     return {"has_norm": plan.residual.activation_place != "before_weights", "follows_activation": False}
 
 
@@ -33,24 +33,26 @@ def stage_blocks(stages: list[Stage], channels: int, plan: Plan, skip: Skip) -> 
 
     `channels`: those of the stem.
     """
-    total, preceding, chain = sum(stage.blocks for stage in stages), 0, []
+    total, preceding, chain = sum(stage.block_count for stage in stages), 0, []
     width_factor = plan.activation.width_factor
     channels *= width_factor
     for number, stage in enumerate(stages, 1):
         width = stage.channels * stage.expansion * width_factor
-        entries = int(stage.stride > 1 or width != channels)
-        if entries:
+        has_entry_block = int(stage.stride > 1 or width != channels)
+        if has_entry_block:
             specs = _branch_specs(stage, channels, stage.stride, plan, total)
             shortcut = skip(channels, width, stage.stride, plan) if plan.residual.has_skip else identity
             residual = ResidualSpec(width, total, preceding, shortcut)
             chain.append(blocks.residual_block(f"entry{number}", specs, plan, residual, None))
-        if stage.blocks > entries:
+        if stage.block_count > has_entry_block:
             specs = _branch_specs(stage, width, 1, plan, total)
-            residual = ResidualSpec(width, total, preceding + entries)
+            residual = ResidualSpec(width, total, preceding + has_entry_block)
             chain.append(
-                blocks.residual_block(f"stage{number}", specs, plan, residual, stage.blocks - entries)
+                blocks.residual_block(
+                    f"stage{number}", specs, plan, residual, stage.block_count - has_entry_block
+                )
             )
-        channels, preceding = width, preceding + stage.blocks
+        channels, preceding = width, preceding + stage.block_count
     return [*chain, _output(plan, channels)]
 
 
@@ -58,7 +60,7 @@ def _output(plan: Plan, channels: int) -> Block:
     """The logits of the mean over all positions; pre-activation branches need a last norm and activation first."""
     if plan.residual.activation_place != "before_weights":
         return blocks.output_block(plan, channels, images.mean)
-    spec = LayerSpec(
+    spec = WeightLayerSpec(
         "",
         channels,
         plan.outputs,
@@ -69,7 +71,7 @@ def _output(plan: Plan, channels: int) -> Block:
     return blocks.pre_activation_block("output", spec, plan, images.mean)
 
 
-def _branch_specs(stage: Stage, fan_in: int, stride: int, plan: Plan, total: int) -> list[LayerSpec]:
+def _branch_specs(stage: Stage, fan_in: int, stride: int, plan: Plan, total: int) -> list[WeightLayerSpec]:
     """Two 3×3 convolutions, or 1×1, 3×3 and 1×1 where the stage expands its channels."""
     inner, width_factor = stage.channels, plan.activation.width_factor
     sizes = [(3, inner, stride), (3, inner, 1)]

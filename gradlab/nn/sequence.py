@@ -9,7 +9,7 @@ from jax import Array
 
 from gradlab.nn import linear_layer
 from gradlab.nn.chain import Block, BlockAux, BlockContext
-from gradlab.nn.linear_layer import LayerSpec
+from gradlab.nn.linear_layer import WeightLayerSpec
 from gradlab.nn.plan import Plan
 from gradlab.numerics.tree import Tree
 from gradlab.recipe.errors import RecipeError
@@ -102,13 +102,13 @@ def output_block(plan: Plan) -> Block:
 
     (time, examples, units) -> (examples, outputs), or (examples, time, outputs).
     """
-    spec = LayerSpec("", plan.width, plan.outputs, has_norm=False, scale=plan.residual.output_scale)
+    spec = WeightLayerSpec("", plan.width, plan.outputs, has_norm=False, scale=plan.residual.output_scale)
     apply = partial(_apply_output, spec, plan)
     return Block("output", partial(linear_layer.draw, spec, plan), apply, active=False)
 
 
 def _apply_output(
-    spec: LayerSpec, plan: Plan, params: Tree, h: Array, context: BlockContext
+    spec: WeightLayerSpec, plan: Plan, params: Tree, h: Array, context: BlockContext
 ) -> tuple[Array, BlockAux]:
     layer = linear_layer.layer(spec, plan, params, context.stats, context.train)
     h = jnp.swapaxes(h, 0, 1) if plan.label_per_step else h[-1]

@@ -24,14 +24,14 @@ class ScheduleContext(NamedTuple):
 
     step: how many updates were made before; total_steps: the recipe's `steps`, or the schedule's own horizon.
     loss: mean data loss of the batch; log2_gradient: log2 of the norm of the gradient that the optimizer is given.
-    lr: the peak rate, which the factor multiplies.
+    peak_lr: the peak learning rate, which the factor multiplies.
     """
 
     step: Array
     total_steps: Array
     loss: Array
     log2_gradient: Array
-    lr: Array | float
+    peak_lr: Array | float
 
 
 class Schedule(NamedTuple):
@@ -251,7 +251,7 @@ def polyak(f_star: Number) -> Schedule:
 
     def apply(context: ScheduleContext, state: Any) -> tuple[Array, Any]:
         gap = context.loss - f_star
-        log2_factor = jnp.log2(jnp.maximum(gap, 0)) - 2 * context.log2_gradient - jnp.log2(context.lr)
+        log2_factor = jnp.log2(jnp.maximum(gap, 0)) - 2 * context.log2_gradient - jnp.log2(context.peak_lr)
         factor = jnp.exp2(jnp.minimum(log2_factor, 0))
         return jnp.where((gap > 0) & ~jnp.isnan(factor), factor, 0.0), state
 

@@ -1,4 +1,4 @@
-"""The activations and their slopes in float64 NumPy: an independent copy, so that theory checks."""
+"""The activations and their slopes in float64 NumPy: written a second time, so that theory is an independent check."""
 
 import math
 from collections.abc import Callable
@@ -13,7 +13,7 @@ SELU_SCALE, SELU_ALPHA = 1.0507009873554805, 1.6732632423543772
 
 @dataclass(frozen=True)
 class Activation:
-    """φ, its slope φ′, and the points where one of them is not smooth."""
+    """φ, its slope φ′ (both keep the shape of their argument), and the points where one of them is not smooth."""
 
     phi: Function
     slope: Function
@@ -21,7 +21,7 @@ class Activation:
 
 
 def _erf(x: np.ndarray) -> np.ndarray:
-    from scipy.special import erf  # 0.15 s of import, for the two that need it
+    from scipy.special import erf  # imported late: it takes 0.15 s, and two activations need it
 
     result: np.ndarray = erf(x)
     return result
@@ -31,7 +31,7 @@ def _sigmoid(x: np.ndarray) -> np.ndarray:
     return 0.5 * (1 + np.tanh(0.5 * x))
 
 
-def _bell(x: np.ndarray) -> np.ndarray:
+def _density(x: np.ndarray) -> np.ndarray:
     result: np.ndarray = np.exp(-0.5 * x * x) / math.sqrt(2 * math.pi)
     return result
 
@@ -46,7 +46,7 @@ def leaky_relu(slope: float) -> Activation:
 
 
 def elu(scale: float, alpha: float) -> Activation:
-    """scale·x above 0, scale·α·(eˣ − 1) below: ELU with (1, 1), SELU with its own two numbers."""
+    """scale·x above 0, scale·α·(eˣ − 1) below: ELU with (1, α), SELU with SELU_SCALE and SELU_ALPHA."""
 
     def tail(x: np.ndarray) -> np.ndarray:
         result: np.ndarray = np.minimum(x, 0)
@@ -66,19 +66,19 @@ def _silu_slope(x: np.ndarray) -> np.ndarray:
 
 
 def _tanh_gelu(x: np.ndarray) -> np.ndarray:
-    result: np.ndarray = 0.5 * x * (1 + np.tanh(_bent(x)))
+    result: np.ndarray = 0.5 * x * (1 + np.tanh(_tanh_gelu_argument(x)))
     return result
 
 
 def _tanh_gelu_slope(x: np.ndarray) -> np.ndarray:
-    t = np.tanh(_bent(x))
+    t = np.tanh(_tanh_gelu_argument(x))
     result: np.ndarray = 0.5 * (1 + t) + 0.5 * x * (1 - t * t) * math.sqrt(2 / math.pi) * (
         1 + 3 * 0.044715 * x * x
     )
     return result
 
 
-def _bent(x: np.ndarray) -> np.ndarray:
+def _tanh_gelu_argument(x: np.ndarray) -> np.ndarray:
     return math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)
 
 
@@ -116,7 +116,7 @@ _PLAIN = {
     "sigmoid": Activation(_sigmoid, lambda x: 0.25 / np.cosh(np.clip(0.5 * x, -300, 300)) ** 2),
     "tanh": Activation(np.tanh, lambda x: 1 / np.cosh(np.clip(x, -300, 300)) ** 2),
     "relu": leaky_relu(0.0),
-    "gelu": Activation(lambda x: x * _cdf(x), lambda x: _cdf(x) + x * _bell(x)),
+    "gelu": Activation(lambda x: x * _cdf(x), lambda x: _cdf(x) + x * _density(x)),
     "selu": elu(SELU_SCALE, SELU_ALPHA),
     "erf": Activation(_erf, lambda x: 2 / math.sqrt(math.pi) * np.exp(-x * x)),
     "silu": Activation(lambda x: x * _sigmoid(x), _silu_slope),
@@ -135,13 +135,13 @@ _NUMBERED: dict[str, Callable[[dict[str, Any]], Activation]] = {
     "elu": lambda part: elu(1.0, part["alpha"]),
     "sine": lambda part: sine(part["frequency"]),
     "step": lambda part: step(part["low"]),
-    # a recipe that was stored before there was a choice has it not
+    # older recipes do not have this key
     "gelu": lambda part: _TANH_GELU if part.get("approximate") else _PLAIN["gelu"],
 }
 NAMES = frozenset({*_PLAIN, *_NUMBERED})
 
 
 def activation(part: dict[str, Any]) -> Activation:
-    """The activation of a recipe's part, {"name": "leaky_relu", "slope": 0.01}."""
+    """The activation of a part of a recipe, as {"name": "leaky_relu", "slope": 0.01}; its name must be one of NAMES."""
     name = part["name"]
     return _NUMBERED[name](part) if name in _NUMBERED else _PLAIN[name]

@@ -1,30 +1,30 @@
-"""What finite width adds to mean field: how far one random network strays, and where its typical value lies.
+"""What finite width adds to mean field: how much random networks differ, and where their typical value lies.
 
 Per block, in units of 1/n, for one example and Gaussian weights:
     Var ln‖∂L/∂h‖² = 2 [from Wᵀ] + 3·(E φ′⁴/(E φ′²)² − 1) [from the units], so 5/n for ReLU, 2/n for linear;
     Var ln‖h‖²     = E φ⁴/(E φ²)² − 1,
-the second moving every later length q, hence χ(q), by the first and second derivatives of ln V and ln χ.
-Orthogonal weights keep ‖Wᵀv‖ and ‖Wh‖: the 2 goes, and what φ², φ′² share with z² (Hermite degree 2).
-A batch averages what its examples do not share: every variance becomes its mean over pairs of examples,
-whose pre-activations correlate by c and gradients by ρ (`_gradient_likeness`). The mean of a logarithm lies
-below the logarithm of the mean by half the variance: −5/(2n), −1/n a block in ln‖·‖² for one example.
-Own derivation, to first order in 1/n (second in the length's fluctuation), checked by Monte Carlo in
-tests/theory: deviations to two fifths, means to 1/n a block; batch norm's own shift of the mean, within 2/n a
-block, is left out. Where `bent` passes 1 (GELU under He) the expansion is a guess.
+the second changing every later length q, hence χ(q), by the first and second derivatives of ln V and ln χ.
+Orthogonal weights keep ‖Wᵀv‖ and ‖Wh‖: the 2 vanishes, and so does what φ², φ′² share with z² (Hermite degree 2).
+In a batch every variance becomes its mean over pairs of examples, whose pre-activations correlate by c and
+gradients by ρ (`_gradient_correlation`). The mean of a logarithm lies
+below the logarithm of the mean by half the variance: −5/(2n), −1/n per block in ln‖·‖² for one example.
+The derivation is gradlab's own, to first order in 1/n (second in the length's fluctuation), checked by Monte Carlo in
+tests/theory: standard deviations to two fifths, means to 1/n per block. The shift of the mean by batch norm, within 2/n
+per block, is left out. Where `second_order` exceeds 1 (GELU with He's weights) the expansion is only a rough estimate.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from gradlab.theory.coherence import at_loss, coherence
-from gradlab.theory.forward import Forward, Network
-from gradlab.theory.kernel import Moments, paired
+from gradlab.theory.coherence import at_loss, coherence_shift
+from gradlab.theory.forward import ForwardSignal, Network
+from gradlab.theory.kernel import Moments, pair_mean
 
 
 @dataclass(frozen=True)
-class Noise:
-    """Variances in units of 1/n of one block's f and branch: (one example alone, the mean over a batch)."""
+class BlockNoise:
+    """Variances that each block adds, in units of 1/n, shape (2, L + 1): of one example, of the mean over a batch."""
 
     length: np.ndarray  # of ln‖f‖²
     units: np.ndarray  # of ln‖D g‖²
@@ -35,8 +35,8 @@ class Noise:
 
 
 @dataclass(frozen=True)
-class Response:
-    """Of a block to x = δ ln E h² before it, at ln E h² after it and at ln of the backward factor."""
+class BlockResponse:
+    """Derivatives by ln E h² before a block, shape (L + 1,): of ln E h² after it, and of ln of its backward factor."""
 
     length: np.ndarray
     length_second: np.ndarray
@@ -45,203 +45,249 @@ class Response:
 
 
 def _average(alone: np.ndarray, pair: np.ndarray, batch: int) -> np.ndarray:
+    """Variances of one example, and of the mean over a batch whose pairs of examples have the covariance `pair`."""
     return np.stack([alone, alone / batch + pair * (1 - 1 / batch)])
 
 
-def _gradient_likeness(
-    the: Network, keep: np.ndarray, loose: np.ndarray, share: np.ndarray, classes: int
+def _gradient_correlation(
+    network: Network, keep: np.ndarray, slope_noise: np.ndarray, share: np.ndarray, classes: int
 ) -> np.ndarray:
     """E ρ² of two examples' ∂L/∂h_l, from 1/(classes − 1) at the loss backward.
 
-    Each block multiplies it by (χ_c/χ)² = keep², and adds 1/n by the chance of Wᵀ and `loose`/n by that of D,
-    loose = E φ′₁²φ′₂²/(E φ′²)² − keep². (Batch norm whitens: none is added.)
+    Each block multiplies it by (χ_c/χ)² = keep², and adds 1/n by the randomness of Wᵀ and `slope_noise`/n by that of D,
+    slope_noise = E φ′₁²φ′₂²/(E φ′²)² − keep². (Batch norm whitens: nothing is added.)
     """
-    result = np.empty(the.depth + 1)
+    result = np.empty(network.depth + 1)
     rho2 = result[-1] = 1 / max(classes - 1, 1)
-    chance = share**2 * (loose + (not the.orthogonal)) / the.width * (the.norm != "batch")
-    kept = ((1 - share) + share * keep) ** 2
-    for block in range(the.depth, 0, -1):
-        rho2 = rho2 * kept[block]
-        rho2 = result[block - 1] = min(1.0, rho2 + chance[block] * (1 + 2 * rho2) * (1 - rho2))
+    added = share**2 * (slope_noise + (not network.orthogonal)) / network.width * (network.norm != "batch")
+    factor = ((1 - share) + share * keep) ** 2
+    for block in range(network.depth, 0, -1):
+        rho2 = rho2 * factor[block]
+        rho2 = result[block - 1] = min(1.0, rho2 + added[block] * (1 + 2 * rho2) * (1 - rho2))
     return result
 
 
-def noise(the: Network, found: Moments, c: np.ndarray, share: np.ndarray, classes: int) -> Noise:
-    """The variances of every block. `share`: the branch's of the squared factor."""
-    normed = the.place == "before" and the.norm in ("layer", "rms")
+def block_noise(
+    network: Network, moments: Moments, c: np.ndarray, share: np.ndarray, classes: int
+) -> BlockNoise:
+    """The variances of every block; `c` and `share` (of the branch in the squared factor) have shape (L + 1,)."""
+    normed = network.norm_place == "before" and network.norm in ("layer", "rms")
 
     def covariance(spectrum: np.ndarray) -> np.ndarray:
-        """E f(u₁)g(u₂)/(E f·E g) − 1 without what a fixed ‖z‖ (and mean of z) takes away."""
+        """E f(u₁)g(u₂)/(E f·E g) − 1 without the terms that vanish for a fixed ‖z‖ (and a fixed mean of z)."""
         rest = spectrum.copy()
         rest[:, 0] = 0
-        rest[:, 2] *= not (normed or the.orthogonal)
-        rest[:, 1] *= not (normed and the.norm == "layer")
-        alone = rest.sum(1) + spectrum.sum(1) * (1 / the.kept - 1)
-        return np.stack([alone, paired(rest, c)])
+        rest[:, 2] *= not (normed or network.orthogonal)
+        rest[:, 1] *= not (normed and network.norm == "layer")
+        alone = rest.sum(1) + spectrum.sum(1) * (1 / network.keep_rate - 1)
+        return np.stack([alone, pair_mean(rest, c)])
 
-    keep = paired(found.slope, c) * the.kept
-    loose_slope = np.maximum(0, paired(found.slope2, c) - keep**2)
-    rho2 = _gradient_likeness(the, keep, loose_slope, share, classes)
-    slope2, fixed = covariance(found.slope2), covariance(found.slope2)
-    if the.orthogonal or normed:  # g is isotropic all the same: 2 of the 3 parts see the whole spectrum
-        slope2 = np.stack([found.slope2.sum(1) / the.kept - 1, paired(found.slope2, c) - 1])
-    of_length, of_both = covariance(found.phi2), covariance(found.cross)
-    length = _average(of_length[0], of_length[1], the.batch)
-    shared = _average(of_both[0], of_both[1], the.batch)
-    units = _average(2 * slope2[0] + fixed[0], 2 * rho2 * slope2[1] + fixed[1], the.batch)
-    loose = 0.0 if the.orthogonal else 1.0
+    keep = pair_mean(moments.slope, c) * network.keep_rate
+    slope_noise = np.maximum(0, pair_mean(moments.slope2, c) - keep**2)
+    rho2 = _gradient_correlation(network, keep, slope_noise, share, classes)
+    slope2, fixed = covariance(moments.slope2), covariance(moments.slope2)
+    if network.orthogonal or normed:  # g is isotropic nevertheless: 2 of the 3 parts have the full spectrum
+        slope2 = np.stack([moments.slope2.sum(1) / network.keep_rate - 1, pair_mean(moments.slope2, c) - 1])
+    of_length, of_both = covariance(moments.phi2), covariance(moments.cross)
+    length = _average(of_length[0], of_length[1], network.batch)
+    shared = _average(of_both[0], of_both[1], network.batch)
+    units = _average(2 * slope2[0] + fixed[0], 2 * rho2 * slope2[1] + fixed[1], network.batch)
+    random_norm = 0.0 if network.orthogonal else 1.0
     ones = np.ones_like(c)
-    weights = 2 * loose * _average(ones, rho2 * keep**2, the.batch)
+    weights = 2 * random_norm * _average(ones, rho2 * keep**2, network.batch)
     norm = np.zeros_like(length)
-    if the.place == "before":
-        norm = 2 * loose * _average(ones, c**2, the.batch)
-    elif the.place == "after":
+    if network.norm_place == "before":
+        norm = 2 * random_norm * _average(ones, c**2, network.batch)
+    elif network.norm_place == "after":
         norm, length, shared = length - 2 * shared, 0 * length, 0 * shared
-    return Noise(length, units, shared, weights, norm, _average(ones, rho2 * keep, the.batch))
+    return BlockNoise(
+        length=length,
+        units=units,
+        shared=shared,
+        weights=weights,
+        norm=norm,
+        skip=_average(ones, rho2 * keep, network.batch),
+    )
 
 
 def _mix(weights: list[np.ndarray], firsts: list[np.ndarray], seconds: list[np.ndarray]) -> np.ndarray:
-    """First and second derivative of ln Σ e^t from those of the t and their shares of the sum."""
+    """First and second derivative of ln Σ e^t, from those of each t and its share of the sum."""
     first = sum(w * t for w, t in zip(weights, firsts, strict=True))
     second = sum(w * (u + t * t) for w, t, u in zip(weights, firsts, seconds, strict=True)) - first**2
     return np.stack([first, second])
 
 
-def response(the: Network, walk: Forward, found: Moments, share: np.ndarray) -> Response:
-    """Derivatives of every block's two logarithms by ln E h² before it."""
-    omega = 1 - the.bias * np.exp(-np.maximum(walk.log_q, -700.0))
+def block_response(
+    network: Network, forward: ForwardSignal, moments: Moments, share: np.ndarray
+) -> BlockResponse:
+    """The derivatives of every block; `share`, of the branch in the squared backward factor, has shape (L + 1,)."""
+    omega = 1 - network.bias * np.exp(-np.maximum(forward.log_q, -700.0))
     zero = np.zeros_like(omega)
 
     def by_input(d: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return d[:, 0] * omega, d[:, 1] * omega**2 + d[:, 0] * omega * (1 - omega)
 
-    if the.norm == "batch":
-        return Response(zero, zero, zero, zero)
-    f = by_input(found.growth) if the.place == "none" else (zero, zero)
-    beta = by_input(found.bend)
-    if the.place == "before":
-        divided = omega * np.exp(walk.log_y)
+    if network.norm == "batch":
+        return BlockResponse(zero, zero, zero, zero)
+    f = by_input(moments.growth) if network.norm_place == "none" else (zero, zero)
+    beta = by_input(moments.slope_growth)
+    if network.norm_place == "before":
+        divided = omega * np.exp(forward.log_y)
         beta = (-divided, -divided * (1 - divided))
-    elif the.place == "after":
-        growth = by_input(found.growth)
+    elif network.norm_place == "after":
+        growth = by_input(moments.growth)
         beta = (beta[0] - growth[0], beta[1] - growth[1])
-    if not the.branch:
-        return Response(f[0], f[1], beta[0], beta[1])
-    before = np.exp(np.concatenate([[0.0], walk.log_h[:-1]]) - walk.log_h)
-    ratio = np.where(np.isfinite(walk.ratio), walk.ratio, 0)
+    if not network.branch:
+        return BlockResponse(f[0], f[1], beta[0], beta[1])
+    before = np.exp(np.concatenate([[0.0], forward.log_h[:-1]]) - forward.log_h)
+    ratio = np.where(np.isfinite(forward.ratio), forward.ratio, 0)
     parts = [before, before * ratio**2, 1 - before * (1 + ratio**2)]
     length = _mix(parts, [zero + 1, f[0], (1 + f[0]) / 2], [zero, f[1], zero])
     factor = _mix([1 - share, share], [zero, beta[0]], [zero, beta[1]])
-    return Response(length[0], length[1], factor[0], factor[1])
+    return BlockResponse(length[0], length[1], factor[0], factor[1])
 
 
-def _norm_shift(the: Network, walk: Forward, found: Moments) -> np.ndarray:
+def _norm_shift(network: Network, forward: ForwardSignal, moments: Moments) -> np.ndarray:
     """What a layer or RMS norm adds to the mean of ln‖∂L/∂h‖² at each block, in units of 1/n.
 
     Before the activation zᵀv = 0 and, without a residual, gᵀh = 0: the terms are E n·q/‖z‖² (+2, layer norm
-    +3), Wᵀ's lost direction (−1), the directions the norm's derivative takes, D on what is orthogonal to h.
+    +3), Wᵀ's lost direction (−1), the directions that the norm's derivative removes, D on what is orthogonal to h.
     """
-    bend, growth = 1 + 2 * found.bend[:, 0], found.growth[:, 0]
-    scale = np.exp(found.log_phi2 - found.log_slope2 - walk.log_y)
-    along, twice = growth**2 * scale, found.cross.sum(1)
-    if the.place == "after":
-        return found.phi2.sum(1) - 2 * twice
-    loose = 0.0 if the.orthogonal else 1.0
-    result = loose - (bend - along) + 1 - twice
-    if the.norm == "layer":
-        result += loose - 1 + found.phi2[:, 1] * scale / 4
+    bend, growth = 1 + 2 * moments.slope_growth[:, 0], moments.growth[:, 0]
+    scale = np.exp(moments.log_phi2 - moments.log_slope2 - forward.log_y)
+    along, covariance = growth**2 * scale, moments.cross.sum(1)
+    result: np.ndarray
+    if network.norm_place == "after":
+        result = moments.phi2.sum(1) - 2 * covariance
+        return result
+    random_norm = 0.0 if network.orthogonal else 1.0
+    result = random_norm - (bend - along) + 1 - covariance
+    if network.norm == "layer":
+        result += random_norm - 1 + moments.phi2[:, 1] * scale / 4
     return result
 
 
 def _quartic(derivatives: np.ndarray) -> np.ndarray:
-    """E[f·He₄]/(4·E f): what f loses, times 1/n, where z has a fixed norm and so a lower kurtosis."""
-    return derivatives[:, 1] - derivatives[:, 0] + derivatives[:, 0] ** 2
+    """E[f·He₄]/(4·E f): the loss of E f, times 1/n, if z has a fixed norm and so a lower kurtosis."""
+    result: np.ndarray = derivatives[:, 1] - derivatives[:, 0] + derivatives[:, 0] ** 2
+    return result
 
 
-def _sums(steps: np.ndarray) -> np.ndarray:
-    """Σ over k > l, for l = 0…L."""
+def _sums_above(steps: np.ndarray) -> np.ndarray:
+    """Σ over blocks k > l, for l = 0…L; shape (L + 1,)."""
     return np.concatenate([np.cumsum(steps[:0:-1])[::-1], [0.0]])
 
 
-def _shares(the: Network, walk: Forward, log_beta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _shares(network: Network, forward: ForwardSignal, log_beta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The branch's share of the squared backward factor, and of E h²; 1 where there is no residual."""
-    ones = np.ones(the.depth + 1)
-    if not the.branch:
+    ones = np.ones(network.depth + 1)
+    if not network.branch:
         return ones, ones
-    share = 1 / (1 + np.exp(-np.clip(log_beta + 2 * np.log(the.branch), -700, 700)))
-    before = np.exp(np.concatenate([[0.0], walk.log_h[:-1]]) - walk.log_h)
-    return share, np.where(np.isfinite(walk.ratio), before * walk.ratio**2, 1.0)
+    share = 1 / (1 + np.exp(-np.clip(log_beta + 2 * np.log(network.branch), -700, 700)))
+    before = np.exp(np.concatenate([[0.0], forward.log_h[:-1]]) - forward.log_h)
+    return share, np.where(np.isfinite(forward.ratio), before * forward.ratio**2, 1.0)
 
 
 @dataclass(frozen=True)
-class _Lengths:
-    """δ ln E h_l² forward, and what it does to the backward signal: variances (alone, batch) and means."""
+class _LengthFluctuation:
+    """The fluctuation of ln E h_l² and its effect on the backward signal; variances as in `BlockNoise`."""
 
     variance: np.ndarray
     mean: np.ndarray
-    moved: np.ndarray  # variance that lengths bring to ln‖∂L/∂h_l‖², with their covariance to D's own
-    shift: np.ndarray  # of the mean of ln‖∂L/∂h_l‖²
-    bent: float  # the largest second-order term: above about 1 the expansion fails
+    backward_variance: np.ndarray  # added to that of ln‖∂L/∂h_l‖², covariance with D included
+    backward_shift: np.ndarray  # of the mean of ln‖∂L/∂h_l‖²
+    second_order: float  # the largest second-order term: above about 1 the expansion fails
 
 
-def _lengths(to: Response, length: np.ndarray, both: np.ndarray, kurtosis: np.ndarray) -> _Lengths:
-    """x_l = ψ_l·x_{l−1} + ε_l; reach_l = Σ_{k>l} s_k·Ψ(l→k): what x_l does to all the factors above."""
+def _length_fluctuation(
+    response: BlockResponse, length: np.ndarray, covariance: np.ndarray, kurtosis: np.ndarray
+) -> _LengthFluctuation:
+    """x_l = ψ_l·x_{l−1} + ε_l; reach_l = Σ_{k>l} s_k·Ψ(l→k): the effect of x_l on all factors above."""
     size = length.shape[1]
     fresh = -length[0] / 2 - kurtosis
     mean, x, reach = np.zeros(size), np.zeros((2, size)), np.zeros(size)
     x[:, 0], mean[0] = length[:, 0], fresh[0]
     for block in range(1, size):
-        psi, second = to.length[block], to.length_second[block]
+        psi, second = response.length[block], response.length_second[block]
         x[:, block] = psi**2 * x[:, block - 1] + length[:, block]
         mean[block] = psi * mean[block - 1] + second * x[0, block - 1] / 2 + fresh[block]
     for block in range(size - 1, 0, -1):
-        reach[block - 1] = to.factor[block] + to.length[block] * reach[block]
-    new = [_sums(v * reach**2 + 2 * b * reach) for v, b in zip(length, both, strict=True)]
-    moved = x * reach**2 + np.stack(new)
+        reach[block - 1] = response.factor[block] + response.length[block] * reach[block]
+    new = [_sums_above(v * reach**2 + 2 * b * reach) for v, b in zip(length, covariance, strict=True)]
+    backward_variance = x * reach**2 + np.stack(new)
     steps = np.zeros(size)
-    steps[1:] = to.factor[1:] * mean[:-1] + to.factor_second[1:] * x[0, :-1] / 2
-    curved = np.abs(to.length_second) + np.abs(to.factor_second)
-    bent = float(np.max(x[0] * curved))
-    held = (1 + bent) ** -0.5  # beyond 1 the expansion overshoots
-    return _Lengths(x, held * mean, moved, held * (_sums(steps) + moved[0] / 2), bent)
+    steps[1:] = response.factor[1:] * mean[:-1] + response.factor_second[1:] * x[0, :-1] / 2
+    curved = np.abs(response.length_second) + np.abs(response.factor_second)
+    second_order = float(np.max(x[0] * curved))
+    damping = (1 + second_order) ** -0.5  # beyond 1 the expansion overshoots
+    return _LengthFluctuation(
+        variance=x,
+        mean=damping * mean,
+        backward_variance=backward_variance,
+        backward_shift=damping * (_sums_above(steps) + backward_variance[0] / 2),
+        second_order=second_order,
+    )
 
 
 @dataclass(frozen=True)
-class Finite:
-    """Of ln‖∂L/∂h_l‖²/‖∂L/∂h_L‖² and ln E h_l²: variance and shifts of the mean, blocks 0…L."""
+class FiniteWidth:
+    """Variance and shift of the mean of ln‖∂L/∂h_l‖²/‖∂L/∂h_L‖², and shift of ln E h_l²; arrays of shape (L + 1,)."""
 
     variance: np.ndarray
     shift: np.ndarray
     length_shift: np.ndarray
-    coherent: np.ndarray  # of the shift: what `coherence` adds
-    bent: float  # above about 1 the expansion fails
+    coherent: np.ndarray  # the part of the shift that `coherence` adds
+    second_order: float  # above about 1 the expansion fails
 
 
 def finite_width(
-    the: Network, walk: Forward, found: Moments, c: np.ndarray, log_beta: np.ndarray, classes: int
-) -> Finite:
-    """Sums the blocks' noise from layer L down, and the lengths' from the input up."""
-    n, residual = the.width, bool(the.branch)
-    share, own = _shares(the, walk, log_beta)
-    one = noise(the, found, c, share, classes)
-    pairs = np.stack([np.ones_like(c), 1 / the.batch + (1 - 1 / the.batch) * c**2])
-    length = (own**2 * one.length + residual * 4 * own * (1 - own) * pairs) / n
-    eta = (share**2 * (one.units + one.weights + one.norm) + 4 * share * (1 - share) * one.skip) / n
+    network: Network,
+    forward: ForwardSignal,
+    moments: Moments,
+    c: np.ndarray,
+    log_beta: np.ndarray,
+    classes: int,
+) -> FiniteWidth:
+    """The sums of the noise of the gradients from block L down, and of the lengths from the input up.
 
-    fixed = the.orthogonal or (the.place == "before" and the.norm != "batch")
-    after = the.place == "after"
-    kurtosis = fixed * (not after) * own * _quartic(found.growth) / n
-    lengths = _lengths(response(the, walk, found, share), length, own * share * one.shared / n, kurtosis)
-    extra = -fixed * (_quartic(found.bend) - after * _quartic(found.growth))
-    coherent, spread = np.zeros(the.depth + 1), 0.0
-    if the.norm == "none" or (the.norm == "rms" and after and residual):
-        logits = the.logit_gain * float(np.exp(min(walk.log_h[-1], 600.0)))
+    `c` (see `correlations`) and `log_beta` (see `log_branch`) have shape (L + 1,).
+    """
+    n, residual = network.width, bool(network.branch)
+    share, length_share = _shares(network, forward, log_beta)
+    noise = block_noise(network, moments, c, share, classes)
+    pairs = np.stack([np.ones_like(c), 1 / network.batch + (1 - 1 / network.batch) * c**2])
+    length = (length_share**2 * noise.length + residual * 4 * length_share * (1 - length_share) * pairs) / n
+    eta = (share**2 * (noise.units + noise.weights + noise.norm) + 4 * share * (1 - share) * noise.skip) / n
+
+    fixed = network.orthogonal or (network.norm_place == "before" and network.norm != "batch")
+    after = network.norm_place == "after"
+    kurtosis = fixed * (not after) * length_share * _quartic(moments.growth) / n
+    lengths = _length_fluctuation(
+        block_response(network, forward, moments, share),
+        length,
+        length_share * share * noise.shared / n,
+        kurtosis,
+    )
+    extra = -fixed * (_quartic(moments.slope_growth) - after * _quartic(moments.growth))
+    coherent, spread = np.zeros(network.depth + 1), 0.0
+    if network.norm == "none" or (network.norm == "rms" and after and residual):
+        logits = network.logit_gain * float(np.exp(min(forward.log_h[-1], 600.0)))
         kappa, spread = at_loss(classes, logits)
-        coherent = _sums(coherence(the, walk, found, log_beta, kappa))
-    elif the.norm != "batch":
-        extra = extra + _norm_shift(the, walk, found)
-    variance = lengths.moved[1] + _sums(eta[1]) + spread * (1 - np.exp(-np.maximum(coherent, 0))) ** 2
-    shift = lengths.shift + _sums(share * extra / n) + coherent - variance / 2
+        coherent = _sums_above(coherence_shift(network, forward, moments, log_beta, kappa))
+    elif network.norm != "batch":
+        extra = extra + _norm_shift(network, forward, moments)
+    variance = (
+        lengths.backward_variance[1]
+        + _sums_above(eta[1])
+        + spread * (1 - np.exp(-np.maximum(coherent, 0))) ** 2
+    )
+    shift = lengths.backward_shift + _sums_above(share * extra / n) + coherent - variance / 2
     x = lengths.variance
     length_shift = lengths.mean + (x[0] - x[1]) / 2
-    return Finite(np.maximum(variance, 0), shift, length_shift, coherent, lengths.bent)
+    return FiniteWidth(
+        variance=np.maximum(variance, 0),
+        shift=shift,
+        length_shift=length_shift,
+        coherent=coherent,
+        second_order=lengths.second_order,
+    )

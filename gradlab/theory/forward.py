@@ -1,4 +1,4 @@
-"""The forward walk through an mlp at initialization: every block's second moment, mean and likeness."""
+"""The forward signal of an mlp at initialization: second moment, mean and correlation of two inputs per block."""
 
 import math
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from gradlab.theory.activations import Activation, activation
-from gradlab.theory.kernel import DEGREE, Moments, length
+from gradlab.theory.kernel import DEGREE, Moments, length_and_mean
 from gradlab.theory.normalization import BatchStatistics, batch_statistics
 
 Recipe = dict[str, Any]
@@ -44,7 +44,7 @@ def weight_variance(initializer: dict[str, Any], fan_in: int, fan_out: int) -> f
 
 
 def branch_factor(residual: dict[str, Any], depth: int) -> float:
-    """α of h + α·f(h) at the start; 0 where there is no residual, and so little as to be nothing for ReZero's 0."""
+    """α of h + α·f(h) at the start; 0 without a residual, and 1e-60 for the 0 of ReZero, whose logarithm is finite."""
     match residual["name"]:
         case "none":
             return 0.0
@@ -60,16 +60,16 @@ def branch_factor(residual: dict[str, Any], depth: int) -> float:
 
 @dataclass(frozen=True)
 class Network:
-    """What the walk needs of a recipe: numbers, and which norm stands where."""
+    """The numbers of a recipe on which the signals of its mlp depend."""
 
     act: Activation
-    norm: str
-    place: str
+    norm: str  # "batch", "layer", "rms" or "none"
+    norm_place: str  # "before" or "after" the activation, or "none"
     epsilon: float
     depth: int
     width: int
     batch: int
-    kept: float  # 1 − dropout
+    keep_rate: float  # 1 − dropout
     branch: float  # α: the residual branch's factor; 0 where there is no residual
     weight: float  # σ_w² of a hidden block
     bias: float  # σ_b²
@@ -79,19 +79,20 @@ class Network:
 
 
 def network_of(recipe: Recipe, features: int, classes: int) -> Network:
-    """The recipe in the walk's own words."""
+    """The network of a recipe, as in recipe.yaml, for data of these numbers of features and classes."""
     norm, initializer = recipe["normalization"], recipe["initializer"]
     width, depth = recipe["width"], recipe["depth"]
-    signal = norm["name"] not in ("none", "weight_norm")  # which begins as the drawn kernel itself
+    # weight norm begins as the initialized kernel itself
+    normalizes_signal = norm["name"] not in ("none", "weight_norm")
     return Network(
         act=activation(recipe["activation"]),
-        norm=norm["name"] if signal else "none",
-        place=norm["place"] if signal else "none",
-        epsilon=norm["epsilon"] if signal else 0.0,
+        norm=norm["name"] if normalizes_signal else "none",
+        norm_place=norm["place"] if normalizes_signal else "none",
+        epsilon=norm["epsilon"] if normalizes_signal else 0.0,
         depth=depth,
         width=width,
         batch=recipe["batch_size"],
-        kept=1 - recipe["dropout"],
+        keep_rate=1 - recipe["dropout"],
         branch=branch_factor(recipe["residual"], depth),
         weight=width * weight_variance(initializer, width, width),
         bias=initializer.get("sigma_b", 0.0) ** 2,
@@ -102,8 +103,11 @@ def network_of(recipe: Recipe, features: int, classes: int) -> Network:
 
 
 @dataclass(frozen=True)
-class Forward:
-    """Blocks 0…L, natural logarithms; f is the branch (after norm and dropout), h the block's output."""
+class ForwardSignal:
+    """Arrays of shape (L + 1,) for blocks 0…L, with natural logarithms.
+
+    z is the pre-activation, f the branch (after norm and dropout), h the block's output.
+    """
 
     log_q: np.ndarray  # variance of z
     log_y: np.ndarray  # variance of the activation's input: q, or about 1 after a norm
@@ -126,89 +130,121 @@ class _Branch:
     log_scale: float
     log_f: float
     mean_f: float
-    varied: float = 0.0  # variance of f over the batch in one direction
-    batch: BatchStatistics | None = None
+    batch_variance: float = 0.0  # of f over the batch in one direction
+    statistics: BatchStatistics | None = None
 
 
-def _through_batch(the: Network, varied: float) -> _Branch:
-    """Batch norm, then φ. `varied`: σ_w² times the incoming variance over the batch."""
-    usual = max(varied, 1e-300) * (the.batch - 1) / the.batch
-    lost = float(f"{the.epsilon / (usual + the.epsilon):.2g}")  # two digits: few spheres to integrate
-    found = batch_statistics(the.act, the.batch, 1 - lost)
-    log_scale = math.log(usual * (the.batch - 3) / (the.batch - 1) + the.epsilon)  # 1/E[1/σ̂²]
-    second = found.second / the.kept
-    mean = found.mean / math.sqrt(second)
-    return _Branch(math.log1p(-lost), log_scale, math.log(second), mean, second - found.pair, found)
+def _batch_norm_branch(network: Network, batch_variance: float) -> _Branch:
+    """Batch norm, then φ. `batch_variance`: σ_w² times the incoming variance over the batch."""
+    expected = max(batch_variance, 1e-300) * (network.batch - 1) / network.batch
+    # the share of ε in the divisor, rounded to two digits so that few spheres are integrated
+    epsilon_share = float(f"{network.epsilon / (expected + network.epsilon):.2g}")
+    statistics = batch_statistics(network.act, network.batch, 1 - epsilon_share)
+    log_scale = math.log(expected * (network.batch - 3) / (network.batch - 1) + network.epsilon)  # 1/E[1/σ̂²]
+    second = statistics.second / network.keep_rate
+    return _Branch(
+        log_y=math.log1p(-epsilon_share),
+        log_scale=log_scale,
+        log_f=math.log(second),
+        mean_f=statistics.mean / math.sqrt(second),
+        batch_variance=second - statistics.pair,
+        statistics=statistics,
+    )
 
 
-def _through(the: Network, log_q: float, varied: float) -> _Branch:
+def _branch(network: Network, log_q: float, batch_variance: float) -> _Branch:
     """One branch f = dropout(norm(φ(norm(z)))) for z of variance e^log_q."""
-    if (the.norm, the.place) == ("batch", "before"):
-        return _through_batch(the, varied)
+    if (network.norm, network.norm_place) == ("batch", "before"):
+        return _batch_norm_branch(network, batch_variance)
     log_y, log_scale = log_q, 0.0
-    if the.place == "before":
-        log_scale = _log_add(log_q, the.epsilon)
+    if network.norm_place == "before":
+        log_scale = _log_add(log_q, network.epsilon)
         log_y = log_q - log_scale
-    log_f, mean = length(the.act, log_y)
-    if the.place == "after":
-        spread = log_f + (math.log1p(-min(mean**2, 1 - 1e-15)) if the.norm != "rms" else 0.0)
-        log_scale = _log_add(spread, the.epsilon)
-        log_f, mean = (log_f if the.norm == "rms" else spread) - log_scale, mean * (the.norm == "rms")
-    varied = math.exp(log_f) * (1 / the.kept + 1 / (the.batch - 1)) if the.norm == "batch" else 0.0
-    return _Branch(log_y, log_scale, log_f - math.log(the.kept), mean * math.sqrt(the.kept), varied)
+    log_f, mean = length_and_mean(network.act, log_y)
+    if network.norm_place == "after":
+        log_variance = log_f + (math.log1p(-min(mean**2, 1 - 1e-15)) if network.norm != "rms" else 0.0)
+        log_scale = _log_add(log_variance, network.epsilon)
+        log_f = (log_f if network.norm == "rms" else log_variance) - log_scale
+        mean = mean * (network.norm == "rms")
+    variance = 0.0
+    if network.norm == "batch":
+        variance = math.exp(log_f) * (1 / network.keep_rate + 1 / (network.batch - 1))
+    return _Branch(
+        log_y=log_y,
+        log_scale=log_scale,
+        log_f=log_f - math.log(network.keep_rate),
+        mean_f=mean * math.sqrt(network.keep_rate),
+        batch_variance=variance,
+    )
 
 
 def _same(a: tuple[float, ...], b: tuple[float, ...]) -> bool:
     return all(x == y or abs(x - y) < 1e-14 * abs(y) for x, y in zip(a, b, strict=True))
 
 
-def forward(the: Network, second_moment: float, cosine: float) -> Forward:
-    """Walks blocks 0…L from the data's own second moment and the mean cosine of two inputs.
+def forward_signal(network: Network, second_moment: float, cosine: float) -> ForwardSignal:
+    """The signal of blocks 0…L, from the second moment of the data and the mean cosine of two inputs.
 
     With a residual E h² grows by α²·E f² + 2α·E h·E f: z is symmetric given h, so only the means add up.
     """
-    log_q = _log_add(math.log(the.input_gain * second_moment), the.bias)
-    varied = the.input_gain * second_moment * (1 - cosine)
+    log_q = _log_add(math.log(network.input_gain * second_moment), network.bias)
+    batch_variance = network.input_gain * second_moment * (1 - cosine)
     rows: list[tuple[float, ...]] = []
     batches: list[BatchStatistics] = []
-    log_h = mean_h = spread = 0.0
-    for block in range(the.depth + 1):
-        if block and len(rows) > 1 and not the.branch and rows[-1] == rows[-2]:
-            rows.append(rows[-1])  # settled: the rest is the same
+    log_h = mean_h = h_batch_variance = 0.0
+    for block in range(network.depth + 1):
+        if block and len(rows) > 1 and not network.branch and rows[-1] == rows[-2]:
+            rows.append(rows[-1])  # at a fixed point: the rest is the same
             batches += batches[-1:]
             continue
         if block:
-            log_q, varied = _log_add(math.log(the.weight) + log_h, the.bias), the.weight * spread
-        f = _through(the, log_q, varied)
-        batches += [f.batch] if f.batch else []
+            log_q, batch_variance = (
+                _log_add(math.log(network.weight) + log_h, network.bias),
+                network.weight * h_batch_variance,
+            )
+        f = _branch(network, log_q, batch_variance)
+        batches += [f.statistics] if f.statistics else []
         ratio = math.inf
-        if block and the.branch:
-            ratio = the.branch * math.exp((f.log_f - log_h) / 2)
+        if block and network.branch:
+            ratio = network.branch * math.exp((f.log_f - log_h) / 2)
             grown = 1 + ratio**2 + 2 * ratio * mean_h * f.mean_f
             mean_h = (mean_h + ratio * f.mean_f) / math.sqrt(grown)
-            log_h, spread = log_h + math.log(grown), spread + the.branch**2 * f.varied
+            log_h, h_batch_variance = (
+                log_h + math.log(grown),
+                h_batch_variance + network.branch**2 * f.batch_variance,
+            )
         else:
-            log_h, mean_h, spread = f.log_f, f.mean_f, f.varied
+            log_h, mean_h, h_batch_variance = f.log_f, f.mean_f, f.batch_variance
         row = (log_q, f.log_y, f.log_scale, f.log_f, f.mean_f, log_h, mean_h, ratio)
         rows.append(rows[-1] if rows and _same(row, rows[-1]) else row)
-    log_q_, log_y, log_scale, log_f, mean_f, log_h_, mean_h_, ratios = np.array(rows).T
-    return Forward(log_q_, log_y, log_scale, log_f, mean_f, log_h_, mean_h_, ratios, batches)
+    columns = np.array(rows).T
+    return ForwardSignal(
+        log_q=columns[0],
+        log_y=columns[1],
+        log_scale=columns[2],
+        log_f=columns[3],
+        mean_f=columns[4],
+        log_h=columns[5],
+        mean_h=columns[6],
+        ratio=columns[7],
+        batches=batches,
+    )
 
 
-def correlations(the: Network, walk: Forward, found: Moments, cosine: float) -> np.ndarray:
-    """c of the activation's inputs for two examples, block by block, from the data's mean cosine."""
-    if the.norm == "batch":
-        return np.full(the.depth + 1, -1 / (the.batch - 1))
-    share = 1 - the.bias * np.exp(-np.maximum(walk.log_q, -700.0))
+def correlations(network: Network, forward: ForwardSignal, moments: Moments, cosine: float) -> np.ndarray:
+    """c of the activation's inputs for two examples, shape (L + 1,), from the mean cosine of the data."""
+    if network.norm == "batch":
+        return np.full(network.depth + 1, -1 / (network.batch - 1))
+    share = 1 - network.bias * np.exp(-np.maximum(forward.log_q, -700.0))
     powers = np.arange(DEGREE + 2)
-    result = np.empty(the.depth + 1)
+    result = np.empty(network.depth + 1)
     c_h = cosine
-    for block in range(the.depth + 1):
+    for block in range(network.depth + 1):
         c = result[block] = share[block] * c_h + 1 - share[block]
-        c_f, ratio = float(found.phi[block] @ c**powers) * the.kept, walk.ratio[block]
-        if not the.branch or not block:
+        c_f, ratio = float(moments.phi[block] @ c**powers) * network.keep_rate, forward.ratio[block]
+        if not network.branch or not block:
             c_h = c_f
             continue
-        shared = 2 * ratio * walk.mean_f[block] * walk.mean_h[block - 1]
-        c_h = (c_h + ratio**2 * c_f + shared) * math.exp(walk.log_h[block - 1] - walk.log_h[block])
+        shared = 2 * ratio * forward.mean_f[block] * forward.mean_h[block - 1]
+        c_h = (c_h + ratio**2 * c_f + shared) * math.exp(forward.log_h[block - 1] - forward.log_h[block])
     return result

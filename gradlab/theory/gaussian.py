@@ -1,7 +1,7 @@
-"""Expectations over Gaussian variables, exact to 1e-12 also where the function has kinks.
+"""Expectations over Gaussian variables, exact to 1e-12 even if the function has kinks.
 
-Composite Gauss-Legendre, split at the kinks and at every power of two of the function's own scale.
-Gauss-Hermite is wrong by 1e-2 for a kink (SELU's slope) and blind to a step narrower than its nodes.
+Composite Gauss-Legendre, split at the kinks and at every power of two of the function's argument.
+Gauss-Hermite is wrong by 1e-2 for a kink (SELU's slope) and misses a step narrower than the distance of its nodes.
 """
 
 import math
@@ -17,7 +17,7 @@ _STEPS = np.arange(-REACH, REACH + 1, 2.0)
 
 
 def panels(breaks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Nodes and weights of ∫ over the last axis' sorted break points; empty panels do no harm."""
+    """Nodes and weights of ∫ between sorted breaks (…, breaks), both (…, 20·(breaks − 1)); panels may be empty."""
     half = np.diff(breaks)[..., None] / 2
     nodes = breaks[..., :-1, None] + half * (1 + _NODES)
     shape = (*breaks.shape[:-1], -1)
@@ -25,13 +25,13 @@ def panels(breaks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def density(z: np.ndarray) -> np.ndarray:
-    """The standard normal density."""
+    """The standard normal density, of the shape of z."""
     result: np.ndarray = np.exp(-z * z / 2) / math.sqrt(2 * math.pi)
     return result
 
 
 def _marks(scale: float, kinks: tuple[float, ...]) -> np.ndarray:
-    """Where x = scale·z reaches a kink or ±1, ±2, ±4, …: there a function of x may bend."""
+    """The z at which x = scale·z is a kink or ±1, ±2, ±4, …, where a function of x may change its slope."""
     powers = 2.0 ** np.arange(math.ceil(math.log2(max(scale, 1e-300) * REACH)))
     return np.concatenate([powers, -powers, kinks]) / scale
 
@@ -47,7 +47,7 @@ def _rule(scale: float, kinks: tuple[float, ...]) -> tuple[np.ndarray, np.ndarra
 def rule(scale: float, kinks: tuple[float, ...] = ()) -> tuple[np.ndarray, np.ndarray]:
     """Nodes z and weights w with Σ w·f(scale·z) = E f(scale·Z), Z ~ N(0, 1), to 1e-12 relative.
 
-    Where the only kink is at 0 the rule of the next power of two serves, and is remembered.
+    Both have shape (nodes,). If the only kink is at 0, it is the cached rule of the next power of two.
     """
     if any(kinks):
         return _rule(float(scale), kinks)
@@ -71,5 +71,5 @@ def _hermite(scale: float, degree: int) -> np.ndarray:
 
 
 def hermite(scale: float, degree: int) -> np.ndarray:
-    """Rows k = 0…degree: dot with f(scale·z) at the rule's nodes (kink at 0) for E[f·He_k]/√k!."""
+    """Rows k = 0…degree, shape (degree + 1, nodes): times f(scale·z) at the rule's nodes (kink at 0), E[f·He_k]/√k!."""
     return _hermite(2.0 ** max(0, math.ceil(math.log2(max(scale, 1e-300)))), degree)

@@ -22,7 +22,7 @@ def chi(act: Activation, q: float, weight: float) -> float:
 
 
 def length_slope(act: Activation, q: float, weight: float) -> float:
-    """V′(q) = σ_w²·E[Z φ φ′]/√q, right also at kinks: below 1 the length returns to q*."""
+    """V′(q) = σ_w²·E[Z φ φ′]/√q, also valid at kinks; below 1 the length returns to q*."""
     root = math.sqrt(q)
     return weight * expect(lambda x: x * act.phi(x) * act.slope(x), q, act.kinks) / root**2
 
@@ -30,9 +30,9 @@ def length_slope(act: Activation, q: float, weight: float) -> float:
 def fixed_length(
     act: Activation, weight: float, bias: float, start: float = 1.0, steps: int = 10_000
 ) -> float:
-    """q* = V(q*), reached from `start`; 0 where the length dies, inf where it grows without end.
+    """q* = V(q*), reached from `start`; 0 if the length vanishes, inf if it grows without bound.
 
-    Iterates, then Newton on V(q) − q. A marginal case (|V′ − 1| < 1e-9 and no bias) stays as reached.
+    Iterates, then Newton on V(q) − q. A marginal case (|V′ − 1| < 1e-9 and no bias) ends after `steps` iterations.
     """
     q = start
     for _ in range(steps):
@@ -43,7 +43,7 @@ def fixed_length(
             return after
         gain = length_slope(act, q, weight)
         jump = q + (after - q) / (1 - gain) if abs(1 - gain) > 1e-9 else after
-        # Newton only where the map contracts and the jump is small: else it may leave for another fixed point
+        # Newton only where the map contracts and the jump is small: else it may reach another fixed point
         q = jump if gain < 1 and abs(jump - q) < 0.1 * q else after
     return q
 
@@ -52,7 +52,7 @@ def critical_weight(act: Activation, bias: float) -> float:
     """σ_w² with χ(q*) = 1 at this σ_b²: the edge of chaos, where gradients neither vanish nor explode.
 
     On that line σ_w² = 1/E[φ′²] at q, so one root in q is left: q·E[φ′²] = E[φ²] + σ_b²·E[φ′²].
-    The largest root is the one that the length map reaches from above; the scan runs down to q = 1e-12.
+    The length map reaches the largest root from above; the scan runs down to q = 1e-12.
     """
     from scipy.optimize import brentq
 
@@ -66,4 +66,4 @@ def critical_weight(act: Activation, bias: float) -> float:
         if signs[k] * signs[k + 1] < 0:
             log_q = brentq(excess, grid[k + 1], grid[k], xtol=1e-13, rtol=1e-14)
             return 1 / chi(act, math.exp(log_q), 1.0)
-    return 1 / chi(act, 1e-12, 1.0)  # no root: the length dies on the line, and the slope at 0 decides
+    return 1 / chi(act, 1e-12, 1.0)  # no root: the length vanishes on the line, and the slope at 0 decides

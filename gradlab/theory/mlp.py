@@ -1,7 +1,7 @@
-"""What mean field says of the mlp before it is trained: forward and backward signal, layer by layer.
+"""The mean-field prediction for an mlp at initialization: forward and backward signal of every layer.
 
-Walks the network from the data's own second moment (backward from layer L) and adds what finite width does
-to a typical network. All of it holds at initialization only.
+The forward signal starts from the second moment of the data, the backward signal from layer L; finite width is
+included. All of it holds before training only.
 """
 
 import math
@@ -12,14 +12,14 @@ import numpy as np
 
 from gradlab.theory.activations import NAMES
 from gradlab.theory.backward import log_branch, log_factor
-from gradlab.theory.fluctuation import Finite, finite_width
-from gradlab.theory.forward import correlations, forward, network_of
-from gradlab.theory.kernel import moments
+from gradlab.theory.fluctuation import FiniteWidth, finite_width
+from gradlab.theory.forward import correlations, forward_signal, network_of
+from gradlab.theory.kernel import activation_moments
 from gradlab.theory.normalization import SMALLEST
 
 _COVERED = {
     "model": {"mlp"},
-    # kinks away from 0, two slopes an entry, waves, squared lengths: beyond the walk of `kernel`
+    # `kernel` covers neither kinks away from 0, nor two slopes per unit, nor waves, nor squared lengths
     "activation": NAMES - {"hard_tanh", "step", "crelu", "sine", "squared_relu"},
     "initializer": set(
         "small_normal truncated_normal uniform normal critical xavier article_xavier he lecun orthogonal".split()
@@ -28,7 +28,7 @@ _COVERED = {
     "residual": {"none", "plain", "scaled", "rezero", "layer_scale"},
     "loss": {"cross_entropy"},
 }
-_REASONS = {  # where there is one to tell
+_REASONS = {  # of options that are not covered
     "constant": "a constant kernel is not random: mean field needs independent weights",
     "zeros": "no signal passes through weights that are all zero",
     "identity": "an identity kernel is not random: mean field needs independent weights",
@@ -36,7 +36,7 @@ _REASONS = {  # where there is one to tell
     "fixup": "residual=fixup starts with an output of zero: no gradient comes back before the first update",
     "stochastic_depth": "residual=stochastic_depth draws the depth itself anew in each step",
     "post_activation": "residual=post_activation puts h through the activation: it is not Gaussian",
-    "pre_activation": "no finite-width theory for residual=pre_activation; its gain is 1 + σ_w²·E φ'(h)² a block",
+    "pre_activation": "no finite-width theory for residual=pre_activation; its gain is 1 + σ_w²·E φ'(h)² per block",
 }
 _HALF_DECADE = 0.5 / math.log(10)  # ln‖·‖² -> log10‖·‖
 
@@ -45,10 +45,10 @@ _HALF_DECADE = 0.5 / math.log(10)  # ln‖·‖² -> log10‖·‖
 class Prediction:
     """The signal of a random network; layers 0 (input block) … L (last hidden) and L+1 (output).
 
-    log10_forward, log10_backward: the mean of the logarithm over networks of this width (the drift included),
-    of a whole batch; backward relative to layer L. `sd`: how far log10_backward strays, one standard
-    deviation over random networks, growing away from layer L. `log10_gain`: d_l for l = 2…L in the limit of
-    infinite width, without drift or `coherence`; `gain` = 10^mean(d_l), NaN for a single hidden layer.
+    All arrays but `log10_gain` have shape (L + 2,). log10_forward, log10_backward: the mean of the logarithm over
+    networks of this width (the drift included), of a whole batch; backward relative to layer L. `sd`: the standard
+    deviation of log10_backward over random networks, growing away from layer L. `log10_gain`: d_l for l = 2…L in the
+    limit of infinite width, without drift or `coherence`; `gain` = 10^mean(d_l), NaN for a single hidden layer.
     """
 
     layer: np.ndarray
@@ -61,11 +61,11 @@ class Prediction:
 
 
 def unavailable(recipe: dict[str, Any]) -> str | None:
-    """Why theory says nothing of this recipe, in one line; None where it does."""
+    """Why there is no prediction for this recipe, in one line; None where there is one."""
     for family, names in _COVERED.items():
         if (name := recipe[family]["name"]) not in names:
             return _REASONS.get(name, f"no mean-field theory for {family}={name}")
-    if recipe["model"].get("branch", 1) > 1:  # not in recipes of before this option
+    if recipe["model"].get("branch", 1) > 1:  # older recipes do not have it
         return f"no mean-field theory for model.branch={recipe['model']['branch']}"
     initializer, norm = recipe["initializer"], recipe["normalization"]
     if 0.0 in (initializer.get("sigma_w"), initializer.get("gain"), initializer.get("std")):
@@ -78,30 +78,30 @@ def unavailable(recipe: dict[str, Any]) -> str | None:
 
 
 def predict(recipe: dict[str, Any], data: dict[str, Any]) -> Prediction | None:
-    """The signal of the recipe's mlp at initialization; None where `unavailable` gives a reason.
+    """The signal of the recipe's mlp at initialization; None where `unavailable` gives a reason or the inputs are zero.
 
     `recipe` as in recipe.yaml; of `data` (as in status.json) the features, outputs, second_moment and cosine.
     Formulas: `forward`, `backward` (means), `fluctuation`, `coherence` (finite width).
     """
     if unavailable(recipe) or not data["second_moment"] > 0:
         return None
-    the = network_of(recipe, data["features"], data["outputs"])
-    walk = forward(the, data["second_moment"], data["cosine"])
-    centred = the.place == "after" and the.norm == "layer"
-    found = moments(the.act, walk.log_y, centred)
-    c = correlations(the, walk, found, data["cosine"])
-    beta = log_branch(the, walk, found)
-    factor = log_factor(the, beta)
-    finite = finite_width(the, walk, found, c, beta, data["outputs"])
+    network = network_of(recipe, data["features"], data["outputs"])
+    forward = forward_signal(network, data["second_moment"], data["cosine"])
+    centred = network.norm_place == "after" and network.norm == "layer"
+    moments = activation_moments(network.act, forward.log_y, centred)
+    c = correlations(network, forward, moments, data["cosine"])
+    beta = log_branch(network, forward, moments)
+    factor = log_factor(network, beta)
+    finite = finite_width(network, forward, moments, c, beta, data["outputs"])
 
     backward = np.append(np.cumsum(factor[:0:-1])[::-1], 0.0) + finite.shift
-    bias = math.log(the.bias) if the.bias else -math.inf
-    logits = np.logaddexp(math.log(the.logit_gain) + walk.log_h[-1] + finite.length_shift[-1], bias)
+    bias = math.log(network.bias) if network.bias else -math.inf
+    logits = np.logaddexp(math.log(network.logit_gain) + forward.log_h[-1] + finite.length_shift[-1], bias)
     gains = factor[2:] * _HALF_DECADE
     return Prediction(
-        layer=np.arange(the.depth + 2),
-        log10_forward=np.append(walk.log_h + finite.length_shift, logits) * _HALF_DECADE,
-        log10_backward=np.append(backward, -math.log(the.logit_gain)) * _HALF_DECADE,
+        layer=np.arange(network.depth + 2),
+        log10_forward=np.append(forward.log_h + finite.length_shift, logits) * _HALF_DECADE,
+        log10_backward=np.append(backward, -math.log(network.logit_gain)) * _HALF_DECADE,
         sd=np.append(np.sqrt(finite.variance), 0.0) * _HALF_DECADE,
         gain=10 ** float(gains.mean()) if gains.size else math.nan,
         log10_gain=gains,
@@ -109,9 +109,9 @@ def predict(recipe: dict[str, Any], data: dict[str, Any]) -> Prediction | None:
     )
 
 
-def _note(recipe: dict[str, Any], finite: Finite) -> str:
+def _note(recipe: dict[str, Any], finite: FiniteWidth) -> str:
     note = f"mean field at initialization, width {recipe['width']}"
-    if finite.bent > 0.5:
+    if finite.second_order > 0.5:
         return note + "; too small a width for this activation's lengths: gain and curve are rough"
     if finite.coherent[0] > math.log(2):
         return note + "; the activation's mean adds a part to the signal that grows faster than the gain"

@@ -1,6 +1,6 @@
-"""What batch normalization does to a layer's statistics and to the backward signal, at any batch size.
+"""The statistics of a batch-normalized layer and its backward factor, at any batch size.
 
-At initialization deep layers see batches whose examples are equally unlike each other: within a unit, the
+At initialization deep layers get batches whose examples are all equally different from each other: within a unit, the
 centred pre-activations x = (x_1 … x_B) are isotropic in the B − 1 directions orthogonal to 1, so the
 normalized y = x/σ̂ is uniform on a sphere (the fixed point of Yang et al. 2019, arXiv:1902.08129).
 """
@@ -20,17 +20,17 @@ SMALLEST = 4  # E[1/σ̂²] is infinite for three examples or fewer
 
 @dataclass(frozen=True)
 class BatchStatistics:
-    """Of φ(y), y batch-normalized: moments, and the trace that the backward pass multiplies by."""
+    """Moments of φ(y) for batch-normalized y, and the trace by which the backward pass multiplies."""
 
     mean: float  # E φ(y)
     second: float  # E φ(y)²
     pair: float  # E φ(y_i)·φ(y_j), i ≠ j
-    own: float  # E tr of the squared slopes of the same example, over B − 1
+    own: float  # E tr of the squared slopes of one example, over B − 1
     cross: float  # the same between two examples
 
 
 def _angles(power: float, breaks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Nodes a and weights of the density ∝ cos(a)^power, over the angles within 10 deviations."""
+    """Nodes a and weights of the density ∝ cos(a)^power, over the angles within 10 standard deviations."""
     reach = min(math.pi / 2, 10 / math.sqrt(power + 1))
     steps = np.linspace(-reach, reach, 9)
     inner = np.clip(breaks, -reach, reach)
@@ -42,7 +42,7 @@ def _angles(power: float, breaks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 @lru_cache(1024)
 def _sphere(batch: int) -> tuple[np.ndarray, ...]:
-    """Nodes of one example y₁, and for each of another y₂, on the sphere |y|² = B, Σy = 0.
+    """Nodes and weights of one example y₁, and for each of a second one y₂, on the sphere |y|² = B, Σy = 0.
 
     y₁ = √(B−1)·sin a, y₂ = √(B−1)·(ρ sin a + √(1−ρ²)·cos a·sin b), ρ = −1/(B−1), a and b independent with
     densities cos^(B−3), cos^(B−4); both rules are split at y = 0, where activations have kinks.
@@ -82,7 +82,7 @@ def batch_statistics(act: Activation, batch: int, share: float = 1.0) -> BatchSt
 
 
 def batch_after(sample: Sample, batch: int) -> np.ndarray:
-    """E[tr/σ̂²] of φ then batch norm: times σ_w² it is the squared backward factor.
+    """E[tr/σ̂²] of φ then batch norm, shape (layers,): times σ_w² it is the squared backward factor.
 
     First order in 1/B about E[φ′²]/Var φ, by the delta method for Σφ′², σ̂² and their covariance under Σz = 0,
     with the incoming gradient's own correlation −((E φ′)² + (E φ′y)²)/(B·E φ′²); exact for linear, else
@@ -96,9 +96,9 @@ def batch_after(sample: Sample, batch: int) -> np.ndarray:
     tilt = mean(x * square) / np.sqrt(q)
     spread = mean(square**2) - 1 - tilt**2
     shared = mean(slope**2 * square)
-    together = shared - slope2 - mean(x * slope**2) / np.sqrt(q) * tilt
+    covariance = shared - slope2 - mean(x * slope**2) / np.sqrt(q) * tilt
     bias = q * mean(slope) ** 2 / variance - 1
     alike = mean(slope) ** 2 + mean(slope * centred) ** 2 / variance
-    first = slope2 * (spread - bias) - together - slope2 - shared + alike
+    first = slope2 * (spread - bias) - covariance - slope2 - shared + alike
     result: np.ndarray = (slope2 + first / (batch - 3)) / variance
     return result

@@ -1,4 +1,4 @@
-"""Data options as the tests make them: by their file's defaults, and those of a user's own from small files."""
+"""Data options as the tests make them: with the defaults of their files, and those that read files from small ones."""
 
 import gzip
 import wave
@@ -10,20 +10,19 @@ import pandas as pd
 import pytest
 from omegaconf import OmegaConf
 
-import gradlab.engine.setup  # noqa: F401  registers them all
 from gradlab.data.task import Task, data
 from gradlab.recipe.errors import RecipeError
 from gradlab.recipe.paths import CONF
 
 
-def make_task(name: str, **given: Any) -> Task:
+def make_task(name: str, **options: Any) -> Task:
     """`gradlab run data=name data.key=…`, as far as the data go."""
     values = OmegaConf.to_container(OmegaConf.load(CONF / "data" / f"{name}.yaml"))
-    return data.make(data.check(values.get("data", values) | given))
+    return data.make(data.check(values.get("data", values) | options))
 
 
 def idx(file: Path, values: np.ndarray) -> None:
-    """LeCun's format, written by its description; zipped where the name says so."""
+    """Write unsigned bytes in LeCun's IDX format, gzipped if the name ends with .gz."""
     head = bytes([0, 0, 8, values.ndim]) + b"".join(n.to_bytes(4, "big") for n in values.shape)
     content = head + values.astype(np.uint8).tobytes()
     file.write_bytes(gzip.compress(content) if file.suffix == ".gz" else content)
@@ -48,8 +47,8 @@ def cifar10(folder: Path) -> dict[str, Any]:
 
 def npz(folder: Path) -> dict[str, Any]:
     rng = np.random.default_rng(0)
-    np.savez(folder / "own.npz", x=rng.random((50, 6, 3)), y=np.arange(50) % 3)
-    return {"path": str(folder / "own.npz")}
+    np.savez(folder / "user.npz", x=rng.random((50, 6, 3)), y=np.arange(50) % 3)
+    return {"path": str(folder / "user.npz")}
 
 
 def table(rows: int = 50) -> pd.DataFrame:
@@ -61,19 +60,19 @@ def table(rows: int = 50) -> pd.DataFrame:
 
 
 def csv(folder: Path) -> dict[str, Any]:
-    table().to_csv(folder / "own.csv", index=False)
-    return {"path": str(folder / "own.csv"), "target": "paid", "words": "one_hot"}
+    table().to_csv(folder / "user.csv", index=False)
+    return {"path": str(folder / "user.csv"), "target": "paid", "words": "one_hot"}
 
 
 def parquet(folder: Path) -> dict[str, Any]:
-    table().to_parquet(folder / "own.parquet")
-    return {"path": str(folder / "own.parquet"), "target": "income", "drop": ["city"]}
+    table().to_parquet(folder / "user.parquet")
+    return {"path": str(folder / "user.parquet"), "target": "income", "drop": ["city"]}
 
 
 def text(folder: Path) -> dict[str, Any]:
     words = np.random.default_rng(0).choice("the cat sat on a mat and looked at me".split(), 500)
-    (folder / "own.txt").write_text(" ".join(words), "utf-8")
-    return {"path": str(folder / "own.txt"), "length": 20}
+    (folder / "user.txt").write_text(" ".join(words), "utf-8")
+    return {"path": str(folder / "user.txt"), "length": 20}
 
 
 def sound(file: Path, samples: np.ndarray, rate: int = 8000, width: int = 2, channels: int = 1) -> None:
@@ -104,16 +103,16 @@ FILES = {
 }
 
 
-def assert_refused(name: str, told: str, **given: Any) -> None:
-    """The data are refused, in one line that says so."""
+def assert_refused(name: str, message: str, **options: Any) -> None:
+    """Making the data raises RecipeError with `message`, in one line."""
     with pytest.raises(RecipeError) as error:
-        make_task(name, **given)
-    assert told in str(error.value)
+        make_task(name, **options)
+    assert message in str(error.value)
     assert "\n" not in str(error.value)
 
 
 def cut(folder: Path, name: str, bytes_left: int) -> None:
-    """Leave the first bytes of a file, unzipped."""
+    """Keep only the first bytes of a file, decompressed."""
     file = folder / name
     content = gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes()
     file.write_bytes(content[:bytes_left])

@@ -10,9 +10,9 @@ from gradlab.recipe.errors import RecipeError
 from tests.data.tasks import make_task
 
 
-def within(found, expected, deviation, count):
-    """Within three standard errors of a mean of `count`: one seed in 370 would fail, and this one does not."""
-    assert abs(found - expected) < 3 * deviation / np.sqrt(count)
+def assert_mean(observed, expected, deviation, count):
+    """A mean of `count` numbers is within three standard errors: one seed in 370 would fail, and this one does not."""
+    assert abs(observed - expected) < 3 * deviation / np.sqrt(count)
 
 
 def test_adding_adds_the_two_marked_numbers_one_in_each_half():
@@ -27,7 +27,7 @@ def test_adding_s_baseline_is_a_sixth():
     """(u₁ + u₂ − 1)² has mean 1/6 and variance 1/15 − 1/36: the fourth moment of a triangle less the square."""
     task = make_task("adding", train=20_000)
     errors = (task.train_y - 1) ** 2
-    within(errors.mean(), 1 / 6, np.sqrt(1 / 15 - 1 / 36), len(errors))
+    assert_mean(errors.mean(), 1 / 6, np.sqrt(1 / 15 - 1 / 36), len(errors))
 
 
 @pytest.mark.parametrize("counted", ["recall", "all"])
@@ -61,8 +61,8 @@ def test_parity_is_that_of_the_ones_and_no_bit_tells_it():
 @pytest.mark.parametrize("name", ["copy", "reverse"])
 def test_a_decoder_is_fed_a_start_and_its_own_answer(name):
     task = make_task(name, length=6, symbols=4)
-    said, fed, y = task.train_x[:, :6], task.train_x[:, 6:], task.train_y
-    np.testing.assert_array_equal(y, said if name == "copy" else said[:, ::-1])
+    symbols, fed, y = task.train_x[:, :6], task.train_x[:, 6:], task.train_y
+    np.testing.assert_array_equal(y, symbols if name == "copy" else symbols[:, ::-1])
     np.testing.assert_array_equal(fed[:, 0], 4)
     np.testing.assert_array_equal(fed[:, 1:], y[:, :-1])
 
@@ -93,8 +93,8 @@ def test_a_teacher_s_answers_have_variance_1_and_its_noise_is_what_is_left(kind)
 def test_gaussian_inputs_have_variance_1_in_any_shape_and_labels_by_chance():
     task = make_task("gaussian", shape=[6, 5, 3], train=4000)
     assert task.form.shape == (6, 5, 3)
-    within(task.train_x.var(), 1, np.sqrt(2), task.train_x.size)
-    within(np.mean(task.train_y == 0), 0.1, 0.3, 4000)
+    assert_mean(task.train_x.var(), 1, np.sqrt(2), task.train_x.size)
+    assert_mean(np.mean(task.train_y == 0), 0.1, 0.3, 4000)
 
 
 def test_garch_has_the_variance_and_the_autocorrelation_of_bollerslev():
@@ -104,8 +104,8 @@ def test_garch_has_the_variance_and_the_autocorrelation_of_bollerslev():
     assert abs(squares.mean() - 1) < 0.02  # 800 000 squares, correlated over ten days, of deviation 1.6
     assert abs(np.mean(returns[:, 1:] * returns[:, :-1])) < 0.01  # returns themselves are not correlated
     for lag in (1, 2, 5):
-        found = np.mean((squares[:, lag:] - 1) * (squares[:, :-lag] - 1)) / squares.var()
-        assert abs(found - first * (a + b) ** (lag - 1)) < 0.02
+        correlation = np.mean((squares[:, lag:] - 1) * (squares[:, :-lag] - 1)) / squares.var()
+        assert abs(correlation - first * (a + b) ** (lag - 1)) < 0.02
 
 
 def test_the_risk_of_tomorrow_is_the_recursion_over_the_returns():
@@ -119,7 +119,7 @@ def test_the_risk_of_tomorrow_is_the_recursion_over_the_returns():
 def test_credit_has_its_share_of_defaults():
     for share in (0.1, 0.3):
         y = make_task("credit", train=8000, share=share).train_y
-        within(y.mean(), share, np.sqrt(share * (1 - share)), 8000)
+        assert_mean(y.mean(), share, np.sqrt(share * (1 - share)), 8000)
 
 
 @pytest.mark.parametrize("name", ["vowels", "tones", "bearing", "shapes", "spirals", "temporal_order"])
@@ -130,18 +130,16 @@ def test_every_class_has_its_share(name):
 
 
 def test_lesions_come_in_their_share():
-    within(make_task("lesions", train=4000, share=0.3).train_y.mean(), 0.3, 0.46, 4000)
+    assert_mean(make_task("lesions", train=4000, share=0.3).train_y.mean(), 0.3, 0.46, 4000)
 
 
 @pytest.mark.parametrize("vowel", range(len(FORMANTS)))
 def test_a_vowel_resonates_at_its_formants(vowel):
     from scipy.signal import sosfreqz
 
-    found = [
-        sosfreqz(one[None], 4000, fs=RATE)[0][np.abs(sosfreqz(one[None], 4000, fs=RATE)[1]).argmax()]
-        for one in resonators(FORMANTS[vowel])
-    ]
-    np.testing.assert_allclose(found, FORMANTS[vowel], atol=8)  # the peak of a wide resonance is not its pole
+    responses = [sosfreqz(section[None], 4000, fs=RATE) for section in resonators(FORMANTS[vowel])]
+    peaks = [frequencies[np.abs(response).argmax()] for frequencies, response in responses]
+    np.testing.assert_allclose(peaks, FORMANTS[vowel], atol=8)  # the peak of a wide resonance is not its pole
 
 
 @pytest.mark.parametrize("fault", bearing.FAULTS[1:])
@@ -179,7 +177,7 @@ def test_a_variance_without_end_is_refused():
 
 
 @pytest.mark.parametrize(
-    ("name", "given"),
+    ("name", "options"),
     [
         ("adding", {"length": 1_000_000}),
         ("gaussian", {"shape": [1000, 1000, 3]}),
@@ -189,6 +187,6 @@ def test_a_variance_without_end_is_refused():
         ("vowels", {"pause": 1_000_000}),
     ],
 )
-def test_what_would_fill_the_memory_is_refused_at_once(name, given):
+def test_what_would_fill_the_memory_is_refused_at_once(name, options):
     with pytest.raises(RecipeError, match=r"numbers is more than .*; ask for fewer or shorter examples"):
-        make_task(name, **given)
+        make_task(name, **options)

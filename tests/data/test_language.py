@@ -1,4 +1,4 @@
-"""The prose that every Python carries: nothing is tested on that was trained on."""
+"""The prose that comes with Python: no test example is in the training set."""
 
 import numpy as np
 

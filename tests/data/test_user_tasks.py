@@ -1,4 +1,4 @@
-"""A task may be anyone's own: what no network could be trained on is told in one line, before anything is written."""
+"""A user-defined task that no network can be trained on is reported in one line, before anything is written."""
 
 import numpy as np
 import pytest
@@ -49,18 +49,18 @@ WRONG = {
     "raises": (lambda: 1 / 0, "raises ZeroDivisionError"),
     "nothing": (lambda: None, "gives a NoneType, not a gradlab.data.task.Task"),
 }
-made = {name.replace(" ", "_"): make for name, (make, _) in WRONG.items()}
-globals().update(made)
+MAKERS = {name.replace(" ", "_"): make for name, (make, _) in WRONG.items()}
+globals().update(MAKERS)
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_a_task_that_does_not_fit_is_told_in_one_line(name, tmp_path, capsys):
+def test_a_task_that_does_not_fit_is_reported_in_one_line(name, tmp_path, capsys):
     words = [
         f"data={__name__}:{name.replace(' ', '_')}",
         "model=rnn" if name in ("holes", "silent", "tokens") else "depth=2",
     ]
     assert main(["run", *words, "batch_size=8", "steps=1", f"outputs={tmp_path}"]) == 2
-    said = capsys.readouterr().err
-    assert WRONG[name][1] in said
-    assert said.count("\n") == 1
+    error = capsys.readouterr().err
+    assert WRONG[name][1] in error
+    assert error.count("\n") == 1
     assert not any(tmp_path.iterdir())

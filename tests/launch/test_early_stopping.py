@@ -40,7 +40,7 @@ def test_a_checkpoint_s_notes_restore_it():
     one, two = (EarlyStopping(Stop(2, 0.0), np.arange(2)) for _ in range(2))
     one.update(0, np.ones(2), np.array([1.0, 2.0]), [0, 1])
     one.update(5, np.ones(2), np.array([1.5, 1.0]), [0, 1])
-    two.restore(one.notes())
+    two.restore(one.facts())
     for judge in (one, two):
         judge.update(10, np.ones(2), np.array([1.5, 0.5]), [0, 1])
     assert (

@@ -55,7 +55,7 @@ def _program(size: int, train: bool, words: tuple[str, ...]) -> Any:
         start = step.init_state(parts, keys[1], x)
         cotangent = jax.random.normal(keys[2], (the.batch_size, size))
 
-        def product(probes: chain.Dummies) -> Any:
+        def product(probes: chain.TapValues) -> Any:
             ask = lambda signal: jnp.stack([signal.h.mean(), signal.h.var()])
             output, _, told = chain.forward(
                 parts.chain, start.params, start.stats, x, keys[3], train=train, dummies=probes, measure=ask

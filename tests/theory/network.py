@@ -1,4 +1,4 @@
-"""The mlp once more, in float64 NumPy with back-propagation by hand: what theory is compared with."""
+"""The mlp in float64 NumPy with a hand-written backward pass: what theory is compared with."""
 
 import math
 from collections.abc import Callable
@@ -23,7 +23,7 @@ def norm(name: str, place: str) -> dict[str, Any]:
 
 def recipe(**changes: Any) -> dict[str, Any]:
     """A small mlp, 20 blocks of 100 units, batch 32, with what the test changes."""
-    usual: dict[str, Any] = {
+    defaults: dict[str, Any] = {
         "model": part("mlp"),
         "activation": part("tanh"),
         "initializer": part("normal", sigma_w=1.0, sigma_b=0.0),
@@ -35,7 +35,7 @@ def recipe(**changes: Any) -> dict[str, Any]:
         "batch_size": 32,
         "dropout": 0.0,
     }
-    return usual | changes
+    return defaults | changes
 
 
 def kernel(rng: np.random.Generator, initializer: dict[str, Any], fan_in: int, fan_out: int) -> Array:
@@ -82,14 +82,16 @@ def normalize(x: Array, name: str, epsilon: float) -> tuple[Array, Callable[[Arr
     return y, back
 
 
-def block(rng: np.random.Generator, the: dict[str, Any], h: Array, first: bool) -> tuple[Array, Callable]:
+def block(
+    rng: np.random.Generator, settings: dict[str, Any], h: Array, first: bool
+) -> tuple[Array, Callable[[Array], Array]]:
     """One block and its backward pass."""
-    act, how, p = activation(the["activation"]), the["normalization"], the["dropout"]
-    alphas = {"none": 0.0, "plain": 1.0, "scaled": the["depth"] ** -0.5, "rezero": 0.0}
-    alpha = the["residual"].get("start", alphas.get(the["residual"]["name"], 0.0))
-    skip = the["residual"]["name"] != "none" and not first
-    w = kernel(rng, the["initializer"], h.shape[1], the["width"])
-    z = h @ w + the["initializer"].get("sigma_b", 0.0) * rng.standard_normal(the["width"])
+    act, how, p = activation(settings["activation"]), settings["normalization"], settings["dropout"]
+    alphas = {"none": 0.0, "plain": 1.0, "scaled": settings["depth"] ** -0.5, "rezero": 0.0}
+    alpha = settings["residual"].get("start", alphas.get(settings["residual"]["name"], 0.0))
+    skip = settings["residual"]["name"] != "none" and not first
+    w = kernel(rng, settings["initializer"], h.shape[1], settings["width"])
+    z = h @ w + settings["initializer"].get("sigma_b", 0.0) * rng.standard_normal(settings["width"])
     before = after = lambda g: g
     if how.get("place") == "before":
         z, before = normalize(z, how["name"], how["epsilon"])
@@ -105,17 +107,17 @@ def block(rng: np.random.Generator, the: dict[str, Any], h: Array, first: bool) 
     return (h if skip else 0) + scale * f * mask, back
 
 
-def signals(seed: int, the: dict[str, Any], x: Array | None = None) -> tuple[Array, Array]:
+def signals(seed: int, settings: dict[str, Any], x: Array | None = None) -> tuple[Array, Array]:
     """ln of the mean squares: forward per unit, backward per example; blocks 0…L+1."""
     rng = np.random.default_rng([7, seed])
-    batch, classes = the["batch_size"], DATA["outputs"]
+    batch, classes = settings["batch_size"], DATA["outputs"]
     h = rng.standard_normal((batch, DATA["features"])) if x is None else x
     forward, backs = [], []
-    for number in range(the["depth"] + 1):
-        h, back = block(rng, the, h, number == 0)
+    for number in range(settings["depth"] + 1):
+        h, back = block(rng, settings, h, number == 0)
         forward.append(np.mean(h * h))
         backs.append(back)
-    w = kernel(rng, the["initializer"], the["width"], classes)
+    w = kernel(rng, settings["initializer"], settings["width"], classes)
     logits = h @ w
     p = np.exp(logits - logits.max(1, keepdims=True))
     g = p / p.sum(1, keepdims=True) - np.eye(classes)[rng.integers(0, classes, batch)]
@@ -127,8 +129,8 @@ def signals(seed: int, the: dict[str, Any], x: Array | None = None) -> tuple[Arr
     return np.log([*forward, np.mean(logits**2)]), np.log(backward[::-1])
 
 
-def many(the: dict[str, Any], networks: int = 24) -> tuple[Array, Array]:
-    """Forward and backward (relative to the last hidden block) of so many networks, one a row."""
-    pairs = [signals(seed, the) for seed in range(networks)]
+def draw_networks(settings: dict[str, Any], networks: int = 24) -> tuple[Array, Array]:
+    """Forward and backward (relative to the last hidden block) of random networks, shape (networks, blocks)."""
+    pairs = [signals(seed, settings) for seed in range(networks)]
     forward, backward = (np.array(rows) for rows in zip(*pairs, strict=True))
-    return forward, backward - backward[:, the["depth"]][:, None]
+    return forward, backward - backward[:, settings["depth"]][:, None]

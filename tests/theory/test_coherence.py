@@ -7,7 +7,7 @@ import pytest
 
 from gradlab.theory.coherence import at_loss
 from gradlab.theory.mlp import predict
-from tests.theory.network import DATA, SCALE, many, part, recipe
+from tests.theory.network import DATA, SCALE, draw_networks, part, recipe
 
 
 def test_the_loss_gradient_is_random_along_the_logits_only_while_they_are_small():
@@ -18,18 +18,18 @@ def test_the_loss_gradient_is_random_along_the_logits_only_while_they_are_small(
 
 
 def test_a_relu_residual_net_explodes_faster_than_its_gain():
-    the = recipe(activation=part("relu"), residual=part("plain"))
-    found = predict(the, DATA)
-    drawn = many(the)[1][:, 0]
-    extrapolated = 20 * 2 * math.log(found.gain)
-    assert found.gain == pytest.approx(math.sqrt(1.5), rel=1e-6)
+    settings = recipe(activation=part("relu"), residual=part("plain"))
+    prediction = predict(settings, DATA)
+    drawn = draw_networks(settings)[1][:, 0]
+    extrapolated = 20 * 2 * math.log(prediction.gain)
+    assert prediction.gain == pytest.approx(math.sqrt(1.5), rel=1e-6)
     assert drawn.mean() > extrapolated + 3
-    assert found.log10_backward[0] * SCALE == pytest.approx(drawn.mean(), abs=0.7)
-    assert "faster than the gain" in found.note
+    assert prediction.log10_backward[0] * SCALE == pytest.approx(drawn.mean(), abs=0.7)
+    assert "faster than the gain" in prediction.note
 
 
 def test_without_a_mean_the_residual_factor_is_one_plus_chi():
-    the = recipe(activation=part("linear"), residual=part("scaled"), width=10**8)
-    found = predict(the, DATA)
-    np.testing.assert_allclose(found.log10_gain * SCALE, math.log(1 + 1 / 20), rtol=1e-9)
-    assert found.log10_backward[0] * SCALE == pytest.approx(20 * math.log(1 + 1 / 20), rel=1e-5)
+    settings = recipe(activation=part("linear"), residual=part("scaled"), width=10**8)
+    prediction = predict(settings, DATA)
+    np.testing.assert_allclose(prediction.log10_gain * SCALE, math.log(1 + 1 / 20), rtol=1e-9)
+    assert prediction.log10_backward[0] * SCALE == pytest.approx(20 * math.log(1 + 1 / 20), rel=1e-5)

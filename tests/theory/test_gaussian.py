@@ -7,7 +7,7 @@ import pytest
 
 from gradlab.theory.activations import NAMES, activation
 from gradlab.theory.gaussian import expect
-from gradlab.theory.kernel import moments, paired
+from gradlab.theory.kernel import activation_moments, pair_mean
 from tests.theory.reference import expect_pair
 
 
@@ -48,11 +48,11 @@ def test_each_slope_is_the_derivative_of_its_activation(name):
 @pytest.mark.parametrize("name", ["tanh", "gelu", "selu", "relu"])
 def test_hermite_spectra_agree_with_the_plane_quadrature(name):
     act, q, c = activation({"name": name}), 0.8, 0.6
-    found = moments(act, np.log([q]))
+    moments = activation_moments(act, np.log([q]))
     exact = expect_pair(act.phi, q, c, act.kinks) / expect(lambda x: act.phi(x) ** 2, q, act.kinks)
-    assert paired(found.phi, np.array([c]))[0] == pytest.approx(exact, abs=1e-6)
+    assert pair_mean(moments.phi, np.array([c]))[0] == pytest.approx(exact, abs=1e-6)
 
 
 def test_lengths_beyond_the_floating_range_are_continued_as_powers():
-    found = moments(activation({"name": "relu"}), np.array([-5000.0, 0.0, 5000.0]))
-    np.testing.assert_allclose(found.log_phi2 - [-5000.0, 0.0, 5000.0], -math.log(2), rtol=1e-10)
+    moments = activation_moments(activation({"name": "relu"}), np.array([-5000.0, 0.0, 5000.0]))
+    np.testing.assert_allclose(moments.log_phi2 - [-5000.0, 0.0, 5000.0], -math.log(2), rtol=1e-10)

@@ -45,19 +45,19 @@ SETTLED = [  # activation, σ_w², σ_b², q*, χ, c*, ξ_c
 @pytest.mark.parametrize("name", sorted(CRITICAL))
 def test_the_edge_of_chaos_lies_where_the_reference_has_it(name):
     act = activation({"name": name, "alpha": 1.0})
-    found = [critical_weight(act, bias) for bias in BIASES]
+    weights = [critical_weight(act, bias) for bias in BIASES]
     digits = 8e-5 if name == "sigmoid" else 8e-6  # as many as the reference prints: 103.0, else six
-    assert found == pytest.approx(CRITICAL[name], rel=digits)
+    assert weights == pytest.approx(CRITICAL[name], rel=digits)
 
 
 @pytest.mark.parametrize(("name", "weight", "bias", "q", "factor", "c", "depth"), SETTLED)
 def test_fixed_points_agree_with_the_reference(name, weight, bias, q, factor, c, depth):
     act = activation({"name": name, "slope": 0.01, "alpha": 1.0})
-    found = fixed_length(act, weight, bias)
-    assert found == pytest.approx(q, rel=6e-4)  # four digits are printed
-    assert chi(act, found, weight) == pytest.approx(factor, abs=6e-6)
-    assert fixed_correlation(act, found, weight, bias) == pytest.approx(c, abs=6e-5)
-    assert depth_scale(act, found, weight, bias) == pytest.approx(depth, rel=6e-4)
+    settled = fixed_length(act, weight, bias)
+    assert settled == pytest.approx(q, rel=6e-4)  # four digits are printed
+    assert chi(act, settled, weight) == pytest.approx(factor, abs=6e-6)
+    assert fixed_correlation(act, settled, weight, bias) == pytest.approx(c, abs=6e-5)
+    assert depth_scale(act, settled, weight, bias) == pytest.approx(depth, rel=6e-4)
 
 
 @pytest.mark.parametrize(("name", "weight", "q"), [("linear", 2, math.inf), ("gelu", 2, 0), ("relu", 1, 0)])

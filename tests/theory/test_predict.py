@@ -1,7 +1,7 @@
-"""The prediction for a whole mlp, against the same mlp drawn many times.
+"""The prediction for an mlp, against random networks of the same recipe.
 
-A curve is right when it lies within 3.5 standard errors of the mean of the drawn ln‖·‖², plus 1.2/n a block
-(the terms of order 1/n that theory leaves out); batch norm 2/n a block; residual ReLU nets 6 % more.
+A curve is right when it lies within 3.5 standard errors of the mean of the drawn ln‖·‖², plus 1.2/n per block
+(the terms of order 1/n that theory leaves out); batch norm 2/n per block; residual ReLU nets 6 % more.
 """
 
 import math
@@ -13,7 +13,7 @@ import pytest
 from gradlab.theory.activations import activation
 from gradlab.theory.meanfield import chi
 from gradlab.theory.mlp import predict, unavailable
-from tests.theory.network import DATA, SCALE, many, norm, part, recipe
+from tests.theory.network import DATA, SCALE, draw_networks, norm, part, recipe
 
 ACTIVATIONS = "linear sigmoid tanh relu leaky_relu gelu selu".split()
 INITIALIZERS = [
@@ -24,7 +24,7 @@ INITIALIZERS = [
     part("lecun", distribution="normal"),
     part("orthogonal", gain=1.0),
 ]
-MORE = [  # each is one of the above in other words
+MORE = [  # each is one of the above with other parameters
     part("truncated_normal", std=0.1),
     part("uniform", scale=0.2),
     part("critical", sigma_w=1.327, sigma_b=0.2236),
@@ -36,15 +36,22 @@ MORE = [  # each is one of the above in other words
 NORMS = [norm(name, place) for name in ("batch", "layer", "rms") for place in ("before", "after")]
 
 
-def compare(the, networks=24, a_block=1.2, share=0.0):
+def compare(settings, networks=24, per_block=1.2, share=0.0):
     """Fails unless the drawn forward and backward curves follow the predicted ones."""
-    found = predict(the, DATA)
-    for drawn, curve in zip(many(the, networks), (found.log10_forward, found.log10_backward), strict=True):
+    prediction = predict(settings, DATA)
+    for drawn, curve in zip(
+        draw_networks(settings, networks), (prediction.log10_forward, prediction.log10_backward), strict=True
+    ):
         error = drawn.std(0, ddof=1) / math.sqrt(networks)
         gap = np.abs(drawn.mean(0) - curve * SCALE)
-        room = 3.5 * error + a_block * the["depth"] / the["width"] + share * np.abs(curve * SCALE) + 0.02
+        room = (
+            3.5 * error
+            + per_block * settings["depth"] / settings["width"]
+            + share * np.abs(curve * SCALE)
+            + 0.02
+        )
         assert (gap <= room)[:-1].all(), (gap / room).max()
-    return found
+    return prediction
 
 
 @pytest.mark.parametrize("name", [*ACTIVATIONS, "erf", "elu", "silu", "softplus", "mish", "softsign"])
@@ -61,21 +68,21 @@ def test_every_initializer_is_followed(name, initializer):
 @pytest.mark.parametrize("initializer", MORE, ids=lambda value: value["name"])
 def test_initializers_that_differ_in_their_variance_only_are_followed(initializer):
     # deep in chaos (σ_w = 10, 34 in ln‖·‖²) terms of order 1/n² count
-    a_block = 5 if initializer["name"] == "article_xavier" else 2
-    compare(recipe(activation=part("tanh"), initializer=initializer), a_block=a_block)
+    per_block = 5 if initializer["name"] == "article_xavier" else 2
+    compare(recipe(activation=part("tanh"), initializer=initializer), per_block=per_block)
 
 
 @pytest.mark.parametrize(
-    "residual", [part("rezero"), part("layer_scale", start=0.3)], ids=lambda one: one["name"]
+    "residual", [part("rezero"), part("layer_scale", start=0.3)], ids=lambda part: part["name"]
 )
 def test_learned_scales_are_followed_from_where_they_start(residual):
-    found = compare(recipe(activation=part("relu"), residual=residual, initializer=MORE[-1]), share=0.02)
+    prediction = compare(recipe(activation=part("relu"), residual=residual, initializer=MORE[-1]), share=0.02)
     if residual["name"] == "rezero":
-        assert found.gain == 1
-        assert not found.sd[:-1].round(50).any()
+        assert prediction.gain == 1
+        assert not prediction.sd[:-1].round(50).any()
 
 
-def test_weight_norm_starts_as_no_norm_at_all():
+def test_weight_norm_starts_like_no_norm():
     plain, normed = (predict(recipe(normalization=part(name)), DATA) for name in ("none", "weight_norm"))
     np.testing.assert_array_equal(plain.log10_backward, normed.log10_backward)
 
@@ -83,7 +90,7 @@ def test_weight_norm_starts_as_no_norm_at_all():
 @pytest.mark.parametrize("normalization", NORMS, ids=lambda value: f"{value['name']}-{value['place']}")
 @pytest.mark.parametrize("name", ["tanh", "relu", "sigmoid"])
 def test_every_norm_is_followed_on_both_sides_of_the_activation(name, normalization):
-    compare(recipe(activation=part(name), normalization=normalization), a_block=2)
+    compare(recipe(activation=part(name), normalization=normalization), per_block=2)
 
 
 @pytest.mark.parametrize("residual", ["plain", "scaled"])
@@ -100,7 +107,7 @@ def test_norms_inside_residual_blocks_are_followed(normalization):
 
 @pytest.mark.parametrize("normalization", [part("none"), norm("batch", "before"), norm("layer", "after")])
 def test_dropout_expands_forward_and_backward(normalization):
-    compare(recipe(activation=part("tanh"), normalization=normalization, dropout=0.3), a_block=2)
+    compare(recipe(activation=part("tanh"), normalization=normalization, dropout=0.3), per_block=2)
 
 
 @pytest.mark.slow
@@ -110,25 +117,27 @@ def test_dropout_expands_forward_and_backward(normalization):
 @pytest.mark.parametrize("residual", ["none", "plain", "scaled"])
 @pytest.mark.parametrize("name", ACTIVATIONS)
 def test_every_combination_is_followed(name, residual, normalization):
-    the = recipe(activation=part(name, slope=0.01), normalization=normalization, residual=part(residual))
-    compare(the, a_block=2, share=0.06)
+    settings = recipe(activation=part(name, slope=0.01), normalization=normalization, residual=part(residual))
+    compare(settings, per_block=2, share=0.06)
 
 
 @pytest.mark.parametrize("initializer", [INITIALIZERS[4], INITIALIZERS[5]], ids=lambda value: value["name"])
 @pytest.mark.parametrize("name", ["linear", "tanh", "relu"])
 def test_the_band_has_the_width_of_drawn_networks(name, initializer):
-    the = recipe(activation=part(name), initializer=initializer)
-    drawn = many(the, 60)[1][:, 0].std(ddof=1)  # its own error: 9 %
-    assert predict(the, DATA).sd[0] * SCALE == pytest.approx(drawn, rel=0.4, abs=1e-9)
+    settings = recipe(activation=part(name), initializer=initializer)
+    drawn = draw_networks(settings, 60)[1][:, 0].std(ddof=1)  # its own error: 9 %
+    assert predict(settings, DATA).sd[0] * SCALE == pytest.approx(drawn, rel=0.4, abs=1e-9)
 
 
-@pytest.mark.parametrize(("name", "a_block"), [("relu", 5), ("linear", 2)])
-def test_one_example_strays_by_the_textbook_variance(name, a_block):
-    the = recipe(
+@pytest.mark.parametrize(("name", "per_block"), [("relu", 5), ("linear", 2)])
+def test_one_example_strays_by_the_textbook_variance(name, per_block):
+    settings = recipe(
         activation=part(name), initializer=part("he", distribution="normal"), batch_size=1, width=5000
     )
-    found = predict(the, DATA)
-    assert (found.sd[0] * SCALE) ** 2 == pytest.approx(a_block * 20 / 5000, rel=0.03)  # coherence: 1 % more
+    prediction = predict(settings, DATA)
+    assert (prediction.sd[0] * SCALE) ** 2 == pytest.approx(
+        per_block * 20 / 5000, rel=0.03
+    )  # coherence: 1 % more
 
 
 @pytest.mark.parametrize(
@@ -142,11 +151,11 @@ def test_fifty_wide_layers_lose_what_the_reference_says(name, sigma2, ratio):
         depth=50,
         width=10**9,
     )
-    found = predict(
+    prediction = predict(
         deep, DATA | {"second_moment": 1 / sigma2}
     )  # the input block's q is the reference's q⁰ = 1
     first = 0.5 * math.log(chi(activation(part(name)), 1.0, sigma2))
-    rest = SCALE / 2 * (found.log10_backward[0] - found.log10_backward[49])
+    rest = SCALE / 2 * (prediction.log10_backward[0] - prediction.log10_backward[49])
     assert math.exp(first + rest) == pytest.approx(ratio, rel=6e-3)  # three digits are printed
 
 
@@ -159,11 +168,11 @@ def test_fifty_wide_layers_lose_what_the_reference_says(name, sigma2, ratio):
 )
 def test_glorot_and_bengio_are_repeated(sigma2, lengths, ratio):
     init = part("normal", sigma_w=math.sqrt(sigma2), sigma_b=0.0)
-    found = predict(recipe(initializer=init, depth=4, width=10**9), DATA)
-    np.testing.assert_allclose(10 ** found.log10_forward[:5], lengths, rtol=1e-3)
-    loss_and_grads = [chi(activation(part("tanh")), q, 1.0) for q in (sigma2, sigma2 * lengths[3] ** 2)]
-    at_z = 10 ** found.log10_backward[0] * math.sqrt(
-        loss_and_grads[0] / loss_and_grads[1]
+    prediction = predict(recipe(initializer=init, depth=4, width=10**9), DATA)
+    np.testing.assert_allclose(10 ** prediction.log10_forward[:5], lengths, rtol=1e-3)
+    factors = [chi(activation(part("tanh")), q, 1.0) for q in (sigma2, sigma2 * lengths[3] ** 2)]
+    at_z = 10 ** prediction.log10_backward[0] * math.sqrt(
+        factors[0] / factors[1]
     )  # the reference measures ∂L/∂z
     assert at_z == pytest.approx(ratio, rel=2e-3)
 
@@ -175,31 +184,31 @@ def test_extreme_sizes_give_numbers(name, size):
     for normalization in [part("none"), *NORMS]:
         for residual in ("none", "plain", "scaled"):
             act = part(name, slope=0.01)
-            the = recipe(activation=act, normalization=normalization, residual=part(residual), **size)
-            found = predict(the, DATA)
-            assert np.isfinite([found.log10_forward, found.log10_backward, found.sd]).all()
+            settings = recipe(activation=act, normalization=normalization, residual=part(residual), **size)
+            prediction = predict(settings, DATA)
+            assert np.isfinite([prediction.log10_forward, prediction.log10_backward, prediction.sd]).all()
 
 
 def test_the_gain_has_no_drift_and_the_curve_has():
-    the = recipe(activation=part("relu"), initializer=part("he", distribution="normal"), depth=50)
-    found = predict(the, DATA)
-    assert found.gain == pytest.approx(1, abs=1e-12)
-    assert len(found.log10_gain) == 49
-    assert len(found.layer) == len(found.sd) == len(found.log10_forward) == 52
-    assert found.log10_backward[50] == found.sd[50] == 0
+    settings = recipe(activation=part("relu"), initializer=part("he", distribution="normal"), depth=50)
+    prediction = predict(settings, DATA)
+    assert prediction.gain == pytest.approx(1, abs=1e-12)
+    assert len(prediction.log10_gain) == 49
+    assert len(prediction.layer) == len(prediction.sd) == len(prediction.log10_forward) == 52
+    assert prediction.log10_backward[50] == prediction.sd[50] == 0
 
 
 def test_signals_far_outside_the_floating_range_stay_finite():
-    the = recipe(activation=part("relu"), depth=10_000, residual=part("plain"))
-    found = predict(the, DATA)
-    assert np.isfinite(found.log10_backward).all()
-    assert found.log10_forward[-1] > 1000
+    settings = recipe(activation=part("relu"), depth=10_000, residual=part("plain"))
+    prediction = predict(settings, DATA)
+    assert np.isfinite(prediction.log10_backward).all()
+    assert prediction.log10_forward[-1] > 1000
 
 
 def test_one_hidden_layer_has_a_curve_and_no_gain():
-    found = predict(recipe(depth=1), DATA)
-    assert math.isnan(found.gain)
-    assert np.isfinite(found.log10_backward).all()
+    prediction = predict(recipe(depth=1), DATA)
+    assert math.isnan(prediction.gain)
+    assert np.isfinite(prediction.log10_backward).all()
 
 
 @pytest.mark.parametrize(("depth", "seconds"), [(50, 0.3), (10_000, 3.0)])
@@ -209,24 +218,27 @@ def test_a_prediction_is_quick(depth, seconds):
     assert time.process_time() - start < seconds  # measured 0.01 and 0.5
 
 
-def test_a_width_too_small_for_the_expansion_is_said():
+def test_a_width_too_small_for_the_expansion_is_noted():
     he = part("he", distribution="normal")
     assert "too small" in predict(recipe(activation=part("gelu"), initializer=he, depth=50), DATA).note
     assert "too small" not in predict(recipe(activation=part("relu"), initializer=he, depth=50), DATA).note
 
 
-def test_what_theory_does_not_cover_is_said():
+def test_a_recipe_that_theory_does_not_cover_has_a_reason():
     small = recipe(normalization=norm("batch", "before"), batch_size=3)
     biased = recipe(normalization=norm("batch", "after"), initializer=INITIALIZERS[1])
     groups = part("group", place="before", groups=2, epsilon=1e-5)
-    told = [(recipe(model=part("cnn")), "cnn"), (small, "examples"), (biased, "biases")]
-    told += [(recipe(model=part("mlp", branch=2)), "model.branch=2"), (recipe(normalization=groups), "group")]
-    told += [
+    cases = [(recipe(model=part("cnn")), "cnn"), (small, "examples"), (biased, "biases")]
+    cases += [
+        (recipe(model=part("mlp", branch=2)), "model.branch=2"),
+        (recipe(normalization=groups), "group"),
+    ]
+    cases += [
         (recipe(initializer=part(name)), name.rstrip("s"))
         for name in ("zeros", "constant", "identity", "lsuv")
     ]
     names = ("fixup", "stochastic_depth", "pre_activation", "post_activation", "deepnorm")
-    told += [(recipe(residual=part(name)), name) for name in names]
-    for the, word in told:
-        assert word in unavailable(the)
-        assert predict(the, DATA) is None
+    cases += [(recipe(residual=part(name)), name) for name in names]
+    for settings, word in cases:
+        assert word in unavailable(settings)
+        assert predict(settings, DATA) is None

@@ -9,6 +9,6 @@ def backward() -> Probe:
     """log10 of √B·‖∂(mean loss)/∂h‖_F, (layers,): RMS over examples of each example's gradient norm."""
 
     def ask(norms: BackwardNorms) -> Columns:
-        return {"log10_backward": LOG10_2 * (norms.signal + norms.half_log2_batch)}
+        return {"log10_backward": LOG10_2 * (norms.signal + norms.half_log2_terms)}
 
     return Probe(("log10_backward",), backward=ask)

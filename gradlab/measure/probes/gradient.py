@@ -1,6 +1,6 @@
 """How large is each parameter's gradient, and how many of its entries are zero, infinite or NaN?"""
 
-from gradlab.measure.probe import Moment, PerParameter, Probe, probe
+from gradlab.measure.probe import PerParameter, Probe, UpdateSignal, probe
 from gradlab.numerics.norms import LOG10_2, counts
 
 
@@ -10,8 +10,8 @@ def gradient() -> Probe:
 
     One value per layer of each parameter."""
 
-    def ask(moment: Moment) -> PerParameter:
-        logs = {path: LOG10_2 * value for path, value in moment.true_norms.items()}
-        return {"log10_gradient": logs, **counts(moment.grads, moment.norms.leaves, moment.stacked_axes)}
+    def ask(update: UpdateSignal) -> PerParameter:
+        logs = {path: LOG10_2 * value for path, value in update.true_norms.items()}
+        return {"log10_gradient": logs, **counts(update.grads, update.norms.leaves, update.stacked_axes)}
 
-    return Probe(("log10_gradient", "zeros", "infs", "nans"), moment=ask)
+    return Probe(("log10_gradient", "zeros", "infs", "nans"), update=ask)

@@ -9,6 +9,6 @@ def preactivation() -> Probe:
     """log10 of √B·‖∂(mean loss)/∂z‖_F, (layers,); z is the activation's input."""
 
     def ask(norms: BackwardNorms) -> Columns:
-        return {"log10_backward_z": LOG10_2 * (norms.preactivation + norms.half_log2_batch)}
+        return {"log10_backward_z": LOG10_2 * (norms.preactivation + norms.half_log2_terms)}
 
     return Probe(("log10_backward_z",), backward=ask, active=True)

@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 from jax import Array
 
-from gradlab.measure.probe import Moment, PerParameter, Probe, probe
+from gradlab.measure.probe import PerParameter, Probe, UpdateSignal, probe
 from gradlab.numerics.norms import LOG10_2, count, log2_norms
 
 
@@ -13,20 +13,20 @@ def update() -> Probe:
 
     One value per layer of each parameter."""
 
-    def ask(moment: Moment) -> PerParameter:
-        norms = log2_norms(moment.direction, moment.stacked_axes).leaves
-        rate = jnp.log10(moment.rate)
+    def ask(update: UpdateSignal) -> PerParameter:
+        norms = log2_norms(update.direction, update.stacked_axes).leaves
+        rate = jnp.log10(update.step_size)
         return {
             "log10_update": {path: LOG10_2 * value + rate for path, value in norms.items()},
-            "update_lost": {path: _lost(moment, path) for path in moment.params},
+            "update_lost": {path: _lost(update, path) for path in update.params},
         }
 
-    return Probe(("log10_update", "update_lost"), moment=ask)
+    return Probe(("log10_update", "update_lost"), update=ask)
 
 
-def _lost(moment: Moment, path: str) -> Array:
+def _lost(update: UpdateSignal, path: str) -> Array:
     """Fraction of the parameter's entries that the update leaves unchanged, one per layer."""
-    theta, direction = moment.params[path], moment.direction[path]
-    unchanged = lambda old, d: old + (-moment.rate * d).astype(old.dtype) == old
-    number = count(unchanged, (theta, direction), moment.stacked_axes[path])
+    theta, direction = update.params[path], update.direction[path]
+    unchanged = lambda old, d: old + (-update.step_size * d).astype(old.dtype) == old
+    number = count(unchanged, (theta, direction), update.stacked_axes[path])
     return number / (theta.size // max(number.size, 1))

@@ -19,7 +19,7 @@ class Objective(NamedTuple):
 class OptimizerContext(NamedTuple):
     """What an optimizer may use beside the gradient, its state and the parameters; step and loss are scalars."""
 
-    learning_rate: Array  # in use: peak times schedule
+    learning_rate: Array  # peak rate times schedule factor, ()
     step: Array
     loss: Array
     stacked_axes: StackedAxes
@@ -27,22 +27,23 @@ class OptimizerContext(NamedTuple):
 
 
 class Update(NamedTuple):
-    """Δθ = −step_size·direction − rate·decay, `rate` being the learning rate in use; no clip touches the decay.
+    """Δθ = −step_size·direction − learning_rate·decay; the decay is never clipped.
 
-    A step size of None stands for the rate; any other is 1. Both trees have the parameters' shapes.
+    step_size None: the direction is still to be multiplied by the learning rate; 1: it already is. Both trees have the
+    parameters' shapes.
     """
 
     direction: Tree
     step_size: Array | None = None
     decay: Tree | None = None
 
-    def step_size_or(self, rate: Array) -> Array:
-        """The factor of the direction, a scalar; `rate`, a scalar, is the learning rate in use."""
-        return rate if self.step_size is None else self.step_size
+    def step_size_or(self, learning_rate: Array) -> Array:
+        """The factor of the direction; both are scalars."""
+        return learning_rate if self.step_size is None else self.step_size
 
-    def scaled_direction(self, rate: Array) -> Tree:
-        """step_size·direction, in the parameters' shapes: −Δθ without the decay; `rate` is a scalar."""
-        factor = self.step_size_or(rate)
+    def scaled_direction(self, learning_rate: Array) -> Tree:
+        """step_size·direction, in the parameters' shapes: −Δθ without the decay; `learning_rate` is a scalar."""
+        factor = self.step_size_or(learning_rate)
         return {path: (factor * value).astype(value.dtype) for path, value in self.direction.items()}
 
 

@@ -96,7 +96,10 @@ def _spikes(log10_norm: NDArray[np.float64], level: NDArray[np.float64]) -> NDAr
     above = np.subtract(log10_norm, level, where=np.isfinite(log10_norm), out=nothing)
     finite = above[np.isfinite(above)]
     deviation = np.subtract(*np.percentile(finite, [75, 25])) / 1.349 if finite.size else 0.0
-    return np.nan_to_num(above, nan=0.0) > max(SPIKE_DECADES, SPIKE_DEVIATIONS * deviation)
+    spikes: NDArray[np.bool_] = np.nan_to_num(above, nan=0.0) > max(
+        SPIKE_DECADES, SPIKE_DEVIATIONS * deviation
+    )
+    return spikes
 
 
 def threshold_effects(frame: pd.DataFrame, thresholds: Sequence[float]) -> pd.DataFrame:

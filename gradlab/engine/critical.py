@@ -48,14 +48,16 @@ def _function(part: dict[str, Any]) -> known.Activation:
     run_activation = activation.make(part)
 
     def evaluated(function: Any) -> known.Function:
-        def squares(x: np.ndarray) -> np.ndarray:
+        def on_host(x: np.ndarray) -> np.ndarray:
             with jax.enable_x64(True):
                 values = np.asarray(function(jnp.asarray(x.ravel(), jnp.float64)), np.float64)
-            # what widens counts by the mean over what it makes: only squares are asked for
+            # theory needs only the mean square of the outputs that an activation with a width_factor gives per input
             parts = values.reshape(run_activation.width_factor, *x.shape)
-            return parts[0] if run_activation.width_factor == 1 else np.sqrt((parts**2).mean(0))
+            single = run_activation.width_factor == 1
+            result: np.ndarray = parts[0] if single else np.sqrt((parts**2).mean(0))
+            return result
 
-        return squares
+        return on_host
 
     phi = evaluated(run_activation.phi)
     slope = evaluated(lambda x: jax.jvp(run_activation.phi, (x,), (jnp.ones_like(x),))[1])

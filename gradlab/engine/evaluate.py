@@ -78,5 +78,5 @@ def _sums(outputs: Array, y: Array, counts: Array, loss: Loss, classes: int) -> 
         return Sums(total, zero, zero, jnp.sum(squares))
     labelled = (y >= 0) & counts.reshape(-1, *[1] * (y.ndim - 1))
     correct = labelled & (jnp.argmax(outputs, -1) == y)
-    by_class = lambda flags: jnp.zeros(classes).at[jnp.maximum(y, 0)].add(flags)
-    return Sums(total, by_class(labelled), by_class(correct), zero)
+    by_class = jnp.zeros(classes).at[jnp.maximum(y, 0)]
+    return Sums(total, by_class.add(labelled), by_class.add(correct), zero)

@@ -14,8 +14,8 @@ def attention(query: Array, key: Array, value: Array, heads: int, causal: bool) 
     itself and to those before it (Vaswani et al. 2017). The entropy is ln T where all T positions have the same
     weight, 0 where one position has all of it.
     """
-    split_heads = lambda x: x.reshape(*x.shape[:2], heads, -1)
-    q, k, v = split_heads(query), split_heads(key), split_heads(value)  # (examples, time, heads, d)
+    # (examples, time, heads, d)
+    q, k, v = (x.reshape(*x.shape[:2], heads, -1) for x in (query, key, value))
     dtype = jnp.promote_types(q.dtype, jnp.float32)
     scores = jnp.einsum("bthd,bshd->bhts", q, k).astype(dtype) / q.shape[-1] ** 0.5
     if causal:

@@ -14,13 +14,14 @@ from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
 from types import MappingProxyType, ModuleType
-from typing import Annotated, Any, NamedTuple, get_args, get_origin
+from typing import Annotated, Any, NamedTuple, TypeVar, get_args, get_origin
 
 from gradlab.recipe.bounds import Bound, Limit, bound
 from gradlab.recipe.errors import RecipeError, hint
 from gradlab.recipe.recipe import is_import_path
 
 Maker = Callable[..., Any]
+M = TypeVar("M", bound=Maker)
 Limits = dict[str, Limit]
 
 
@@ -75,15 +76,15 @@ class Family:
             raise
         return self._makers
 
-    def __call__(self, maker: Maker) -> Maker:
+    def __call__(self, maker: M) -> M:
         """Register `maker` under its name, without a trailing underscore (which avoids Python's keywords)."""
         self._makers[maker.__name__.rstrip("_")] = maker
         return maker
 
-    def checked(self, rule: Callable[..., None]) -> Callable[[Maker], Maker]:
+    def checked(self, rule: Callable[..., None]) -> Callable[[M], M]:
         """Register a maker whose values must fit each other: `rule(**values)` raises RecipeError."""
 
-        def register(maker: Maker) -> Maker:
+        def register(maker: M) -> M:
             self.rules[self(maker).__name__.rstrip("_")] = rule
             return maker
 

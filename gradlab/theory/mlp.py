@@ -112,9 +112,9 @@ def predict(recipe: dict[str, Any], data: dict[str, Any]) -> Prediction | None:
 def _note(recipe: dict[str, Any], finite: FiniteWidth) -> str:
     note = f"mean field at initialization, width {recipe['width']}"
     if finite.second_order > 0.5:
-        return note + "; too small a width for this activation's lengths: gain and curve are rough"
+        return note + "; too small a width for this activation: gain and curve are rough estimates"
     if finite.coherent[0] > math.log(2):
-        return note + "; the activation's mean adds a part to the signal that grows faster than the gain"
+        return note + "; the activation's mean adds a component to the signal that grows faster than the gain"
     if recipe["normalization"]["name"] == "batch":
-        return note + "; batch norm as if examples were equally unlike each other"
+        return note + "; batch norm as if all examples were equally different"
     return note

@@ -35,8 +35,8 @@ def small_normal(std: Positive) -> Initializer:
 @initializer
 def normal(sigma_w: Positive, sigma_b: NonNegative) -> Initializer:
     """W ~ N(0, σ_w²/fan_in), b ~ N(0, σ_b²): the two axes of the phase diagram (Poole et al. 2016)."""
-    root = lambda shape: jnp.sqrt(prod(shape[:-1]))
-    return Initializer(_normal(lambda shape: sigma_w / root(shape)), _normal(lambda shape: sigma_b))
+    kernel = _normal(lambda shape: sigma_w / jnp.sqrt(prod(shape[:-1])))
+    return Initializer(kernel, _normal(lambda shape: sigma_b))
 
 
 @initializer

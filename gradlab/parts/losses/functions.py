@@ -17,9 +17,10 @@ def cross_entropy() -> Loss:
     """−log softmax(logits)[label], from logits, stable; ∂/∂logits = p − y, of length √2 at most (optax)."""
 
     def loss_per_example(outputs: Array, targets: Array) -> Array:
-        if jnp.issubdtype(targets.dtype, jnp.integer):
-            return optax.softmax_cross_entropy_with_integer_labels(outputs, targets)
-        return optax.softmax_cross_entropy(outputs, targets)
+        is_label = jnp.issubdtype(targets.dtype, jnp.integer)
+        formula = optax.softmax_cross_entropy_with_integer_labels if is_label else optax.softmax_cross_entropy
+        losses: Array = formula(outputs, targets)
+        return losses
 
     return loss_per_example
 
@@ -42,7 +43,8 @@ def huber(delta: Positive) -> Loss:
 
     def loss_per_example(outputs: Array, targets: Array) -> Array:
         bend = jnp.asarray(delta, outputs.dtype)
-        return optax.huber_loss(outputs, _numbers(outputs, targets), delta=bend).mean(-1)
+        losses: Array = optax.huber_loss(outputs, _numbers(outputs, targets), delta=bend).mean(-1)
+        return losses
 
     return loss_per_example
 

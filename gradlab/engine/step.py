@@ -100,7 +100,7 @@ def train_step(
         row = _row(setup, state.params, result, update, stacked_axes, inputs.step, terms)
         # finish all measurements before the parameters are overwritten, so that no second copy of them is needed
         # (the step size stays outside: inside the barrier it would change last bits)
-        next_state, direction, row = jax.lax.optimization_barrier((next_state, direction, row))
+        next_state, direction, row = norms.barrier((next_state, direction, row))
     updates = {path: (-update.step_size * value).astype(value.dtype) for path, value in direction.items()}
     return next_state._replace(params=optax.apply_updates(next_state.params, updates)), row
 

@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.typing import LineStyleType
 
 from gradlab.analysis.score import Score
 from gradlab.analysis.selection import is_measured, minibatch_rows, rows_with, to_float64
@@ -15,7 +16,7 @@ from gradlab.analysis.training import switch_steps
 from gradlab.figures import marks, scales, style
 from gradlab.figures.marks import Curve, Legend
 
-DASHES = ("-", "--", ":", "-.")  # of runs that share a colour
+DASHES: tuple[LineStyleType, ...] = ("-", "--", ":", "-.")  # of runs that share a colour
 SEED_KEYS = ["run", "seed"]  # the columns that identify a seed
 MAX_LINE_GROUPS = 4  # groups beyond which the lines of single seeds would be a tangle
 LOSS_RANGE = 1000.0  # times the lowest loss at the start: a diverged run must not flatten the others
@@ -112,7 +113,7 @@ def _band_from(groups: dict[Any, Any]) -> int:
     return marks.BAND_SEEDS if len(groups) <= MAX_LINE_GROUPS else 2
 
 
-def _dash(groups: dict[Any, Any], value: Any, run: int) -> str:
+def _dash(groups: dict[Any, Any], value: Any, run: int) -> LineStyleType:
     """The dashes of the N-th run of a group: unlike for groups of one colour, and for every second word.
 
     Lines of two words that lie on each other are thus both visible.

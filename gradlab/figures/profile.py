@@ -4,7 +4,7 @@ The weight gradient alone hides vanishing (it is flat where forward and backward
 stand side by side on the same number of decades: slopes in the three panels can be compared by eye.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -19,6 +19,9 @@ from gradlab.figures import marks, style
 from gradlab.figures.marks import Curve, Legend
 from gradlab.store.read import Run
 
+if TYPE_CHECKING:
+    from gradlab.theory.mlp import Prediction
+
 RUN_TABLES = ("layers",)
 PANELS = {
     "log10_forward": ("Forward signal →", "RMS per unit of a layer's output h"),
@@ -32,7 +35,7 @@ def run_figure(run: Run, title: str) -> Figure:
     return profile(run.layers, predicted(run), title)
 
 
-def profile(layers: pd.DataFrame, prediction: Any = None, title: str = "") -> Figure:
+def profile(layers: pd.DataFrame, prediction: "Prediction | None" = None, title: str = "") -> Figure:
     """Three panels against layer at the first, middle and last step, and the theory of the first step as a dashed line.
 
     `layers` is the table of one run, of which the rows of minibatches are drawn; its values are log10. A line is one
@@ -77,7 +80,7 @@ def _draw_steps(panel: Axes, steps: list[int], drawn: list[list[Curve]], legend:
 
 
 def _theory(
-    prediction: Any, start: pd.DataFrame, column: str
+    prediction: "Prediction | None", start: pd.DataFrame, column: str
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
     """Layers, line and standard deviation of the theory, of shape (layers,); None where it says nothing of the column.
 

@@ -11,6 +11,7 @@ from gradlab.nn import linear_layer
 from gradlab.nn.chain import Block, BlockAux, BlockContext
 from gradlab.nn.linear_layer import WeightLayerSpec
 from gradlab.nn.plan import Plan
+from gradlab.numerics import norms
 from gradlab.numerics.tree import Tree
 from gradlab.recipe.errors import RecipeError
 
@@ -73,7 +74,7 @@ def swap_batch_time(h: Array) -> Array:
     """
     first, second = h.shape[:2]
     rows = jnp.arange(second)[:, None] + second * jnp.arange(first)
-    return jax.lax.optimization_barrier(h.reshape(-1, *h.shape[2:])[rows])
+    return norms.barrier(h.reshape(-1, *h.shape[2:])[rows])
 
 
 def input_block(plan: Plan) -> Block:

@@ -5,7 +5,7 @@ the safe range is computed again after division by a power of two, which is exac
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -17,8 +17,13 @@ LOG10_2 = 0.30102999566398120
 # sums of squares between these have neither under- nor overflowed, entry by entry
 SAFE_LOW, SAFE_HIGH = 1e-24, 1e24
 
-# XLA does not move operations across it, or fuse them
-barrier: Callable[[Array], Array] = jax.lax.optimization_barrier
+T = TypeVar("T")
+
+
+def barrier(values: T) -> T:
+    """`values`, any pytree of arrays, behind a barrier across which XLA neither moves nor fuses operations."""
+    result: T = jax.lax.optimization_barrier(values)  # type: ignore[no-untyped-call]  # JAX does not annotate it
+    return result
 
 
 class ScaledNorm(NamedTuple):

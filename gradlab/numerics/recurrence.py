@@ -66,7 +66,9 @@ def recurrence(
     pre = (inputs[0], inputs[0]) if cell.separate_inputs else (inputs[0],)
     # a custom rule must not close over traced numbers, and a cell's activation may
     step, numbers = jax.closure_convert(cell.step, pre, start, jnp.zeros_like(start[-1]))
-    with_numbers = lambda numbers: cell._replace(step=lambda *arguments: step(*arguments, *numbers))
+
+    def with_numbers(numbers: Any) -> Cell:
+        return cell._replace(step=lambda *arguments: step(*arguments, *numbers))
 
     @jax.custom_vjp
     def run(

@@ -164,7 +164,8 @@ def deepnorm(epsilon: Positive) -> Residual:
             h.shape[-1], epsilon=epsilon, dtype=h.dtype, use_fast_variance=False, rngs=nnx.Rngs(0)
         )
         norm.scale, norm.bias = nnx.Param(params["scale"]), nnx.Param(params["bias"])
-        return norm((2 * site.depth) ** 0.25 * h + branch)
+        normalized: Array = norm((2 * site.depth) ** 0.25 * h + branch)
+        return normalized
 
     def init(width: int, layers: int) -> Params:
         return {"scale": jnp.ones((width,)), "bias": jnp.zeros((width,))}

@@ -1,10 +1,9 @@
 """What are the mean and the variance of each layer's output?"""
 
-import jax
 import jax.numpy as jnp
 
 from gradlab.measure.probe import BlockSignal, Columns, Probe, probe
-from gradlab.numerics.norms import compute_dtype, square_sum, total
+from gradlab.numerics.norms import barrier, compute_dtype, square_sum, total
 
 
 @probe
@@ -18,7 +17,7 @@ def moments() -> Probe:
         origin = h.ravel()[0]
         difference = h - origin
         # the barrier: XLA would square the sum before it divides, and overflow at 1e17
-        offset = jax.lax.optimization_barrier(total(difference) / h.size)
+        offset = barrier(total(difference) / h.size)
         spread = square_sum(difference) / h.size
         var = jnp.where(spread < jnp.inf, jnp.maximum(spread - offset * offset, 0), spread)
         return {"mean": origin + offset, "var": var}

@@ -10,14 +10,13 @@ from gradlab.theory.activations import Activation, activation
 from gradlab.theory.kernel import DEGREE, Moments, length_and_mean
 from gradlab.theory.normalization import BatchStatistics, batch_statistics
 
-Recipe = dict[str, Any]
 # the variance of a standard normal cut at two deviations: 1 − 4φ(2)/(2Φ(2) − 1)
 TRUNCATED = 0.7737413035499232
 
 
 def weight_variance(initializer: dict[str, Any], fan_in: int, fan_out: int) -> float:
     """Var W of a (fan_in, fan_out) kernel. An orthogonal rectangular one has gain²/max(fan_in, fan_out)."""
-    # recipes of older versions may lack these three
+    # older recipes may not have these three keys
     options: dict[str, Any] = {"gain": 1.0, "mode": "fan_in", "slope": 0.0} | initializer
     gain: float = options["gain"]
     scale: float = options.get("std", options.get("scale", 0.0))
@@ -78,7 +77,7 @@ class Network:
     logit_gain: float  # width·Var W of the output block
 
 
-def network_of(recipe: Recipe, features: int, classes: int) -> Network:
+def network_of(recipe: dict[str, Any], features: int, classes: int) -> Network:
     """The network of a recipe, as in recipe.yaml, for data of these numbers of features and classes."""
     norm, initializer = recipe["normalization"], recipe["initializer"]
     width, depth = recipe["width"], recipe["depth"]

@@ -13,7 +13,7 @@ import numpy as np
 from gradlab.theory.activations import Activation
 from gradlab.theory.gaussian import hermite, rule
 
-DEGREE = 40  # terms of a spectrum; the rest is one last term: a ReLU's correlations are right to 1e-3
+DEGREE = 40  # highest of a spectrum; the rest is one last term: a ReLU's correlations are right to 1e-3
 LOWEST, HIGHEST = -80.0, 40.0  # ln q; beyond, an activation is continued as a power of its argument
 _CHUNK = 500
 

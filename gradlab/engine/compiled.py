@@ -117,7 +117,7 @@ def _device(data: Data) -> str:
 
 
 def _on_cpu(data: Data) -> bool:
-    return next(iter(data.train_x.devices())).platform == "cpu"
+    return str(next(iter(data.train_x.devices())).platform) == "cpu"
 
 
 def _compile(recipe: Recipe, numbers: Numbers, data: Data, form: Form, length: int) -> Programs:
@@ -164,7 +164,7 @@ def _over_seeds(
     One after the other on CPU, where each seed has the bits of a lone run and no program is slower for it; side by
     side by `vmap` on an accelerator.
     """
-    for_seed = lambda items: function(*items, *shared)
+    for_seed: Callable[[Any], Any] = lambda items: function(*items, *shared)
     if seeds == 1:  # keep the axis without a loop around the loop of steps
         result = for_seed(jax.tree.map(lambda leaf: leaf[0], seeded))
         return jax.tree.map(lambda leaf: leaf[None], result)
@@ -294,7 +294,9 @@ def _evaluate(recipe: Recipe, form: Form, state: TrainState, numbers: Numbers, d
     params = setup.optimizer.eval_params(state.optimizer, state.params)
 
     def network(x: Array) -> Array:
-        return chain.forward(setup.chain, params, state.stats, x, jax.random.key(0), train=False)[0]
+        outputs: Array
+        outputs, _, _ = chain.forward(setup.chain, params, state.stats, x, jax.random.key(0), train=False)
+        return outputs
 
     parts = ((data.train_x, data.train_y), (data.test_x, data.test_y))
     results = [measures(network, setup.loss, x, y, form.outputs, recipe.width) for x, y in parts]

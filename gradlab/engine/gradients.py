@@ -95,7 +95,7 @@ def loss_and_grads(inputs: LossInputs, params: Tree, measured: bool) -> LossAndG
     count = inputs.recipe.accumulate
     if count == 1:
         return _micro_batch_loss_and_grads(inputs, params, measured)
-    cut = lambda array: array.reshape(count, len(array) // count, *array.shape[1:])
+    cut: Callable[[Array], Array] = lambda array: array.reshape(count, len(array) // count, *array.shape[1:])
     xs, ys, keys = cut(inputs.x), cut(inputs.y), jax.random.split(inputs.key, count)
     first = _micro_batch_loss_and_grads(inputs._replace(x=xs[0], y=ys[0], key=keys[0]), params, measured)
 

@@ -1,6 +1,6 @@
 """The training loop: chunks of steps, with evaluations between them. It reads and writes no files."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import jax
@@ -51,7 +51,9 @@ class ChunkResult(NamedTuple):
 def load_run(recipe: Recipe, task: Task) -> LoadedRun:
     """Everything that training `recipe` on `task` needs, on the device."""
     recipe = with_batch_size(recipe, task)
-    cast = lambda x: x if np.issubdtype(x.dtype, np.integer) else x.astype(recipe.dtype)
+    cast: Callable[[np.ndarray], np.ndarray] = lambda x: (
+        x if np.issubdtype(x.dtype, np.integer) else x.astype(recipe.dtype)
+    )
     arrays = (cast(task.train_x), task.train_y, cast(task.test_x), task.test_y)
     row_layout = layout(recipe, task)
     return LoadedRun(

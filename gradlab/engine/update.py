@@ -14,7 +14,7 @@ from jax import Array
 from gradlab.engine.setup import Setup
 from gradlab.numerics import norms
 from gradlab.numerics.tree import StackedAxes, Tree
-from gradlab.parts.optimizers.contract import Objective, OptimizerContext, Update
+from gradlab.parts.optimizers.contract import Objective, Optimizer, OptimizerContext, Update
 from gradlab.parts.penalties import Penalty, subject
 from gradlab.parts.schedules import ScheduleContext
 
@@ -88,8 +88,8 @@ def compute_update(
         stacked_axes=stacked_axes,
         objective=inputs.objective,
     )
-    rule = lambda grads, optimizer_state, params: optimizer.update(
-        grads, optimizer_state, params, optimizer_context
+    rule: Callable[[Tree, Any, Tree], tuple[Update, Any]] = partial(
+        _optimizer_update, optimizer, optimizer_context
     )
     if jax.tree.leaves(optimizer_state):  # without state there are no running sums to isolate
         rule = _isolated(rule, inputs.step)
@@ -120,6 +120,12 @@ def compute_update(
         clip_record=clip_record,
         optimizer_before=optimizer_state,
     )
+
+
+def _optimizer_update(
+    optimizer: Optimizer, context: OptimizerContext, grads: Tree, state: Any, params: Tree
+) -> tuple[Update, Any]:
+    return optimizer.update(grads, state, params, context)
 
 
 def _learning_rate(
@@ -158,7 +164,7 @@ def penalized(
 
     def value_and_sum(params: Tree, grads: Tree) -> tuple[Array, Tree]:
         penalized_params = subject(params, stacked_axes, penalty.mask)
-        value_of = lambda tree: penalty.value(list(tree.values()))
+        value_of: Callable[[Tree], Array] = lambda tree: penalty.value(list(tree.values()))
         if not penalty.smooth:
             return value_of(penalized_params), grads
         value, added = jax.value_and_grad(value_of)(penalized_params)

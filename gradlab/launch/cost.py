@@ -1,5 +1,6 @@
 """What a run would cost, estimated before it is run."""
 
+from collections.abc import Callable
 from math import lcm
 
 from gradlab.engine.checks import check
@@ -16,7 +17,9 @@ def estimate(recipe: Recipe) -> dict[str, int]:
     recipe = check(recipe)
     row_layout = layout(recipe, load_task(recipe))
     log, evaluations = recipe.log.every, recipe.eval.every
-    multiples = lambda every: -(-recipe.steps // every)  # of `every`, among the steps 0 … steps − 1
+    multiples: Callable[[int], int] = lambda every: (
+        -(-recipe.steps // every)
+    )  # of `every`, among the steps 0 … steps − 1
     # with the row after the last step
     batch_rows = multiples(log) + multiples(evaluations) - multiples(lcm(log, evaluations)) + 1
     measured_rows = batch_rows + multiples(evaluations) + 1  # with those of the fixed batch

@@ -2,6 +2,7 @@
 
 import time
 import traceback
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -125,7 +126,7 @@ class RunWriter:
 
 def _bit_facts(facts: dict[str, Any]) -> dict[str, Any]:
     """The facts on which results depend bit for bit, as one mapping."""
-    return facts["versions"] | {key: facts[key] for key in CHECKPOINT_FACTS[1:]}
+    return dict(facts["versions"]) | {key: facts[key] for key in CHECKPOINT_FACTS[1:]}
 
 
 def _leaves(state: TrainState) -> dict[str, Any]:
@@ -141,8 +142,10 @@ def _is_key(leaf: Any) -> bool:
 
 
 def _same_shapes(state: TrainState, leaves: dict[str, np.ndarray]) -> bool:
-    shapes = lambda tree: {key: leaf.shape for key, leaf in tree.items()}
-    return bool(shapes(_leaves(state)) == shapes(leaves))
+    shapes: Callable[[dict[str, Any]], dict[str, Any]] = lambda tree: {
+        key: leaf.shape for key, leaf in tree.items()
+    }
+    return shapes(_leaves(state)) == shapes(leaves)
 
 
 def _filled(state: TrainState, leaves: dict[str, np.ndarray]) -> TrainState:

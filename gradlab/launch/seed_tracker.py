@@ -110,7 +110,8 @@ class SeedTracker:
 
 
 def _overflowed(log10: np.ndarray) -> np.ndarray:
-    return np.isnan(log10) | (log10 == np.inf)
+    flags: np.ndarray = np.isnan(log10) | (log10 == np.inf)
+    return flags
 
 
 def _first_layer(profiles: dict[str, np.ndarray], names: list[str]) -> dict[str, Any]:

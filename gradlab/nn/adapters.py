@@ -135,7 +135,7 @@ def _nnx(module: nnx.Module) -> Piece:
     return Piece(type(module).__name__.lower(), ("nnx", graph), *pure, run)
 
 
-def _filled(state: nnx.State, values: Any) -> nnx.State:
+def _filled(state: Any, values: Any) -> Any:
     """The state with these values."""
     filled = jax.tree.map(lambda leaf: leaf, state)
     nnx.replace_by_pure_dict(filled, values)

@@ -69,11 +69,13 @@ class Layer(nnx.Module):
         """norm(z) of an image, recomputed from its sums in the backward pass: faster than to store it."""
         graph, state = nnx.split(self.norm)
 
-        def run(state: nnx.State, z: Array) -> tuple[Array, nnx.State]:
+        def run(state: Any, z: Array) -> tuple[Array, Any]:
             norm = nnx.merge(graph, state)
             return norm(z), nnx.state(norm)
 
-        normalized, new_state = jax.checkpoint(run, policy=_saves_sums, prevent_cse=False)(state, z)
+        rematerialized = jax.checkpoint(run, policy=_saves_sums, prevent_cse=False)
+        normalized: Array
+        normalized, new_state = rematerialized(state, z)
         nnx.update(self.norm, new_state)
         return normalized
 

@@ -4,7 +4,7 @@ Signals are (time, examples, units) inside the chain. Layers 2 … depth are equ
 """
 
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -45,7 +45,7 @@ class RecurrentKernelInit:
     """How the recurrent kernel is initialized, gate by gate: `radius` times a matrix of spectral radius 1."""
 
     init: RecurrentInit
-    radius: Any
+    radius: Array | float
 
     def draw(self, key: Array, width: int, gates: int) -> Array:
         """The kernel (width, gates·width)."""

@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 def barrier(values: T) -> T:
     """`values`, any pytree of arrays, behind a barrier across which XLA neither moves nor fuses operations."""
-    result: T = jax.lax.optimization_barrier(values)  # type: ignore[no-untyped-call]  # JAX does not annotate it
+    result: T = jax.lax.optimization_barrier(values)
     return result
 
 

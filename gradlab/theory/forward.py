@@ -48,7 +48,7 @@ def branch_factor(residual: dict[str, Any], depth: int) -> float:
         case "none":
             return 0.0
         case "scaled":
-            return depth**-0.5
+            return float(depth**-0.5)
         case "rezero":
             return 1e-60
         case "layer_scale":

@@ -43,7 +43,8 @@ def _append(past: NormHistory, norm: ScaledNorm, condition: Array) -> NormHistor
         exponents=past.exponents.at[oldest].set(exponent),
         taken=past.taken + 1,
     )
-    return jax.tree.map(lambda new, old: jnp.where(condition, new, old), after, past)
+    history: NormHistory = jax.tree.map(lambda new, old: jnp.where(condition, new, old), after, past)
+    return history
 
 
 @clip
@@ -129,7 +130,8 @@ def zscore(threshold: Positive, alpha: Fraction, warmup: Size, eps: NonNegative,
 
 
 def _select(condition: Array, on_true: NormStatistics, on_false: NormStatistics) -> NormStatistics:
-    return jax.tree.map(lambda a, b: jnp.where(condition, a, b), on_true, on_false)
+    statistics: NormStatistics = jax.tree.map(lambda a, b: jnp.where(condition, a, b), on_true, on_false)
+    return statistics
 
 
 def _statistics(past: NormHistory) -> NormStatistics:

@@ -143,10 +143,13 @@ class _PhasedOptimizer(NamedTuple):
         after = _next_phase(self.options, state, step, loss)
         if self.carried:
             return after
-        begins = lambda index: (after.phase == index) & (state.phase != index)
         states = tuple(
-            jax.lax.cond(begins(index), partial(rule.init, params, stacked_axes), partial(_identity, own))
-            for index, (rule, own) in enumerate(zip(self.rules, state.states, strict=True))
+            jax.lax.cond(
+                (after.phase == index) & (state.phase != index),
+                partial(rule.init, params, stacked_axes),
+                partial(_identity, rule_state),
+            )
+            for index, (rule, rule_state) in enumerate(zip(self.rules, state.states, strict=True))
         )
         return after._replace(states=states)
 
@@ -205,7 +208,8 @@ class _PhasedOptimizer(NamedTuple):
     def eval_params(self, state: PhasesState, params: Tree) -> Tree:
         """The parameters that the phase in use is evaluated at."""
         branches = [
-            partial(rule.eval_params, own, params) for rule, own in zip(self.rules, state.states, strict=True)
+            partial(rule.eval_params, rule_state, params)
+            for rule, rule_state in zip(self.rules, state.states, strict=True)
         ]
         return dict(jax.lax.switch(state.phase, branches))
 

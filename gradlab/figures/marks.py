@@ -7,6 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.typing import LineStyleType
 
 from gradlab.analysis.selection import rows_with, to_float64
 from gradlab.figures.style import INK
@@ -53,7 +54,7 @@ def line(
     colour: str,
     legend: Legend,
     width: float = 2.0,
-    style: str = "-",
+    style: LineStyleType = "-",
 ) -> None:
     """Draw values of shape (points,) in order of x: a line through the finite ones, edge marks for the others."""
     finite = np.isfinite(y)
@@ -94,7 +95,7 @@ def seed_lines(
     curves: list[Curve],
     colour: str,
     legend: Legend,
-    style: str = "-",
+    style: LineStyleType = "-",
     width: float = 2.0,
     band_from: int = BAND_SEEDS,
 ) -> None:

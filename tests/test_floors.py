@@ -108,10 +108,11 @@ def test_no_modules_import_each_other():
     TopologicalSorter(graph).prepare()  # raises CycleError with the modules of the cycle
 
 
-def test_the_engine_s_files_call_each_other_in_the_order_its_docstring_tells():
-    files = re.findall(r"^(\w+)  +\S", MODULES["gradlab.engine"].read_text("utf-8"), re.MULTILINE)
-    names = [f"gradlab.engine.{file}" for file in files]
-    assert set(names) == {name for name in MODULES if name.startswith("gradlab.engine.")}
+@pytest.mark.parametrize("folder", ["gradlab.engine", "gradlab.nn"])
+def test_a_file_imports_only_from_those_listed_below_it_in_the_folder_s_docstring(folder):
+    files = re.findall(r"^(\w+)  +\S", MODULES[folder].read_text("utf-8"), re.MULTILINE)
+    names = [f"{folder}.{file}" for file in files]
+    assert set(names) == {name for name in MODULES if name.startswith(f"{folder}.")}
     for index, name in enumerate(names):
         assert not own_imports(name) & set(names[:index]), name
 

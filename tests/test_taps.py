@@ -145,8 +145,8 @@ def test_the_training_gradient_is_plain_back_propagation_s(words):
     network_driver = driver(*words)
     state, data = network_driver.random(), batch()
     with_taps, without = (network_driver.loss_and_grads(state, data, measured) for measured in (True, False))
-    assert with_taps.taps is not None
-    assert without.taps is None
+    assert with_taps.tap_measures is not None
+    assert without.tap_measures is None
     assert same_bits(
         (with_taps.loss, with_taps.grads, with_taps.stats), (without.loss, without.grads, without.stats)
     )
@@ -177,13 +177,13 @@ def test_a_loss_times_a_power_of_two_has_its_gradient_times_the_same(scaled, k):
         np.testing.assert_array_equal(
             np.asarray(value, np.float64) * 2.0**k, np.asarray(times.grads[path], np.float64)
         )
-    for a, b in zip(once.taps.taps[1:], times.taps.taps[1:], strict=True):
+    for a, b in zip(once.tap_measures.taps[1:], times.tap_measures.taps[1:], strict=True):
         np.testing.assert_allclose(np.asarray(b.signal) - np.asarray(a.signal), k, atol=2e-5)
 
 
 def test_parameters_gradients_are_measured_where_they_were_scaled(scaled):
     for k in (-60, 60):
-        for record in scaled[k].taps.taps[:-1]:
+        for record in scaled[k].tap_measures.taps[:-1]:
             norms = np.asarray(record.params)
             assert (np.asarray(record.incoming_exponent) != 0).all()
             bias = np.asarray(record.params)[..., 0]
@@ -191,7 +191,7 @@ def test_parameters_gradients_are_measured_where_they_were_scaled(scaled):
 
 
 def test_the_tap_s_units_are_those_of_the_columns(scaled):
-    hidden = scaled[0].taps.taps[1].signal
+    hidden = scaled[0].tap_measures.taps[1].signal
     network_driver = driver("activation=tanh", "probe=backward")
     taken = network_driver.train_step(network_driver.random(), batch())
     expected = LOG10_2 * (np.asarray(hidden) + 0.5 * math.log2(len(batch()[1])))

@@ -28,5 +28,5 @@ def windows(numbers: NDArray[np.int32], length: int) -> NDArray[np.int32]:
 
 def unseen(rows: NDArray[np.int32], train_rows: NDArray[np.int32] | None) -> NDArray[np.bool_]:
     """(windows,): which of the rows (windows, length) are not among the training rows: a text may repeat itself."""
-    seen = set() if train_rows is None else {row.tobytes() for row in train_rows}
-    return np.array([row.tobytes() not in seen for row in rows], bool)
+    known_windows = set() if train_rows is None else {row.tobytes() for row in train_rows}
+    return np.array([row.tobytes() not in known_windows for row in rows], bool)

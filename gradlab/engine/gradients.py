@@ -33,9 +33,8 @@ class LossAndGrads(NamedTuple):
     loss: Array
     grads: Tree
     stats: Tree
-    tap_measures: (
-        TapValues | None
-    )  # the gradient with respect to the taps' zeros; None where nothing is measured
+    # the gradient with respect to the zeros of the taps; None where nothing is measured
+    tap_measures: TapValues | None
     blocks: list[BlockMetrics]  # one entry per block of the chain; empty where nothing is measured
 
 

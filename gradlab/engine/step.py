@@ -55,9 +55,8 @@ class Row(NamedTuple):
     counts: Array  # (3, entries), whole numbers: zeros, infinities and NaNs of the gradient
     steps: Array  # (len(StepColumns),)
     notes: Array  # (inner metrics,): the blocks' metric_names, block by block; rows of the table of notes
-    times: (
-        Array  # (Σ 2·time steps,): log10 of the backward signal at time steps, h_t then c_t, block by block
-    )
+    # (Σ 2·time steps,): log10 of the backward signal at time steps, h_t then c_t, block by block
+    times: Array
 
 
 def init_state(setup: Setup, key: Array, x: Array) -> TrainState:

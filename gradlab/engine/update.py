@@ -13,7 +13,7 @@ from jax import Array
 
 from gradlab.engine.setup import Setup
 from gradlab.numerics import norms
-from gradlab.numerics.tree import StackedAxes, Tree
+from gradlab.numerics.tree import StackedAxes, Tree, select
 from gradlab.parts.optimizers.contract import Objective, Optimizer, OptimizerContext, Update
 from gradlab.parts.penalties import Penalty, subject
 from gradlab.parts.schedules import ScheduleContext
@@ -88,12 +88,9 @@ def compute_update(
         stacked_axes=stacked_axes,
         objective=inputs.objective,
     )
-    rule: Callable[[Tree, Any, Tree], tuple[Update, Any]] = partial(
-        _optimizer_update, optimizer, optimizer_context
+    update, next_optimizer_state = _optimizer_update(
+        optimizer, clip_output, optimizer_state, params, optimizer_context
     )
-    if jax.tree.leaves(optimizer_state):  # without state there are no running sums to isolate
-        rule = _isolated(rule, inputs.step)
-    update, next_optimizer_state = rule(clip_output, optimizer_state, params)
 
     clip_input = grads
     if setup.clip.where == "update":
@@ -102,7 +99,7 @@ def compute_update(
         update = update._replace(direction=clip_output, step_size=jnp.ones(()))
     update = _add_never_clipped(setup, params, update, learning_rate, stacked_axes)
     if "skip" in clip_record:
-        keep = partial(_select, clip_record["skip"])
+        keep = partial(select, clip_record["skip"])
         update = update._replace(
             direction=keep(jax.tree.map(jnp.zeros_like, update.direction), update.direction)
         )
@@ -123,9 +120,16 @@ def compute_update(
 
 
 def _optimizer_update(
-    optimizer: Optimizer, context: OptimizerContext, grads: Tree, state: Any, params: Tree
+    optimizer: Optimizer, grads: Tree, state: Any, params: Tree, context: OptimizerContext
 ) -> tuple[Update, Any]:
-    return optimizer.update(grads, state, params, context)
+    """The optimizer's update and its next state; compiled alone where it has running sums (see `_isolated`)."""
+
+    def rule(grads: Tree, state: Any, params: Tree) -> tuple[Update, Any]:
+        return optimizer.update(grads, state, params, context)
+
+    has_sums = bool(jax.tree.leaves(state))
+    result: tuple[Update, Any] = (_isolated(rule, context.step) if has_sums else rule)(grads, state, params)
+    return result
 
 
 def _learning_rate(
@@ -189,10 +193,6 @@ def _isolated(function: Callable[..., Any], step: Array) -> Callable[..., Any]:
         return jax.lax.cond(step >= 0, lambda: function(*arguments), zeros)
 
     return call
-
-
-def _select(condition: Array, on_true: Any, on_false: Any) -> Any:
-    return jax.tree.map(lambda a, b: jnp.where(condition, a, b), on_true, on_false)
 
 
 def _add_never_clipped(

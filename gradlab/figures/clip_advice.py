@@ -16,7 +16,6 @@ from gradlab.figures.marks import Legend
 
 NORM, SPIKE, CLIPPED, SCALE = style.COLOURS[2], style.COLOURS[1], style.COLOURS[0], style.COLOURS[3]
 POINTS = 200  # of the curves against the threshold
-DENSE = 150  # rows from which on a thick line hides its own shape
 THRESHOLD_DASHES = {"recommended threshold": "--", "threshold of this run": ":"}
 MARGIN = 0.15  # decades beyond the smallest and the largest norm
 
@@ -62,7 +61,7 @@ def _threshold_levels(advice: dict[str, Any]) -> dict[str, float]:
 def _draw_norms(panel: Axes, norms: pd.DataFrame, legend: Legend) -> None:
     style.panel_labels(panel, "Gradient norm", "training step", "‖gradient‖ before clipping")
     curves = marks.curves(norms, "step", "log10_norm")
-    marks.seed_lines(panel, curves, NORM, legend, width=0.9 if len(norms) > DENSE else 2.0)
+    marks.seed_lines(panel, curves, NORM, legend, width=marks.line_width(len(norms)))
     seeds = len(curves)
     name = f"norm: median and range of {seeds} seeds" if seeds >= marks.BAND_SEEDS else "norm"
     legend.entries[name] = Line2D([], [], color=NORM, linewidth=2.5)

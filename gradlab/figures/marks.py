@@ -14,6 +14,7 @@ from gradlab.figures.style import INK
 
 Curve = tuple[np.ndarray, np.ndarray]  # x and y of one seed, both of shape (points,)
 DOTTED_POINTS = 45  # points up to which each gets a dot
+DENSE = 150  # points from which on a thick line hides its own shape
 BAND_SEEDS = 5  # seeds from which on their lines are replaced by a band
 EDGE_ROWS = 8  # rows of marks at an edge, so that those of one line do not hide those of another
 # kind: (marker, edge of the panel, label in the legend)
@@ -88,6 +89,11 @@ def edge_marks(axes: Axes, x: np.ndarray, kind: str, colour: str, legend: Legend
         label=f"_{kind}",
     )
     legend.entries[meaning] = Line2D([], [], marker=marker, color=INK, linestyle="", markeredgewidth=1.6)
+
+
+def line_width(points: int) -> float:
+    """The width of a line of this many points that may jump from each to the next."""
+    return 0.9 if points > DENSE else 2.0
 
 
 def seed_lines(

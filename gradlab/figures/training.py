@@ -20,7 +20,6 @@ RUN_TABLES = ("steps",)
 BATCH, TRAIN, TEST = style.FAINT, style.COLOURS[0], style.COLOURS[1]
 # columns that jump from one minibatch to the next
 NOISY = ("loss", "log10_gradient", "log10_unclipped", "log10_clipped")
-DENSE = 150  # points from which on a thick line hides its own shape
 BEFORE, AFTER, CLIP_INPUT = style.COLOURS[2], style.COLOURS[3], style.COLOURS[4]
 
 
@@ -128,8 +127,8 @@ def _draw_columns(
         curves = marks.curves(rows, "step", column)
         if not curves:
             continue
-        dense = column in NOISY and max(len(x) for x, _ in curves) > DENSE
-        marks.seed_lines(panel, curves, colour, legend, width=0.9 if dense else 2.0)
+        points = max(len(x) for x, _ in curves) if column in NOISY else 0
+        marks.seed_lines(panel, curves, colour, legend, width=marks.line_width(points))
         drawn += curves
         if label:
             legend.entries[label] = Line2D([], [], color=colour, linewidth=2.5)

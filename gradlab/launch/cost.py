@@ -17,9 +17,8 @@ def estimate(recipe: Recipe) -> dict[str, int]:
     recipe = check(recipe)
     row_layout = layout(recipe, load_task(recipe))
     log, evaluations = recipe.log.every, recipe.eval.every
-    multiples: Callable[[int], int] = lambda every: (
-        -(-recipe.steps // every)
-    )  # of `every`, among the steps 0 … steps − 1
+    # how many of the steps 0 … steps − 1 are multiples of `every`
+    multiples: Callable[[int], int] = lambda every: -(-recipe.steps // every)
     # with the row after the last step
     batch_rows = multiples(log) + multiples(evaluations) - multiples(lcm(log, evaluations)) + 1
     measured_rows = batch_rows + multiples(evaluations) + 1  # with those of the fixed batch

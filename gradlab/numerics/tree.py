@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import TypeVar
 
+import jax
+import jax.numpy as jnp
 from jax import Array
 
 Tree = dict[str, Array]
@@ -18,3 +20,9 @@ def under(tree: Mapping[str, T], prefix: str) -> dict[str, T]:
 def prefixed(tree: Mapping[str, T], prefix: str) -> dict[str, T]:
     """The same entries with `prefix` in front of every path."""
     return {prefix + path: value for path, value in tree.items()}
+
+
+def select(condition: Array, on_true: T, on_false: T) -> T:
+    """`on_true` where the scalar `condition` holds, else `on_false`: two pytrees of the same structure and shapes."""
+    selected: T = jax.tree.map(lambda a, b: jnp.where(condition, a, b), on_true, on_false)
+    return selected

@@ -8,10 +8,10 @@ from collections.abc import Callable
 from itertools import pairwise
 from typing import Annotated, Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 from jax import Array
 
+from gradlab.numerics.tree import select
 from gradlab.parts.family import Family, UserFunction
 from gradlab.recipe.bounds import Bound, Flag, Fraction, Many, NonNegative, Number, Positive, Share
 from gradlab.recipe.errors import RecipeError
@@ -66,7 +66,7 @@ def _with_warmup(schedule: Schedule, warmup: Array, horizon: Array) -> Schedule:
         factor, after = schedule.apply(context._replace(step=step, total_steps=total_steps), state)
         rise = jnp.minimum(1.0, (context.step + 1) / (warmup + 1))
         waits = context.step < warmup
-        return rise * factor, jax.tree.map(lambda old, new: jnp.where(waits, old, new), state, after)
+        return rise * factor, select(waits, state, after)
 
     return Schedule(schedule.init, apply)
 

@@ -11,7 +11,7 @@ from jax import Array
 
 from gradlab.numerics import norms
 from gradlab.numerics.norms import ScaledNorm
-from gradlab.numerics.tree import StackedAxes, Tree
+from gradlab.numerics.tree import StackedAxes, Tree, select
 from gradlab.parts.clips import scaled_norms
 from gradlab.parts.clips.contract import Clip, ClipRecord, clip
 from gradlab.parts.clips.whole_gradient import global_norm, rescale_all
@@ -43,8 +43,7 @@ def _append(past: NormHistory, norm: ScaledNorm, condition: Array) -> NormHistor
         exponents=past.exponents.at[oldest].set(exponent),
         taken=past.taken + 1,
     )
-    history: NormHistory = jax.tree.map(lambda new, old: jnp.where(condition, new, old), after, past)
-    return history
+    return select(condition, after, past)
 
 
 @clip
@@ -118,7 +117,7 @@ def zscore(threshold: Positive, alpha: Fraction, warmup: Size, eps: NonNegative,
         target = jnp.where(acts, state.mean + threshold * threshold * sigma / z, value)
         running = _updated(state._replace(exponent=unit), target, alpha)
         warming_up = _statistics(_append(state.past, grad_norm, finite & ~ready))
-        after = _select(ready, _select(finite, running, state), warming_up)
+        after = select(ready, select(finite, running, state), warming_up)
         if skip:
             dropped = acts | ~finite
             return grads, after, {"clipped": dropped.astype(jnp.float32), "skip": dropped}
@@ -127,11 +126,6 @@ def zscore(threshold: Positive, alpha: Fraction, warmup: Size, eps: NonNegative,
         return clipped, after, record
 
     return Clip(init, apply)
-
-
-def _select(condition: Array, on_true: NormStatistics, on_false: NormStatistics) -> NormStatistics:
-    statistics: NormStatistics = jax.tree.map(lambda a, b: jnp.where(condition, a, b), on_true, on_false)
-    return statistics
 
 
 def _statistics(past: NormHistory) -> NormStatistics:

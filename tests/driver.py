@@ -9,7 +9,7 @@ import numpy as np
 
 from gradlab.commands.compose.grid import grid
 from gradlab.data.task import Form, Task
-from gradlab.engine import compiled, step
+from gradlab.engine import seed_programs, step
 from gradlab.engine.gradients import LossAndGrads, LossInputs, loss_and_grads
 from gradlab.engine.layout import layout
 from gradlab.engine.setup import make_setup
@@ -69,7 +69,7 @@ class Driver:
     def numbers(self, **changes: float) -> dict[str, Any]:
         """The recipe's floats with changes: clip__threshold is clip.threshold."""
         named = {key.replace("__", "."): value for key, value in changes.items()}
-        return compiled.numbers_for(numbers(self.recipe) | named, self.recipe.dtype)
+        return seed_programs.numbers_for(numbers(self.recipe) | named, self.recipe.dtype)
 
     def start(self, seed: int = 0, **changes: float) -> TrainState:
         """The state that gradlab's initializer draws."""

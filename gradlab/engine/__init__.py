@@ -1,12 +1,14 @@
 """One run, from a recipe to rows. Each file imports only from files listed below it.
 
-To read one training step from top to bottom: loop.train, compiled._chunk, compiled._scan_body, compiled._step_on_batch,
-step.train_step, gradients.loss_and_grads, nn/chain.forward, update.compute_update, step._row.
+To read one training step from top to bottom: loop.train, seed_programs.chunk, seed_programs._scan_body,
+seed_programs._step_on_batch, step.train_step, gradients.loss_and_grads, nn/chain.forward, update.compute_update,
+step._row.
 
 rows             from a chunk's arrays to the named columns of the tables
 loop             the run as a loop over chunks of steps, and evaluations between them
 layout           what stands where in a row: names of columns, layers, parameters
-compiled         the compiled programs of a structure: start, a chunk of steps, an evaluation
+compiled         the compiled programs of a structure, kept while they are in use
+seed_programs    what they compute for a seed: start, a chunk of steps, an evaluation
 evaluate         loss and scores on a whole training or test set
 step             one training step, and the row measured of it
 update           from a gradient to an update: penalty, clip, schedule, optimizer

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from gradlab.data.task import Task, has_labels
-from gradlab.engine import compiled, step
+from gradlab.engine import seed_programs, step
 from gradlab.engine.setup import Setup, make_setup
 from gradlab.engine.tasks import with_batch_size
 from gradlab.engine.update import TrainState
@@ -60,7 +60,7 @@ def layout(recipe: Recipe, task: Task) -> Layout:
         RecipeError: where the network's outputs are not what the targets need.
     """
     recipe = with_batch_size(recipe, task)
-    values: dict[str, Any] = compiled.numbers_for(numbers(recipe), recipe.dtype)
+    values: dict[str, Any] = seed_programs.numbers_for(numbers(recipe), recipe.dtype)
     setup = make_setup(recipe, values, task.form)
     dtype = jnp.int32 if task.vocabulary else jnp.dtype(recipe.dtype)
     x = jax.ShapeDtypeStruct((recipe.batch_size, *task.form.shape), dtype)

@@ -9,8 +9,9 @@ import numpy as np
 
 from gradlab.data.task import Task
 from gradlab.engine import compiled
-from gradlab.engine.compiled import ChunkKind, Data, Numbers, Programs, Span
+from gradlab.engine.compiled import Programs
 from gradlab.engine.layout import Layout, layout
+from gradlab.engine.seed_programs import ChunkKind, Data, Numbers, Span, is_measured, numbers_for
 from gradlab.engine.step import COUNTS, Row
 from gradlab.engine.tasks import with_batch_size
 from gradlab.engine.update import TrainState
@@ -60,7 +61,7 @@ def load_run(recipe: Recipe, task: Task) -> LoadedRun:
         recipe=recipe,
         task=task,
         data=Data(*(jnp.asarray(array) for array in arrays)),
-        numbers=compiled.numbers_for(numbers(recipe), recipe.dtype),
+        numbers=numbers_for(numbers(recipe), recipe.dtype),
         seeds=np.arange(recipe.seed, recipe.seed + recipe.seeds, dtype=np.uint32),
         layout=row_layout,
         length=_chunk_length(recipe, row_layout),
@@ -104,7 +105,7 @@ def _run_chunk(
     # the program donates the memory of its state argument, and the caller may still need `state`: pass a copy
     next_state, rows = programs.chunk(jax.tree.map(jnp.copy, state), run.seeds, run.numbers, run.data, span)
     steps = np.arange(start, stop)
-    measured = compiled.is_measured(run.recipe, steps, kind.value)
+    measured = is_measured(run.recipe, steps, kind.value)
     return ChunkResult(
         kind=kind,
         steps=steps[measured],

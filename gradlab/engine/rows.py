@@ -4,10 +4,10 @@ from typing import Any
 
 import numpy as np
 
-from gradlab.engine.compiled import ChunkKind
 from gradlab.engine.evaluate import MEASURES
 from gradlab.engine.layout import Layout
 from gradlab.engine.loop import ChunkResult
+from gradlab.engine.seed_programs import ChunkKind
 from gradlab.engine.step import COUNTS, StepColumns
 from gradlab.measure.snapshots.recurrent_spectrum import RecurrentKernel, recurrent_spectrum
 

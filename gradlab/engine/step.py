@@ -1,4 +1,4 @@
-"""One training step and the row that is measured of it: pure functions, traced into the programs of `compiled.py`."""
+"""One training step and the row that is measured of it: pure functions, traced into those of `seed_programs.py`."""
 
 from typing import NamedTuple
 

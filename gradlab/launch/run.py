@@ -15,9 +15,9 @@ import numpy as np
 from gradlab.data.task import Task
 from gradlab.engine import compiled
 from gradlab.engine.checks import check, remarks
-from gradlab.engine.compiled import ChunkKind
 from gradlab.engine.loop import ChunkResult, LoadedRun, compile_run, load_run, train
 from gradlab.engine.rows import step_values
+from gradlab.engine.seed_programs import ChunkKind
 from gradlab.engine.tasks import load_task
 from gradlab.launch import machine, signals
 from gradlab.launch.run_writer import RunWriter

@@ -7,10 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import pyarrow as pa
 
-from gradlab.engine.compiled import ChunkKind
 from gradlab.engine.layout import Layout
 from gradlab.engine.loop import ChunkResult
 from gradlab.engine.rows import EVALUATION, columns, step_values, values
+from gradlab.engine.seed_programs import ChunkKind
 from gradlab.engine.update import TrainState
 from gradlab.launch.early_stopping import EarlyStopping
 from gradlab.recipe.recipe import Recipe

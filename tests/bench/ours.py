@@ -7,8 +7,8 @@ import numpy as np
 
 from gradlab.commands.compose.grid import grid
 from gradlab.data.task import Task
-from gradlab.engine.compiled import ChunkKind, Span
 from gradlab.engine.loop import LoadedRun, compile_run, load_run
+from gradlab.engine.seed_programs import ChunkKind, Span
 from gradlab.engine.tasks import load_task
 
 NEVER = 1_000_000  # steps between two measurements

@@ -4,8 +4,8 @@ import jax
 import numpy as np
 import pytest
 
-from gradlab.engine.compiled import streams
 from gradlab.engine.loop import compile_run, load_run, train
+from gradlab.engine.seed_programs import streams
 from gradlab.engine.step import StepColumns
 from tests import measures, rules
 from tests.driver import recipe, task, tree

@@ -9,7 +9,7 @@ import numpy as np
 
 from gradlab.data.task import Form
 from gradlab.engine import step
-from gradlab.engine.compiled import numbers_for
+from gradlab.engine.seed_programs import numbers_for
 from gradlab.engine.setup import make_setup
 from gradlab.nn import chain
 from gradlab.recipe.recipe import Recipe, numbers

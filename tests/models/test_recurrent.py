@@ -7,7 +7,7 @@ import pytest
 from flax import linen
 
 from gradlab.data.task import Form
-from gradlab.engine.compiled import numbers_for
+from gradlab.engine.seed_programs import numbers_for
 from gradlab.engine.setup import make_setup
 from gradlab.nn import chain
 from gradlab.recipe.errors import RecipeError

@@ -10,8 +10,8 @@ import pytest
 
 from gradlab.engine import step
 from gradlab.engine.checks import check
-from gradlab.engine.compiled import numbers_for
 from gradlab.engine.critical import critical_sigma
+from gradlab.engine.seed_programs import numbers_for
 from gradlab.engine.setup import make_setup
 from gradlab.nn import chain
 from gradlab.nn.chain import BlockContext

@@ -9,6 +9,11 @@ import time
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# no test depends on the speed of the machine
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 MOST_MAPS, MOST_PAGES = 20_000, 2**30 // 4096  # of a page of 4 KiB: 1 GiB
 PROCESS = Path("/proc/self")

@@ -85,7 +85,7 @@ def test_signals_stop_it_a_second_one_is_refused_and_it_goes_on(tmp_path):
     assert f"is being written by process {first.pid}; wait for it or stop it\n" in second.stderr
     assert second.stderr.count("\n") == 1
     first.send_signal(signal.SIGINT)
-    error = first.communicate(timeout=60)[1]
+    error = first.communicate(timeout=600)[1]
     assert first.returncode == 130
     assert "interrupted: SIGINT after step" in error
     (status,) = tmp_path.glob("outputs/*/*/status.json")
@@ -93,7 +93,7 @@ def test_signals_stop_it_a_second_one_is_refused_and_it_goes_on(tmp_path):
     assert (made["state"], made["steps_done"]) == ("interrupted", before(tmp_path))
     last = start(tmp_path, endless)
     last.send_signal(signal.SIGTERM)
-    last.communicate(timeout=60)
+    last.communicate(timeout=600)
     assert last.returncode == 143
     again = json.loads(status.read_text())
     assert again["state"] == "interrupted"

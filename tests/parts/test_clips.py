@@ -50,7 +50,7 @@ CASES = {
 TABLE = [(name, changes) for name, variants in CASES.items() for changes in variants]
 STRUCTURAL_FLOATS = ("threshold", "low", "high", "eps")  # the numbers that grow with the gradient
 UNSIZED = ("agc", "zscore")  # whose thresholds are ratios
-quick = settings(max_examples=40, deadline=None)
+quick = settings(max_examples=40)
 
 
 def test_every_maker_is_in_the_table():

@@ -131,7 +131,7 @@ def test_chance_in_closed_form():
     assert chance_loss({"name": "cross_entropy"}, np.zeros(9, int), 4) == 0.0  # a class that is not there
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     st.lists(st.integers(0, 3), min_size=1, max_size=30), st.lists(st.floats(-2, 2), min_size=4, max_size=4)
 )

@@ -121,7 +121,7 @@ def test_a_schedule_in_float64_is_that_of_float32(part):
 
 
 @pytest.mark.parametrize("part", OF_TIME, ids=named)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     horizon=st.integers(0, 10**6),
     beyond=st.integers(0, 2**31 - 2 * 10**6),

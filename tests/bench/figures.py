@@ -6,6 +6,7 @@ import resource
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 from tests.bench.pace import interleaved
@@ -163,6 +164,16 @@ def sequences() -> None:
     sequence.report()
 
 
+def prediction() -> None:
+    """The theory of a run, which `--dry-run` and every report compute: CPU seconds at depth 10 000."""
+    from gradlab.theory.mlp import predict
+    from tests.theory.network import DATA, recipe
+
+    start = time.process_time()
+    predict(recipe(depth=10_000), DATA)
+    _say("CPU seconds of a prediction, 10 000 layers", time.process_time() - start, "≤ 3")
+
+
 ALL = {
     "overhead": overhead,
     "peer": peer,
@@ -171,6 +182,7 @@ ALL = {
     "first": first_command,
     "help": help_page,
     "stored": stored,
+    "prediction": prediction,
     "images": images,
     "sequences": sequences,
 }

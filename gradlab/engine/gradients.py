@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from gradlab.engine.setup import Setup
-from gradlab.measure.probe import BlockSignal, Probe
+from gradlab.measure.probe import BlockSignal, Probe, in_order
 from gradlab.nn import chain
 from gradlab.nn.chain import SignalMeasure, TapValues
 from gradlab.numerics import norms
@@ -136,8 +136,7 @@ def signal_measure(probes: list[Probe]) -> SignalMeasure:
         values: list[Array] = []
         for probe in probes:
             if probe.signal and (signal.slope is not None or not probe.active):
-                columns = probe.signal(signal)
-                values += [columns[column].astype(jnp.float32) for column in probe.columns]
+                values += [value.astype(jnp.float32) for value in in_order(probe, probe.signal(signal))]
         return BlockMetrics(jnp.stack(values or [jnp.zeros(())]), dict(signal.metrics))
 
     return measure

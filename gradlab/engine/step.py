@@ -10,7 +10,7 @@ from jax import Array
 from gradlab.engine.gradients import LossAndGrads, LossInputs, loss_and_grads, loss_only, objective
 from gradlab.engine.setup import Setup
 from gradlab.engine.update import TrainState, UpdateInputs, UpdateResult, compute_update, penalized
-from gradlab.measure.probe import BackwardNorms, Probe, UpdateSignal
+from gradlab.measure.probe import BackwardNorms, Probe, UpdateSignal, in_order
 from gradlab.nn import chain
 from gradlab.numerics import norms
 from gradlab.numerics.norms import LOG10_2, Norms, ScaledNorm, log2_norms
@@ -246,8 +246,7 @@ def _layers(setup: Setup, result: LossAndGrads, backward: BackwardNorms) -> Arra
     rows = [jnp.concatenate(parts) for parts in columns.values()]
     for probe in setup.probes:
         if probe.backward:
-            values = probe.backward(backward)
-            rows += [values[column] for column in probe.columns]
+            rows += in_order(probe, probe.backward(backward))
     return _stack(rows) if rows else jnp.zeros((0, sum(block.layers for block in setup.chain)))
 
 
@@ -257,9 +256,8 @@ def _parameters(probes: list[Probe], signal: UpdateSignal) -> tuple[Array, Array
     counts: list[Array] = []
     for probe in probes:
         if probe.update:
-            values = probe.update(signal)
-            for column in probe.columns:
-                tree = values[column]
+            trees = in_order(probe, probe.update(signal))
+            for column, tree in zip(probe.columns, trees, strict=True):
                 flat = jnp.concatenate([tree[path].reshape(-1) for path in sorted(tree)])
                 (counts if column in COUNTS else measures).append(flat)
     return (

@@ -2,17 +2,19 @@
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from jax import Array
 
 from gradlab.numerics.norms import Norms
 from gradlab.numerics.tree import StackedAxes, Tree
 from gradlab.parts.family import Family
+from gradlab.recipe.errors import RecipeError
 
 probe = Family("probe", "gradlab.measure.probes")
 Columns = dict[str, Array]
 PerParameter = dict[str, dict[str, Array]]  # column -> parameter -> one value per layer
+T = TypeVar("T")
 
 
 class BlockSignal(NamedTuple):
@@ -64,3 +66,17 @@ class Probe(NamedTuple):
     backward: Callable[[BackwardNorms], Columns] | None = None
     update: Callable[[UpdateSignal], PerParameter] | None = None
     active: bool = False
+
+
+def in_order(probe: Probe, returned: Mapping[str, T]) -> list[T]:
+    """What a probe returned, in the order of its columns; called while a step is traced.
+
+    Raises:
+        RecipeError: where the names returned are not those declared: each would be stored nowhere or hold nothing.
+    """
+    if returned.keys() != set(probe.columns):
+        raise RecipeError(
+            f"a probe declares the columns {', '.join(probe.columns)} and returns {', '.join(returned)}; "
+            "the two must be the same names"
+        )
+    return [returned[column] for column in probe.columns]

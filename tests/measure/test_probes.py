@@ -6,8 +6,13 @@ import jax
 import numpy as np
 import pytest
 
-from gradlab.measure.probe import BlockSignal, probe
+from gradlab.engine import compiled as programs
+from gradlab.engine.loop import load_run
+from gradlab.engine.tasks import load_task
+from gradlab.measure.probe import BlockSignal, Probe, in_order, probe
+from gradlab.recipe.errors import RecipeError
 from tests.measures import likeness
+from tests.recipes import TINY, recipe
 
 rng = np.random.default_rng(0)
 
@@ -80,3 +85,33 @@ def test_saturation_is_below_a_twentieth_of_the_steepest_slope():
     found = ask("saturation", slope, slope, max_slope=1.0)
     assert found == {"saturated": pytest.approx(7 / 12), "dead": pytest.approx(1 / 3)}
     assert ask("saturation", slope, slope)["saturated"] == 0  # without a steepest slope nothing saturates
+
+
+KINDS = {"forward": "signal", "backward": "backward", "update": "update"}  # a probe of each kind
+
+
+@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("change", ["another name", "one more", "none"])
+def test_a_probe_that_returns_other_columns_than_it_declares_is_an_error_when_traced(
+    monkeypatch, name, change
+):
+    made = probe.make({"name": name})
+    kind, first = KINDS[name], made.columns[0]
+
+    def changed(signal):
+        returned = dict(getattr(made, kind)(signal))
+        value = returned[first] if change == "one more" else returned.pop(first)
+        return returned if change == "none" else returned | {"angle": value}
+
+    monkeypatch.setitem(probe.makers, name, lambda: made._replace(**{kind: changed}))
+    run_recipe = recipe(*TINY, f"probe=[{name}]")
+    run = load_run(run_recipe, load_task(run_recipe))
+    with pytest.raises(
+        RecipeError, match=f"a probe declares the columns {', '.join(made.columns)} and returns "
+    ):
+        programs.trace(run.recipe, run.numbers, run.data, run.task.form)
+
+
+def test_what_a_probe_returns_is_taken_by_name():
+    two = Probe(("mean", "var"))
+    assert in_order(two, {"var": 2, "mean": 1}) == [1, 2]

@@ -1,11 +1,6 @@
-"""A test process gives its compiled programs back when it holds many: a process dies near 65 530 memory maps.
-
-`--minutes N` bounds the time of a run on a machine that is slow for reasons of its own: tests that have not begun after
-N minutes are skipped, with that reason, and counted. Without it every test runs.
-"""
+"""A test process gives its compiled programs back when it holds many: a process dies near 65 530 memory maps."""
 
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -17,18 +12,6 @@ settings.load_profile("any machine")
 
 MOST_MAPS, MOST_PAGES = 20_000, 2**30 // 4096  # of a page of 4 KiB: 1 GiB
 PROCESS = Path("/proc/self")
-BEGAN = time.monotonic()
-
-
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--minutes", type=float, help="skip the tests that have not begun after so many minutes")
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_runtest_setup(item: pytest.Item) -> None:
-    minutes = item.config.getoption("--minutes")
-    if minutes is not None and time.monotonic() - BEGAN > 60 * minutes:
-        pytest.skip(f"not begun after {minutes:g} minutes")
 
 
 def crowded() -> bool:

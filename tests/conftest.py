@@ -10,6 +10,22 @@ from hypothesis import HealthCheck, settings
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")
 
+
+@pytest.hookimpl(tryfirst=True)  # before the tests of `-m` are chosen
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Of a test marked `few(n)`, all cases but n are slow; those that stay are spread evenly over the others."""
+    cases: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        if item.get_closest_marker("few") and not item.get_closest_marker("slow"):
+            cases.setdefault(item.nodeid.partition("[")[0], []).append(item)
+    for every in cases.values():
+        few = every[0].get_closest_marker("few").args[0]
+        kept = {round(index * (len(every) - 1) / max(few - 1, 1)) for index in range(few)}
+        for index, item in enumerate(every):
+            if index not in kept:
+                item.add_marker("slow")
+
+
 MOST_MAPS, MOST_PAGES = 20_000, 2**30 // 4096  # of a page of 4 KiB: 1 GiB
 PROCESS = Path("/proc/self")
 

@@ -23,6 +23,7 @@ def gradlab(*words: str, **environment: str) -> subprocess.CompletedProcess:
     return subprocess.run(line, capture_output=True, text=True, env=inside, check=False)
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize(
     "words", [["--help"], ["run", "--help"], ["--version"], ["--completion", "bash"], ["nonsense"]]
 )
@@ -82,6 +83,7 @@ def test_a_wrong_command_line_is_one_line_and_exit_code_two(words, message, caps
     assert error.count("\n") == 1
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("name", package.__all__)
 def test_a_public_name_is_imported_when_it_is_used(name):
     assert getattr(package, name)

@@ -73,6 +73,7 @@ def test_a_digest_sees_every_root_key_but_those_aside(key):
     assert (digest(check(replace(PLAIN, **{key: OTHER[key]}))) == digest(PLAIN)) == (key in NOT_IN_DIGEST)
 
 
+@pytest.mark.few(4)
 @pytest.mark.parametrize("key", [key for key, value in flat(plain(RICH)).items() if type(value) is float])
 def test_a_digest_sees_every_number_of_a_part(key):
     assert digest(recipe("clip=norm", "activation=leaky_relu", "normalization=batch")) != digest(RICH)

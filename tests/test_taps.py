@@ -56,6 +56,7 @@ def test_a_gradient_of_1e_minus_130_is_measured():
     assert (first["log10_update"], first["update_lost"]) == (-math.inf, 1)
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize(("slope", "beyond"), [(1.0, 50), (0.5, 30)])
 def test_a_gradient_of_1e58_is_measured_while_the_loss_is_finite(slope, beyond):
     state = driver("activation=leaky_relu", *DEEP).random(gain=2.0, bias=0.0)
@@ -130,6 +131,7 @@ def structure(request):
     return driver(*STRUCTURES[request.param])
 
 
+@pytest.mark.few(1)
 def test_measuring_changes_no_bit_of_the_trained_state(structure):
     measured = bare = structure.random()
     for at in range(8):
@@ -140,6 +142,7 @@ def test_measuring_changes_no_bit_of_the_trained_state(structure):
     assert not same_bits(measured.params, structure.random().params)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", [RICH, (*RICH, "remat=true")], ids=["rich", "rich, remat"])
 def test_the_training_gradient_is_plain_back_propagation_s(words):
     network_driver = driver(*words)
@@ -170,6 +173,7 @@ def scaled():
     return {k: run(state, x, y, jnp.float32(2.0**k)) for k in (0, -40, -60, 40, 60)}
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("k", [-40, -60, 40, 60])
 def test_a_loss_times_a_power_of_two_has_its_gradient_times_the_same(scaled, k):
     once, times = scaled[0], scaled[k]
@@ -190,6 +194,7 @@ def test_parameters_gradients_are_measured_where_they_were_scaled(scaled):
             assert (np.abs(bias - k) < 12).all(), norms
 
 
+@pytest.mark.slow
 def test_the_tap_s_units_are_those_of_the_columns(scaled):
     hidden = scaled[0].tap_measures.taps[1].signal
     network_driver = driver("activation=tanh", "probe=backward")

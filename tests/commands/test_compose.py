@@ -102,6 +102,7 @@ BAD = {
 }
 
 
+@pytest.mark.few(12)
 @pytest.mark.parametrize(("word", "message"), BAD.items())
 def test_a_bad_word_is_one_line(word, message):
     with pytest.raises(RecipeError) as error:
@@ -131,6 +132,7 @@ def test_a_grid_has_every_combination_the_last_key_fastest():
     assert {recipe.lr for recipe in study.recipes} == {0.5}
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize(
     ("word", "values"),
     [("depth=range(10,40,10)", [10, 20, 30]), ("depth=choice(3,5)", [3, 5]), ("depth=4,4", [4])],

@@ -45,6 +45,7 @@ def composed(*words: str, **more: object) -> Grid:
     return grid(words, **more)
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("name", options.groups()["experiment"])
 def test_an_experiment_asks_a_question_and_composes(name):
     study = composed(f"experiment={name}")
@@ -57,6 +58,7 @@ def test_the_shipped_experiments_are_there():
     assert set(SHIPPED) == set(options.groups()["experiment"])
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("name", SHIPPED)
 def test_a_shipped_experiment_can_be_built_and_runs_in_a_few_minutes(name):
     recipes = composed(f"experiment={name}").recipes
@@ -127,6 +129,7 @@ def test_the_current_folder_s_experiments_count(written):
     assert (recipe.clip["name"], recipe.depth, recipe.width) == ("norm", 7, 7)
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize(
     ("hydra", "cells"),
     [
@@ -198,6 +201,7 @@ HOSTILE = {
 }
 
 
+@pytest.mark.few(8)
 @pytest.mark.parametrize(("text", "message"), HOSTILE.items())
 def test_a_hostile_experiment_is_refused(written, text, message):
     with pytest.raises(RecipeError) as error:
@@ -215,6 +219,7 @@ def test_a_config_dir_adds_options_and_experiments(tmp_path):
     assert recipe.clip == {"name": "norm", "threshold": 10.0, "p": 2.0, "where": "gradient"}
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [

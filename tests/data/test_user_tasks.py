@@ -53,6 +53,7 @@ MAKERS = {name.replace(" ", "_"): make for name, (make, _) in WRONG.items()}
 globals().update(MAKERS)
 
 
+@pytest.mark.few(5)
 @pytest.mark.parametrize("name", WRONG)
 def test_a_task_that_does_not_fit_is_reported_in_one_line(name, tmp_path, capsys):
     words = [

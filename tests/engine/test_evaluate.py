@@ -38,6 +38,7 @@ def reference(x, y):
     return -logs[np.arange(len(labels)), labels].mean(), right.mean(), np.mean(recalls), np.nan
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize("most", [4096, 10, 1])
 @pytest.mark.parametrize("name", CASES)
 def test_the_measures_are_numpy_s_however_the_part_is_cut(name, most, monkeypatch):

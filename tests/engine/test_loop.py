@@ -1,5 +1,7 @@
 """Whole trainings: against the reference in float64, and bit for bit whatever else is asked of the run."""
 
+from contextlib import contextmanager
+
 import jax
 import numpy as np
 import pytest
@@ -56,10 +58,18 @@ def by_hand(the, given, params, stats, seed):
     return params, stats, rows, np.array(found)
 
 
+@contextmanager
+def quickly_compiled():
+    """Compiled in half the time, to run slower."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
 @pytest.fixture(scope="module")
 def exact():
     """The chunks of a float64 run and the same run by hand."""
-    with jax.enable_x64(True):
+    with jax.enable_x64(True), quickly_compiled():
         the, given = recipe(*EXACT), task()
         run = load_run(the, given)
         start = compile_run(run).start(run.seeds, run.numbers, run.data)
@@ -147,6 +157,7 @@ def bits(tree, index):
     return [np.asarray(leaf)[index].tobytes() for leaf in jax.tree.leaves(tree)]
 
 
+@pytest.mark.slow
 def test_a_seed_among_others_has_the_bits_of_a_lone_run(three, alone):
     for index, seed in enumerate((4, 5, 6)):
         for together, single in zip(three, alone[seed], strict=True):
@@ -156,16 +167,19 @@ def test_a_seed_among_others_has_the_bits_of_a_lone_run(three, alone):
                 assert together.evaluation[index].tobytes() == single.evaluation[0].tobytes()
 
 
+@pytest.mark.slow
 def test_seeds_differ(alone):
     losses = {tuple(chunks[1].row.steps[0, :, 0]) for chunks in alone.values()}
     assert len(losses) == 3
 
 
+@pytest.mark.slow
 def test_the_same_seed_again_gives_the_same_bits(alone):
     for once, again in zip(alone[5], trained("seed=5"), strict=True):
         assert bits((once.state, once.row), 0) == bits((again.state, again.row), 0)
 
 
+@pytest.mark.slow
 def test_logging_less_changes_no_bit_of_the_training(alone):
     rare = trained("log.every=10", "seed=4")
     assert [chunk.steps.tolist() for chunk in rare if chunk.source == "batch"] == [[0], [6, 10], [12]]

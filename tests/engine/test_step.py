@@ -95,12 +95,14 @@ def acted(recipe, grads, clipped):
     return {"clipped": float(moved)} if recipe.clip["name"] == "norm" else {}
 
 
+@pytest.mark.few(1)
 def test_signals_are_the_reference_s(pair):
     taken, wanted = pair
     for column, values in wanted["layers"].items():
         np.testing.assert_allclose(taken.layers[column], values, atol=CLOSE, err_msg=column)
 
 
+@pytest.mark.few(1)
 def test_parameters_are_the_reference_s(pair):
     taken, wanted = pair
     assert taken.parameters.keys() == wanted["parameters"].keys()
@@ -112,6 +114,7 @@ def test_parameters_are_the_reference_s(pair):
                 assert taken.parameters[key][column] == pytest.approx(value, abs=CLOSE), (key, column)
 
 
+@pytest.mark.few(1)
 def test_steps_are_the_reference_s(pair):
     taken, wanted = pair
     assert taken.steps.keys() == wanted["steps"].keys()
@@ -119,6 +122,7 @@ def test_steps_are_the_reference_s(pair):
         assert taken.steps[column] == pytest.approx(value, rel=CLOSE, abs=CLOSE, nan_ok=True), column
 
 
+@pytest.mark.few(1)
 def test_the_state_after_is_the_reference_s(pair):
     taken, wanted = pair
     for path, value in wanted["params"].items():
@@ -127,6 +131,7 @@ def test_the_state_after_is_the_reference_s(pair):
         np.testing.assert_allclose(taken.state.stats[path], value, rtol=CLOSE, atol=1e-6, err_msg=path)
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("rate", [1e-9, 1e-7, 1e-6])
 def test_lost_updates_are_counted_as_they_are_lost(rate):
     found = driver(*CASES["linear"])
@@ -156,6 +161,7 @@ def test_dead_units_and_zero_gradients_are_counted():
     assert (taken.layers["saturated"][:-1] == 0).all()  # a flat piece of a ReLU is off, not saturated
 
 
+@pytest.mark.slow
 def test_a_clip_that_does_nothing_says_so():
     for name in ("relu", "gelu"):
         found = driver(*CASES[name])
@@ -195,6 +201,7 @@ def test_a_nan_weight_is_seen_from_its_layer_on():
     assert taken.parameters[4, "linear/kernel"]["nans"] == 64
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("dtype", ["float64", "bfloat16"])
 @pytest.mark.parametrize("case", CASES)
 def test_every_part_keeps_its_dtypes_in_every_precision(case, dtype):

@@ -35,6 +35,7 @@ def close(found, wanted):
         np.testing.assert_allclose(found[path], value, err_msg=path, **CLOSE)
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("parts", [2, 3])
 def test_micro_batches_are_one_batch(parts):
     one, _, step = moved(("lr=1.0",))
@@ -46,6 +47,7 @@ def test_micro_batches_are_one_batch(parts):
         assert many.parameters[key]["log10_gradient"] == pytest.approx(columns["log10_gradient"], abs=1e-4)
 
 
+@pytest.mark.slow
 def test_batch_norm_makes_micro_batches_another_thing():
     _, _, step = moved(("lr=1.0", "normalization=batch"))
     _, _, other = moved(("lr=1.0", "normalization=batch", "accumulate=3"))
@@ -69,6 +71,7 @@ def test_l2_is_clipped_with_the_gradient_and_decoupled_decay_is_not():
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["sgd", "adam"])
 def test_l2_is_decoupled_decay_for_sgd_and_not_for_adam(name):
     numbers = {"lr": 0.1, "penalty__strength": 0.3}
@@ -77,6 +80,7 @@ def test_l2_is_decoupled_decay_for_sgd_and_not_for_adam(name):
     assert gap < 1e-6 if name == "sgd" else gap > 1e-2
 
 
+@pytest.mark.slow
 def test_adamw_is_adam_with_decoupled_decay():
     numbers = {"lr": 0.1, "penalty__strength": 0.3}
     _, _, one = moved(("optimizer=adam", "penalty=decoupled"), **numbers)
@@ -96,6 +100,7 @@ def test_a_clip_of_the_update_stands_after_the_optimizer():
     assert taken.steps["clip_cosine"] == pytest.approx(1, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_a_clip_of_the_update_leaves_decoupled_decay_alone():
     words = ("optimizer=adamw", "clip=norm", "clip.where=update")
     _, params, step = moved(words, lr=0.5, clip__threshold=1e-6, optimizer__decay=0.3)
@@ -136,6 +141,7 @@ def test_factors_by_path_freeze_and_slow():
     assert taken.parameters[0, "linear/kernel"]["log10_update"] == -math.inf
 
 
+@pytest.mark.slow
 def test_a_proximal_step_makes_zeros_and_a_subgradient_does_not():
     numbers = {"lr": 0.5, "penalty__strength": 0.4}
     grads = gradient()
@@ -157,12 +163,14 @@ def test_a_proximal_step_makes_zeros_and_a_subgradient_does_not():
     close(step, {path: -0.5 * g for path, g in joined.items()})
 
 
+@pytest.mark.slow
 def test_a_penalty_on_all_parameters_shrinks_biases_too():
     _, params, step = moved(("penalty=l2", "penalty.mask=all"), lr=0.5, penalty__strength=0.3)
     joined = rules.penalized({"name": "l2", "strength": 0.3, "mask": "all"}, params, gradient())
     close(step, {path: -0.5 * g for path, g in joined.items()})
 
 
+@pytest.mark.slow
 def test_a_search_s_row_tells_the_true_gradient_and_the_one_in_use():
     plain, _, _ = moved(("lr=1.0",))
     taken, _, step = moved(("optimizer=spsa",), lr=1.0)
@@ -172,6 +180,7 @@ def test_a_search_s_row_tells_the_true_gradient_and_the_one_in_use():
     assert taken.steps["evaluations"] == 2 * 2 * 8
 
 
+@pytest.mark.slow
 def test_sam_s_step_is_the_gradient_at_the_worst_place_near():
     found, grads, rho = driver("lr=1.0"), gradient(), 0.05
     state, size = found.random(), length(*grads.values())
@@ -184,6 +193,7 @@ def test_sam_s_step_is_the_gradient_at_the_worst_place_near():
     assert taken.steps["evaluations"] == 2 * 2
 
 
+@pytest.mark.slow
 def test_full_batch_descent_sees_every_example_at_every_step():
     made: Recipe = with_batch_size(recipe("optimizer=gd", "batch_size=0"), task())
     assert made.batch_size == len(task().train_y)
@@ -195,6 +205,7 @@ def test_full_batch_descent_sees_every_example_at_every_step():
     assert losses[-1] < losses[0]
 
 
+@pytest.mark.slow
 def test_a_search_without_gradients_trains_on_unmeasured_steps_alike():
     found = driver("optimizer=spsa")
     state = found.random()
@@ -202,6 +213,7 @@ def test_a_search_without_gradients_trains_on_unmeasured_steps_alike():
     close(tree(ends[1]), tree(ends[0]))
 
 
+@pytest.mark.slow
 def test_each_phase_has_its_own_rate_and_the_row_tells_it():
     phases = "optimizer.phases=[{optimizer:adamw,lr:0.02,until_step:2,decay:0.3},{optimizer:momentum}]"
     found = driver("optimizer=phases", phases, "schedule=linear")

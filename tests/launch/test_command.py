@@ -63,6 +63,7 @@ def before(place) -> int:
     return max([int(path.name[:9]) for path in place.glob("outputs/*/*/checkpoint/*.npz")], default=0)
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize(
     ("words", "told"),
     [pytest.param(*one, marks=[pytest.mark.slow] * (one[0] in SLOW), id=one[0]) for one in BAD],
@@ -77,6 +78,7 @@ def test_bad_input_is_two_lines_at_most_and_leaves_nothing(tmp_path, words, told
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_signals_stop_it_a_second_one_is_refused_and_it_goes_on(tmp_path):
     endless = "steps=1000000"
     first = start(tmp_path, endless)

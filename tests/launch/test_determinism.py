@@ -16,6 +16,7 @@ def place(recipe) -> Path:
 RANDOM = ("dropout=0.1", "clip=norm", "normalization=batch")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", [(), pytest.param(RANDOM, marks=pytest.mark.slow)], ids=["plain", "random"])
 def test_two_processes_write_the_same_bytes(children, tmp_path, words):
     recipes = [tiny(tmp_path / name, *words) for name in "ab"]
@@ -25,6 +26,7 @@ def test_two_processes_write_the_same_bytes(children, tmp_path, words):
     assert first.keys() >= {"layers/all.parquet", "steps/all.parquet", "parameters/all.parquet"}
 
 
+@pytest.mark.slow
 def test_force_writes_the_same_bytes_again(children, tmp_path):
     assert children.run(tiny(tmp_path)) == 0
     folder = place(tiny(tmp_path))

@@ -92,6 +92,7 @@ def test_an_error_while_training_is_told_and_logged(tmp_path):
     assert "Traceback" in (outcome.folder / "run.log").read_text()
 
 
+@pytest.mark.slow
 def test_a_second_writer_is_refused_at_once_and_a_killed_one_blocks_nobody(children, tmp_path):
     folder = place(tiny(tmp_path, ENDLESS))
     process = children.start(tiny(tmp_path, ENDLESS))
@@ -139,6 +140,7 @@ def test_a_reader_that_looks_does_not_turn_a_writer_away(tmp_path):
         pass
 
 
+@pytest.mark.slow
 def test_a_reader_beside_a_writer_reads_what_is_there(children, tmp_path):
     recipe = tiny(tmp_path, "steps=300")
     folder = place(recipe)

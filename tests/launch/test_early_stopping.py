@@ -57,6 +57,7 @@ def test_a_lost_seed_is_not_judged():
     assert [one["seed"] for one in judge.stopped] == [1]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quick")
 def test_what_a_seed_does_after_its_end_is_not_looked_at(tmp_path):
     words = ("steps=40", "eval.every=20", "stop.loss=1e9", "lr=1e37")
@@ -65,6 +66,7 @@ def test_what_a_seed_does_after_its_end_is_not_looked_at(tmp_path):
     assert stored.status(outcome.folder)["nonfinite"] == []
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quick")
 def test_a_run_that_stops_says_so_and_keeps_its_rows(tmp_path):
     words = ("seeds=2", "steps=40", "eval.every=4", "lr=3.0", "stop.patience=1")
@@ -81,6 +83,7 @@ def test_a_run_that_stops_says_so_and_keeps_its_rows(tmp_path):
     assert launch(tiny(tmp_path, *words)).fresh is False  # a result: not run again
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quick")
 def test_the_steps_before_the_stop_are_those_of_a_run_without_one(tmp_path):
     words = ("steps=40", "eval.every=4", "lr=3.0")

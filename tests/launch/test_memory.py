@@ -26,6 +26,7 @@ for coordinates in range(1, 31):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="the system does not list memory maps")
 def test_memory_is_level_over_the_structures_of_a_grid():
     done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True)

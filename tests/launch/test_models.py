@@ -32,6 +32,7 @@ def loaded(name: str, *words: str) -> LoadedRun:
 PARTS = [("cnn", "normalization=instance"), *(("point", f"loss={name}") for name in ("quadratic", "ravine"))]
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize(("name", "word"), [*((name, "seed=0") for name in NAMES), *PARTS])
 def test_no_number_of_a_model_is_baked_into_its_program(name, word):
     run = loaded(name, word)
@@ -50,6 +51,7 @@ def test_no_number_of_a_model_is_baked_into_its_program(name, word):
     assert not {key for key in baked if key.startswith(("model.", "normalization.", "loss."))}
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize("name", NAMES)
 def test_every_block_of_a_model_has_a_name_and_its_parameters_a_place(name):
     run = loaded(name)
@@ -65,6 +67,7 @@ def test_what_decides_shapes_is_no_number():
     assert not set(STRUCTURAL_FLOATS) & numbers(wide).keys()
 
 
+@pytest.mark.slow
 def test_a_block_without_kernels_has_no_gradient_and_no_weight(tmp_path):
     """An embedding-free input block holds no parameters: null, and not zero."""
     import gradlab

@@ -66,6 +66,7 @@ def tables(result: dict) -> dict:
     return {name: content for name, content in result.items() if name.endswith(".parquet")}
 
 
+@pytest.mark.few(2)
 @pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize(("words", "key"), NUMBERS)
 def test_another_number_is_another_run_of_the_same_program(first, tmp_path, words, key):
@@ -88,6 +89,7 @@ FLOATS = {  # the options of each group that have numbers, and what stands for n
 MOST = max(map(len, FLOATS.values()))
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("turn", range(MOST))
 def test_no_number_of_any_part_is_baked_into_the_program(turn):
     """The n-th options of all groups in one network, traced with abstract numbers: each must be read."""
@@ -138,6 +140,7 @@ def test_a_new_seed_or_horizon_compiles_nothing(tmp_path):
     assert len(compiled) == count
 
 
+@pytest.mark.slow
 def test_the_second_chunk_compiles_nothing(tmp_path):
     counts = []
     launch(tiny(tmp_path, "seeds=3"), lambda now: counts.append(len(compiled)))

@@ -47,6 +47,7 @@ def eager(monkeypatch):
     monkeypatch.setattr(run, "CHECKPOINT_SECONDS", 0.0)
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("step", [4, 32, 60])
 @pytest.mark.usefixtures("eager")
 def test_a_run_that_was_cut_off_goes_on_to_the_same_end(tmp_path, step):
@@ -78,6 +79,7 @@ MEMORIES = {  # whatever a part remembers from step to step
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", MEMORIES.values(), ids=MEMORIES)
 @pytest.mark.usefixtures("eager")
 def test_every_memory_is_carried_over_a_cut(tmp_path, words):
@@ -89,6 +91,7 @@ def test_every_memory_is_carried_over_a_cut(tmp_path, words):
     assert stored.status(folder)["stopped"] == stored.status(whole.folder)["stopped"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", [8, 24, 36])
 @pytest.mark.usefixtures("eager")
 def test_seeds_that_were_lost_before_the_cut_stay_lost(tmp_path, step):
@@ -132,6 +135,7 @@ DAMAGES = {
 }
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
 @pytest.mark.usefixtures("eager")
 def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(tmp_path, damage):
@@ -179,6 +183,7 @@ def test_steps_made_with_other_versions_are_said(tmp_path):
     assert "threads 64 (now" in message
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("done", range(4))
 def test_a_compaction_that_was_cut_off_is_done_by_the_next_call(tmp_path, done):
     folder = launch(tiny(tmp_path / "whole", *LONG)).folder
@@ -207,6 +212,7 @@ def test_what_a_compaction_cut_off_at_its_very_end_left_is_removed(tmp_path):
     assert stored.result(folder) == before
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("damage", [b"", b"[]"])
 def test_a_run_whose_status_is_lost_starts_over(tmp_path, damage):
     whole = launch(tiny(tmp_path / "whole", *LONG)).folder
@@ -274,6 +280,7 @@ def survives(children: Children, tmp_path: Path, kills: int, seed: int, *words: 
     same(recipe, whole)
 
 
+@pytest.mark.slow
 def test_a_run_killed_at_any_moment_goes_on_to_the_same_end(children, tmp_path):
     survives(children, tmp_path, 8, 1)
 

@@ -61,6 +61,7 @@ def test_rows_that_no_update_follows_have_none(tmp_path):
 PACES = [("log.every=7", "eval.every=20", "steps=45"), ("log.every=300", "eval.every=250", "steps=450")]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize("words", PACES)
 def test_log_and_evaluation_may_have_any_two_paces(tmp_path, words):
@@ -86,6 +87,7 @@ def test_no_steps_measure_once(tmp_path):
     assert drop(first) == drop(stored.table(folder, "layers"))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quick")
 def test_a_batch_may_be_the_whole_training_part(tmp_path):
     size = len(digits(0, 0.2).train_y)
@@ -98,6 +100,7 @@ def test_a_batch_may_be_the_whole_training_part(tmp_path):
     np.testing.assert_allclose(losses[0], evaluated, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_row_of_a_seed_is_that_of_the_seed_alone(tmp_path):
     together = launch(tiny(tmp_path, "seeds=3", "seed=5")).folder
     for seed in (5, 6, 7):
@@ -110,6 +113,7 @@ def test_a_row_of_a_seed_is_that_of_the_seed_alone(tmp_path):
             assert stored.weights(together)[key][seed - 5].tobytes() == leaf[0].tobytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("dtype", "words"),
     [
@@ -186,6 +190,7 @@ def test_a_failed_run_is_tried_again(tmp_path):
     assert stored.clean(again.folder)
 
 
+@pytest.mark.slow
 def test_a_seed_that_is_lost_does_not_touch_the_others(tmp_path):
     outcome = launch(tiny(tmp_path, *WILD, "seeds=3"))
     lost = {one["seed"]: one["step"] for one in stored.status(outcome.folder)["nonfinite"]}
@@ -235,6 +240,7 @@ def test_progress_is_told_once_a_chunk(tmp_path):
     assert {one.backward.shape for one in told} == {(4,)}
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("words", [(), PACES[0], ("steps=0",), ("seeds=3",)])
 def test_the_estimate_knows_the_rows(tmp_path, words):
     recipe = tiny(tmp_path, *words)

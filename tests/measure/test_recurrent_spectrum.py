@@ -8,6 +8,7 @@ import gradlab
 DATA = ("data=adding", "data.length=12", "data.train=64", "data.test=16", "batch_size=16")
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize(("model", "gates"), [("rnn", 1), ("lstm", 4), ("gru", 3)])
 def test_an_orthogonal_start_has_its_radius_in_every_gate(tmp_path, model, gates):
     words = (f"model={model}", "model.radius=0.7", "depth=2", "width=8", "steps=0", "seeds=2")
@@ -17,6 +18,7 @@ def test_an_orthogonal_start_has_its_radius_in_every_gate(tmp_path, model, gates
     np.testing.assert_allclose(found.value.astype(float), 0.7, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_they_follow_the_training(tmp_path):
     run = gradlab.run(*DATA, "model=rnn", "width=8", "steps=4", "eval.every=2", f"outputs={tmp_path}")
     checkpoint = next((run.folder / "checkpoint").glob("*.npz"))
@@ -29,6 +31,7 @@ def test_they_follow_the_training(tmp_path):
     assert run.notes.step.unique().tolist() == [0, 2, 4]
 
 
+@pytest.mark.slow
 def test_a_kernel_that_is_not_finite_has_no_spectrum(tmp_path):
     words = (
         "model=rnn",

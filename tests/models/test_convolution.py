@@ -28,6 +28,7 @@ CASES = [  # spatial shape, window, strides, padding
 ]
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize(("places", "window", "strides", "padding"), CASES)
 def test_both_gradients_are_those_of_jax_s_own_convolution(places, window, strides, padding):
     rng = np.random.default_rng(0)
@@ -44,6 +45,7 @@ def test_both_gradients_are_those_of_jax_s_own_convolution(places, window, strid
             np.testing.assert_allclose(ours, theirs, rtol=1e-12, atol=1e-12)  # sums in another order
 
 
+@pytest.mark.slow
 def test_a_vmapped_convolution_and_its_second_derivative_are_jax_s():
     x, kernel = jax.random.normal(jax.random.key(0), (3, 2, 6, 2)), jnp.ones((3, 3, 2, 2)) / 7
     ours = lambda x, w: jnp.sum(jnp.tanh(convolve(x, w, (2, 1), "SAME")))
@@ -55,6 +57,7 @@ def test_a_vmapped_convolution_and_its_second_derivative_are_jax_s():
     np.testing.assert_allclose(second(ours), second(theirs), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize(
     ("window", "stride", "padding", "size"), [(2, 2, "valid", 7), (3, 2, "valid", 9), (3, 2, "same", 8)]
 )
@@ -89,6 +92,7 @@ VARIANCES = {  # of a 3 × 3 convolution from 8 to 64 channels: fan_in is 72, fa
 }
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("name", VARIANCES)
 def test_a_convolution_s_fan_counts_its_window(name):
     values = {"sigma_w": 1.0} if name == "normal" else {"std": 0.01} if name == "small_normal" else {}
@@ -131,6 +135,7 @@ def norm_ratios(name, networks):
         return np.asarray(jax.jit(lambda keys: lax.map(ratio, keys))(keys))
 
 
+@pytest.mark.slow
 def test_delta_orthogonal_circular_convolutions_keep_the_norm_and_gaussian_ones_do_not():
     np.testing.assert_allclose(norm_ratios("delta_orthogonal", 2), 1, atol=1e-12)
     assert np.abs(np.log(norm_ratios("lecun", 4))).max() > 0.5
@@ -140,6 +145,7 @@ IMAGES = (5, 4, 3, 6)
 AXES = {"batch": (0, 1, 2), "layer": (3,), "instance": (1, 2)}
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("name", AXES)
 def test_a_norm_of_images_is_over_its_own_axes(name):
     x = np.random.default_rng(6).standard_normal(IMAGES) * 2 + 1
@@ -162,6 +168,7 @@ def test_a_group_of_channels_is_normalized_over_all_positions():
         group_norm.make(7, jnp.dtype("float32"))
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("name", ["weight_norm", "weight_standardization", "scaled_standardization"])
 def test_a_kernel_s_norm_is_over_its_window_and_channels_in(name):
     kernel = jax.random.normal(jax.random.key(8), (3, 3, 4, 6)) + 0.5

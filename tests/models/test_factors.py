@@ -26,6 +26,7 @@ def normalized(words, batch, wanted):
     )
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize(
     ("words", "batch", "wanted"),
     [
@@ -74,6 +75,7 @@ BLOCKS, L = ("width=400", "depth=40", "batch_size=16", "initializer=normal"), 40
 PRE = (*BLOCKS, "activation=relu", "residual=pre_activation")  # one program: α·W is a number
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize(("alpha", "wanted"), [(1, 1.10e12), (L**-0.5, 2.685), (1 / L, 1.0253)])
 def test_a_scaled_branch_multiplies_the_squared_gradient_by_one_plus_alpha_squared(alpha, wanted):
     assert (1 + alpha**2) ** L == pytest.approx(wanted, rel=5e-3)
@@ -104,6 +106,7 @@ def tanh_branch(q):
     return found
 
 
+@pytest.mark.slow
 def test_a_tanh_branch_grows_with_the_root_of_depth():
     assert math.exp(tanh_branch(1.0)) == pytest.approx(575.5, rel=1e-3)
     first = length(activation({"name": "tanh"}), 1.0, 1.0, 0.0)
@@ -122,6 +125,7 @@ STOCHASTIC = (
 SURVIVE = [1 - layer / L * 0.5 for layer in range(1, L + 1)]
 
 
+@pytest.mark.slow
 def test_stochastic_depth_passes_as_many_blocks_as_survive():
     spread = math.sqrt(sum(p * (1 - p) for p in SURVIVE)) * math.log(2)
     trained = ratio(STOCHASTIC, networks=24)
@@ -134,6 +138,7 @@ def test_stochastic_depth_evaluates_the_mean_branch():
     assert ratio(STOCHASTIC, train=False) == pytest.approx(wanted, rel=0.05)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("depth", [10, pytest.param(160, marks=pytest.mark.slow)])
 def test_deepnorm_keeps_gradient_and_signal_at_any_depth(depth):
     words = ("width=100", f"depth={depth}", "batch_size=16", "initializer=he", "activation=relu")

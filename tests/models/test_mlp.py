@@ -18,6 +18,7 @@ def gradient(taken):
     return tree(taken.state.optimizer.trace)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("words", "slope"), [(LINEAR, None), (LEAKY, 0.5)])
 def test_weights_times_their_gradient_is_the_same_in_every_layer_of_a_homogeneous_net(words, slope):
     found = driver(*words)
@@ -71,6 +72,7 @@ def normalized():
     return tree(state.params), tree(found.loss_and_grads(state, batch(), measured=True).grads)
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("path", KERNELS[:2])
 def test_before_batch_norm_weights_are_orthogonal_to_their_gradient(normalized, path):
     w, g = (one[path].reshape(-1, *one[path].shape[-2:]) for one in normalized)
@@ -78,6 +80,7 @@ def test_before_batch_norm_weights_are_orthogonal_to_their_gradient(normalized, 
     assert np.abs(cosines).max() < 1e-4  # ε = 1e-5 beside variances of about 1
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("prefix", ["input", "hidden"])
 def test_a_bias_before_batch_norm_has_no_gradient(normalized, prefix):
     _, grads = normalized
@@ -112,6 +115,7 @@ def dropped():
     return found, state, data, told, masks
 
 
+@pytest.mark.slow
 def test_dropout_drops_its_share_anew_in_every_layer_and_step(dropped):
     *_, masks = dropped
     drawn = np.array([[mask.ravel() for mask in masks[key]] for key in (0, 1)]).reshape(10, -1)
@@ -120,18 +124,21 @@ def test_dropout_drops_its_share_anew_in_every_layer_and_step(dropped):
     assert np.abs(likeness).max() < 5 / np.sqrt(drawn.shape[1])
 
 
+@pytest.mark.slow
 def test_what_dropout_keeps_is_scaled_so_that_the_mean_is_preserved(dropped):
     *_, told, masks = dropped
     kept = masks[0][0].ravel()
     np.testing.assert_allclose(told[0, True][0][kept], told[0, False][0][kept] / 0.7, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_evaluation_drops_nothing_and_needs_no_key(dropped):
     *_, told, _ = dropped
     np.testing.assert_array_equal(told[0, False], told[1, False])
     assert (np.array(told[0, False]) != 0).all()
 
 
+@pytest.mark.slow
 def test_the_measures_under_dropout_are_the_reference_s_with_the_same_masks(dropped):
     found, state, data, _, masks = dropped
     wanted = network(

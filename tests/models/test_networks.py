@@ -52,6 +52,7 @@ def shapes(the, given):
     return jax.eval_shape(lambda x: step.init_state(setup(the, given), jax.random.key(0), x), x).params
 
 
+@pytest.mark.few(4)
 @pytest.mark.parametrize(("words", "shape", "classes", "published"), COUNTS)
 def test_a_named_network_has_its_published_parameters(words, shape, classes, published):
     found = shapes(recipe(*words), form(shape, classes))
@@ -111,6 +112,7 @@ def run(the, given, params, x):
     return chain.forward(parts.chain, params, stats, x, jax.random.key(1), train=True)[0]
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize(("words", "shape"), SMALL)
 def test_the_gradient_is_the_slope_of_the_output_itself(words, shape):
     with jax.enable_x64(True):
@@ -230,6 +232,7 @@ REFUSED = [
 ]
 
 
+@pytest.mark.few(5)
 @pytest.mark.parametrize(("words", "given", "told"), REFUSED)
 def test_what_a_network_cannot_take_is_told_in_one_line(words, given, told):
     with pytest.raises(RecipeError) as caught:

@@ -25,6 +25,7 @@ FILES = dict(re.findall(r"^```python\n# (\w+\.py)\n(.*?)^```", TEXT, re.MULTILIN
 LINES = re.findall(r"^gradlab run .*$", TEXT, re.MULTILINE)
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("line", LINES)
 def test_an_example_of_the_documents_runs(line, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -86,6 +87,7 @@ class Norm(nn.Module):
         return nn.BatchNorm(use_running_average=use_running_average)(x)
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("kind", MODULES)
 def test_batch_statistics_are_of_the_batch_in_training_and_averaged_for_evaluation(kind):
     blocks = from_user_build(MODULES[kind])(plan())
@@ -99,6 +101,7 @@ def test_batch_statistics_are_of_the_batch_in_training_and_averaged_for_evaluati
     assert all(np.array_equal(stats[path], same[path]) for path in stats)
 
 
+@pytest.mark.slow
 def test_dropout_of_a_module_is_drawn_anew_and_off_in_evaluation():
     build = lambda plan, key: nnx.Sequential(
         nnx.Linear(9, 4, rngs=nnx.Rngs(key)), nnx.Dropout(0.5, rngs=nnx.Rngs(1))
@@ -136,6 +139,7 @@ def tall(plan, key):
     return [(flat, jnp.ones((64, 10))), (lambda p, h: h[:, None, :] * p, jnp.ones(10))]
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("name", WRONG)
 def test_a_network_that_does_not_fit_is_told_in_one_line(name, tmp_path, capsys):
     words = ["model=custom", f"model.name={__name__}:{name}", f"outputs={tmp_path}"]
@@ -151,6 +155,7 @@ def test_a_custom_network_must_be_named():
         gradlab.run("model=custom")
 
 
+@pytest.mark.slow
 def test_a_module_without_a_chain_has_parameters_and_is_told_so(tmp_path):
     run = gradlab.run(f"model={__name__}:alone", "steps=2", f"outputs={tmp_path}")
     assert run.layers.name.unique().tolist() == ["whole"]
@@ -168,6 +173,7 @@ def alone(plan, key):
     return Whole()
 
 
+@pytest.mark.slow
 def test_a_number_of_one_s_own_is_an_option_and_data():
     assert recipe(f"model={__name__}:scaled", "model.gain=2").model["gain"] == 2.0
 

@@ -98,5 +98,6 @@ def test_blocks_and_params_must_match():
         gradlab.profile([head], [], jnp.ones((B, N)), loss)
 
 
+@pytest.mark.slow
 def test_the_example_runs():
     assert doctest.testmod(module).failed == 0

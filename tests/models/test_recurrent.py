@@ -80,6 +80,7 @@ def unrolled(name, params, x, depth=1, cut=0, each=False):
     return jnp.stack([head(one) for one in h], axis=1) if each else head(h[-1])
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize(
     ("name", "depth", "cut", "each"),
     [
@@ -106,6 +107,7 @@ def test_the_gradient_is_that_of_the_unrolled_formulas(name, depth, cut, each):
         np.testing.assert_allclose(seen.grads[path], value, rtol=1e-9, atol=1e-12, err_msg=path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "depth"),
     [("lstm", 1), ("gru", 1), *(pytest.param(name, 3, marks=pytest.mark.slow) for name in STEPS)],
@@ -145,6 +147,7 @@ def flax_gru(params, width):
     return found
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize(
     ("name", "cell", "mapped"),
     [("lstm", linen.OptimizedLSTMCell, flax_lstm), ("gru", linen.GRUCell, flax_gru)],
@@ -194,6 +197,7 @@ def test_the_gradient_is_the_finite_difference_with_norms_and_residuals(words):
     assert slope == pytest.approx((ends[0] - ends[1]) / (2 * step), rel=1e-6)
 
 
+@pytest.mark.slow
 def test_tokens_are_embedded_and_every_step_may_answer():
     found = network(("model=gru", "width=8"), Form((7,), 5, 5, True))
     tokens = np.random.default_rng(0).integers(0, 5, (3, 7)).astype(np.int32)
@@ -206,6 +210,7 @@ def test_tokens_are_embedded_and_every_step_may_answer():
     np.testing.assert_array_equal(found.run(params, later)[:, :4], out[:, :4])  # no step sees a later one
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("kind", ["orthogonal", "identity", "normal"])
 def test_the_recurrent_kernel_begins_with_its_radius_gate_by_gate(kind):
     found = network(("model=lstm", "width=64", f"model.recurrent={kind}"), Form((4, 3), 0, 2, False))
@@ -215,6 +220,7 @@ def test_the_recurrent_kernel_begins_with_its_radius_gate_by_gate(kind):
         assert radius == pytest.approx(0.7, rel=0.25 if kind == "normal" else 1e-5)
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize(
     ("words", "form", "told"),
     [
@@ -233,6 +239,7 @@ def test_what_makes_no_sense_in_a_recurrence_is_refused_in_one_line(words, form,
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("remat", [False, True])
 def test_the_activation_s_numbers_may_be_data(remat):
     found = network(("model=rnn", "activation=leaky_relu", "depth=2"), Form((6, 3), 0, 2, False))

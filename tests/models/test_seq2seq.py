@@ -44,6 +44,7 @@ def test_the_gradient_is_that_of_two_plain_loops():
     assert np.isfinite(seen.times).all()
 
 
+@pytest.mark.slow
 def test_only_the_last_state_of_the_encoder_is_answered_from():
     """With a forget gate that is shut for good, no answer knows of the source."""
     found = network(("model=seq2seq",), FORM)
@@ -67,6 +68,7 @@ WRONG = {
 }
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("word", WRONG)
 def test_what_does_not_fit_is_refused_in_one_line(word):
     form, told = WRONG[word]

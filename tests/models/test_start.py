@@ -48,6 +48,7 @@ def preactivations(blocks, state, x):
     return np.array(found)
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize(
     ("words", "layers"),
     [
@@ -62,6 +63,7 @@ def test_lsuv_gives_every_layer_s_pre_activations_unit_variance(words, layers):
     np.testing.assert_allclose(found, 1, atol=0.001)
 
 
+@pytest.mark.slow
 def test_lsuv_leaves_alone_what_is_near_enough():
     loose = started("initializer=lsuv", "initializer.tolerance=1e6", "activation=relu")
     usual = started("initializer=orthogonal", "activation=relu")
@@ -83,6 +85,7 @@ def test_a_looks_linear_network_is_linear_and_keeps_every_length():
     np.testing.assert_allclose(kernel[0, :48].T @ kernel[0, :48], np.eye(48), atol=1e-5)
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize(
     ("name", "sigma_b"), [("tanh", 0.05**0.5), ("sigmoid", 0.5), ("selu", 0.0), ("relu", 0.0)]
 )
@@ -94,6 +97,7 @@ def test_critical_is_the_reference_s_line(name, sigma_b):
     assert check(the) == the  # a stored recipe is run again as it is
 
 
+@pytest.mark.slow
 def test_the_critical_network_has_the_gain_one():
     words = ("width=300", "depth=30", "batch_size=16", "activation=tanh", "initializer=critical")
     curve = passes(*words, "initializer.sigma_b=0.3", networks=4).backward
@@ -105,6 +109,7 @@ def bent(z):
     return jnp.clip(z, -0.7, 1.3)
 
 
+@pytest.mark.slow
 def test_a_user_s_own_activation_has_its_critical_point_too():
     found = critical_sigma({"name": "tests.models.test_start:bent"}, 0.3)
     low, high = -0.7, 1.3
@@ -117,6 +122,7 @@ def test_a_user_s_own_activation_has_its_critical_point_too():
     assert found**2 * (inside @ density) == pytest.approx(1, abs=1e-4)
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize(
     ("words", "told"),
     [

@@ -42,6 +42,7 @@ LINEAR = ("model=rnn", "activation=linear")
 CLOSE = 2e-5  # 120 products in float32
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("radius", [0.1, 0.9, 1.0, 1.1, 10.0])
 def test_a_linear_rnn_multiplies_the_gradient_by_its_radius_at_each_step(radius):
     hidden, cell = profile(*LINEAR, change=unmoved, model__radius=radius)
@@ -49,6 +50,7 @@ def test_a_linear_rnn_multiplies_the_gradient_by_its_radius_at_each_step(radius)
     assert np.isnan(cell).all()
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("bias", [0.0, 1.0, 4.0])
 def test_an_lstm_without_weights_multiplies_the_cell_s_gradient_by_its_forget_gate(bias):
     hidden, cell = profile("model=lstm", change=weightless, model__forget_bias=bias)
@@ -56,6 +58,7 @@ def test_an_lstm_without_weights_multiplies_the_cell_s_gradient_by_its_forget_ga
     assert (hidden[:-1] == -np.inf).all()  # no weights: only the last h reaches the loss
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("activation", "max_slope"),
     [("tanh", 1.0), ("relu", 1.0), pytest.param("sigmoid", 0.25, marks=pytest.mark.slow)],
@@ -74,6 +77,7 @@ def test_units_that_all_die_are_a_true_zero():
     assert np.isfinite(hidden[-1])
 
 
+@pytest.mark.slow
 def test_a_loss_at_an_earlier_step_outshines_the_faint_signal_from_later_ones():
     weigh = np.zeros(STEPS)
     weigh[[40, -1]] = 1
@@ -83,6 +87,7 @@ def test_a_loss_at_an_earlier_step_outshines_the_faint_signal_from_later_ones():
     np.testing.assert_allclose(hidden - hidden[-1], wanted, atol=CLOSE)
 
 
+@pytest.mark.slow
 def test_losses_at_every_step_join_an_exploded_signal_in_its_scale():
     kernel = []
 
@@ -98,12 +103,14 @@ def test_losses_at_every_step_join_an_exploded_signal_in_its_scale():
     np.testing.assert_allclose(hidden, wanted[::-1], atol=CLOSE)
 
 
+@pytest.mark.slow
 def test_a_cut_gradient_is_a_true_zero_before_the_cut():
     hidden, _ = profile("model=rnn", "model.bptt=50")
     assert (hidden[:100] == -np.inf).all()  # steps 101 … 120 are the last part
     assert np.isfinite(hidden[100:]).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "number", "value", "low", "high"),
     [

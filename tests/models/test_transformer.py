@@ -88,6 +88,7 @@ def test_the_gradient_is_that_of_the_plain_formulas(order, kind):
         np.testing.assert_allclose(seen.grads[path], value, rtol=1e-8, atol=1e-10, err_msg=path)
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize(
     ("kind", "each", "causal"), [("decoder", True, True), ("encoder", True, False), ("auto", True, True)]
 )
@@ -99,6 +100,7 @@ def test_a_decoder_sees_no_later_position_and_an_encoder_does(kind, each, causal
     assert np.array_equal(before, after) == causal
 
 
+@pytest.mark.slow
 def test_the_entropy_is_that_of_uniform_attention_where_queries_are_zero():
     found, (x, u) = network((*WORDS, "model.kind=decoder"), Form((TIME, 3), 0, 2, True)), inputs()
     params = {path: 0 * value if "query" in path else value for path, value in found.random().items()}
@@ -117,6 +119,7 @@ def test_deepnorm_shrinks_value_out_and_feed_forward_kernels_alone():
         np.testing.assert_allclose(deep[path], factor * np.asarray(value), rtol=1e-6, err_msg=path)
 
 
+@pytest.mark.slow
 def test_without_a_skip_only_the_branches_are_left():
     found, (x, _) = network((*WORDS, "residual=none"), Form((TIME, 3), 0, 2, True)), inputs()
     params = {
@@ -126,6 +129,7 @@ def test_without_a_skip_only_the_branches_are_left():
     np.testing.assert_allclose(out, np.broadcast_to(out[:1, :1], out.shape), atol=1e-6)
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize(
     ("words", "form", "told"),
     [

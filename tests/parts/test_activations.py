@@ -41,6 +41,7 @@ def test_every_activation_has_its_file():
     assert USUAL.keys() == activation.makers.keys() == theory.NAMES
 
 
+@pytest.mark.few(4)
 @pytest.mark.parametrize("part", PARTS, ids=named)
 def test_value_and_slope_are_those_of_float64_numpy(part):
     z = np.random.default_rng(0).normal(scale=2, size=(64, 8))
@@ -51,6 +52,7 @@ def test_value_and_slope_are_those_of_float64_numpy(part):
     np.testing.assert_allclose(slope, wanted.slope(z), rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("part", [one for one in PARTS if one["name"] != "step"], ids=named)
 def test_the_slope_is_the_finite_difference(part):
     z = np.array([[-9.1, -3.3, -1.2, -0.41, 0.23, 0.87, 1.9, 4.2]])
@@ -61,6 +63,7 @@ def test_the_slope_is_the_finite_difference(part):
     np.testing.assert_allclose(slope, numeric, atol=2e-6)  # sin 30z bends 27 000 times as much as sin z
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize("part", PARTS, ids=named)
 def test_the_steepest_slope_is_right_to_seven_digits(part):
     with jax.enable_x64(True):
@@ -73,6 +76,7 @@ def test_the_steepest_slope_is_right_to_seven_digits(part):
         assert len(np.unique(slope)) <= 2
 
 
+@pytest.mark.few(4)
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float64"])
 @pytest.mark.parametrize("part", PARTS, ids=named)
 def test_extreme_inputs_give_numbers(part, dtype):
@@ -91,6 +95,7 @@ def test_extreme_inputs_give_numbers(part, dtype):
         assert not np.isnan(np.asarray(value, float)).any()
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("part", PARTS, ids=named)
 def test_its_numbers_may_be_traced(part):
     z = jnp.linspace(-3, 3, 24).reshape(2, 12)
@@ -162,6 +167,7 @@ def test_hard_tanh_saturates_on_its_flat_pieces():
     assert (float(told["saturated"]), float(told["dead"])) == (0.5, 0.5)
 
 
+@pytest.mark.slow
 def test_a_function_of_one_s_own_is_an_activation():
     made = activation.make(activation.check({"name": "jax.numpy:arctan"}))
     assert isinstance(made, Activation)

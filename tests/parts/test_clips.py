@@ -116,6 +116,7 @@ def flat(tree):
     return np.concatenate([np.ravel(tree[key]) for key in sorted(tree)]).astype(np.float64)
 
 
+@pytest.mark.few(4)
 @pytest.mark.parametrize("size", [1e-30, 1.0, 1e30])
 @pytest.mark.parametrize(("name", "changes"), TABLE)
 def test_a_clip_is_its_formula_at_any_size(name, changes, size):
@@ -130,6 +131,7 @@ def test_a_clip_is_its_formula_at_any_size(name, changes, size):
         past.append(wide(grads))
 
 
+@pytest.mark.few(8)
 @pytest.mark.parametrize(("name", "changes"), TABLE)
 def test_a_clip_of_the_table_acts_at_times_and_not_always(name, changes):
     acted = np.mean([record["clipped"] for _, record in applied(part(name, **changes), gradients())])
@@ -145,6 +147,7 @@ def test_skip_drops_what_is_above_its_threshold(size):
         np.testing.assert_array_equal(flat(after), flat(grads))
 
 
+@pytest.mark.few(6)
 @pytest.mark.parametrize(("name", "changes"), TABLE)
 def test_a_clip_with_a_norm_threshold_bounds_the_norm_and_no_other_does(name, changes):
     options = part(name, **changes)
@@ -165,6 +168,7 @@ def test_the_skip_of_a_zscore_drops_what_it_would_have_clipped():
     np.testing.assert_array_equal(flat(results[13][0]), flat(steps[13]))
 
 
+@pytest.mark.few(8)
 @pytest.mark.parametrize(("name", "changes"), TABLE)
 def test_a_zero_gradient_stays_zero(name, changes):
     steps = [{path: np.zeros(shape, np.float32) for path, shape in SHAPES.items()}] * 8
@@ -180,6 +184,7 @@ def test_after_gradients_of_zeros_another_gradient_is_not_made_zero(name, change
     assert all((flat(after) != 0).all() for after, _ in applied(part(name, **changes), steps)[12:])
 
 
+@pytest.mark.few(12)
 @pytest.mark.parametrize("bad", [math.inf, -math.inf, math.nan])
 @pytest.mark.parametrize(("name", "changes"), TABLE)
 def test_a_broken_gradient_is_neither_hidden_nor_remembered(name, changes, bad):
@@ -241,6 +246,7 @@ def test_a_norm_clip_bounds_the_norm_and_keeps_the_direction(grads, threshold, p
         assert flat(before) @ flat(after) >= (1 - 1e-6) * straight
 
 
+@pytest.mark.slow
 @quick
 @given(some, powers, st.sampled_from(BOUNDING))
 def test_a_clip_above_all_norms_changes_no_bit(grads, power, name):
@@ -268,6 +274,7 @@ PEERS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PEERS)
 def test_a_clip_is_optax_s(name):
     grads, params = gradients()[3], gradients(1, 3.0)[0]

@@ -46,6 +46,7 @@ def test_its_numbers_are_keys_with_their_defaults():
     assert float(made.phi(jnp.float32(1.0))) == pytest.approx(1 + 0.8268218 / 2, abs=1e-6)
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize(
     ("part", "told"),
     [
@@ -86,6 +87,7 @@ def test_an_option_of_one_s_own_folder_may_name_it(tmp_path):
     assert found.activation == {"name": f"{HERE}snake", "frequency": 3.0, "harmonic": 1}
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize(
     "text",
     [
@@ -133,6 +135,7 @@ def nothing():
     )
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize(
     ("words", "keys"),
     [

@@ -33,6 +33,7 @@ def torch():
     return pytest.importorskip("torch")
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("name", ["batch", "layer", "group", "rms"])
 def test_outputs_and_gradients_in_training_are_pytorch_s(name, torch):
     kinds = {
@@ -105,6 +106,7 @@ def test_weight_norm_is_pytorch_s(torch):
     np.testing.assert_allclose((used / g * cotangent).sum(0), lengths.grad.numpy()[:, 0], rtol=1e-4)
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("size", [1.0, 1e-30, 1e30])
 def test_weight_norm_begins_as_the_drawn_kernel_at_any_size(size):
     v = (inputs((N, 5)) * size).astype(np.float32)

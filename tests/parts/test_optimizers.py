@@ -123,6 +123,7 @@ def walked(part, problem):
     return {key: np.asarray(value) for key, value in x.items()}
 
 
+@pytest.mark.few(5)
 @pytest.mark.parametrize("problem", PROBLEMS)
 @pytest.mark.parametrize("part", OPTIMIZERS, ids=named)
 def test_twenty_steps_are_the_formula_s(part, problem):
@@ -179,6 +180,7 @@ TESTED = (
 )
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("name", TESTED)
 def test_an_optimizer_of_optax_is_optax_s(name):
     """At every step as if Optax were given the learning rate itself."""
@@ -197,6 +199,7 @@ def test_an_optimizer_of_optax_is_optax_s(name):
         np.testing.assert_allclose(actual[key], [params[key] for params in expected], rtol=1e-6, atol=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["lamb", "lars", "muon", "adafactor", "sgd"])
 def test_a_stack_of_layers_is_to_optax_what_the_layers_are(name):
     rule = optimizer.make(optimizer.check({"name": f"optax:{name}"}))
@@ -251,6 +254,7 @@ def test_schedule_free_is_evaluated_at_its_average():
 # --- gradient-free
 
 
+@pytest.mark.slow
 def test_spsa_is_the_gradient_on_average():
     rule = optimizer.make({"name": "spsa", "perturbation": 1e-3, "pairs": 4000})
     x = {"kernel": jnp.array([[-1.2, 0.7]]), "bias": jnp.array([0.3])}
@@ -268,6 +272,7 @@ def test_one_parameter_makes_spsa_exact():
     assert float(estimate["x"][0]) == pytest.approx(12, rel=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["open_es", "sep_cma_es", "snes", "pgpe"])
 def test_an_evolution_strategy_is_evosax_s_own_at_rate_one(strategy):
     pytest.importorskip("evosax")
@@ -310,6 +315,7 @@ def phased(first_end, memory="fresh"):
     return {key: np.asarray(value) for key, value in x.items()}, np.asarray(phase), np.asarray(losses)
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("memory", ["fresh", "carried"])
 def test_a_phase_ends_at_its_step_and_the_next_begins(memory):
     actual, phase, _ = phased({"until_step": 8.0}, memory)
@@ -370,6 +376,7 @@ def test_a_phase_ends_on_a_plateau():
     assert phase.tolist() == [int(value) for value in np.maximum.accumulate(ended)]
 
 
+@pytest.mark.few(4)
 @pytest.mark.parametrize(
     ("phases", "message"),
     [

@@ -54,6 +54,7 @@ def drawn(the, seed=0):
     return values, rng.standard_normal((B, FEATURES)), rng.standard_normal((B, OUTPUTS))
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize(
     "words", ALL, ids=lambda words: "-".join(word.partition("=")[2] or word for word in words)
 )
@@ -118,6 +119,7 @@ def test_fixup_starts_with_an_output_of_zero_whatever_the_input():
     assert "hidden/layer1/linear/bias" not in state.params
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize(("residual", "grows"), [("fixup", False), ("pre_activation", True)])
 def test_fixup_s_gradient_does_not_grow_with_depth(residual, grows):
     lengths = []
@@ -157,6 +159,7 @@ def test_deepnorm_draws_the_branch_smaller():
     np.testing.assert_allclose(ratio, 24**-0.25, rtol=1e-5)
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("name", sorted(residual.makers))
 def test_dtypes_survive_in_bfloat16(name):
     the = recipe(*SIZE, f"residual={name}", "dtype=bfloat16", "model.branch=2", "normalization=weight_norm"

@@ -101,6 +101,7 @@ def test_every_schedule_has_its_file():
     assert USUAL.keys() == schedule.makers.keys()
 
 
+@pytest.mark.few(6)
 @pytest.mark.parametrize("part", PARTS, ids=named)
 def test_twenty_steps_are_the_formula_s(part):
     losses = course()
@@ -108,6 +109,7 @@ def test_twenty_steps_are_the_formula_s(part):
     np.testing.assert_allclose(factors(part), wanted, rtol=2e-5, atol=1e-7)
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("part", PARTS, ids=named)
 def test_a_schedule_in_float64_is_that_of_float32(part):
     with jax.enable_x64(True):
@@ -120,6 +122,7 @@ def test_a_schedule_in_float64_is_that_of_float32(part):
     assert float(factor) == pytest.approx(alone(part, 7, STEPS, 2.0, 1.0, RATE), rel=1e-5)
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize("part", OF_TIME, ids=named)
 @settings(max_examples=25)
 @given(
@@ -133,6 +136,7 @@ def test_at_and_after_its_end_a_factor_is_a_number_and_not_negative(part, horizo
     assert found >= 0  # not NaN either
 
 
+@pytest.mark.few(24)
 @pytest.mark.parametrize("part", [one for one in PARTS if one["name"] in FOLLOWING], ids=named)
 @pytest.mark.parametrize("loss", [0.0, -1e30, 1e30, math.inf, -math.inf, math.nan])
 @pytest.mark.parametrize("log2_gradient", [-math.inf, -400.0, 0.0, 400.0, math.inf, math.nan])
@@ -140,6 +144,7 @@ def test_a_bad_loss_or_gradient_gives_no_bad_factor(part, loss, log2_gradient):
     assert 0 <= alone(part, 5, STEPS, loss, log2_gradient) < math.inf
 
 
+@pytest.mark.few(4)
 @pytest.mark.parametrize("part", OF_TIME, ids=named)
 def test_past_its_horizon_a_schedule_stays_where_it_ended(part):
     short = factors({**part, "warmup": 2.0, "horizon": 9.0})
@@ -151,6 +156,7 @@ def test_past_its_horizon_a_schedule_stays_where_it_ended(part):
     )
 
 
+@pytest.mark.few(4)
 @pytest.mark.parametrize("part", OF_TIME, ids=named)
 def test_a_warm_up_rises_to_the_schedule_s_own_start(part):
     plain, slow = ({**part, "horizon": 0.0, "warmup": warmup} for warmup in (0.0, 4.0))
@@ -166,6 +172,7 @@ def test_a_linear_schedule_begins_at_one_and_ends_at_its_end():
     assert alone(part, 0, 0) == 1.0  # none
 
 
+@pytest.mark.slow
 def test_optax_has_the_same_numbers():
     last = STEPS - 1  # theirs end at the step after
     theirs = {

@@ -34,6 +34,7 @@ CASES = {  # surface: (its numbers, f, ∇f), in float64
 X = np.array([0.7, -1.3])
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("name", CASES)
 def test_a_surface_and_its_gradient_are_the_formula_s(name):
     given, value, slope = CASES[name]
@@ -88,6 +89,7 @@ WRONG = {
 }
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("words", WRONG)
 def test_a_surface_is_of_a_point_with_its_coordinates(words):
     with pytest.raises(RecipeError, match=WRONG[words]):

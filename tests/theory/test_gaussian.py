@@ -19,6 +19,7 @@ def test_a_kinked_slope_is_integrated_to_twelve_digits():
     )
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("q", [1e-6, 0.3, 1.0, 50.0, 1e6])
 def test_the_erf_lengths_and_slopes_follow_their_closed_forms(q):
     act = activation({"name": "erf"})
@@ -28,6 +29,7 @@ def test_the_erf_lengths_and_slopes_follow_their_closed_forms(q):
     assert expect(lambda x: act.slope(x) ** 2, q) == pytest.approx(slope, rel=1e-11)
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("c", [-0.9, 0.0, 0.4, 0.99, 0.999999])
 def test_the_relu_correlations_follow_the_arc_cosine_kernels(c):
     act, angle = activation({"name": "relu"}), math.acos(c)
@@ -37,6 +39,7 @@ def test_the_relu_correlations_follow_the_arc_cosine_kernels(c):
     assert expect_pair(act.slope, 2.0, c, act.kinks) == pytest.approx(slope, abs=1e-9)
 
 
+@pytest.mark.few(5)
 @pytest.mark.parametrize("name", sorted(NAMES - {"hard_tanh", "step"}))
 def test_each_slope_is_the_derivative_of_its_activation(name):
     act = activation({"name": name, "slope": 0.01, "alpha": 1.3, "frequency": 2.0, "low": -1.0})
@@ -45,6 +48,7 @@ def test_each_slope_is_the_derivative_of_its_activation(name):
     np.testing.assert_allclose(act.slope(x), numeric, atol=1e-8)  # the difference's own error is 1e-10
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("name", ["tanh", "gelu", "selu", "relu"])
 def test_hermite_spectra_agree_with_the_plane_quadrature(name):
     act, q, c = activation({"name": name}), 0.8, 0.6

@@ -24,6 +24,7 @@ LIMIT = {
 }
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize("name", sorted(LIMIT))
 def test_factors_of_batch_and_layer_norm_agree_with_the_reference(name):
     act, (batch, layer) = activation({"name": name, "slope": 0.01, "alpha": 1.0}), LIMIT[name]
@@ -31,12 +32,14 @@ def test_factors_of_batch_and_layer_norm_agree_with_the_reference(name):
     assert chi(act, 1.0, 1.0) / length(act, 1.0, 1.0, 0.0) == pytest.approx(layer, abs=6e-6)
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("batch", [4, 5, 8, 16, 64, 1000])
 def test_a_linear_layer_behind_batch_norm_has_a_closed_factor(batch):
     factor = batch_factor(activation({"name": "linear"}), batch)
     assert factor == pytest.approx((batch - 2) / (batch - 3), rel=1e-10)
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize(
     ("name", "batch", "factor"),
     [("relu", 32, 1.5219), ("relu", 64, 1.4931), ("relu", 128, 1.4797), ("tanh", 32, 1.2085)],
@@ -45,6 +48,7 @@ def test_small_batches_explode_faster(name, batch, factor):
     assert batch_factor(activation({"name": name}), batch) == pytest.approx(factor, abs=2.5e-4)
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize(("name", "batch"), [("relu", 5), ("relu", 16), ("tanh", 8), ("selu", 6)])
 def test_the_sphere_average_agrees_with_drawn_batches(name, batch):
     act, rng = activation({"name": name}), np.random.default_rng(0)

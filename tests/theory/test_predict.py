@@ -53,17 +53,20 @@ def compare(settings, networks=24, per_block=1.2, share=0.0):
     return prediction
 
 
+@pytest.mark.few(4)
 @pytest.mark.parametrize("name", [*ACTIVATIONS, "erf", "elu", "silu", "softplus", "mish", "softsign"])
 def test_every_activation_is_followed(name):
     compare(recipe(activation=part(name, slope=0.01, alpha=1.3)))
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize("initializer", INITIALIZERS, ids=lambda value: value["name"])
 @pytest.mark.parametrize("name", ["tanh", "relu"])
 def test_every_initializer_is_followed(name, initializer):
     compare(recipe(activation=part(name), initializer=initializer))
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("initializer", MORE, ids=lambda value: value["name"])
 def test_initializers_that_differ_in_their_variance_only_are_followed(initializer):
     # deep in chaos (σ_w = 10, 34 in ln‖·‖²) terms of order 1/n² count
@@ -86,12 +89,14 @@ def test_weight_norm_starts_like_no_norm():
     np.testing.assert_array_equal(plain.log10_backward, normed.log10_backward)
 
 
+@pytest.mark.few(4)
 @pytest.mark.parametrize("normalization", NORMS, ids=lambda value: f"{value['name']}-{value['place']}")
 @pytest.mark.parametrize("name", ["tanh", "relu", "sigmoid"])
 def test_every_norm_is_followed_on_both_sides_of_the_activation(name, normalization):
     compare(recipe(activation=part(name), normalization=normalization), per_block=2)
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize("residual", ["plain", "scaled"])
 @pytest.mark.parametrize("name", ACTIVATIONS)
 def test_residual_networks_are_followed_though_the_mean_of_phi_adds_up(name, residual):
@@ -99,11 +104,13 @@ def test_residual_networks_are_followed_though_the_mean_of_phi_adds_up(name, res
     compare(recipe(activation=part(name, slope=0.01), initializer=he, residual=part(residual)), share=0.02)
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("normalization", NORMS, ids=lambda value: f"{value['name']}-{value['place']}")
 def test_norms_inside_residual_blocks_are_followed(normalization):
     compare(recipe(activation=part("relu"), normalization=normalization, residual=part("plain")), share=0.06)
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("normalization", [part("none"), norm("batch", "before"), norm("layer", "after")])
 def test_dropout_expands_forward_and_backward(normalization):
     compare(recipe(activation=part("tanh"), normalization=normalization, dropout=0.3), per_block=2)
@@ -120,6 +127,7 @@ def test_every_combination_is_followed(name, residual, normalization):
     compare(settings, per_block=2, share=0.06)
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("initializer", [INITIALIZERS[4], INITIALIZERS[5]], ids=lambda value: value["name"])
 @pytest.mark.parametrize("name", ["linear", "tanh", "relu"])
 def test_the_band_has_the_width_of_drawn_networks(name, initializer):
@@ -139,6 +147,7 @@ def test_one_example_strays_by_the_textbook_variance(name, per_block):
     )  # coherence: 1 % more
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize(
     ("name", "sigma2", "ratio"),
     [("relu", 1.0, 2.98e-8), ("tanh", 2.0, 10.3), ("sigmoid", 1.0, 3.99e-32), ("selu", 1.0, 5.63)],
@@ -158,6 +167,7 @@ def test_fifty_wide_layers_lose_what_the_reference_says(name, sigma2, ratio):
     assert math.exp(first + rest) == pytest.approx(ratio, rel=6e-3)  # three digits are printed
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize(
     ("sigma2", "lengths", "ratio"),
     [
@@ -176,6 +186,7 @@ def test_glorot_and_bengio_are_repeated(sigma2, lengths, ratio):
     assert at_z == pytest.approx(ratio, rel=2e-3)
 
 
+@pytest.mark.few(4)
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("name", ACTIVATIONS)
 @pytest.mark.parametrize("size", [{"width": 1}, {"batch_size": 4}, {"depth": 1}, {"depth": 300, "width": 2}])

@@ -1,10 +1,13 @@
-"""A test process gives its compiled programs back when it holds many: a process dies near 65 530 memory maps."""
+"""Which tests are slow, and how a test process gives memory back."""
 
 import sys
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+MOST_MAPS, MOST_PAGES = 20_000, 2**30 // 4096  # of a page of 4 KiB: 1 GiB
+PROCESS = Path("/proc/self")
 
 # no test depends on the speed of the machine
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -26,10 +29,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker("slow")
 
 
-MOST_MAPS, MOST_PAGES = 20_000, 2**30 // 4096  # of a page of 4 KiB: 1 GiB
-PROCESS = Path("/proc/self")
-
-
 def crowded() -> bool:
     """Whether this process holds many memory maps, or much memory; False where the system does not say."""
     if not (PROCESS / "maps").exists():
@@ -40,6 +39,7 @@ def crowded() -> bool:
 
 @pytest.fixture(scope="module", autouse=True)
 def _memory_is_given_back():
+    """Compiled programs are dropped when there are many: a process dies near 65 530 memory maps."""
     yield
     if "jax" in sys.modules and crowded():
         import jax

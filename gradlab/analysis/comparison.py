@@ -4,7 +4,9 @@ from typing import Any
 
 import pandas as pd
 
+from gradlab.analysis.results import Diagnosis
 from gradlab.analysis.verdicts import diagnose
+from gradlab.store.json_safe import json_safe
 from gradlab.store.read import Run, choices, names
 
 
@@ -33,25 +35,28 @@ def _sort_key(column: pd.Series) -> pd.Series:
     return pd.Series(pd.factorize(words)[0])
 
 
-def _results(diagnosis: dict[str, Any]) -> dict[str, Any]:
-    start, end, training = diagnosis["signal_start"], diagnosis["signal_end"], diagnosis["training"]
+def _results(diagnosis: Diagnosis) -> dict[str, Any]:
+    start, end, training = diagnosis.signal_start, diagnosis.signal_end, diagnosis.training
     # over time: the verdicts of the last recurrent layer
-    time_start, time_end = ((diagnosis[key] or [{}])[-1] for key in ("times_start", "times_end"))
-    return {
-        "seeds": training["seeds"],
-        "diverged": training["diverged"],
-        "training": training["verdict"],
-        "train_loss": training["loss_last"],
-        "train_score": training["train_score"],
-        "test_score": training["test_score"],
-        "signal_start": start["verdict"],
-        "gain_start": start["gain"],
-        "decades_start": start["decades"],
-        "signal_end": end["verdict"],
-        "gain_end": end["gain"],
-        "decades_end": end["decades"],
-        "time_start": time_start.get("verdict"),
-        "time_gain_start": time_start.get("gain"),
-        "time_end": time_end.get("verdict"),
-        "clip_share": training["clip_share"],
+    time_start, time_end = (
+        (verdicts or [None])[-1] for verdicts in (diagnosis.times_start, diagnosis.times_end)
+    )
+    results = {
+        "seeds": training.seeds,
+        "diverged": training.diverged,
+        "training": training.verdict,
+        "train_loss": training.loss_last,
+        "train_score": training.train_score,
+        "test_score": training.test_score,
+        "signal_start": start.verdict,
+        "gain_start": start.gain,
+        "decades_start": start.decades,
+        "signal_end": end.verdict,
+        "gain_end": end.gain,
+        "decades_end": end.decades,
+        "time_start": time_start and time_start.verdict,
+        "time_gain_start": time_start and time_start.gain,
+        "time_end": time_end and time_end.verdict,
+        "clip_share": training.clip_share,
     }
+    return dict(json_safe(results))

@@ -16,6 +16,7 @@ from scipy.special import stdtrit
 
 from gradlab.analysis.selection import is_measured, pivot, rows_with, to_float64
 
+VERDICT_DECADES = float(np.log10(20))  # 20 = e^3: a change beyond three e-folds is known to harm training
 EDGE = 3  # differences left out at each end: the first and last blocks have other shapes
 MIN_DIFFERENCES = 3  # that an interval needs
 MIN_SEEDS = 3  # from which on the interval is over seeds

@@ -1,13 +1,14 @@
 """The range test: which learning rates make the loss fall, from one run in which the rate rises (Smith 2017)."""
 
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from gradlab.analysis import sentences
+from gradlab.analysis.results import RangeCurve, RangeTest
 from gradlab.analysis.selection import minibatch_rows, rows_with, to_float64
-from gradlab.analysis.wording import count_text, short_number
 from gradlab.recipe.errors import RecipeError
 
 SMOOTHING = 1 / 40  # of the steps: one standard deviation of the smoothing
@@ -22,8 +23,8 @@ SAFE, SAFE_AFTER_BLOW_UP = 3.0, 10.0
 ROWS = 20  # the fewest steps that make a curve
 
 
-def range_test(steps: pd.DataFrame) -> dict[str, Any]:
-    """What the rates of a run with `schedule=range` did to the loss, ready for JSON; null is what did not happen.
+def range_test(steps: pd.DataFrame) -> RangeTest:
+    """What the rates of a run with `schedule=range` did to the loss; None is what did not happen.
 
     The loss of row t + 1 is that after the update with row t's rate, so these two are a pair. For each seed, the
     losses are smoothed by a Gaussian over the logarithm of the rate (values above the first level by more than the
@@ -36,25 +37,36 @@ def range_test(steps: pd.DataFrame) -> dict[str, Any]:
         RecipeError: the steps are no range test: too few of them, not one row per step, a rate that does not rise,
             or no finite loss at the start.
     """
-    seeds = [_seed_curve(seed, rows) for seed, rows in minibatch_rows(steps).groupby("seed")]
-    fallen = [seed for seed in seeds if seed["fell"]]
-    result: dict[str, Any] = {
-        "seeds": seeds,
-        "low": min(seed["rates"][0] for seed in seeds),
-        "high": max(seed["rates"][-1] for seed in seeds),
-        "fell": len(fallen),
-        "diverged": sum(seed["diverged"] for seed in seeds),
-    }
-    for key in ("first", "best"):
-        result[key] = _median([seed[key] for seed in fallen or seeds])
-    for key in ("begins", "steepest", "least"):
-        result[key] = _median([seed[key] for seed in fallen])
-    result["lost"] = min((seed["lost"] for seed in seeds if seed["lost"] is not None), default=None)
-    result["recommended"] = _recommended(result)
-    return result | {"sentences": _sentences(result)}
+    seeds = [_seed_curve(int(seed), rows) for seed, rows in minibatch_rows(steps).groupby("seed")]
+    fallen = [seed for seed in seeds if seed.fell]
+    begins, steepest, least = (
+        _median([getattr(seed, rate) for seed in fallen]) if fallen else None
+        for rate in ("begins", "steepest", "least")
+    )
+    lost = min((seed.lost for seed in seeds if seed.lost is not None), default=None)
+    diverged = sum(seed.diverged for seed in seeds)
+    recommended = None
+    if begins is not None and least is not None:
+        recommended = _recommended(begins, least, lost, diverged > 0)
+    result = RangeTest(
+        seeds=seeds,
+        low=min(seed.rates[0] for seed in seeds),
+        high=max(seed.rates[-1] for seed in seeds),
+        fell=len(fallen),
+        diverged=diverged,
+        first=_median([seed.first for seed in fallen or seeds]),
+        best=_median([seed.best for seed in fallen or seeds]),
+        begins=begins,
+        steepest=steepest,
+        least=least,
+        lost=lost,
+        recommended=recommended,
+        sentences=[],
+    )
+    return replace(result, sentences=sentences.of_range_test(result, MIN_FALL))
 
 
-def _seed_curve(seed: Any, rows: pd.DataFrame) -> dict[str, Any]:
+def _seed_curve(seed: int, rows: pd.DataFrame) -> RangeCurve:
     """One seed's smoothed curve and where it begins, falls fastest, is lowest and is lost."""
     rates, losses = pairs(rows)
     smooth = smoothed(losses)
@@ -63,32 +75,30 @@ def _seed_curve(seed: Any, rows: pd.DataFrame) -> dict[str, Any]:
     least_change = max(MIN_FALL * abs(first), 3 * _noise(losses))
     fell = bool(fall > least_change)
     nonfinite = np.flatnonzero(~np.isfinite(losses))
-    curve: dict[str, Any] = {
-        "seed": int(seed),
-        "rates": rates.tolist(),
-        "smoothed": smooth.tolist(),
-        "first": float(first),
-        "best": float(smooth[lowest]),
-        "fell": fell,
-        "diverged": bool(nonfinite.size),
-        "begins": None,
-        "steepest": None,
-        "least": None,
-        "lost": float(rates[nonfinite[0]]) if nonfinite.size else None,
-    }
+    curve = RangeCurve(
+        seed=seed,
+        rates=rates.tolist(),
+        smoothed=smooth.tolist(),
+        first=float(first),
+        best=float(smooth[lowest]),
+        fell=fell,
+        diverged=bool(nonfinite.size),
+        lost=float(rates[nonfinite[0]]) if nonfinite.size else None,
+    )
     if not fell:
         risen = np.flatnonzero(smooth > first + least_change)
-        return curve | {"lost": float(rates[risen[0]]) if risen.size else curve["lost"]}
+        return replace(curve, lost=float(rates[risen[0]])) if risen.size else curve
     slope = np.gradient(smooth, np.log(rates))[: lowest + 1]
     above = np.flatnonzero(smooth[: lowest + 1] > first - BEGUN * fall)
     rises = lowest + np.flatnonzero(smooth[lowest:] > smooth[lowest] + LOST * fall)
     ends = [*rises[:1], *nonfinite[:1]]
-    return curve | {
-        "begins": float(rates[min(above[-1] + 1, lowest)]) if above.size else float(rates[0]),
-        "steepest": float(rates[int(np.argmin(slope))]),
-        "least": float(rates[lowest]),
-        "lost": float(rates[min(ends)]) if ends else None,
-    }
+    return replace(
+        curve,
+        begins=float(rates[min(above[-1] + 1, lowest)]) if above.size else float(rates[0]),
+        steepest=float(rates[int(np.argmin(slope))]),
+        least=float(rates[lowest]),
+        lost=float(rates[min(ends)]) if ends else None,
+    )
 
 
 def pairs(rows: pd.DataFrame) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -149,63 +159,13 @@ def _noise(losses: NDArray[np.float64]) -> float:
     return float(jumps.std() / np.sqrt(2 * window)) if jumps.size > 2 else 0.0
 
 
-def _median(values: list[float]) -> float | None:
+def _median(values: list[float]) -> float:
     """The median; of positive values the geometric one, which differs only between two values."""
-    if not values:
-        return None
     return float(np.exp(np.median(np.log(values)))) if min(values) > 0 else float(np.median(values))
 
 
-def _recommended(result: dict[str, Any]) -> list[float] | None:
-    """From where the loss begins to fall to a safe distance from where the fall is lost; None where it never falls."""
-    if not result["fell"]:
-        return None
-    factor = SAFE_AFTER_BLOW_UP if result["diverged"] else SAFE
-    lost = np.inf if result["lost"] is None else result["lost"] / factor
-    high = float(min(result["least"], lost))
-    return [min(result["begins"], high), high]
-
-
-def _sentences(result: dict[str, Any]) -> list[tuple[str, str]]:
-    """(label, sentence): what the loss did, where it diverges, and which rates are recommended."""
-    if not result["fell"]:
-        return _never_falls(result)
-    loss = (
-        f"{short_number(result['first'])} at first; begins to fall at lr {_rate(result['begins'])}, falls fastest "
-        f"at {_rate(result['steepest'])}, lowest ({short_number(result['best'])}) at {_rate(result['least'])}"
-    )
-    seeds = len(result["seeds"])
-    if result["fell"] < seeds:
-        loss += f"; it falls in only {result['fell']} of {count_text(seeds, 'seed')}"
-    low, high = result["recommended"]
-    end = "to where it is lowest"
-    if high != result["least"]:
-        end = f"to {'a tenth' if result['diverged'] else 'a third'} of the rate at which it diverges"
-    interval = f"lr from {_rate(low)} to {_rate(high)}: from where the loss begins to fall {end}"
-    return [("loss", loss), ("diverges", _divergence(result)), ("recommended", interval)]
-
-
-def _never_falls(result: dict[str, Any]) -> list[tuple[str, str]]:
-    loss = (
-        f"at no lr from {_rate(result['low'])} to {_rate(result['high'])} does the loss fall by {MIN_FALL:.0%} of "
-        f"its first level, {short_number(result['first'])}"
-    )
-    if result["lost"] is not None:
-        loss += f"; it rises from lr {_rate(result['lost'])} on"
-    advice = "none: no learning rate helps here; look at the signal first (`gradlab diagnose`)"
-    return [("loss", loss), ("recommended", advice)]
-
-
-def _divergence(result: dict[str, Any]) -> str:
-    """Where half of the fall is taken back or the loss is not finite."""
-    if result["lost"] is None:
-        return f"not up to lr {_rate(result['high'])}; a larger --high may show where"
-    sentence = f"from lr {_rate(result['lost'])} on"
-    if result["diverged"]:
-        seeds = count_text(len(result["seeds"]), "seed")
-        sentence += f"; the loss becomes non-finite in {result['diverged']} of {seeds}"
-    return sentence
-
-
-def _rate(rate: float) -> str:
-    return f"{rate:.2g}"
+def _recommended(begins: float, least: float, lost: float | None, blown_up: bool) -> tuple[float, float]:
+    """From where the loss begins to fall to a safe distance from where the fall is lost."""
+    safe = np.inf if lost is None else lost / (SAFE_AFTER_BLOW_UP if blown_up else SAFE)
+    high = float(min(least, safe))
+    return min(begins, high), high

@@ -1,19 +1,19 @@
 """How the backward signal of a recurrent network changes from time step to time step."""
 
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
-from gradlab.analysis.gain import t_interval
+from gradlab.analysis import sentences
+from gradlab.analysis.gain import VERDICT_DECADES, t_interval
+from gradlab.analysis.results import TimeVerdict
 from gradlab.analysis.selection import to_float64
-from gradlab.analysis.signal import VERDICT_DECADES
-from gradlab.analysis.wording import gain_texts, signed_decades
 
 REACH = 2.0  # decades: a time step with a signal smaller by more than this is not reached
 
 
-def time_verdicts(rows: pd.DataFrame) -> list[dict[str, Any]]:
+def time_verdicts(rows: pd.DataFrame) -> list[TimeVerdict]:
     """The verdict over time of each layer, of rows of one training step and one source.
 
     D_t = log10 ‖∂L/∂h_t‖ − log10 ‖∂L/∂h_T‖, the mean over seeds. *vanishing* if D_1 < log10(1/20), *exploding* if
@@ -26,7 +26,7 @@ def time_verdicts(rows: pd.DataFrame) -> list[dict[str, Any]]:
     ]
 
 
-def _layer_verdict(layer: int, rows: pd.DataFrame) -> dict[str, Any]:
+def _layer_verdict(layer: int, rows: pd.DataFrame) -> TimeVerdict:
     signals = rows.assign(signal=to_float64(rows.log10_backward))
     profile = signals.pivot(index="seed", columns="time", values="signal").to_numpy()  # (seeds, times)
     with np.errstate(invalid="ignore"):  # −inf less −inf: the signal reaches no time step
@@ -36,18 +36,18 @@ def _layer_verdict(layer: int, rows: pd.DataFrame) -> dict[str, Any]:
     differences = differences[np.isfinite(differences)]
     log_gain, half = t_interval(-differences) if differences.size else (np.nan, 0.0)
     decades = float(finite[:, 0].mean()) if len(finite) else None
-    interval = [float(10.0 ** (log_gain - half)), float(10.0 ** (log_gain + half))]
-    result = {
-        "layer": layer,
-        "name": str(rows.name.iloc[0]),
-        "times": profile.shape[1],
-        "verdict": _verdict(decades, profile),
-        "decades": decades,
-        "gain": float(10.0**log_gain) if np.isfinite(log_gain) else None,
-        "gain_interval": interval if differences.size > 1 else None,
-        "reach": _reach(change),
-    }
-    return result | {"sentence": _sentence(result)}
+    interval = float(10.0 ** (log_gain - half)), float(10.0 ** (log_gain + half))
+    result = TimeVerdict(
+        layer=layer,
+        name=str(rows.name.iloc[0]),
+        times=profile.shape[1],
+        verdict=_verdict(decades, profile),
+        decades=decades,
+        gain=float(10.0**log_gain) if np.isfinite(log_gain) else None,
+        gain_interval=interval if differences.size > 1 else None,
+        reach=_reach(change),
+    )
+    return replace(result, sentence=sentences.over_time(result))
 
 
 def _verdict(decades: float | None, profile: np.ndarray) -> str:
@@ -65,16 +65,3 @@ def _reach(change: np.ndarray) -> int:
         weak = np.flatnonzero(~(seed_change >= -REACH))
         steps_back.append(int(weak[0]) - 1 if weak.size else seed_change.size - 1)
     return max(0, round(float(np.mean(steps_back))))
-
-
-def _sentence(result: dict[str, Any]) -> str:
-    """vanishing: −7.2 decades from time step 150 back to 1, gain 0.89 per time step; it falls to a hundredth …"""
-    verdict, last, interval = result["verdict"], result["times"], result["gain_interval"]
-    if result["decades"] is None:
-        return f"{verdict}: the signal reaches the last {result['reach']} of {last} time steps"
-    gain = gain_texts(interval and tuple(interval), result["gain"])[0]
-    decades = signed_decades(result["decades"])
-    text = f"{verdict}: {decades} decades from time step {last} back to 1, gain {gain} per time step"
-    if result["reach"] < last - 1:
-        text += f"; it falls to a hundredth within {result['reach'] + 1} time steps"
-    return text

@@ -1,15 +1,17 @@
 """The training's verdict: learned, learning, stalled or diverged, compared with chance level and with its evidence."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from gradlab.analysis import sentences
+from gradlab.analysis.results import TrainingVerdict
 from gradlab.analysis.score import Score
 from gradlab.analysis.selection import minibatch_rows, rows_with, to_float64
-from gradlab.analysis.wording import count_text, percent, place_text, short_number
+from gradlab.analysis.wording import place_text, short_number
 
 FALLING = 0.02  # of the chance loss: a larger fall in the second half of training is a trend and no noise
 BLOWN_UP = 2.0  # times the larger of first and chance loss, or the lowest one: diverged although finite
@@ -52,7 +54,7 @@ def training_verdict(
     total_steps: int,
     nonfinite: list[dict[str, Any]],
     clip: bool,
-) -> dict[str, Any]:
+) -> TrainingVerdict:
     """The verdict over all seeds of one run; `nonfinite` are the seeds that left the finite numbers, `clip` if any.
 
     For one seed, by its evaluations (the whole training and test set, in evaluation mode):
@@ -73,24 +75,25 @@ def training_verdict(
     words = [seed.verdict for seed in seeds]
     verdict = max(ORDER, key=lambda word: (words.count(word), -ORDER.index(word)))
     memorized = ["memorized"] if any(seed.memorized for seed in seeds) else []
-    result = {
-        "verdict": verdict,
-        "words": sorted({*words, *memorized}),
-        "seeds": len(seeds),
-        "counts": {word: words.count(word) for word in ORDER if word in words},
-        "diverged": words.count("diverged"),
-        "steps": int(steps.step.max()),
-        "chance_loss": baseline.loss,
-        "metric": baseline.score.name,
-        "chance_score": baseline.score.chance_level,
-        "clip_share": clipped_fraction(steps) if clip else None,
-        "loss_first": _finite_mean([seed.loss_first for seed in seeds]),
-        "loss_last": _finite_mean([seed.loss_last for seed in seeds]),
-        "train_score": _finite_mean([seed.train_score for seed in seeds]),
-        "test_score": _finite_mean([seed.test_score for seed in seeds]),
-    }
+    result = TrainingVerdict(
+        verdict=verdict,
+        words=sorted({*words, *memorized}),
+        seeds=len(seeds),
+        counts={word: words.count(word) for word in ORDER if word in words},
+        diverged=words.count("diverged"),
+        steps=int(steps.step.max()),
+        chance_loss=baseline.loss,
+        metric=baseline.score.name,
+        chance_score=baseline.score.chance_level,
+        clip_share=clipped_fraction(steps) if clip else None,
+        loss_first=_finite_mean([seed.loss_first for seed in seeds]),
+        loss_last=_finite_mean([seed.loss_last for seed in seeds]),
+        train_score=_finite_mean([seed.train_score for seed in seeds]),
+        test_score=_finite_mean([seed.test_score for seed in seeds]),
+    )
     reasons = [seed.reason for seed in seeds if seed.verdict == verdict and seed.reason]
-    return result | {"sentence": _sentence(result, next(iter(reasons), ""), baseline, total_steps)}
+    reason = next(iter(reasons), "")
+    return replace(result, sentence=sentences.of_training(result, reason, baseline.score, total_steps))
 
 
 def clipped_fraction(steps: pd.DataFrame) -> float | None:
@@ -181,49 +184,3 @@ def _finite_mean(values: list[float | None]) -> float | None:
     """The mean over seeds of what was measured and is finite; None where there is nothing."""
     finite = [value for value in values if value is not None and np.isfinite(value)]
     return float(np.mean(finite)) if finite else None
-
-
-def _sentence(result: dict[str, Any], reason: str, baseline: Baseline, total_steps: int) -> str:
-    """learned: loss 2.35 → 0.09, test accuracy 0.97 (chance level 0.10); the clip acted on 45 % of the steps."""
-    verdict = result["verdict"]
-    parts = [_losses(result, baseline) + _scores(result, baseline.score)]
-    if reason:
-        parts.insert(0 if verdict == "diverged" else 1, reason)
-    if result["clip_share"] is not None:
-        parts.append(f"the clip acted on {percent(result['clip_share'])} of the steps")
-    if verdict not in ("diverged", "untrained") and result["steps"] < total_steps:
-        parts.append(f"ended after {result['steps']} of {count_text(total_steps, 'step')}")
-    return f"{_seed_counts(result)}: {'; '.join(parts)}"
-
-
-def _seed_counts(result: dict[str, Any]) -> str:
-    """The verdict; with several seeds also how many have it and what the others have."""
-    verdict, seeds, counts = result["verdict"], result["seeds"], result["counts"]
-    if seeds == 1:
-        return str(verdict)
-    others = [f"{word} in {count}" for word, count in counts.items() if word != verdict]
-    return ", ".join([f"{verdict} in {counts[verdict]} of {seeds} seeds", *others])
-
-
-def _losses(result: dict[str, Any], baseline: Baseline) -> str:
-    first, last = result["loss_first"], result["loss_last"]
-    chance = f" (chance loss {short_number(baseline.loss)})"
-    if first is None:
-        return f"no evaluated loss is finite{chance}"
-    if result["verdict"] == "untrained":
-        return f"no step was taken; loss {short_number(first)}{chance}"
-    # a surface, whose score is its loss, has no chance loss
-    if result["verdict"] == "learned" or baseline.score.name == "loss":
-        chance = ""
-    return f"loss {short_number(first)} → {'not finite' if last is None else short_number(last)}{chance}"
-
-
-def _scores(result: dict[str, Any], score: Score) -> str:
-    """`, test accuracy 0.97 (chance level 0.10)`; with the score on the training set where it was memorized."""
-    text = ""
-    if result["train_score"] is not None and "memorized" in result["words"]:
-        text += f", training {score.label} {result['train_score']:.2f}"
-    if result["test_score"] is not None and score.name != "loss":
-        chance = "" if score.chance_level is None else f" (chance level {score.chance_level:.2f})"
-        text += f", test {score.label} {result['test_score']:.2f}{chance}"
-    return text

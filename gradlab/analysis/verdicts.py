@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from gradlab.analysis.gain import inner_gain
+from gradlab.analysis.results import Diagnosis, TimeVerdict, TrainingVerdict
 from gradlab.analysis.score import score_of
 from gradlab.analysis.selection import minibatch_rows, rows_with
 from gradlab.analysis.signal import SignalContext, signal_verdict
 from gradlab.analysis.time_signal import time_verdicts
 from gradlab.analysis.training import Baseline, training_verdict
 from gradlab.recipe.errors import RecipeError, hint
-from gradlab.store.json_safe import json_safe
 from gradlab.store.read import Run
 
 if TYPE_CHECKING:
@@ -26,8 +26,8 @@ TRAINING = ("learned", "learning", "stalled", "diverged", "memorized", "untraine
 WORDS = (*SIGNAL, *TRAINING)
 
 
-def diagnose(run: Run) -> dict[str, Any]:
-    """All verdicts with the numbers that they rest on, ready for JSON: null stands for what was not measured.
+def diagnose(run: Run) -> Diagnosis:
+    """All verdicts with the numbers that they rest on; None stands for what was not measured.
 
     Raises:
         RecipeError: the run ended before its data were read, or the backward signal was not measured.
@@ -46,18 +46,17 @@ def diagnose(run: Run) -> dict[str, Any]:
     unit = "layer" if run.recipe["residual"]["name"] == "none" else "block"
     cosine = float(data.get("cosine") or 0.0)
     first_step, last_rows = rows.step.min(), _last_rows(rows)
-    diagnosis = {
-        "run": run.folder.resolve().name,
-        "state": run.status["state"],
-        "data": data.get("source"),
-        "signal_start": signal_verdict(rows[rows.step == first_step], SignalContext(unit, gain, cosine)),
-        "signal_end": signal_verdict(last_rows, SignalContext(unit, None, cosine), tuple(nonfinite)),
-        "training": _training(run, data, nonfinite),
-        "times_start": _over_time(run, first_step),
-        "times_end": _over_time(run, last_rows.step.max()),
-        "theory": _theory_sentence(run, prediction),
-    }
-    return dict(json_safe(diagnosis))
+    return Diagnosis(
+        run=run.folder.resolve().name,
+        state=run.status["state"],
+        data=data.get("source"),
+        signal_start=signal_verdict(rows[rows.step == first_step], SignalContext(unit, gain, cosine)),
+        signal_end=signal_verdict(last_rows, SignalContext(unit, None, cosine), tuple(nonfinite)),
+        training=_training(run, data, nonfinite),
+        times_start=_over_time(run, first_step),
+        times_end=_over_time(run, last_rows.step.max()),
+        theory=_theory_sentence(run, prediction),
+    )
 
 
 def predicted(run: Run) -> "Prediction | None":
@@ -92,23 +91,7 @@ def _theory_sentence(run: Run, prediction: "Prediction | None") -> str:
     return missing_theory(run) or (prediction.note if prediction else "")
 
 
-def sentences(diagnosis: dict[str, Any]) -> list[tuple[str, str]]:
-    """(label, sentence): the signal at the start, at the end if a step was taken, and the training.
-
-    Of a recurrent network also the signal over time, of its last layer.
-    """
-    start, end = diagnosis["signal_start"], diagnosis["signal_end"]
-    lines = [("signal", start["sentence"]), *_last_layer(diagnosis["times_start"])]
-    if end["step"] > start["step"]:
-        lines += [(f"at step {end['step']}", end["sentence"]), *_last_layer(diagnosis["times_end"])]
-    return [*lines, ("training", diagnosis["training"]["sentence"])]
-
-
-def _last_layer(verdicts: list[dict[str, Any]]) -> list[tuple[str, str]]:
-    return [("over time", verdicts[-1]["sentence"])] if verdicts else []
-
-
-def failed(diagnosis: dict[str, Any], words: Iterable[str]) -> list[str]:
+def failed(diagnosis: Diagnosis, words: Iterable[str]) -> list[str]:
     """Which of `words` are among the verdicts, of any seed, at the start or the end (for `--fail-on`).
 
     Raises:
@@ -118,13 +101,13 @@ def failed(diagnosis: dict[str, Any], words: Iterable[str]) -> list[str]:
     for word in unwanted:
         if word not in WORDS:
             raise RecipeError(f"there is no verdict '{word}'{hint(word, WORDS)}")
-    parts = ("signal_start", "signal_end", "training")
-    verdicts = {word for part in parts for word in diagnosis[part]["words"]}
-    verdicts |= {layer["verdict"] for part in ("times_start", "times_end") for layer in diagnosis[part]}
+    signals_and_training = (diagnosis.signal_start, diagnosis.signal_end, diagnosis.training)
+    verdicts = {word for part in signals_and_training for word in part.words}
+    verdicts |= {layer.verdict for layer in (*diagnosis.times_start, *diagnosis.times_end)}
     return [word for word in unwanted if word in verdicts]
 
 
-def _over_time(run: Run, step: int) -> list[dict[str, Any]]:
+def _over_time(run: Run, step: int) -> list[TimeVerdict]:
     """The verdicts over time of a recurrent network's layers at one training step."""
     rows = minibatch_rows(run.times)
     rows = rows[(rows.step == step).to_numpy()]
@@ -136,7 +119,7 @@ def _last_rows(rows: pd.DataFrame) -> pd.DataFrame:
     return rows[(rows.step == rows.groupby("seed").step.transform("max")).to_numpy()]
 
 
-def _training(run: Run, data: dict[str, Any], nonfinite: list[dict[str, Any]]) -> dict[str, Any]:
+def _training(run: Run, data: dict[str, Any], nonfinite: list[dict[str, Any]]) -> TrainingVerdict:
     level = data["chance_loss"]
     if level is None:  # a surface has no chance loss: its first loss takes the place
         level = rows_with(minibatch_rows(run.steps), "train_loss").sort_values("step").train_loss.iloc[0]

@@ -21,18 +21,20 @@ def arguments() -> Arguments:
 def main(argv: list[str]) -> int:
     """Print the verdicts of every run at or below the paths; exit code 1 if one of them is in --fail-on."""
     options = arguments().parse_args(argv)
-    from gradlab.analysis.verdicts import diagnose, failed, sentences
+    from gradlab.analysis.results import to_json
+    from gradlab.analysis.sentences import of_diagnosis
+    from gradlab.analysis.verdicts import diagnose, failed
     from gradlab.store.read import collect
 
     diagnoses = [diagnose(run) for run in collect(options.paths)]
     if options.json:
-        print(json.dumps(diagnoses, indent=2, ensure_ascii=False))
+        print(json.dumps([to_json(diagnosis) for diagnosis in diagnoses], indent=2, ensure_ascii=False))
     else:
         for diagnosis in diagnoses:
-            report = [*sentences(diagnosis), ("theory", diagnosis["theory"])]
+            report = [*of_diagnosis(diagnosis), ("theory", diagnosis.theory)]
             lines = [f"  {name:<11} {sentence}" for name, sentence in report]
-            print("\n".join([f"{diagnosis['run']} ({diagnosis['state']})", *lines]))
-    unwanted = {diagnosis["run"]: failed(diagnosis, options.fail_on) for diagnosis in diagnoses}
+            print("\n".join([f"{diagnosis.run} ({diagnosis.state})", *lines]))
+    unwanted = {diagnosis.run: failed(diagnosis, options.fail_on) for diagnosis in diagnoses}
     for name, verdicts in unwanted.items():
         if verdicts:
             print(f"gradlab diagnose: --fail-on: {name} is {', '.join(verdicts)}", file=sys.stderr)

@@ -5,7 +5,7 @@ import math
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
@@ -15,10 +15,10 @@ from gradlab.recipe.errors import RecipeError
 from gradlab.recipe.recipe import Recipe, plain
 from gradlab.report import pictures
 from gradlab.report.progress import progress_display
-from gradlab.report.summary import cost, describe, title
+from gradlab.report.summary import cost, describe
 
 if TYPE_CHECKING:
-    from gradlab.store.read import Run
+    from gradlab.analysis.results import RangeTest
 
 FLAG_FOR_KEY = {"lr": "--high", "schedule": "--low", "schedule.low": "--low", "steps": "--steps"}
 FIXED_KEYS = ("log.every", "schedule.warmup", "schedule.horizon", "stop.patience", "stop.loss")
@@ -65,19 +65,21 @@ def main(argv: list[str]) -> int:
         print(f"gradlab lr-find: {outcome.state}: {outcome.message}; see {outcome.folder}", file=sys.stderr)
         return 1 if outcome.state == "failed" else 143 if "SIGTERM" in outcome.message else 130
     from gradlab.analysis.lr_range import range_test
+    from gradlab.analysis.results import to_json
     from gradlab.store.read import open_run
 
     run = open_run(outcome.folder)
     result = range_test(run.steps)
     if options.json:
-        print(json.dumps({"run": str(run.folder), **result}, indent=2, ensure_ascii=False))
+        print(json.dumps({"run": str(run.folder), **to_json(result)}, indent=2, ensure_ascii=False))
         return 0
     note = "" if outcome.fresh else "; already finished; use --force to run it again"
+    (figure,) = pictures.draw(run, ["lr_range"], options.format)
     lines = [
-        *result["sentences"],
+        *result.sentences,
         *_next_command(options.words, result),
         ("stored", f"{run.folder}  ({cost(run.status)}{note})"),
-        ("figure", str(draw(run, result, options.format))),
+        ("figure", str(figure)),
     ]
     print("\n".join(f"{name:<12}{sentence}" for name, sentence in lines))
     return 0
@@ -122,19 +124,11 @@ def compose(
     return recipe
 
 
-def draw(run: "Run", result: dict[str, Any], suffix: str) -> Path:
-    """Draw the range test into the run's `figures/`; returns the file."""
-    from gradlab.figures.lr_range import lr_range
-
-    figure = lr_range(run.steps, result, title(run))
-    return pictures.save(figure, pictures.figure_path(run, "lr_range", suffix))
-
-
-def _next_command(words: list[str], result: dict[str, Any]) -> list[tuple[str, str]]:
+def _next_command(words: list[str], result: "RangeTest") -> list[tuple[str, str]]:
     """The command with the upper end of the recommended range, rounded down to one digit; none without a range."""
-    if result["recommended"] is None:
+    if result.recommended is None:
         return []
-    high = result["recommended"][1]
+    high = result.recommended[1]
     unit = 10.0 ** math.floor(math.log10(high))
     lr = math.floor(high / unit * (1 + 1e-9)) * unit
     return [("try", shlex.join(["gradlab", "run", *words, f"lr={lr:g}"]))]

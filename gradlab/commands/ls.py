@@ -41,6 +41,7 @@ def _row(folder: Path) -> list[str]:
     if run.status["state"] in ("running", "failed"):
         return [str(folder), run.status["state"], "", "", "", ""]
     diagnosis = diagnose(run)
-    score = diagnosis["training"]["test_score"]
-    verdicts = [diagnosis[key]["verdict"] for key in ("signal_start", "signal_end", "training")]
+    score = diagnosis.training.test_score
+    parts = (diagnosis.signal_start, diagnosis.signal_end, diagnosis.training)
+    verdicts = [part.verdict for part in parts]
     return [str(folder), run.status["state"], *verdicts, "" if score is None else f"{score:.2f}"]

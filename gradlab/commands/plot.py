@@ -11,7 +11,9 @@ def arguments() -> Arguments:
     """The arguments of `gradlab plot`."""
     parser = path_arguments("plot", "gradlab plot outputs/default --kind profile --format svg")
     parser.add_argument(
-        "--kind", choices=list(run_figures()), help="draw only this figure; all of them if not given"
+        "--kind",
+        choices=list(run_figures()),
+        help="draw only this figure; those that `gradlab run` draws if not given",
     )
     parser.add_argument(
         "--format", choices=pictures.FORMATS, default="png", help="file format of the figures"

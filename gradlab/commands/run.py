@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gradlab.commands.arguments import Arguments, words
 from gradlab.commands.compose.grid import Grid, grid
@@ -13,7 +13,7 @@ from gradlab.report.console import RunConsole
 from gradlab.report.summary import aligned
 
 if TYPE_CHECKING:
-    from gradlab.store.read import Run
+    from gradlab.report.result import RunResult
 
 
 def arguments() -> Arguments:
@@ -63,11 +63,16 @@ def main(argv: list[str]) -> int:
     return _run(study, RunConsole(study.recipes, study.keys, options.fail_on))
 
 
-def run(*overrides: str, config_dir: str | Path | None = None) -> "Run | list[Run]":
-    """Do what `gradlab run OVERRIDES` does, silently, and return the run; a list of runs if the overrides are a grid.
+def run(
+    *overrides: str, config_dir: str | Path | None = None, **choices: Any
+) -> "RunResult | list[RunResult]":
+    """Do what `gradlab run OVERRIDES` does, silently, and return the run; a list of runs if they are a grid.
+
+    Keywords are overrides too: `clip="norm", clip__threshold=0.5` is `"clip=norm", "clip.threshold=0.5"`, and a list of
+    values is a grid. A value that is itself a list is written as a string: `probe="[forward,backward]"`.
 
     >>> import gradlab
-    >>> run = gradlab.run("depth=4", "steps=0")  # doctest: +SKIP
+    >>> run = gradlab.run(depth=4, steps=0)  # doctest: +SKIP
     >>> run.layers[["layer", "log10_backward"]]  # doctest: +SKIP
 
     Raises:
@@ -75,9 +80,11 @@ def run(*overrides: str, config_dir: str | Path | None = None) -> "Run | list[Ru
         RuntimeError: if a run failed.
         KeyboardInterrupt: if it was interrupted.
     """
+    from gradlab.report.result import RunResult
     from gradlab.store.read import open_run
 
-    study = grid([*overrides, "quiet=true"], True, Path(config_dir) if config_dir else None)
+    chosen = [override(key.replace("__", "."), value) for key, value in choices.items()]
+    study = grid([*overrides, *chosen, "quiet=true"], True, Path(config_dir) if config_dir else None)
     _check_data(study)
     console = RunConsole(study.recipes, study.keys, fail_on=[])
     code = _run(study, console)
@@ -85,8 +92,36 @@ def run(*overrides: str, config_dir: str | Path | None = None) -> "Run | list[Ru
         raise KeyboardInterrupt
     if console.failures:
         raise RuntimeError("; ".join(console.failures))
-    runs = [open_run(folder) for folder in console.folders]
-    return runs if study.keys else runs[0]
+    stored = [open_run(folder) for folder in console.folders]
+    runs = [RunResult(run.folder, run.recipe, run.status) for run in stored]
+    is_grid = study.keys or any(isinstance(value, _LISTS) for value in choices.values())
+    return runs if is_grid else runs[0]
+
+
+_LISTS = (list, tuple, range)
+
+
+def override(key: str, value: Any) -> str:
+    """`key=value` as it is written on the command line; a list of values as `key=value,value`.
+
+    Raises:
+        RecipeError: the value is an empty list, or no number, word or list of them.
+    """
+    values = list(value) if isinstance(value, _LISTS) else [value]
+    if not values:
+        raise RecipeError(f"{key}={value!r} is an empty list; give one value or more")
+    return f"{key}={','.join(_word(key, entry) for entry in values)}"
+
+
+def _word(key: str, value: Any) -> str:
+    value = value.item() if hasattr(value, "item") else value  # a scalar of NumPy
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, str | Path | int):
+        return str(value)
+    if isinstance(value, float):
+        return repr(value)
+    raise RecipeError(f"{key}={value!r} is no number, word or list of them; write it as on the command line")
 
 
 def running_order(recipes: Sequence[Recipe]) -> list[int]:

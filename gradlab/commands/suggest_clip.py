@@ -4,14 +4,15 @@ import json
 import math
 from argparse import ArgumentTypeError
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from gradlab.commands.arguments import Arguments, path_arguments, words
 from gradlab.recipe.errors import RecipeError
 from gradlab.report import pictures
-from gradlab.report.summary import aligned, title
+from gradlab.report.summary import aligned
 
 if TYPE_CHECKING:
+    from gradlab.analysis.results import ClipAdvice
     from gradlab.store.read import Run
 
 CAUTION = "another clip changes the training and with it the norms: verify the threshold with a run"
@@ -62,9 +63,10 @@ def main(argv: list[str]) -> int:
     """
     options = arguments().parse_args(argv)
     from gradlab.analysis.clip_advice import advise
+    from gradlab.analysis.results import to_json
     from gradlab.store.read import collect
 
-    advised: list[tuple[Run, dict[str, Any]]] = []
+    advised: list[tuple[Run, ClipAdvice]] = []
     errors = []
     for run in collect(options.paths):
         try:
@@ -74,34 +76,27 @@ def main(argv: list[str]) -> int:
     if not advised:
         raise RecipeError("\n".join(errors))
     if options.json:
-        print(json.dumps([advice for _, advice in advised], indent=2, ensure_ascii=False))
+        print(json.dumps([to_json(advice) for _, advice in advised], indent=2, ensure_ascii=False))
         return 0
     for run, advice in advised:
         print(text(advice, percentiles=not options.threshold))
-        print(f"  {'figure':<12}{draw(run, advice, options.format, options.out)}")
+        (figure,) = pictures.draw(run, ["clip_advice"], options.format, options.out)
+        print(f"  {'figure':<12}{figure}")
     print("\n".join([*errors, CAUTION]))
     return 0
 
 
-def text(advice: dict[str, Any], percentiles: bool) -> str:
+def text(advice: "ClipAdvice", percentiles: bool) -> str:
     """The advice in sentences and a table of its thresholds, which are the `percentiles` of the norms or were given."""
-    from gradlab.analysis.clip_advice import PERCENTILES, sentences
+    from gradlab.analysis.clip_advice import PERCENTILES
+    from gradlab.analysis.sentences import of_clip_advice
     from gradlab.analysis.wording import percent
 
-    lines = [f"  {label:<12}{sentence}" for label, sentence in sentences(advice)]
+    lines = [f"  {label:<12}{sentence}" for label, sentence in of_clip_advice(advice)]
     rows = [["threshold", "acts on", "mean scale"]]
-    for row in advice["thresholds"]:
-        rows.append([f"{row['threshold']:.3g}", percent(row["clipped"]), f"{row['scale']:.3f}"])
+    for effect in advice.thresholds:
+        rows.append([f"{effect.threshold:.3g}", percent(effect.clipped), f"{effect.scale:.3f}"])
     if percentiles:
         labels = ["percentile", *(f"{q} %" for q in PERCENTILES)]
         rows = [[label, *row] for label, row in zip(labels, rows, strict=True)]
-    return "\n".join([f"{advice['run']} ({advice['state']})", *lines, aligned(rows, " " * 14)])
-
-
-def draw(run: "Run", advice: dict[str, Any], suffix: str, folder: Path | None) -> Path:
-    """Draw the norms into the run's `figures/`, or into `folder` under the run's name; returns the file."""
-    from gradlab.analysis.clip_advice import recorded_norms
-    from gradlab.figures.clip_advice import clip_advice
-
-    figure = clip_advice(recorded_norms(run), advice, title(run))
-    return pictures.save(figure, pictures.figure_path(run, "clip_advice", suffix, folder))
+    return "\n".join([f"{advice.run} ({advice.state})", *lines, aligned(rows, " " * 14)])

@@ -10,17 +10,26 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter
 
-from gradlab.analysis.clip_advice import threshold_effects
+from gradlab.analysis.clip_advice import advise, recorded_norms, threshold_effects
+from gradlab.analysis.results import ClipAdvice
 from gradlab.figures import marks, style
 from gradlab.figures.marks import Legend
+from gradlab.store.read import Run
 
+RUN_TABLES = ("steps",)
+BY_DEFAULT = False  # it answers a question of its own: `gradlab suggest-clip`
 NORM, SPIKE, CLIPPED, SCALE = style.COLOURS[2], style.COLOURS[1], style.COLOURS[0], style.COLOURS[3]
 POINTS = 200  # of the curves against the threshold
 THRESHOLD_DASHES = {"recommended threshold": "--", "threshold of this run": ":"}
 MARGIN = 0.15  # decades beyond the smallest and the largest norm
 
 
-def clip_advice(norms: pd.DataFrame, advice: dict[str, Any], title: str = "") -> Figure:
+def run_figure(run: Run, title: str) -> Figure:
+    """The recorded norms of a stored run and the recommended threshold."""
+    return clip_advice(recorded_norms(run), advise(run), title)
+
+
+def clip_advice(norms: pd.DataFrame, advice: ClipAdvice, title: str = "") -> Figure:
     """Left, the norm against step; right, fraction of steps clipped and mean scale against threshold.
 
     `norms` and `advice` are what `recorded_norms` and `advise` of `gradlab.analysis.clip_advice` return for a run.
@@ -29,7 +38,7 @@ def clip_advice(norms: pd.DataFrame, advice: dict[str, Any], title: str = "") ->
     figure, (left, right) = style.panels(1, 2, (12, 4.6), title)
     legend = Legend()
     finite = norms[norms.log10_norm < np.inf]
-    low, high = np.log10([advice["least"], advice["largest"]])
+    low, high = np.log10([advice.least, advice.largest])
     _draw_norms(left, norms, legend)
     _draw_effects(right, finite, float(low), float(high), legend)
     levels = _threshold_levels(advice)
@@ -46,16 +55,11 @@ def clip_advice(norms: pd.DataFrame, advice: dict[str, Any], title: str = "") ->
     return figure
 
 
-def _threshold_levels(advice: dict[str, Any]) -> dict[str, float]:
+def _threshold_levels(advice: ClipAdvice) -> dict[str, float]:
     """log10 of the recommended threshold and of the run's, those of the two that exist."""
-    thresholds = dict(
-        zip(THRESHOLD_DASHES, (advice["advice"], advice["own"] or {"threshold": None}), strict=True)
-    )
-    return {
-        name: float(np.log10(effect["threshold"]))
-        for name, effect in thresholds.items()
-        if effect["threshold"]
-    }
+    thresholds = (advice.advice.threshold, advice.own and advice.own.threshold)
+    named = zip(THRESHOLD_DASHES, thresholds, strict=True)
+    return {name: float(np.log10(threshold)) for name, threshold in named if threshold}
 
 
 def _draw_norms(panel: Axes, norms: pd.DataFrame, legend: Legend) -> None:

@@ -1,15 +1,16 @@
 """The figures of a run, found by reading the modules of this folder.
 
 A module is a figure of a run if it has a tuple `RUN_TABLES`, the tables of a run that it needs, and a function
-`run_figure(run, title)`. The module's name is that of the figure and of its file. A module is imported when its figure
-is drawn and not before, because help and Tab must answer at once.
+`run_figure(run, title)`. The module's name is that of the figure and of its file. With `BY_DEFAULT = False` it is drawn
+only when asked for by name. A module is imported when its figure is drawn and not before, because help and Tab must
+answer at once.
 """
 
 import ast
 from functools import cache
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gradlab.recipe.errors import RecipeError
 
@@ -26,6 +27,7 @@ class RunFigure(NamedTuple):
 
     name: str
     tables: tuple[str, ...]
+    by_default: bool  # drawn at the end of a run, and by `gradlab plot` without --kind
 
     def is_available(self, run: "Run") -> bool:
         """Whether the run has rows in every table of the figure."""
@@ -35,7 +37,7 @@ class RunFigure(NamedTuple):
         """The figure of the run.
 
         Raises:
-            RecipeError: the run has no rows in a table of the figure.
+            RecipeError: the run has no rows in a table of the figure, or is no run that the figure is about.
         """
         for table in self._empty_tables(run):
             raise RecipeError(
@@ -50,18 +52,22 @@ class RunFigure(NamedTuple):
 
 @cache
 def run_figures() -> dict[str, RunFigure]:
-    """The figures by name, ordered by the tables they need."""
-    figures = [RunFigure(file.stem, tables) for file in FOLDER.glob("*.py") if (tables := _run_tables(file))]
-    return {
-        figure.name: figure for figure in sorted(figures, key=lambda figure: (figure.tables, figure.name))
-    }
+    """The figures by name, ordered by the tables they need; those drawn only by name come last."""
+    figures = []
+    for file in FOLDER.glob("*.py"):
+        constants = _constants(file, ("RUN_TABLES", "BY_DEFAULT"))
+        if "RUN_TABLES" in constants:
+            figures.append(RunFigure(file.stem, constants["RUN_TABLES"], constants.get("BY_DEFAULT", True)))
+    order = sorted(figures, key=lambda figure: (not figure.by_default, figure.tables, figure.name))
+    return {figure.name: figure for figure in order}
 
 
-def _run_tables(file: Path) -> tuple[str, ...]:
-    """The value of `RUN_TABLES` in a source file; () if it has none."""
+def _constants(file: Path, names: tuple[str, ...]) -> dict[str, Any]:
+    """The values of these constants of a source file, those that it has."""
+    constants = {}
     for node in ast.parse(file.read_text("utf-8")).body:
-        if isinstance(node, ast.Assign) and [ast.unparse(target) for target in node.targets] == [
-            "RUN_TABLES"
-        ]:
-            return tuple(ast.literal_eval(node.value))
-    return ()
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            name = node.targets[0].id
+            if name in names:
+                constants[name] = ast.literal_eval(node.value)
+    return constants

@@ -116,14 +116,15 @@ class RunConsole:
             self._draw(lambda: pictures.draw(run))
 
     def _verdicts(self, run: "Run", label: str) -> None:
-        from gradlab.analysis.verdicts import diagnose, failed, missing_theory, sentences
+        from gradlab.analysis.sentences import of_diagnosis
+        from gradlab.analysis.verdicts import diagnose, failed, missing_theory
 
         try:
             diagnosis = diagnose(run)
         except RecipeError as error:  # probes were left out: the run is right, there is only less to say
             self.say(f"verdict     {error}")
             return
-        for name, sentence in sentences(diagnosis):
+        for name, sentence in of_diagnosis(diagnosis):
             self.say(f"{name:<11} {sentence}")
         reason = missing_theory(run)
         if reason and run.recipe["model"]["name"] == "mlp":  # of other models nobody expects a prediction

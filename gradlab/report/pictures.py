@@ -20,16 +20,21 @@ FORMATS = ("png", "svg")
 def draw(
     run: "Run", names: Iterable[str] = (), suffix: str = "png", folder: Path | None = None
 ) -> list[Path]:
-    """Draw these figures of a run, or all that it has rows for; returns their files (see `figure_path`).
+    """Draw these figures of a run, or its default ones; returns their files (see `figure_path`).
 
     Raises:
-        RecipeError: a named figure needs a table that is empty, or a file cannot be written.
+        RecipeError: the run has no figure of a name that was given, or a file cannot be written.
     """
     figures = run_figures()
-    names = list(names) or [name for name, figure in figures.items() if figure.is_available(run)]
+    names = list(names) or default_names(run)
     return [
         save(figures[name].draw(run, title(run)), figure_path(run, name, suffix, folder)) for name in names
     ]
+
+
+def default_names(run: "Run") -> list[str]:
+    """The figures that a run gets unasked: those drawn by default whose tables have rows."""
+    return [name for name, figure in run_figures().items() if figure.by_default and figure.is_available(run)]
 
 
 def figure_path(run: "Run", name: str, suffix: str, folder: Path | None = None) -> Path:

@@ -22,7 +22,6 @@ from gradlab.recipe.errors import RecipeError, hint
 from gradlab.recipe.recipe import FAMILIES, NOT_IN_DIGEST, flat
 from gradlab.store.lock import held
 
-Paths = str | Path | Iterable[str | Path]
 ROW_KEYS = ("seed", "step", "source", "layer", "time")
 _COLUMNS = frozenset(column for schema in SCHEMAS.values() for column in schema.names)
 
@@ -59,6 +58,9 @@ class Run:
     def notes(self) -> pd.DataFrame:
         """One row per seed, step, source, layer and inner measure; empty if the network has none."""
         return _frames([_table(self.folder, "notes")])[0]
+
+
+Paths = str | Path | Run | Iterable[str | Path | Run]
 
 
 def folders(path: str | Path) -> list[Path]:
@@ -116,7 +118,7 @@ def find_runs(path: str | Path, running: bool = False) -> list[Run]:
 
 
 def load(paths: Paths, table: str = "layers", by: Iterable[str] = ()) -> pd.DataFrame:
-    """One tidy frame of the same table of several runs: a run, a study, or a list of them.
+    """One tidy frame of the same table of several runs: the path of a run or a study, a run, or a list of these.
 
     Besides the table's columns it has `run` (the folder's name) and one column for each choice that differs between
     the runs or is named in `by`: `clip` holds the name of the option, `clip.threshold` its number. It is missing in
@@ -130,13 +132,17 @@ def load(paths: Paths, table: str = "layers", by: Iterable[str] = ()) -> pd.Data
 
 
 def collect(paths: Paths) -> list[Run]:
-    """The runs at and below all of `paths`, each once.
+    """The runs at and below all of `paths`, each once; a run that is already open stands for itself.
 
     Raises:
         RecipeError: if `paths` is empty, or a run cannot be opened (see `open_run`).
     """
-    listed = [paths] if isinstance(paths, str | Path) else list(paths)
-    runs = {run.folder.resolve(): run for path in listed for run in find_runs(path)}
+    listed = [paths] if isinstance(paths, str | Path | Run) else list(paths)
+    runs = {
+        run.folder.resolve(): run
+        for path in listed
+        for run in ([path] if isinstance(path, Run) else find_runs(path))
+    }
     if not runs:
         raise RecipeError("no path was given; give the folder of a run or of a study")
     return list(runs.values())

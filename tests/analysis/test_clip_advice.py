@@ -5,7 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from gradlab.analysis.clip_advice import advise, recorded_norms, round_two, sentences, threshold_effects
+from gradlab.analysis.clip_advice import advise, recorded_norms, round_two, threshold_effects
+from gradlab.analysis.results import OwnClip, to_json
+from gradlab.analysis.sentences import of_clip_advice
 from gradlab.recipe.errors import RecipeError
 from tests import runs
 
@@ -41,7 +43,7 @@ def test_a_curve_is_its_definition(tmp_path):
 
 def test_percentiles_are_numpy_s(tmp_path):
     log10 = noise()
-    told = advise(recorded(tmp_path / "run", log10))["percentiles"]
+    told = advise(recorded(tmp_path / "run", log10)).percentiles
     assert list(told) == ["5", "10", "25", "50", "75", "90", "95", "99"]
     for q, value in told.items():
         assert np.log10(value) == pytest.approx(np.percentile(log10, int(q)), abs=1e-6)
@@ -49,58 +51,58 @@ def test_percentiles_are_numpy_s(tmp_path):
 
 @pytest.mark.parametrize("middle", [-30.0, 0.0, 30.0])
 def test_spikes_are_found_and_cut_and_the_others_spared(tmp_path, middle):
-    found = advise(recorded(tmp_path / "run", spiky() + middle))["advice"]
-    assert (found["clip"], found["spikes"], found["cut"]) == ("norm", 10, 10)
+    found = advise(recorded(tmp_path / "run", spiky() + middle)).advice
+    assert (found.clip, found.spikes, found.cut) == ("norm", 10, 10)
     calm = noise()[np.arange(300) % 30 != 29] + middle
-    assert found["threshold"] == round_two(10 ** np.percentile(calm, 95))
-    assert 0.05 < found["clipped"] < 0.12
-    assert "10 of 300 steps are spikes" in found["reason"]
+    assert found.threshold == round_two(10 ** np.percentile(calm, 95))
+    assert 0.05 < found.clipped < 0.12
+    assert "10 of 300 steps are spikes" in found.reason
 
 
 def test_a_steady_gradient_needs_no_clip(tmp_path):
-    found = advise(recorded(tmp_path / "run", noise()))["advice"]
-    assert (found["clip"], found["threshold"], found["spikes"]) == ("none", None, 0)
-    assert "no step is a spike" in found["reason"]
+    found = advise(recorded(tmp_path / "run", noise())).advice
+    assert (found.clip, found.threshold, found.spikes) == ("none", None, 0)
+    assert "no step is a spike" in found.reason
 
 
 def test_a_gradient_that_falls_by_decades_has_no_spikes(tmp_path):
-    assert advise(recorded(tmp_path / "run", noise() - np.linspace(0, 6, 300)))["advice"]["clip"] == "none"
+    assert advise(recorded(tmp_path / "run", noise() - np.linspace(0, 6, 300))).advice.clip == "none"
 
 
 def test_spikes_below_what_was_usual_before_want_a_threshold_that_follows(tmp_path):
-    found = advise(recorded(tmp_path / "run", spiky() - np.linspace(0, 4, 300)))["advice"]
-    assert (found["clip"], found["threshold"], found["spikes"]) == ("zscore", None, 10)
-    assert "the threshold has to follow the norms" in found["reason"]
+    found = advise(recorded(tmp_path / "run", spiky() - np.linspace(0, 4, 300))).advice
+    assert (found.clip, found.threshold, found.spikes) == ("zscore", None, 10)
+    assert "the threshold has to follow the norms" in found.reason
 
 
 def test_a_calm_run_under_a_clip_that_acted_is_no_proof(tmp_path):
     clip = {"name": "norm", "threshold": 1.0, "p": 2.0, "where": "gradient"}
     log10 = noise()
     found = advise(recorded(tmp_path / "run", log10, (log10 > 0).astype(float), clip))
-    assert "which may be the reason" in found["advice"]["reason"]
-    assert found["own"] == {"clip": "norm", "threshold": 1.0, "clipped": pytest.approx((log10 > 0).mean())}
+    assert "which may be the reason" in found.advice.reason
+    assert found.own == OwnClip("norm", 1.0, pytest.approx((log10 > 0).mean()))
 
 
 @pytest.mark.parametrize(("acted", "told"), [(0.0, "never acted"), (1.0, "acted at every step")])
 def test_a_clip_that_never_or_always_acts_is_told(tmp_path, acted, told):
     clip = {"name": "agc", "threshold": 0.01, "eps": 0.001, "where": "gradient"}
     found = advise(recorded(tmp_path / "run", noise(), np.full(300, acted), clip))
-    assert any(told in warning for warning in found["warnings"])
-    assert found["own"]["threshold"] is None  # it bounds no norm of all parameters
+    assert any(told in warning for warning in found.warnings)
+    assert found.own.threshold is None  # it bounds no norm of all parameters
 
 
 def test_thresholds_beyond_all_norms_are_told(tmp_path):
     found = advise(recorded(tmp_path / "run", noise()), [1e-3, 1.0, 1e3])
-    assert [row["threshold"] for row in found["thresholds"]] == [1e-3, 1.0, 1e3]
-    assert [round(row["clipped"]) for row in (found["thresholds"][0], found["thresholds"][2])] == [1, 0]
-    assert "0.001 would act at every step" in found["warnings"][0]
-    assert "1000 would never act" in found["warnings"][1]
+    assert [row.threshold for row in found.thresholds] == [1e-3, 1.0, 1e3]
+    assert [round(row.clipped) for row in (found.thresholds[0], found.thresholds[2])] == [1, 0]
+    assert "0.001 would act at every step" in found.warnings[0]
+    assert "1000 would never act" in found.warnings[1]
 
 
 def test_steps_between_the_recorded_ones_and_pooled_seeds_are_told(tmp_path):
     found = advise(recorded(tmp_path / "run", noise(), every=10, seeds=3))
-    assert (found["steps"], found["seeds"], found["every"]) == (900, 3, 10)
-    told = dict(sentences(found))
+    assert (found.steps, found.seeds, found.every) == (900, 3, 10)
+    told = dict(of_clip_advice(found))
     assert told["norms"].startswith("900 recorded steps, every 10th, of 3 seeds: ")
     assert "only every 10th step was recorded" in told["note"]
 
@@ -110,10 +112,10 @@ def test_what_is_zero_counts_as_unclipped_and_what_is_not_finite_is_left_out(tmp
     log10[:3], log10[200:205] = -np.inf, np.nan
     log10[299] = np.inf
     found = advise(recorded(tmp_path / "run", log10), [1e-9])
-    assert (found["zeros"], found["nonfinite"], found["steps"]) == (3, 6, 300)
-    assert found["thresholds"][0]["clipped"] == pytest.approx(291 / 294)
-    assert "6 of 300 norms not finite" in found["warnings"][0]
-    assert json.loads(json.dumps(found, allow_nan=False)) == found
+    assert (found.zeros, found.nonfinite, found.steps) == (3, 6, 300)
+    assert found.thresholds[0].clipped == pytest.approx(291 / 294)
+    assert "6 of 300 norms not finite" in found.warnings[0]
+    assert json.loads(json.dumps(to_json(found), allow_nan=False)) == to_json(found)
 
 
 @pytest.mark.parametrize(("value", "count"), [(np.nan, 5), (np.inf, 5), (-np.inf, 5), (0.0, 0)])
@@ -125,9 +127,9 @@ def test_a_run_without_a_finite_norm_is_refused_in_one_line(tmp_path, value, cou
 
 
 def test_a_run_of_one_step_is_advised_on(tmp_path):
-    assert advise(recorded(tmp_path / "run", [0.3]))["advice"]["clip"] == "none"
+    assert advise(recorded(tmp_path / "run", [0.3])).advice.clip == "none"
 
 
 def test_what_the_clip_was_given_is_taken_where_it_was_recorded(tmp_path):
     run = recorded(tmp_path / "run", noise(20, middle=5.0), column="log10_unclipped")
-    assert advise(run)["percentiles"]["50"] == pytest.approx(1e5, rel=0.3)
+    assert advise(run).percentiles["50"] == pytest.approx(1e5, rel=0.3)

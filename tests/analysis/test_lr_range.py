@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from gradlab.analysis.lr_range import pairs, range_test, smoothed
+from gradlab.analysis.results import to_json
 from gradlab.recipe.errors import RecipeError
 from tests import runs
 
@@ -41,30 +42,30 @@ def test_a_rate_is_paired_with_the_loss_that_its_step_left(tmp_path):
 
 def test_the_turning_points_are_found(tmp_path):
     found = range_test(frame(tmp_path / "run", valley()))
-    assert found["fell"] == 1
-    assert found["diverged"] == 0
-    assert found["begins"] == pytest.approx(1e-3 * 1000**0.1, rel=0.35)  # a tenth of the way down
-    assert 1e-3 < found["steepest"] < 1
-    assert found["least"] == pytest.approx(1.0, rel=0.5)
-    assert found["lost"] == pytest.approx(np.exp(1 / 5), rel=0.5)
-    assert found["recommended"] == [found["begins"], pytest.approx(found["lost"] / 3)]
-    assert "a third of the rate at which it diverges" in dict(found["sentences"])["recommended"]
+    assert found.fell == 1
+    assert found.diverged == 0
+    assert found.begins == pytest.approx(1e-3 * 1000**0.1, rel=0.35)  # a tenth of the way down
+    assert 1e-3 < found.steepest < 1
+    assert found.least == pytest.approx(1.0, rel=0.5)
+    assert found.lost == pytest.approx(np.exp(1 / 5), rel=0.5)
+    assert found.recommended == (found.begins, pytest.approx(found.lost / 3))
+    assert "a third of the rate at which it diverges" in dict(found.sentences).recommended
 
 
 def test_a_loss_that_leaves_the_finite_numbers_is_kept_farther_from(tmp_path):
     losses = valley(ends=3.0)[:180]
     losses[178], losses[179] = np.inf, np.nan
     found = range_test(frame(tmp_path / "run", losses))
-    assert found["diverged"] == 1
-    assert found["lost"] <= RATES[178] * 1.001  # float32 in the table
-    assert found["recommended"][1] == pytest.approx(found["lost"] / 10)
-    assert "the loss becomes non-finite in 1 of 1 seed" in dict(found["sentences"])["diverges"]
+    assert found.diverged == 1
+    assert found.lost <= RATES[178] * 1.001  # float32 in the table
+    assert found.recommended[1] == pytest.approx(found.lost / 10)
+    assert "the loss becomes non-finite in 1 of 1 seed" in dict(found.sentences)["diverges"]
 
 
 def test_a_single_spike_to_infinity_ends_what_is_safe(tmp_path):
     losses = valley()
     losses[120] = np.inf
-    assert range_test(frame(tmp_path / "run", losses))["lost"] == pytest.approx(RATES[120])
+    assert range_test(frame(tmp_path / "run", losses)).lost == pytest.approx(RATES[120])
 
 
 @pytest.mark.parametrize("end", ["level", "rises", "nan"])
@@ -72,32 +73,32 @@ def test_a_loss_that_never_falls_is_said_to(tmp_path, end):
     losses = 2.4 + 0.03 * np.random.default_rng(0).standard_normal(200)
     losses[150:] = {"level": losses[150:], "rises": 9.0, "nan": np.nan}[end]
     found = range_test(frame(tmp_path / "run", losses))
-    told = dict(found["sentences"])
-    assert (found["fell"], found["recommended"]) == (0, None)
+    told = dict(found.sentences)
+    assert (found.fell, found.recommended) == (0, None)
     assert "at no lr from 1e-05 to 10 does the loss fall" in told["loss"]
-    assert told["recommended"].startswith("none")
-    assert (found["lost"] is None) == (end == "level")
+    assert told.recommended.startswith("none")
+    assert (found.lost is None) == (end == "level")
 
 
 def test_a_rate_that_was_never_too_large_is_said_to(tmp_path):
     found = range_test(frame(tmp_path / "run", valley(ends=10.0)))
-    assert found["lost"] is None
-    assert "--high" in dict(found["sentences"])["diverges"]
-    assert found["recommended"][1] == found["least"]
+    assert found.lost is None
+    assert "--high" in dict(found.sentences)["diverges"]
+    assert found.recommended[1] == found.least
 
 
 def test_over_seeds_marks_are_medians_and_the_first_loss_of_the_fall_counts(tmp_path):
     ends = (0.1, 1.0, 2.0)
     found = range_test(frame(tmp_path / "run", *(valley(ends=end, seed=i) for i, end in enumerate(ends))))
-    each = [one["lost"] for one in found["seeds"]]
-    assert found["lost"] == min(each)
-    assert found["least"] == pytest.approx(np.median([one["least"] for one in found["seeds"]]))
+    each = [one.lost for one in found.seeds]
+    assert found.lost == min(each)
+    assert found.least == pytest.approx(np.median([one.least for one in found.seeds]))
 
 
 def test_seeds_that_do_not_fall_are_counted(tmp_path):
     level = 2.3 + 0.02 * np.random.default_rng(5).standard_normal(200)
     found = range_test(frame(tmp_path / "run", valley(), level))
-    assert "it falls in only 1 of 2 seeds" in dict(found["sentences"])["loss"]
+    assert "it falls in only 1 of 2 seeds" in dict(found.sentences)["loss"]
 
 
 def test_smoothing_keeps_a_line_and_is_not_lifted_by_what_blows_up():
@@ -110,8 +111,8 @@ def test_smoothing_keeps_a_line_and_is_not_lifted_by_what_blows_up():
 @pytest.mark.parametrize("shift", [0.0, -5.0])
 def test_any_loss_has_numbers_for_json(tmp_path, scale, shift):
     found = range_test(frame(tmp_path / "run", scale * (valley() + shift)))
-    json.dumps(found, allow_nan=False)
-    assert found["fell"] == 1
+    json.dumps(to_json(found), allow_nan=False)
+    assert found.fell == 1
 
 
 def test_what_is_no_range_test_is_refused(tmp_path):

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from gradlab.analysis import verdicts
-from gradlab.analysis.verdicts import diagnose, failed, sentences
+from gradlab.analysis.results import to_json
+from gradlab.analysis.sentences import of_diagnosis
+from gradlab.analysis.verdicts import diagnose, failed
 from gradlab.recipe.errors import RecipeError
 from gradlab.store.read import open_run
 from tests import runs
@@ -42,7 +44,7 @@ def line(depth=20, slope=0.0):
 
 def test_a_flowing_run_that_learned_is_told_in_two_sentences(tmp_path):
     found = diagnose(open_run(runs.simple(tmp_path / "run")))
-    (_, signal), (at, _), (_, training) = sentences(found)
+    (_, signal), (at, _), (_, training) = of_diagnosis(found)
     assert signal.startswith("flowing: −0.")
     assert signal.endswith("decades from layer 20 back to layer 1, gain 0.94 per layer (0.90–0.98)")
     assert at == "at step 100"
@@ -53,29 +55,29 @@ def test_a_flowing_run_that_learned_is_told_in_two_sentences(tmp_path):
     ("slope", "word"), [(0.1, "vanishing"), (-0.1, "exploding"), (0.06, "flowing"), (-0.06, "flowing")]
 )
 def test_twenty_fold_over_depth_is_the_bound(tmp_path, slope, word):
-    found = told(tmp_path, line(slope=slope))["signal_start"]
-    assert (found["verdict"], found["words"]) == (word, [word])
+    found = told(tmp_path, line(slope=slope)).signal_start
+    assert (found.verdict, found.words) == (word, [word])
 
 
 def test_a_wide_interval_keeps_flowing_and_shows_why(tmp_path):
-    found = told(tmp_path, runs.walk(20, 1, gain=0.8, spread=0.4, seed=5))["signal_start"]
-    assert found["verdict"] == "flowing"
-    assert found["decades"] < -1.31 < found["decades_interval"][1]
-    assert " to " in found["sentence"]
+    found = told(tmp_path, runs.walk(20, 1, gain=0.8, spread=0.4, seed=5)).signal_start
+    assert found.verdict == "flowing"
+    assert found.decades < -1.31 < found.decades_interval[1]
+    assert " to " in found.sentence
 
 
 def test_flat_weight_gradients_do_not_hide_vanishing(tmp_path):
     found = told(
         tmp_path, line(50, 0.15), more={"train_accuracy": [0.1] * 11}, loss=[2.302585] * 11, depth=50
     )
-    assert found["signal_start"]["verdict"] == "vanishing"
-    assert found["training"]["verdict"] == "stalled"
+    assert found.signal_start.verdict == "vanishing"
+    assert found.training.verdict == "stalled"
 
 
 def test_vanishing_at_the_start_recovered_and_not_learned_can_be_told(tmp_path):
     slopes = np.linspace(0.3, 0.0, 11)[:, None] * np.arange(22)
     found = told(tmp_path, slopes, loss=[2.31] * 11)
-    assert [found[part]["verdict"] for part in ("signal_start", "signal_end", "training")] == [
+    assert [getattr(found, part).verdict for part in ("signal_start", "signal_end", "training")] == [
         "vanishing",
         "flowing",
         "stalled",
@@ -83,10 +85,9 @@ def test_vanishing_at_the_start_recovered_and_not_learned_can_be_told(tmp_path):
 
 
 def test_one_hidden_layer_is_undecided(tmp_path):
-    found = told(tmp_path, np.zeros(3), depth=1)["signal_start"]
+    found = told(tmp_path, np.zeros(3), depth=1).signal_start
     assert (
-        found["sentence"]
-        == "undecided: one hidden layer, so there is no depth over which the signal can change"
+        found.sentence == "undecided: one hidden layer, so there is no depth over which the signal can change"
     )
 
 
@@ -94,72 +95,70 @@ def test_no_steps_are_told_as_no_training(tmp_path):
     layers, steps = runs.layer_table(runs.walk(20, 1), [0]), runs.step_table([2.35], [0])
     folder = runs.write(tmp_path / "run", runs.recipe(steps=0), runs.status(), [layers], [steps])
     found = diagnose(open_run(folder))
-    assert found["training"]["sentence"] == "untrained: no step was taken; loss 2.35 (chance loss 2.30)"
-    assert [label for label, _ in sentences(found)] == ["signal", "training"]
+    assert found.training.sentence == "untrained: no step was taken; loss 2.35 (chance loss 2.30)"
+    assert [label for label, _ in of_diagnosis(found)] == ["signal", "training"]
 
 
 def test_all_zeros_are_cut_at_the_output(tmp_path):
-    found = told(tmp_path, np.full(22, -np.inf))["signal_start"]
-    assert found["sentence"].startswith("cut: the loss sends back an exact zero")
+    found = told(tmp_path, np.full(22, -np.inf)).signal_start
+    assert found.sentence.startswith("cut: the loss sends back an exact zero")
 
 
 def test_a_dead_layer_cuts(tmp_path):
     forward = np.where(np.arange(22) < 9, 0.0, -np.inf)
-    found = told(tmp_path, np.where(np.arange(22) < 9, -np.inf, 0.0), forward=forward)["signal_start"]
-    assert "cut: all units are dead at layer 8" in found["sentence"]
-    assert found["decades"] is None
+    found = told(tmp_path, np.where(np.arange(22) < 9, -np.inf, 0.0), forward=forward).signal_start
+    assert "cut: all units are dead at layer 8" in found.sentence
+    assert found.decades is None
 
 
 def test_an_underflowing_forward_signal_is_named_with_the_decades(tmp_path):
     forward = np.where(np.arange(22) < 9, -4.5 * np.arange(22), -np.inf)
-    found = told(tmp_path, line(slope=1.1), forward=forward)["signal_start"]
-    assert found["words"] == ["vanishing", "underflow"]
-    assert found["sentence"].startswith("underflow: the forward signal underflows at layer 9")
-    assert "−21 decades" in found["sentence"]
+    found = told(tmp_path, line(slope=1.1), forward=forward).signal_start
+    assert found.words == ["vanishing", "underflow"]
+    assert found.sentence.startswith("underflow: the forward signal underflows at layer 9")
+    assert "−21 decades" in found.sentence
 
 
 def test_all_nan_is_not_finite(tmp_path):
     found = told(tmp_path, np.full(22, np.nan), loss=[np.nan] * 11, forward=np.full(22, np.nan))
-    assert found["signal_start"]["sentence"] == "non-finite: first in the forward signal at layer 0"
-    assert found["training"]["verdict"] == "diverged"
-    json.dumps(found, allow_nan=False)
+    assert found.signal_start.sentence == "non-finite: first in the forward signal at layer 0"
+    assert found.training.verdict == "diverged"
+    json.dumps(to_json(found), allow_nan=False)
 
 
 def test_a_diverged_run_names_step_and_layer(tmp_path):
     entry = {"seed": 0, "step": 17, "layer": 3, "name": "hidden 3", "where": "forward"}
     status = runs.status("diverged", nonfinite=[entry], steps_done=17)
     found = told(tmp_path, loss=[2.35, 2.0], status=status)
-    assert found["signal_end"]["verdict"] == "non-finite"
-    assert (
-        "since step 17, first in the forward signal at layer 3 (hidden 3)" in found["signal_end"]["sentence"]
-    )
-    assert found["training"]["sentence"].startswith(
+    assert found.signal_end.verdict == "non-finite"
+    assert "since step 17, first in the forward signal at layer 3 (hidden 3)" in found.signal_end.sentence
+    assert found.training.sentence.startswith(
         "diverged: not finite at step 17, first in the forward signal at layer 3"
     )
 
 
 def test_rank_collapse_is_said_of_a_flowing_signal(tmp_path):
-    found = told(tmp_path, cosine=0.985)["signal_start"]
-    assert found["words"] == ["flowing", "rank collapse"]
-    assert "rank collapse: at layer 20" in found["sentence"]
+    found = told(tmp_path, cosine=0.985).signal_start
+    assert found.words == ["flowing", "rank collapse"]
+    assert "rank collapse: at layer 20" in found.sentence
 
 
 def test_inputs_that_were_parallel_before_are_no_collapse(tmp_path):
     status = runs.status(data=runs.DATA | {"cosine": 0.97})
-    assert told(tmp_path, cosine=0.985, status=status)["signal_start"]["words"] == ["flowing"]
+    assert told(tmp_path, cosine=0.985, status=status).signal_start.words == ["flowing"]
 
 
 def test_residual_nets_speak_of_blocks(tmp_path):
-    found = told(tmp_path, line(slope=0.03), residual={"name": "plain"})["signal_start"]
-    assert "gain 0.93 per block" in found["sentence"]
+    found = told(tmp_path, line(slope=0.03), residual={"name": "plain"}).signal_start
+    assert "gain 0.93 per block" in found.sentence
 
 
 def test_the_share_of_clipped_steps_leaves_the_last_row_out(tmp_path):
     loss = np.geomspace(2.35, 0.09, 11).tolist()
     clipped = {"clipped": [1.0] * 4 + [0.0] * 7}
     found = told(tmp_path, loss=loss, more=scores(loss) | clipped, clip={"name": "norm", "threshold": 1.0})
-    assert found["training"]["clip_share"] == 0.4
-    assert found["training"]["sentence"].endswith("; the clip acted on 40 % of the steps")
+    assert found.training.clip_share == 0.4
+    assert found.training.sentence.endswith("; the clip acted on 40 % of the steps")
 
 
 @pytest.mark.parametrize(
@@ -177,26 +176,26 @@ def test_the_share_of_clipped_steps_leaves_the_last_row_out(tmp_path):
     ],
 )
 def test_the_training_word_follows_loss_and_accuracy(tmp_path, loss, word):
-    found = told(tmp_path, loss=loss)["training"]
-    assert (found["verdict"], found["words"]) == (word, [word]), found["sentence"]
+    found = told(tmp_path, loss=loss).training
+    assert (found.verdict, found.words) == (word, [word]), found.sentence
 
 
 def test_low_loss_with_an_accuracy_at_chance_is_not_learned(tmp_path):
     more = {"train_accuracy": [0.12] * 11, "test_accuracy": [0.12] * 11}
-    assert told(tmp_path, more=more)["training"]["verdict"] == "learning"
+    assert told(tmp_path, more=more).training.verdict == "learning"
 
 
 def test_a_training_part_known_by_heart_is_said_to_be_memorized(tmp_path):
     more = {"train_accuracy": [1.0] * 11, "test_accuracy": [0.12] * 11}
-    found = told(tmp_path, more=more)["training"]
-    assert found["words"] == ["learned", "memorized"]
-    assert "training accuracy 1.00, test accuracy 0.12 (chance level 0.10)" in found["sentence"]
+    found = told(tmp_path, more=more).training
+    assert found.words == ["learned", "memorized"]
+    assert "training accuracy 1.00, test accuracy 0.12 (chance level 0.10)" in found.sentence
 
 
 def test_a_loss_without_accuracy_is_judged_by_itself(tmp_path):
     status = runs.status(data=runs.DATA | {"chance_accuracy": None})
-    found = told(tmp_path, status=status, more={"penalty": [0.0] * 11})["training"]
-    assert found["sentence"] == "learned: loss 2.35 → 0.09"
+    found = told(tmp_path, status=status, more={"penalty": [0.0] * 11}).training
+    assert found.sentence == "learned: loss 2.35 → 0.09"
 
 
 def test_several_seeds_are_counted(tmp_path):
@@ -207,17 +206,15 @@ def test_several_seeds_are_counted(tmp_path):
     entry = {"seed": 4, "step": 10, "layer": 21, "name": "output", "where": "forward"}
     layers[4] = layers[4].slice(0, 44)
     found = diagnose(runs.opened(tmp_path / "run", layers, steps, runs.status(nonfinite=[entry]), seeds=5))
-    assert found["training"]["sentence"].startswith(
-        "learned in 4 of 5 seeds, diverged in 1: loss 2.35 → 0.09"
-    )
-    assert (found["signal_end"]["verdict"], found["signal_end"]["seeds_averaged"]) == ("flowing", 4)
-    assert "non-finite in 1 of 5 seeds since step 10" in found["signal_end"]["sentence"]
+    assert found.training.sentence.startswith("learned in 4 of 5 seeds, diverged in 1: loss 2.35 → 0.09")
+    assert (found.signal_end.verdict, found.signal_end.seeds_averaged) == ("flowing", 4)
+    assert "non-finite in 1 of 5 seeds since step 10" in found.signal_end.sentence
     assert failed(found, ["diverged", "non-finite", "stalled"]) == ["diverged", "non-finite"]
 
 
 def test_an_interrupted_run_says_how_far_it_came(tmp_path):
-    found = told(tmp_path, loss=np.linspace(2.35, 1.9, 6), status=runs.status("interrupted"))["training"]
-    assert found["sentence"].endswith("ended after 50 of 100 steps")
+    found = told(tmp_path, loss=np.linspace(2.35, 1.9, 6), status=runs.status("interrupted")).training
+    assert found.sentence.endswith("ended after 50 of 100 steps")
 
 
 def test_theory_stands_beside_the_gain_at_the_start_only(tmp_path, monkeypatch):
@@ -226,14 +223,14 @@ def test_theory_stands_beside_the_gain_at_the_start_only(tmp_path, monkeypatch):
         verdicts, "predicted", lambda run: type("P", (), {"log10_backward": curve, "note": "mean field"})()
     )
     found = told(tmp_path)
-    assert found["signal_start"]["sentence"].endswith("; theory 0.96")
-    assert "theory" not in found["signal_end"]["sentence"]
+    assert found.signal_start.sentence.endswith("; theory 0.96")
+    assert "theory" not in found.signal_end.sentence
 
 
 def test_the_mean_field_of_a_tanh_net_is_what_stands_there(tmp_path, monkeypatch):
     monkeypatch.undo()
-    found = told(tmp_path, runs.walk(50, 1), depth=50)["signal_start"]
-    assert found["gain_theory"] == pytest.approx(
+    found = told(tmp_path, runs.walk(50, 1), depth=50).signal_start
+    assert found.gain_theory == pytest.approx(
         0.97, abs=0.01
     )  # orthogonal tanh: just below 1, rising with depth
 

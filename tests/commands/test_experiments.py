@@ -262,4 +262,4 @@ ANSWERS = {
 @pytest.mark.parametrize(("words", "verdict"), ANSWERS.items())
 def test_a_study_s_answer_is_what_the_readme_says(tmp_path, words, verdict):
     run = gradlab.run(*f"experiment={words} seeds=1 outputs={tmp_path}".split())
-    assert diagnose(run)["training"]["verdict"] == verdict
+    assert diagnose(run).training.verdict == verdict

@@ -63,5 +63,8 @@ def test_it_runs_once_reports_draws_and_prints_json(tmp_path, monkeypatch, capsy
     found = json.loads(capsys.readouterr().out)
     assert [seed["seed"] for seed in found["seeds"]] == [0, 1]
     assert len(found["seeds"][0]["rates"]) == 60
+    before = figure.read_bytes()
+    assert main(["plot", "outputs/lr_find", "--kind", "lr_range"]) == 0  # from the stored run alone
+    assert figure.read_bytes() == before
     low, high = found["recommended"]
     assert 1e-5 < low < high < 10

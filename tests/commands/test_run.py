@@ -1,14 +1,17 @@
 """`gradlab run` from its words to its figures, on networks that train in a moment."""
 
+from pathlib import Path
+
+import numpy as np
 import pytest
 import yaml
 
 import gradlab
 from gradlab.commands.compose.grid import grid
 from gradlab.commands.main import main
-from gradlab.commands.run import running_order
+from gradlab.commands.run import override, running_order
+from gradlab.recipe.errors import RecipeError
 from tests.recipes import TINY  # all runs but the slow ones share its program
-
 
 
 @pytest.fixture(autouse=True)
@@ -214,6 +217,37 @@ def test_python_gets_a_list_for_a_grid(elsewhere, capsys):
     assert [run.recipe["lr"] for run in runs] == [0.1, 0.2]
     assert set(gradlab.load("outputs/default").lr) == {0.1, 0.2}
     assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("choices", "words"),
+    [
+        ({"depth": 50, "clip": "norm"}, ["depth=50", "clip=norm"]),
+        ({"clip__threshold": 0.5, "lr": 1e-30}, ["clip.threshold=0.5", "lr=1e-30"]),
+        ({"depth": [10, 20], "seed": range(3)}, ["depth=10,20", "seed=0,1,2"]),
+        ({"remat": True, "force": False}, ["remat=true", "force=false"]),
+        ({"lr": np.float32(0.5), "depth": np.int64(3)}, ["lr=0.5", "depth=3"]),
+        ({"probe": "[forward,backward]"}, ["probe=[forward,backward]"]),
+        ({"data__path": Path("a/b.csv"), "model__start": None}, ["data.path=a/b.csv", "model.start=null"]),
+    ],
+    ids=str,
+)
+def test_keywords_are_overrides(choices, words):
+    assert [override(*choice) for choice in choices.items()] == words
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [([], "empty list"), (object(), "no number, word or list"), ([[1]], "no number, word or list")],
+)
+def test_a_keyword_s_value_that_is_no_override_is_refused(value, message):
+    with pytest.raises(RecipeError, match=message):
+        gradlab.run(depth=value)
+
+
+def test_a_list_is_a_grid_of_runs(elsewhere):
+    runs = gradlab.run(*TINY, steps=0, seed=[3])
+    assert [run.recipe["seed"] for run in runs] == [3]
 
 
 def test_python_raises_for_a_wrong_override():

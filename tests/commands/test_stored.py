@@ -106,6 +106,15 @@ def test_plot_draws_every_figure_of_every_run(study, capsys):
     assert {path.suffix for path in study.rglob("*") if path.parent.name == "figures"} == {".png"}
 
 
+def test_plot_finds_the_figures_that_are_drawn_only_when_asked_for(study, capsys):
+    assert main(["plot", str(study), "--kind", "clip_advice"]) == 0
+    assert capsys.readouterr().out.split() == [
+        f"{study}/{run}/figures/clip_advice.png" for run in ("d10", "d20")
+    ]
+    assert main(["plot", str(study / "d10"), "--kind", "lr_range"]) == 2  # no range test
+    assert capsys.readouterr().err.startswith("gradlab plot: a range test needs ")
+
+
 def test_the_same_figure_is_the_same_bytes(study, tmp_path):
     for name in ("one", "two"):
         line = [

@@ -18,7 +18,7 @@ def test_norms_spikes_and_the_recommended_threshold_are_drawn(tmp_path):
     norm, spikes, advised = left.get_lines()
     assert norm.get_ydata() == pytest.approx(spiky(), abs=1e-5)
     assert spikes.get_xdata().tolist() == list(range(29, 300, 30))
-    assert advised.get_ydata()[0] == pytest.approx(np.log10(advise(run)["advice"]["threshold"]))
+    assert advised.get_ydata()[0] == pytest.approx(np.log10(advise(run).advice.threshold))
     assert right.get_lines()[-1].get_xdata()[0] == advised.get_ydata()[0]
     assert {"norm", "spike", "recommended threshold"} <= set(legend(figure))
 

@@ -21,10 +21,10 @@ def test_each_seed_s_losses_are_drawn_and_the_marks_are_where_the_analysis_has_t
     np.testing.assert_allclose(lines[0].get_xdata(), RATES)
     assert lines[0].get_ydata() == pytest.approx(valley(), rel=1e-6)
     smooth = [line for line in lines if line.get_label() == "smoothed"]
-    assert [line.get_ydata().tolist() for line in smooth] == [seed["smoothed"] for seed in result["seeds"]]
+    assert [line.get_ydata().tolist() for line in smooth] == [seed.smoothed for seed in result.seeds]
     for key in MARKED:
         (line,) = [line for line in lines if line.get_label() == f"_{key}"]
-        assert line.get_xdata()[0] == result[key]
+        assert line.get_xdata()[0] == getattr(result, key)
     assert "smoothed, 2 seeds" in legend(figure)
     assert any(words.startswith("recommended (") for words in legend(figure))
 

@@ -2,24 +2,23 @@ import pytest
 
 from gradlab.figures.registry import run_figures
 from gradlab.recipe.errors import RecipeError
-from gradlab.report.pictures import figure_path
+from gradlab.report.pictures import default_names, figure_path
 from gradlab.store.read import open_run
 from tests import runs
 
 
 def test_the_figures_of_a_run_have_their_order():
-    assert list(run_figures()) == ["profile", "heatmap", "training", "times"]
+    assert list(run_figures()) == ["profile", "heatmap", "training", "times", "clip_advice", "lr_range"]
 
 
 def test_a_figure_is_available_where_its_tables_have_rows(tmp_path):
     run = open_run(runs.simple(tmp_path / "run"))
-    available = [name for name, figure in run_figures().items() if figure.is_available(run)]
-    assert available == ["profile", "heatmap", "training"]
+    assert default_names(run) == ["profile", "heatmap", "training"]
     with pytest.raises(RecipeError, match="the table 'times' empty"):
         run_figures()["times"].draw(run, "a title")
 
 
-@pytest.mark.parametrize("name", ["profile", "heatmap", "training"])
+@pytest.mark.parametrize("name", ["profile", "heatmap", "training", "clip_advice"])
 def test_each_available_figure_has_the_title(tmp_path, name):
     run = open_run(runs.simple(tmp_path / "run"))
     assert run_figures()[name].draw(run, "a title").get_suptitle() == "a title"

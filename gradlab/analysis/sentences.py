@@ -1,0 +1,332 @@
+"""What each result says in sentences; the numbers are those of the result, and nothing is computed from tables here."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from gradlab.analysis.gain import VERDICT_DECADES, Defect, Gain
+from gradlab.analysis.results import (
+    ClipAdvice,
+    Diagnosis,
+    RangeTest,
+    Sentences,
+    SignalVerdict,
+    TimeVerdict,
+    TrainingVerdict,
+)
+from gradlab.analysis.score import Score
+from gradlab.analysis.wording import (
+    count_text,
+    gain_texts,
+    percent,
+    place_text,
+    short_number,
+    signed_decades,
+)
+
+DEFECTS = ("non-finite", "underflow", "cut")  # the order in which one word is chosen
+
+
+def of_diagnosis(diagnosis: Diagnosis) -> Sentences:
+    """The signal at the start, at the end if a step was taken, and the training.
+
+    Of a recurrent network also the signal over time, of its last layer.
+    """
+    start, end = diagnosis.signal_start, diagnosis.signal_end
+    lines = [("signal", start.sentence), *_last_layer(diagnosis.times_start)]
+    if end.step > start.step:
+        lines += [(f"at step {end.step}", end.sentence), *_last_layer(diagnosis.times_end)]
+    return [*lines, ("training", diagnosis.training.sentence)]
+
+
+def _last_layer(verdicts: list[TimeVerdict]) -> Sentences:
+    return [("over time", verdicts[-1].sentence)] if verdicts else []
+
+
+# ---- the signal over depth
+
+
+def of_signal(result: SignalVerdict, gain: Gain, unit: str, nonfinite: Sequence[dict[str, Any]]) -> str:
+    """flowing: −0.7 decades from layer 50 back to layer 1, gain 0.97 per layer (0.95–0.99); theory 0.96.
+
+    `unit` is what the gain is per: layer or block; `nonfinite` are the seeds that diverged before.
+    """
+    is_measured = gain.decades is not None or gain.gain is not None or "undecided" in result.words
+    change = _change(result, gain, unit) if is_measured else ""
+    defects = _defects(result, nonfinite)
+    parts = [*defects, change] if result.verdict in DEFECTS else [change, *defects]
+    if "rank collapse" in result.words:
+        parts.append(
+            f"but rank collapse: at layer {result.layers} the outputs of different examples are almost parallel "
+            f"(mean cosine {result.cosine:.2f}), much more than the inputs"
+        )
+    return f"{result.verdict}: " + "; ".join(part for part in parts if part)
+
+
+def _change(result: SignalVerdict, gain: Gain, unit: str) -> str:
+    """−0.7 decades from layer 50 back to layer 1, gain 0.97 per layer (0.95–0.99); theory 0.96."""
+    if gain.gain is None and gain.decades is not None:
+        return f"{_decades(gain)}; {gain.note}"
+    if gain.gain is None:
+        return f"{gain.note}, so there is no depth over which the signal can change"
+    if gain.decades is None:
+        return f"gain {short_number(gain.gain)} per {unit} over the layers that the signal reaches"
+    mean, *ends = gain_texts(gain.interval, gain.gain, *(gain.interval or ()))
+    text = f"{_decades(gain)}, gain {mean} per {unit} ({'–'.join(ends) or gain.note})"
+    if gain.shape and unit == "block":
+        text += f", {gain.shape}"
+    if result.gain_theory is not None:
+        text += f"; theory {gain_texts(gain.interval, result.gain_theory)[0]}"
+    return text
+
+
+def _decades(gain: Gain) -> str:
+    """−0.7 decades from layer 50 back to layer 1; with their interval where it makes the verdict uncertain."""
+    interval = ""
+    if gain.decades_interval is not None and _is_uncertain(gain):
+        interval = f" (95 % interval {' to '.join(map(signed_decades, gain.decades_interval))})"
+    return f"{signed_decades(gain.decades or 0.0)} decades{interval} from layer {gain.layers} back to layer 1"
+
+
+def _is_uncertain(gain: Gain) -> bool:
+    """Whether the decades are beyond the bound but their interval is not, which the reader must see."""
+    if gain.decades is None or gain.decades_interval is None:
+        return False
+    low, high = gain.decades_interval
+    return abs(gain.decades) > VERDICT_DECADES and low < VERDICT_DECADES and high > -VERDICT_DECADES
+
+
+def _defects(result: SignalVerdict, nonfinite: Sequence[dict[str, Any]]) -> list[str]:
+    """One phrase for each way in which seeds are broken, with the first seed's layer."""
+    phrases = []
+    if nonfinite:
+        first = min(nonfinite, key=lambda entry: entry["step"])
+        count = len({entry["seed"] for entry in nonfinite})
+        place = f"since step {first['step']}, first {place_text(first)}"
+        phrases.append(_broken_seeds("non-finite", count, result) + place)
+    for kind in DEFECTS:
+        defects = [defect for defect in result.defects if defect.kind == kind]
+        if defects:
+            phrases.append(_broken_seeds(kind, len(defects), result) + _defect(defects[0], result.layers + 1))
+    return phrases
+
+
+def _broken_seeds(kind: str, count: int, result: SignalVerdict) -> str:
+    """In how many seeds; with the kind, unless the sentence begins with it."""
+    text = f"in {count} of {result.seeds} seeds " if result.seeds > 1 else ""
+    return text if kind == result.verdict else f"{kind} {text}"
+
+
+def _defect(defect: Defect, output: int) -> str:
+    """Where one seed's signal ends; `output` is the number of the output block."""
+    layer = defect.layer
+    if defect.kind == "non-finite":
+        return f"first {place_text({'layer': layer, 'where': defect.where})}"
+    if defect.kind == "underflow":
+        return (
+            f"the forward signal underflows at layer {layer} (it is too small for the number format), "
+            "so the gradients from there on mean little"
+        )
+    if layer == output:
+        return "the loss sends back an exact zero (its minimum is reached, or its softmax is saturated)"
+    reason = "all units are dead" if defect.where == "forward" else "the backward signal is exactly zero"
+    return f"{reason} at layer {layer}, so no gradient reaches the layers before it"
+
+
+# ---- the signal over time
+
+
+def over_time(result: TimeVerdict) -> str:
+    """vanishing: −7.2 decades from time step 150 back to 1, gain 0.89 per time step; it falls to a hundredth …"""
+    last = result.times
+    if result.decades is None or result.gain is None:
+        return f"{result.verdict}: the signal reaches the last {result.reach} of {last} time steps"
+    (gain,) = gain_texts(result.gain_interval, result.gain)
+    decades = signed_decades(result.decades)
+    text = f"{result.verdict}: {decades} decades from time step {last} back to 1, gain {gain} per time step"
+    if result.reach < last - 1:
+        text += f"; it falls to a hundredth within {result.reach + 1} time steps"
+    return text
+
+
+# ---- the training
+
+
+def of_training(result: TrainingVerdict, reason: str, score: Score, total_steps: int) -> str:
+    """learned: loss 2.35 → 0.09, test accuracy 0.97 (chance level 0.10); the clip acted on 45 % of the steps.
+
+    `reason` is why the verdict is what it is, where the losses do not show it; `total_steps` those of the recipe.
+    """
+    verdict = result.verdict
+    parts = [_losses(result, score) + _scores(result, score)]
+    if reason:
+        parts.insert(0 if verdict == "diverged" else 1, reason)
+    if result.clip_share is not None:
+        parts.append(f"the clip acted on {percent(result.clip_share)} of the steps")
+    if verdict not in ("diverged", "untrained") and result.steps < total_steps:
+        parts.append(f"ended after {result.steps} of {count_text(total_steps, 'step')}")
+    return f"{_seed_counts(result)}: {'; '.join(parts)}"
+
+
+def _seed_counts(result: TrainingVerdict) -> str:
+    """The verdict; with several seeds also how many have it and what the others have."""
+    if result.seeds == 1:
+        return result.verdict
+    others = [f"{word} in {count}" for word, count in result.counts.items() if word != result.verdict]
+    first = f"{result.verdict} in {result.counts[result.verdict]} of {result.seeds} seeds"
+    return ", ".join([first, *others])
+
+
+def _losses(result: TrainingVerdict, score: Score) -> str:
+    first, last = result.loss_first, result.loss_last
+    chance = f" (chance loss {short_number(result.chance_loss)})"
+    if first is None:
+        return f"no evaluated loss is finite{chance}"
+    if result.verdict == "untrained":
+        return f"no step was taken; loss {short_number(first)}{chance}"
+    # a surface, whose score is its loss, has no chance loss
+    if result.verdict == "learned" or score.name == "loss":
+        chance = ""
+    return f"loss {short_number(first)} → {'not finite' if last is None else short_number(last)}{chance}"
+
+
+def _scores(result: TrainingVerdict, score: Score) -> str:
+    """`, test accuracy 0.97 (chance level 0.10)`; with the score on the training set where it was memorized."""
+    text = ""
+    if result.train_score is not None and "memorized" in result.words:
+        text += f", training {score.label} {result.train_score:.2f}"
+    if result.test_score is not None and score.name != "loss":
+        chance = "" if score.chance_level is None else f" (chance level {score.chance_level:.2f})"
+        text += f", test {score.label} {result.test_score:.2f}{chance}"
+    return text
+
+
+# ---- clip thresholds
+
+
+def of_clip_advice(result: ClipAdvice) -> Sentences:
+    """The recommendation, the recorded norms, the run's own clip, and what a reader must know."""
+    advice, own = result.advice, result.own
+    threshold = "" if advice.threshold is None else f" clip.threshold={advice.threshold:g}"
+    lines = [
+        ("advice", f"clip={advice.clip}{threshold}: {advice.reason}"),
+        ("norms", _norms(result)),
+    ]
+    if own:
+        threshold = "" if own.threshold is None else f" {own.threshold:g}"
+        lines.append(("own clip", f"{own.clip}{threshold} acted on {percent(own.clipped)} of the steps"))
+    return [*lines, *(("note", warning) for warning in result.warnings)]
+
+
+def _norms(result: ClipAdvice) -> str:
+    """900 recorded steps, every 10th, of 3 seeds: 0.1 to 3.2, median 0.5, 2 zeros."""
+    every = "" if result.every == 1 else f", every {result.every}th"
+    seeds = f", of {result.seeds} seeds" if result.seeds > 1 else ""
+    zeros = f", {count_text(result.zeros, 'zero')}" if result.zeros else ""
+    values = f"{result.least:.3g} to {result.largest:.3g}, median {result.percentiles['50']:.3g}"
+    return f"{count_text(result.steps, 'recorded step')}{every}{seeds}: {values}{zeros}"
+
+
+def no_spikes(largest_ratio: float, window: int, clipped: float) -> str:
+    """Why no clip is recommended; `clipped` is the fraction of the steps on which the run's own clip acted."""
+    reason = f"no step is a spike: the largest norm is {largest_ratio:.2g} times the median of the {window} before it"
+    return reason + ("; but this run's own clip acted, which may be the reason" if clipped else "")
+
+
+def spikes(spikes: int, steps: int, largest_ratio: float, window: int) -> str:
+    """10 of 300 steps are spikes, up to 21 times the median of the 50 norms before."""
+    verb = "is a spike" if spikes == 1 else "are spikes"
+    return (
+        f"{spikes} of {count_text(steps, 'step')} {verb}, up to {largest_ratio:.2g} times the median of the {window} "
+        "norms before"
+    )
+
+
+def clip_warnings(result: ClipAdvice, thresholds: Sequence[float]) -> list[str]:
+    """What a reader of the advice must know, one sentence each; `thresholds` are those that were asked for."""
+    warnings = []
+    if result.nonfinite:
+        count = f"{result.nonfinite} of {count_text(result.steps, 'norm')}"
+        warnings.append(f"{count} not finite and left out: no clip by norm can repair those")
+    if result.every > 1:
+        warnings.append(f"only every {result.every}th step was recorded: spikes between them are not seen")
+    return [*warnings, *_own_clip_warnings(result), *_threshold_warnings(result, thresholds)]
+
+
+def _own_clip_warnings(result: ClipAdvice) -> list[str]:
+    own = result.own
+    if not own:
+        return []
+    warnings = []
+    if own.clipped == 0:
+        warnings.append(f"this run's own clip, {own.clip}, never acted: it trained as with clip=none")
+    if own.clipped == 1 and own.clip != "normalize":
+        warnings.append(
+            f"this run's own clip, {own.clip}, acted at every step: the size of a step depends on the "
+            "learning rate and the threshold, not on the size of the gradient"
+        )
+    if own.clipped > 0 and result.advice.clip != "none":
+        warnings.append(
+            "this run's own clip acted while these norms were recorded: with a higher threshold they may be larger"
+        )
+    return warnings
+
+
+def _threshold_warnings(result: ClipAdvice, thresholds: Sequence[float]) -> list[str]:
+    warnings = []
+    for threshold in thresholds:
+        if threshold >= result.largest:
+            warnings.append(f"{threshold:g} would never act: the largest norm is {result.largest:.3g}")
+        elif threshold < result.least:
+            warnings.append(f"{threshold:g} would act at every step: the smallest norm is {result.least:.3g}")
+    return warnings
+
+
+# ---- the learning-rate range test
+
+
+def of_range_test(result: RangeTest, least_fall: float) -> Sentences:
+    """What the loss did, where it diverges, and which rates are recommended.
+
+    `least_fall` is the fraction of its first level by which a loss that falls must fall.
+    """
+    if result.recommended is None:
+        return _never_falls(result, least_fall)
+    loss = (
+        f"{short_number(result.first)} at first; begins to fall at lr {_rate(result.begins)}, falls fastest "
+        f"at {_rate(result.steepest)}, lowest ({short_number(result.best)}) at {_rate(result.least)}"
+    )
+    seeds = len(result.seeds)
+    if result.fell < seeds:
+        loss += f"; it falls in only {result.fell} of {count_text(seeds, 'seed')}"
+    low, high = result.recommended
+    end = "to where it is lowest"
+    if high != result.least:
+        end = f"to {'a tenth' if result.diverged else 'a third'} of the rate at which it diverges"
+    interval = f"lr from {_rate(low)} to {_rate(high)}: from where the loss begins to fall {end}"
+    return [("loss", loss), ("diverges", _divergence(result)), ("recommended", interval)]
+
+
+def _never_falls(result: RangeTest, least_fall: float) -> Sentences:
+    loss = (
+        f"at no lr from {_rate(result.low)} to {_rate(result.high)} does the loss fall by {least_fall:.0%} of "
+        f"its first level, {short_number(result.first)}"
+    )
+    if result.lost is not None:
+        loss += f"; it rises from lr {_rate(result.lost)} on"
+    advice = "none: no learning rate helps here; look at the signal first (`gradlab diagnose`)"
+    return [("loss", loss), ("recommended", advice)]
+
+
+def _divergence(result: RangeTest) -> str:
+    """Where half of the fall is taken back or the loss is not finite."""
+    if result.lost is None:
+        return f"not up to lr {_rate(result.high)}; a larger --high may show where"
+    sentence = f"from lr {_rate(result.lost)} on"
+    if result.diverged:
+        seeds = count_text(len(result.seeds), "seed")
+        sentence += f"; the loss becomes non-finite in {result.diverged} of {seeds}"
+    return sentence
+
+
+def _rate(rate: float | None) -> str:
+    return "none" if rate is None else f"{rate:.2g}"

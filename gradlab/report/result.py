@@ -1,0 +1,76 @@
+"""A stored run in Python and in a notebook: its tables, its verdicts, its figures, and all of it in one screen."""
+
+import base64
+import html
+import io
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from gradlab.analysis.results import Diagnosis
+from gradlab.analysis.sentences import of_diagnosis
+from gradlab.analysis.verdicts import diagnose
+from gradlab.figures.registry import run_figures
+from gradlab.recipe.errors import RecipeError
+from gradlab.report.pictures import default_names
+from gradlab.report.summary import cost, describe, start_and_end, title
+from gradlab.store.read import Run
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class RunResult(Run):
+    """A stored run with its tables (`layers`, `steps`, `parameters`, `times`, `notes`), its verdicts and figures."""
+
+    @cached_property
+    def verdict(self) -> Diagnosis:
+        """The verdicts at the start and the end and on the training, with the numbers that they rest on.
+
+        Raises:
+            RecipeError: the backward signal was not measured.
+        """
+        return diagnose(self)
+
+    def figures(self, *names: str) -> "dict[str, Figure]":
+        """The figures of these names, or those that `gradlab run` draws, by name.
+
+        Raises:
+            RecipeError: there is no such figure, or the run has no rows for it.
+        """
+        every = run_figures()
+        for name in names:
+            if name not in every:
+                raise RecipeError(f"there is no figure '{name}'; there are: {', '.join(every)}")
+        return {name: every[name].draw(self, title(self)) for name in names or default_names(self)}
+
+    def __repr__(self) -> str:
+        rows = {table: len(getattr(self, table)) for table in ("layers", "steps", "parameters")}
+        lines = [
+            describe(self.recipe),
+            start_and_end(self),
+            *(f"{label:<11} {sentence}" for label, sentence in self._sentences()),
+            f"stored      {self.folder}  ({cost(self.status)})",
+            f"tables      {', '.join(f'{name} {count:,} rows' for name, count in rows.items())}",
+        ]
+        return "\n".join(lines)
+
+    def _sentences(self) -> list[tuple[str, str]]:
+        try:
+            return of_diagnosis(self.verdict)
+        except (
+            RecipeError
+        ) as error:  # the probe of the backward signal was left out: there is only less to say
+            return [("verdict", str(error))]
+
+    def _repr_html_(self) -> str:
+        """The same in a notebook, with the first of its figures below."""
+        text = f"<pre>{html.escape(repr(self))}</pre>"
+        names = default_names(self)
+        if not names:
+            return text
+        picture = io.BytesIO()
+        self.figures(names[0])[names[0]].savefig(picture, format="png", dpi=80)
+        data = base64.b64encode(picture.getvalue()).decode("ascii")
+        return f'{text}<img alt="{names[0]}" src="data:image/png;base64,{data}">'

@@ -26,6 +26,7 @@ def exact(*arrays):
     return float(np.log2(sum(np.sum(np.asarray(x, np.longdouble) ** 2) for x in arrays)) / 2)
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("size", SIZES)
 def test_a_norm_is_right_over_the_whole_range(size):
     rng = np.random.default_rng(size)
@@ -74,11 +75,13 @@ def test_scaling_is_exact_wherever_the_result_is_a_normal_number(fraction, start
         assert actual == math.inf
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("k", [-120, -30, 0, 31, 120])
 def test_powers_of_two_are_exact(k):
     assert float(jax.jit(lambda k: norms.power_of_two(k, jnp.float32))(np.float32(k))) == 2.0**k
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize(
     ("a", "b"), [(0, 0), (-30, -30), (-30, 0), (30, 30), (30, -30), (-12, 18), (-35, -35)]
 )
@@ -94,6 +97,7 @@ def test_norms_of_a_tree_and_of_its_leaves_are_right(a, b):
     np.testing.assert_allclose(actual.leaves["b"], [exact(row) for row in tree["b"]], atol=2e-5)
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("power", [-30, 0, 30])
 def test_a_leaf_of_zeros_does_not_hide_the_others(power):
     rng = np.random.default_rng(2)
@@ -118,6 +122,7 @@ def test_an_empty_signal_is_a_true_zero():
     assert float(actual.global_norm.log2()) == -math.inf
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize(
     ("logs", "expected"),
     [
@@ -132,6 +137,7 @@ def test_norms_given_by_logarithms_are_combined(logs, expected):
     assert actual == pytest.approx(expected, rel=1e-6)
 
 
+@pytest.mark.slow
 def test_zeros_infinities_and_nans_are_counted_separately():
     x = np.array([[0, 1, np.inf, -np.inf], [np.nan, 0, 0, 1], [1, 2, 3, 4]], np.float32)
     tree, stacked_axes = {"a": x, "b": np.ones(3, np.float32)}, {"a": 1, "b": 0}

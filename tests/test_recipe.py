@@ -73,7 +73,7 @@ def test_a_digest_sees_every_root_key_but_those_aside(key):
     assert (digest(check(replace(PLAIN, **{key: OTHER[key]}))) == digest(PLAIN)) == (key in NOT_IN_DIGEST)
 
 
-@pytest.mark.few(4)
+@pytest.mark.few(2)
 @pytest.mark.parametrize("key", [key for key, value in flat(plain(RICH)).items() if type(value) is float])
 def test_a_digest_sees_every_number_of_a_part(key):
     assert digest(recipe("clip=norm", "activation=leaky_relu", "normalization=batch")) != digest(RICH)
@@ -89,6 +89,7 @@ def test_a_digest_sees_every_number_of_a_part(key):
     assert structure(changed) == (structure(RICH) if key != "dropout" else structure(changed))
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize(
     "words", [("clip=value",), ("clip=norm",), ("residual=plain",), ("probe=[forward]",)]
 )
@@ -110,6 +111,7 @@ def test_numbers_and_structure_have_all_that_counts():
     assert not [key for key, value in structure(RICH) if type(value) is float]
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize(
     "words", [("seed=3",), ("steps=9",), ("lr=0.5",), ("study=mine",), ("on_nonfinite=raise",)]
 )

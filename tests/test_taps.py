@@ -44,6 +44,7 @@ def kernel_gradients(taken):
     return np.array([taken.parameters[layer, "linear/kernel"]["log10_gradient"] for layer in range(202)])
 
 
+@pytest.mark.slow
 def test_a_gradient_of_1e_minus_130_is_measured():
     state = driver("activation=sigmoid", *DEEP).random(gain=1.0)
     taken, expected, gradient = deep("sigmoid", state, batch())
@@ -131,7 +132,7 @@ def structure(request):
     return driver(*STRUCTURES[request.param])
 
 
-@pytest.mark.few(1)
+@pytest.mark.slow
 def test_measuring_changes_no_bit_of_the_trained_state(structure):
     measured = bare = structure.random()
     for at in range(8):
@@ -173,7 +174,7 @@ def scaled():
     return {k: run(state, x, y, jnp.float32(2.0**k)) for k in (0, -40, -60, 40, 60)}
 
 
-@pytest.mark.few(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("k", [-40, -60, 40, 60])
 def test_a_loss_times_a_power_of_two_has_its_gradient_times_the_same(scaled, k):
     once, times = scaled[0], scaled[k]
@@ -185,6 +186,7 @@ def test_a_loss_times_a_power_of_two_has_its_gradient_times_the_same(scaled, k):
         np.testing.assert_allclose(np.asarray(b.signal) - np.asarray(a.signal), k, atol=2e-5)
 
 
+@pytest.mark.slow
 def test_parameters_gradients_are_measured_where_they_were_scaled(scaled):
     for k in (-60, 60):
         for record in scaled[k].tap_measures.taps[:-1]:

@@ -102,7 +102,7 @@ BAD = {
 }
 
 
-@pytest.mark.few(12)
+@pytest.mark.few(6)
 @pytest.mark.parametrize(("word", "message"), BAD.items())
 def test_a_bad_word_is_one_line(word, message):
     with pytest.raises(RecipeError) as error:
@@ -141,6 +141,7 @@ def test_a_grid_may_be_written_as(word, values):
     assert [recipe.depth for recipe in composed(word, multirun=True).recipes] == values
 
 
+@pytest.mark.slow
 def test_glob_takes_every_option_of_a_group():
     study = composed("clip=glob(*)", multirun=True)
     assert [recipe.clip["name"] for recipe in study.recipes] == options.groups()["clip"]
@@ -151,6 +152,7 @@ def test_quoted_values_of_a_grid_lose_their_quotes():
     assert [recipe.study for recipe in study.recipes] == ["a", "b"]
 
 
+@pytest.mark.slow
 def test_all_errors_of_a_grid_are_reported_at_once():
     with pytest.raises(RecipeError) as error:
         composed("clip=none,norm,value", "clip.threshold=1.0", "activation=tanh,rleu", multirun=True)

@@ -45,7 +45,7 @@ def composed(*words: str, **more: object) -> Grid:
     return grid(words, **more)
 
 
-@pytest.mark.few(2)
+@pytest.mark.few(1)
 @pytest.mark.parametrize("name", options.groups()["experiment"])
 def test_an_experiment_asks_a_question_and_composes(name):
     study = composed(f"experiment={name}")
@@ -58,7 +58,7 @@ def test_the_shipped_experiments_are_there():
     assert set(SHIPPED) == set(options.groups()["experiment"])
 
 
-@pytest.mark.few(2)
+@pytest.mark.few(1)
 @pytest.mark.parametrize("name", SHIPPED)
 def test_a_shipped_experiment_can_be_built_and_runs_in_a_few_minutes(name):
     recipes = composed(f"experiment={name}").recipes
@@ -73,16 +73,19 @@ def test_the_command_line_narrows_an_experiment_s_grid():
     assert {recipe.depth for recipe in study.recipes} == {4}
 
 
+@pytest.mark.slow
 def test_the_command_line_widens_an_experiment_s_grid():
     assert len(composed("experiment=he_vs_xavier", "lr=0.1,0.01").recipes) == 4
 
 
+@pytest.mark.slow
 def test_the_command_line_narrows_every_one_of_an_experiment_s_grids():
     study = composed("experiment=optimizer_compare", "optimizer=adam", "lr=0.001")
     assert [(recipe.optimizer["name"], recipe.lr) for recipe in study.recipes] == [("adam", 0.001)]
     assert study.labels == [""]
 
 
+@pytest.mark.slow
 def test_every_optimizer_of_the_comparison_has_its_own_rate_and_the_same_seeds():
     recipes = composed("experiment=optimizer_compare").recipes
     assert len({recipe.optimizer["name"] for recipe in recipes}) == len(recipes)
@@ -98,12 +101,14 @@ def test_a_plus_before_an_experiment_is_forgiven():
     assert composed("+experiment=he_vs_xavier") == composed("experiment=he_vs_xavier")
 
 
+@pytest.mark.slow
 def test_several_experiments_keep_their_own_grids():
     study = composed("experiment=he_vs_xavier,batchnorm_explodes", multirun=True)
     assert len(study.recipes) == 5
     assert {recipe.steps for recipe in study.recipes if recipe.study == "batchnorm_explodes"} == {0}
 
 
+@pytest.mark.slow
 def test_sigmoid_and_relu_of_one_distribution_meet_both_clips():
     recipes = composed("experiment=clipping_cannot_cure_depth").recipes
     cells = {(recipe.activation["name"], recipe.clip["name"]) for recipe in recipes}
@@ -129,7 +134,7 @@ def test_the_current_folder_s_experiments_count(written):
     assert (recipe.clip["name"], recipe.depth, recipe.width) == ("norm", 7, 7)
 
 
-@pytest.mark.few(3)
+@pytest.mark.few(1)
 @pytest.mark.parametrize(
     ("hydra", "cells"),
     [
@@ -148,6 +153,7 @@ def test_a_grid_may_be_written_in_a_file_as(written, hydra, cells):
     assert len(written(f"# Deep?\nhydra: {hydra}\n")) == cells
 
 
+@pytest.mark.slow
 def test_each_grid_of_a_list_says_what_differs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "experiments").mkdir()
@@ -201,7 +207,7 @@ HOSTILE = {
 }
 
 
-@pytest.mark.few(8)
+@pytest.mark.few(4)
 @pytest.mark.parametrize(("text", "message"), HOSTILE.items())
 def test_a_hostile_experiment_is_refused(written, text, message):
     with pytest.raises(RecipeError) as error:

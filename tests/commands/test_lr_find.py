@@ -18,7 +18,7 @@ def test_the_recipe_is_a_run_whose_rate_rises_from_low_to_high():
     assert compose(["study=mine"], 1e-4, 2.0, 60).study == "mine"
 
 
-@pytest.mark.few(6)
+@pytest.mark.few(3)
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -104,6 +104,7 @@ def test_a_flag_may_stand_anywhere(elsewhere):
     assert len(folders(elsewhere)) == 2
 
 
+@pytest.mark.slow
 def test_a_diverged_run_is_a_result_unless_it_is_not_wanted(elsewhere, capsys):
     wild = [*TINY, "lr=1e37", "steps=40"]
     assert main(["run", *wild]) == 0
@@ -124,6 +125,7 @@ def test_a_failed_run_is_reported_at_once_and_at_the_end_and_the_others_go_on(el
     assert len(folders(elsewhere)) == 2
 
 
+@pytest.mark.slow
 def test_python_raises_for_a_failed_run():
     with pytest.raises(RuntimeError, match=r"lr=1e\+37 failed"):
         gradlab.run(*TINY, *BLOWN)
@@ -180,7 +182,7 @@ BAD = {
 }
 
 
-@pytest.mark.few(5)
+@pytest.mark.few(3)
 @pytest.mark.parametrize(("word", "message"), BAD.items())
 def test_bad_input_is_exit_code_two_and_leaves_nothing(elsewhere, capsys, word, message):
     assert main(["run", *TINY, word]) == 2

@@ -8,6 +8,7 @@ from gradlab.commands.main import main
 from gradlab.report.comparison import comparison_figure, distinguishing_keys
 from gradlab.store.read import find_runs
 from tests import runs
+from tests.analysis.test_clip_advice import noise, recorded
 
 
 @pytest.fixture
@@ -55,6 +56,7 @@ def test_diagnose_gives_json(study, capsys):
     assert {diagnosis["training"]["verdict"] for diagnosis in found} == {"learned"}
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize(
     ("words", "code"), [("vanishing,diverged", 0), ("learned", 1), ("flowing,stalled", 1)]
 )
@@ -83,6 +85,7 @@ def broken(tmp_path, kind: str):
     return folder
 
 
+@pytest.mark.few(4)
 @pytest.mark.parametrize("command", ["plot", "diagnose"])
 @pytest.mark.parametrize("kind", ["missing", "empty", "foreign", "running", "incomplete", "corrupt"])
 def test_a_folder_that_is_not_a_complete_run_is_one_line(tmp_path, command, kind, capsys):
@@ -106,12 +109,11 @@ def test_plot_draws_every_figure_of_every_run(study, capsys):
     assert {path.suffix for path in study.rglob("*") if path.parent.name == "figures"} == {".png"}
 
 
-def test_plot_finds_the_figures_that_are_drawn_only_when_asked_for(study, capsys):
-    assert main(["plot", str(study), "--kind", "clip_advice"]) == 0
-    assert capsys.readouterr().out.split() == [
-        f"{study}/{run}/figures/clip_advice.png" for run in ("d10", "d20")
-    ]
-    assert main(["plot", str(study / "d10"), "--kind", "lr_range"]) == 2  # no range test
+def test_plot_finds_the_figures_that_are_drawn_only_when_asked_for(tmp_path, capsys):
+    run = recorded(tmp_path / "run", noise())
+    assert main(["plot", str(run.folder), "--kind", "clip_advice"]) == 0
+    assert capsys.readouterr().out.split() == [f"{run.folder}/figures/clip_advice.png"]
+    assert main(["plot", str(run.folder), "--kind", "lr_range"]) == 2  # its learning rate is constant
     assert capsys.readouterr().err.startswith("gradlab plot: a range test needs ")
 
 
@@ -141,6 +143,7 @@ def test_compare_draws_and_tabulates_what_differs(study, capsys):
     assert (study / "comparison-depth.png").stat().st_size > 10_000
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("by", ["depth", "clip", "penalty", "seed", "run", "depth,clip", "clip.name"])
 def test_compare_takes_any_choice(study, by):
     assert main(["compare", str(study), "--by", by]) == 0

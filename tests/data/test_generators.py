@@ -122,6 +122,7 @@ def test_credit_has_its_share_of_defaults():
         assert_mean(y.mean(), share, np.sqrt(share * (1 - share)), 8000)
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("name", ["vowels", "tones", "bearing", "shapes", "spirals", "temporal_order"])
 def test_every_class_has_its_share(name):
     task = make_task(name, train=3000)
@@ -133,6 +134,7 @@ def test_lesions_come_in_their_share():
     assert_mean(make_task("lesions", train=4000, share=0.3).train_y.mean(), 0.3, 0.46, 4000)
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("vowel", range(len(FORMANTS)))
 def test_a_vowel_resonates_at_its_formants(vowel):
     from scipy.signal import sosfreqz
@@ -142,6 +144,7 @@ def test_a_vowel_resonates_at_its_formants(vowel):
     np.testing.assert_allclose(peaks, FORMANTS[vowel], atol=8)  # the peak of a wide resonance is not its pole
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("fault", bearing.FAULTS[1:])
 def test_a_fault_s_frequency_stands_out_of_the_envelope_s_spectrum(fault):
     """The envelope of 2 s of vibration, its spectrum: the highest line is the rate of the blows."""
@@ -176,6 +179,7 @@ def test_a_variance_without_end_is_refused():
         make_task("garch", alpha=0.3, beta=0.7)
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize(
     ("name", "options"),
     [

@@ -21,7 +21,7 @@ def named_task(request, tmp_path_factory):
 every_task = pytest.mark.parametrize("named_task", NAMES, indirect=True, scope="module")
 
 
-@pytest.mark.few(12)
+@pytest.mark.few(6)
 @every_task
 def test_inputs_have_a_shape_and_a_dtype_that_networks_accept(named_task):
     _, task = named_task
@@ -37,7 +37,7 @@ def test_inputs_have_a_shape_and_a_dtype_that_networks_accept(named_task):
             assert np.isfinite(x).all()
 
 
-@pytest.mark.few(12)
+@pytest.mark.few(6)
 @every_task
 def test_targets_are_labels_or_numbers_that_fit_the_outputs(named_task):
     _, task = named_task
@@ -57,7 +57,7 @@ def test_targets_are_labels_or_numbers_that_fit_the_outputs(named_task):
             assert task.metric == "r2"
 
 
-@pytest.mark.few(12)
+@pytest.mark.few(6)
 @every_task
 def test_the_source_says_whether_it_is_real(named_task):
     name, task = named_task
@@ -66,7 +66,7 @@ def test_the_source_says_whether_it_is_real(named_task):
     assert "\n" not in task.source
 
 
-@pytest.mark.few(12)
+@pytest.mark.few(6)
 @every_task
 def test_inputs_are_standardized_by_the_training_set(named_task):
     name, task = named_task
@@ -78,7 +78,7 @@ def test_inputs_are_standardized_by_the_training_set(named_task):
     assert np.all((np.abs(deviation - 1) < 1e-4) | (deviation < 1e-3))  # or constant
 
 
-@pytest.mark.few(12)
+@pytest.mark.few(6)
 @every_task
 def test_no_test_example_is_in_the_training_set(named_task):
     name, task = named_task
@@ -89,7 +89,7 @@ def test_no_test_example_is_in_the_training_set(named_task):
     assert shared == 0
 
 
-@pytest.mark.few(4)
+@pytest.mark.few(2)
 @pytest.mark.parametrize("name", DRAWN)
 def test_equal_seeds_give_equal_examples_and_another_seed_gives_others(name):
     first, again, other = make_task(name, seed=3), make_task(name, seed=3), make_task(name, seed=4)
@@ -98,7 +98,7 @@ def test_equal_seeds_give_equal_examples_and_another_seed_gives_others(name):
     assert not np.array_equal(first.train_x, other.train_x)
 
 
-@pytest.mark.few(4)
+@pytest.mark.few(2)
 @pytest.mark.parametrize("name", DRAWN)
 def test_a_default_set_is_small(name):
     small = make_task(name)
@@ -106,7 +106,7 @@ def test_a_default_set_is_small(name):
     assert small.train_x.nbytes + small.test_x.nbytes < 50e6
 
 
-@pytest.mark.few(6)
+@pytest.mark.few(3)
 @pytest.mark.parametrize("name", sorted(name for name in DRAWN if "train" in data.parameters(name)))
 def test_the_options_set_the_numbers_of_examples(name):
     few = make_task(name, train=40, test=20)

@@ -147,6 +147,7 @@ def test_lost_updates_are_counted_as_they_are_lost(rate):
     assert min(shares) < 1
 
 
+@pytest.mark.slow
 def test_dead_units_and_zero_gradients_are_counted():
     found = driver(*CASES["leaky_relu"])
     state = found.random()
@@ -201,7 +202,7 @@ def test_a_nan_weight_is_seen_from_its_layer_on():
     assert taken.parameters[4, "linear/kernel"]["nans"] == 64
 
 
-@pytest.mark.few(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float64", "bfloat16"])
 @pytest.mark.parametrize("case", CASES)
 def test_every_part_keeps_its_dtypes_in_every_precision(case, dtype):

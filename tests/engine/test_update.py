@@ -35,7 +35,7 @@ def close(found, wanted):
         np.testing.assert_allclose(found[path], value, err_msg=path, **CLOSE)
 
 
-@pytest.mark.few(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("parts", [2, 3])
 def test_micro_batches_are_one_batch(parts):
     one, _, step = moved(("lr=1.0",))
@@ -88,6 +88,7 @@ def test_adamw_is_adam_with_decoupled_decay():
     close(one, two)
 
 
+@pytest.mark.slow
 def test_a_clip_of_the_update_stands_after_the_optimizer():
     plain, _, free = moved(("optimizer=adam",), lr=0.5)
     taken, _, step = moved(("optimizer=adam", "clip=norm", "clip.where=update"), lr=0.5, clip__threshold=0.2)
@@ -124,6 +125,7 @@ def test_a_skipped_step_changes_no_bit_of_parameters_and_optimizer():
         assert columns["log10_update"] == -math.inf, name
 
 
+@pytest.mark.slow
 def test_factors_by_path_freeze_and_slow():
     _, _, whole_step = moved(("optimizer=adamw",), lr=0.1)
     factors = "lr_factors={*:0.5,input/*:0.0,hidden 2/*:0.1,output/linear/bias:2.0}"

@@ -18,7 +18,7 @@ def test_a_figure_is_available_where_its_tables_have_rows(tmp_path):
         run_figures()["times"].draw(run, "a title")
 
 
-@pytest.mark.parametrize("name", ["profile", "heatmap", "training", "clip_advice"])
+@pytest.mark.parametrize("name", ["profile", "heatmap", "training"])
 def test_each_available_figure_has_the_title(tmp_path, name):
     run = open_run(runs.simple(tmp_path / "run"))
     assert run_figures()[name].draw(run, "a title").get_suptitle() == "a title"

@@ -32,7 +32,7 @@ def loaded(name: str, *words: str) -> LoadedRun:
 PARTS = [("cnn", "normalization=instance"), *(("point", f"loss={name}") for name in ("quadratic", "ravine"))]
 
 
-@pytest.mark.few(3)
+@pytest.mark.few(1)
 @pytest.mark.parametrize(("name", "word"), [*((name, "seed=0") for name in NAMES), *PARTS])
 def test_no_number_of_a_model_is_baked_into_its_program(name, word):
     run = loaded(name, word)
@@ -51,7 +51,7 @@ def test_no_number_of_a_model_is_baked_into_its_program(name, word):
     assert not {key for key in baked if key.startswith(("model.", "normalization.", "loss."))}
 
 
-@pytest.mark.few(3)
+@pytest.mark.few(2)
 @pytest.mark.parametrize("name", NAMES)
 def test_every_block_of_a_model_has_a_name_and_its_parameters_a_place(name):
     run = loaded(name)

@@ -66,7 +66,7 @@ def tables(result: dict) -> dict:
     return {name: content for name, content in result.items() if name.endswith(".parquet")}
 
 
-@pytest.mark.few(2)
+@pytest.mark.slow
 @pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize(("words", "key"), NUMBERS)
 def test_another_number_is_another_run_of_the_same_program(first, tmp_path, words, key):

@@ -26,7 +26,7 @@ def normalized(words, batch, wanted):
     )
 
 
-@pytest.mark.few(1)
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "batch", "wanted"),
     [
@@ -75,7 +75,7 @@ BLOCKS, L = ("width=400", "depth=40", "batch_size=16", "initializer=normal"), 40
 PRE = (*BLOCKS, "activation=relu", "residual=pre_activation")  # one program: α·W is a number
 
 
-@pytest.mark.few(1)
+@pytest.mark.slow
 @pytest.mark.parametrize(("alpha", "wanted"), [(1, 1.10e12), (L**-0.5, 2.685), (1 / L, 1.0253)])
 def test_a_scaled_branch_multiplies_the_squared_gradient_by_one_plus_alpha_squared(alpha, wanted):
     assert (1 + alpha**2) ** L == pytest.approx(wanted, rel=5e-3)
@@ -83,6 +83,7 @@ def test_a_scaled_branch_multiplies_the_squared_gradient_by_one_plus_alpha_squar
     assert found == pytest.approx(math.log(wanted), rel=0.1)
 
 
+@pytest.mark.slow
 def test_rezero_lets_the_gradient_through_unchanged():
     curve = passes("width=50", "depth=30", "residual=rezero", networks=2).backward[:, :-1]
     np.testing.assert_array_equal(np.diff(curve), 0)

@@ -71,7 +71,7 @@ CASES = [  # the squared factor of the references
 ]
 
 
-@pytest.mark.few(1)
+@pytest.mark.slow
 @pytest.mark.parametrize(("words", "sigma_w", "factor"), CASES)
 def test_the_measured_gain_is_the_predicted_one(words, sigma_w, factor):
     _, backward, prediction = measured(words, sigma_w)
@@ -82,7 +82,7 @@ def test_the_measured_gain_is_the_predicted_one(words, sigma_w, factor):
         assert slope(backward) == pytest.approx(2 * math.log(prediction.gain), abs=room + 2.5 / 128)
 
 
-@pytest.mark.few(1)
+@pytest.mark.slow
 @pytest.mark.parametrize(("words", "sigma_w", "factor"), CASES)
 def test_the_measured_forward_signal_is_the_predicted_one(words, sigma_w, factor):
     forward, _, prediction = measured(words, sigma_w)

@@ -72,7 +72,7 @@ def normalized():
     return tree(state.params), tree(found.loss_and_grads(state, batch(), measured=True).grads)
 
 
-@pytest.mark.few(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("path", KERNELS[:2])
 def test_before_batch_norm_weights_are_orthogonal_to_their_gradient(normalized, path):
     w, g = (one[path].reshape(-1, *one[path].shape[-2:]) for one in normalized)
@@ -80,7 +80,7 @@ def test_before_batch_norm_weights_are_orthogonal_to_their_gradient(normalized, 
     assert np.abs(cosines).max() < 1e-4  # ε = 1e-5 beside variances of about 1
 
 
-@pytest.mark.few(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("prefix", ["input", "hidden"])
 def test_a_bias_before_batch_norm_has_no_gradient(normalized, prefix):
     _, grads = normalized

@@ -52,7 +52,7 @@ def shapes(the, given):
     return jax.eval_shape(lambda x: step.init_state(setup(the, given), jax.random.key(0), x), x).params
 
 
-@pytest.mark.few(4)
+@pytest.mark.few(3)
 @pytest.mark.parametrize(("words", "shape", "classes", "published"), COUNTS)
 def test_a_named_network_has_its_published_parameters(words, shape, classes, published):
     found = shapes(recipe(*words), form(shape, classes))
@@ -112,7 +112,7 @@ def run(the, given, params, x):
     return chain.forward(parts.chain, params, stats, x, jax.random.key(1), train=True)[0]
 
 
-@pytest.mark.few(1)
+@pytest.mark.slow
 @pytest.mark.parametrize(("words", "shape"), SMALL)
 def test_the_gradient_is_the_slope_of_the_output_itself(words, shape):
     with jax.enable_x64(True):

@@ -25,7 +25,7 @@ FILES = dict(re.findall(r"^```python\n# (\w+\.py)\n(.*?)^```", TEXT, re.MULTILIN
 LINES = re.findall(r"^gradlab run .*$", TEXT, re.MULTILINE)
 
 
-@pytest.mark.few(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("line", LINES)
 def test_an_example_of_the_documents_runs(line, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -87,7 +87,7 @@ class Norm(nn.Module):
         return nn.BatchNorm(use_running_average=use_running_average)(x)
 
 
-@pytest.mark.few(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", MODULES)
 def test_batch_statistics_are_of_the_batch_in_training_and_averaged_for_evaluation(kind):
     blocks = from_user_build(MODULES[kind])(plan())

@@ -147,7 +147,7 @@ def flax_gru(params, width):
     return found
 
 
-@pytest.mark.few(1)
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "cell", "mapped"),
     [("lstm", linen.OptimizedLSTMCell, flax_lstm), ("gru", linen.GRUCell, flax_gru)],
@@ -171,6 +171,7 @@ def test_outputs_and_gradients_are_those_of_flax_s_cells(name, cell, mapped):
         np.testing.assert_allclose(seen.grads[path], value, rtol=1e-8, atol=1e-11, err_msg=path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "words",
     [
@@ -210,7 +211,7 @@ def test_tokens_are_embedded_and_every_step_may_answer():
     np.testing.assert_array_equal(found.run(params, later)[:, :4], out[:, :4])  # no step sees a later one
 
 
-@pytest.mark.few(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["orthogonal", "identity", "normal"])
 def test_the_recurrent_kernel_begins_with_its_radius_gate_by_gate(kind):
     found = network(("model=lstm", "width=64", f"model.recurrent={kind}"), Form((4, 3), 0, 2, False))

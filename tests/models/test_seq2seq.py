@@ -31,6 +31,7 @@ def plain(params, x):
     return jnp.stack(outputs, 1) @ params["output/linear/kernel"] + params["output/linear/bias"]
 
 
+@pytest.mark.slow
 def test_the_gradient_is_that_of_two_plain_loops():
     with jax.enable_x64(True):
         found = network(("model=seq2seq", "dtype=float64"), FORM)

@@ -48,7 +48,7 @@ def preactivations(blocks, state, x):
     return np.array(found)
 
 
-@pytest.mark.few(1)
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "layers"),
     [
@@ -72,6 +72,7 @@ def test_lsuv_leaves_alone_what_is_near_enough():
     assert np.abs(preactivations(*loose) - 1).max() > 0.5
 
 
+@pytest.mark.slow
 def test_a_looks_linear_network_is_linear_and_keeps_every_length():
     blocks, state, x = started("initializer=looks_linear", "activation=crelu")
     run = lambda x: chain.forward(blocks, state.params, {}, x, jax.random.key(0), train=False)[0]
@@ -85,7 +86,7 @@ def test_a_looks_linear_network_is_linear_and_keeps_every_length():
     np.testing.assert_allclose(kernel[0, :48].T @ kernel[0, :48], np.eye(48), atol=1e-5)
 
 
-@pytest.mark.few(1)
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "sigma_b"), [("tanh", 0.05**0.5), ("sigmoid", 0.5), ("selu", 0.0), ("relu", 0.0)]
 )
@@ -122,7 +123,7 @@ def test_a_user_s_own_activation_has_its_critical_point_too():
     assert found**2 * (inside @ density) == pytest.approx(1, abs=1e-4)
 
 
-@pytest.mark.few(3)
+@pytest.mark.few(2)
 @pytest.mark.parametrize(
     ("words", "told"),
     [

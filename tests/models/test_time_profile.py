@@ -50,7 +50,7 @@ def test_a_linear_rnn_multiplies_the_gradient_by_its_radius_at_each_step(radius)
     assert np.isnan(cell).all()
 
 
-@pytest.mark.few(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("bias", [0.0, 1.0, 4.0])
 def test_an_lstm_without_weights_multiplies_the_cell_s_gradient_by_its_forget_gate(bias):
     hidden, cell = profile("model=lstm", change=weightless, model__forget_bias=bias)
@@ -70,6 +70,7 @@ def test_the_gradient_stays_below_pascanu_s_bound(activation, max_slope, radius)
     assert np.isfinite(hidden).all() or activation == "relu"
 
 
+@pytest.mark.slow
 def test_units_that_all_die_are_a_true_zero():
     dead = lambda params: params | {"first/input/bias": params["first/input/bias"] - 100}
     hidden, _ = profile("model=rnn", "activation=relu", change=dead)

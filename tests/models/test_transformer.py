@@ -88,7 +88,7 @@ def test_the_gradient_is_that_of_the_plain_formulas(order, kind):
         np.testing.assert_allclose(seen.grads[path], value, rtol=1e-8, atol=1e-10, err_msg=path)
 
 
-@pytest.mark.few(1)
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "each", "causal"), [("decoder", True, True), ("encoder", True, False), ("auto", True, True)]
 )

@@ -41,7 +41,7 @@ def test_every_activation_has_its_file():
     assert USUAL.keys() == activation.makers.keys() == theory.NAMES
 
 
-@pytest.mark.few(4)
+@pytest.mark.few(3)
 @pytest.mark.parametrize("part", PARTS, ids=named)
 def test_value_and_slope_are_those_of_float64_numpy(part):
     z = np.random.default_rng(0).normal(scale=2, size=(64, 8))
@@ -63,7 +63,7 @@ def test_the_slope_is_the_finite_difference(part):
     np.testing.assert_allclose(slope, numeric, atol=2e-6)  # sin 30z bends 27 000 times as much as sin z
 
 
-@pytest.mark.few(3)
+@pytest.mark.few(2)
 @pytest.mark.parametrize("part", PARTS, ids=named)
 def test_the_steepest_slope_is_right_to_seven_digits(part):
     with jax.enable_x64(True):
@@ -76,7 +76,7 @@ def test_the_steepest_slope_is_right_to_seven_digits(part):
         assert len(np.unique(slope)) <= 2
 
 
-@pytest.mark.few(4)
+@pytest.mark.few(2)
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float64"])
 @pytest.mark.parametrize("part", PARTS, ids=named)
 def test_extreme_inputs_give_numbers(part, dtype):
@@ -152,6 +152,7 @@ def test_crelu_s_halves_are_relu_s_of_both_signs_and_its_slopes_tell_which_are_o
     assert float(told["saturated"]) == 0
 
 
+@pytest.mark.slow
 def test_a_step_is_a_threshold_whose_gradient_is_let_straight_through():
     z = jnp.array([-1e30, -1.5, -0.2, 0.0, 0.7, 1.5])
     for low, slope in ((-1.0, 1.0), (0.0, 0.5), (0.3, 0.35)):
@@ -160,6 +161,7 @@ def test_a_step_is_a_threshold_whose_gradient_is_let_straight_through():
         np.testing.assert_allclose(found, [0, 0, slope, slope, slope, 0], rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_hard_tanh_saturates_on_its_flat_pieces():
     z = jnp.array([[-3.0, 0.5], [2.0, -0.5]])
     made = activation.make(USUAL["hard_tanh"])

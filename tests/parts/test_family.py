@@ -46,7 +46,7 @@ def test_its_numbers_are_keys_with_their_defaults():
     assert float(made.phi(jnp.float32(1.0))) == pytest.approx(1 + 0.8268218 / 2, abs=1e-6)
 
 
-@pytest.mark.few(3)
+@pytest.mark.few(2)
 @pytest.mark.parametrize(
     ("part", "told"),
     [

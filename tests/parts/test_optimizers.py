@@ -123,7 +123,7 @@ def walked(part, problem):
     return {key: np.asarray(value) for key, value in x.items()}
 
 
-@pytest.mark.few(5)
+@pytest.mark.few(3)
 @pytest.mark.parametrize("problem", PROBLEMS)
 @pytest.mark.parametrize("part", OPTIMIZERS, ids=named)
 def test_twenty_steps_are_the_formula_s(part, problem):
@@ -180,7 +180,7 @@ TESTED = (
 )
 
 
-@pytest.mark.few(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TESTED)
 def test_an_optimizer_of_optax_is_optax_s(name):
     """At every step as if Optax were given the learning rate itself."""
@@ -239,6 +239,7 @@ def test_a_wrong_name_or_argument_is_reported_in_one_line(part, message):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_schedule_free_is_evaluated_at_its_average():
     part = optimizer.check({"name": "optax:schedule_free_sgd"})
     rule, x = optimizer.make(part), {"w": jnp.array([1.0, -2.0])}
@@ -315,7 +316,7 @@ def phased(first_end, memory="fresh"):
     return {key: np.asarray(value) for key, value in x.items()}, np.asarray(phase), np.asarray(losses)
 
 
-@pytest.mark.few(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("memory", ["fresh", "carried"])
 def test_a_phase_ends_at_its_step_and_the_next_begins(memory):
     actual, phase, _ = phased({"until_step": 8.0}, memory)
@@ -341,6 +342,7 @@ def smoothed(losses):
     return np.array(means)
 
 
+@pytest.mark.slow
 def test_a_fresh_memory_begins_where_its_phase_does():
     part = {
         "name": "phases",

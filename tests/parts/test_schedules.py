@@ -101,7 +101,7 @@ def test_every_schedule_has_its_file():
     assert USUAL.keys() == schedule.makers.keys()
 
 
-@pytest.mark.few(6)
+@pytest.mark.few(3)
 @pytest.mark.parametrize("part", PARTS, ids=named)
 def test_twenty_steps_are_the_formula_s(part):
     losses = course()
@@ -109,7 +109,7 @@ def test_twenty_steps_are_the_formula_s(part):
     np.testing.assert_allclose(factors(part), wanted, rtol=2e-5, atol=1e-7)
 
 
-@pytest.mark.few(2)
+@pytest.mark.slow
 @pytest.mark.parametrize("part", PARTS, ids=named)
 def test_a_schedule_in_float64_is_that_of_float32(part):
     with jax.enable_x64(True):
@@ -122,7 +122,7 @@ def test_a_schedule_in_float64_is_that_of_float32(part):
     assert float(factor) == pytest.approx(alone(part, 7, STEPS, 2.0, 1.0, RATE), rel=1e-5)
 
 
-@pytest.mark.few(3)
+@pytest.mark.few(2)
 @pytest.mark.parametrize("part", OF_TIME, ids=named)
 @settings(max_examples=25)
 @given(
@@ -136,7 +136,7 @@ def test_at_and_after_its_end_a_factor_is_a_number_and_not_negative(part, horizo
     assert found >= 0  # not NaN either
 
 
-@pytest.mark.few(24)
+@pytest.mark.few(8)
 @pytest.mark.parametrize("part", [one for one in PARTS if one["name"] in FOLLOWING], ids=named)
 @pytest.mark.parametrize("loss", [0.0, -1e30, 1e30, math.inf, -math.inf, math.nan])
 @pytest.mark.parametrize("log2_gradient", [-math.inf, -400.0, 0.0, 400.0, math.inf, math.nan])
@@ -144,7 +144,7 @@ def test_a_bad_loss_or_gradient_gives_no_bad_factor(part, loss, log2_gradient):
     assert 0 <= alone(part, 5, STEPS, loss, log2_gradient) < math.inf
 
 
-@pytest.mark.few(4)
+@pytest.mark.few(2)
 @pytest.mark.parametrize("part", OF_TIME, ids=named)
 def test_past_its_horizon_a_schedule_stays_where_it_ended(part):
     short = factors({**part, "warmup": 2.0, "horizon": 9.0})
@@ -156,7 +156,7 @@ def test_past_its_horizon_a_schedule_stays_where_it_ended(part):
     )
 
 
-@pytest.mark.few(4)
+@pytest.mark.few(2)
 @pytest.mark.parametrize("part", OF_TIME, ids=named)
 def test_a_warm_up_rises_to_the_schedule_s_own_start(part):
     plain, slow = ({**part, "horizon": 0.0, "warmup": warmup} for warmup in (0.0, 4.0))
@@ -213,6 +213,7 @@ def scales(transform, losses):
 LOSSES = [3.0, 2.0, 2.0, 2.0, 2.0, 2.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0]
 
 
+@pytest.mark.slow
 def test_a_plateau_is_optax_s_and_cuts_one_step_before_pytorch_s():
     numbers = {"rate": 0.5, "patience": 3.0, "window": 1.0, "threshold": 1e-4}
     found = factors({**USUAL["plateau"], **numbers}, LOSSES)
@@ -231,6 +232,7 @@ def test_a_plateau_is_optax_s_and_cuts_one_step_before_pytorch_s():
     assert after.index(0.5) == 5  # the fourth
 
 
+@pytest.mark.slow
 def test_a_plateau_s_windows_and_cooldown_are_optax_s():
     numbers = {"rate": 0.5, "patience": 2.0, "window": 2.0, "threshold": 0.01, "cooldown": 1.0, "low": 0.2}
     losses = course(steps=60)
@@ -287,6 +289,7 @@ def test_milestones_that_do_not_rise_and_bounds_that_cross_are_refused():
         schedule.check({**USUAL["loss_power"], "low": 0.7, "high": 0.6})
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize(
     ("part", "said"),
     [

@@ -23,7 +23,7 @@ def test_it_has_tables_verdicts_and_figures(run):
     assert run.verdict is run.verdict  # computed once
     assert len(run.layers) == 11 * 22
     assert list(run.figures()) == ["profile", "heatmap", "training"]
-    assert list(run.figures("clip_advice")) == ["clip_advice"]
+    assert list(run.figures("heatmap")) == ["heatmap"]
     with pytest.raises(RecipeError, match="no figure 'profil'; there are: profile, heatmap"):
         run.figures("profil")
 

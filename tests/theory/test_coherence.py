@@ -10,6 +10,7 @@ from gradlab.theory.mlp import predict
 from tests.theory.network import DATA, SCALE, draw_networks, part, recipe
 
 
+@pytest.mark.slow
 def test_the_loss_gradient_is_random_along_the_logits_only_while_they_are_small():
     assert at_loss(10, 1e-8)[0] == pytest.approx(1, rel=0.03)
     largest, variance = 1.53875, 0.34434  # of ten normal draws
@@ -17,6 +18,7 @@ def test_the_loss_gradient_is_random_along_the_logits_only_while_they_are_small(
     assert at_loss(10, 1e8)[0] == pytest.approx(sure, rel=0.03)
 
 
+@pytest.mark.slow
 def test_a_relu_residual_net_explodes_faster_than_its_gain():
     settings = recipe(activation=part("relu"), residual=part("plain"))
     prediction = predict(settings, DATA)

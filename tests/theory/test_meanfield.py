@@ -51,7 +51,7 @@ def test_the_edge_of_chaos_lies_where_the_reference_has_it(name):
     assert weights == pytest.approx(CRITICAL[name], rel=digits)
 
 
-@pytest.mark.few(6)
+@pytest.mark.few(4)
 @pytest.mark.parametrize(("name", "weight", "bias", "q", "factor", "c", "depth"), SETTLED)
 def test_fixed_points_agree_with_the_reference(name, weight, bias, q, factor, c, depth):
     act = activation({"name": name, "slope": 0.01, "alpha": 1.0})

@@ -83,7 +83,7 @@ def run(
     from gradlab.report.result import RunResult
     from gradlab.store.read import open_run
 
-    chosen = [override(key.replace("__", "."), value) for key, value in choices.items()]
+    chosen = [override(key, value) for key, value in choices.items()]
     study = grid([*overrides, *chosen, "quiet=true"], True, Path(config_dir) if config_dir else None)
     _check_data(study)
     console = RunConsole(study.recipes, study.keys, fail_on=[])
@@ -102,11 +102,12 @@ _LISTS = (list, tuple, range)
 
 
 def override(key: str, value: Any) -> str:
-    """`key=value` as it is written on the command line; a list of values as `key=value,value`.
+    """A keyword as it is written on the command line, `__` as a dot, a list of values as `key=value,value`.
 
     Raises:
         RecipeError: the value is an empty list, or no number, word or list of them.
     """
+    key = key.replace("__", ".")
     values = list(value) if isinstance(value, _LISTS) else [value]
     if not values:
         raise RecipeError(f"{key}={value!r} is an empty list; give one value or more")

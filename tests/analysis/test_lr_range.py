@@ -49,7 +49,7 @@ def test_the_turning_points_are_found(tmp_path):
     assert found.least == pytest.approx(1.0, rel=0.5)
     assert found.lost == pytest.approx(np.exp(1 / 5), rel=0.5)
     assert found.recommended == (found.begins, pytest.approx(found.lost / 3))
-    assert "a third of the rate at which it diverges" in dict(found.sentences).recommended
+    assert "a third of the rate at which it diverges" in dict(found.sentences)["recommended"]
 
 
 def test_a_loss_that_leaves_the_finite_numbers_is_kept_farther_from(tmp_path):
@@ -76,7 +76,7 @@ def test_a_loss_that_never_falls_is_said_to(tmp_path, end):
     told = dict(found.sentences)
     assert (found.fell, found.recommended) == (0, None)
     assert "at no lr from 1e-05 to 10 does the loss fall" in told["loss"]
-    assert told.recommended.startswith("none")
+    assert told["recommended"].startswith("none")
     assert (found.lost is None) == (end == "level")
 
 

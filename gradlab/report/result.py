@@ -19,6 +19,8 @@ from gradlab.store.read import Run
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+ATTRIBUTES = (".layers", ".steps", ".parameters", ".times", ".notes", ".verdict", ".figures()")
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class RunResult(Run):
@@ -46,13 +48,12 @@ class RunResult(Run):
         return {name: every[name].draw(self, title(self)) for name in names or default_names(self)}
 
     def __repr__(self) -> str:
-        rows = {table: len(getattr(self, table)) for table in ("layers", "steps", "parameters")}
         lines = [
             describe(self.recipe),
             start_and_end(self),
             *(f"{label:<11} {sentence}" for label, sentence in self._sentences()),
             f"stored      {self.folder}  ({cost(self.status)})",
-            f"tables      {', '.join(f'{name} {count:,} rows' for name, count in rows.items())}",
+            f"python      {' '.join(ATTRIBUTES)}",
         ]
         return "\n".join(lines)
 

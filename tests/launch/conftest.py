@@ -1,6 +1,7 @@
 """Runs in processes of their own, which may be killed."""
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -9,6 +10,7 @@ import sys
 import jax
 import pytest
 
+from gradlab.launch import run
 from gradlab.recipe.recipe import Recipe, plain
 
 
@@ -55,6 +57,12 @@ def children():
     made = Children()
     yield made
     made.close()
+
+
+@pytest.fixture(autouse=True)
+def _no_checkpoint_by_the_clock(monkeypatch):
+    """A run of this process writes checkpoints at its end only, however slow the machine is."""
+    monkeypatch.setattr(run, "CHECKPOINT_SECONDS", math.inf)
 
 
 @pytest.fixture

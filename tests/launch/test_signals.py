@@ -8,6 +8,16 @@ import pytest
 from gradlab.launch import signals
 
 
+@pytest.fixture(autouse=True)
+def _as_in_a_terminal():
+    """Python's own handlers: what runs in the background of a shell ignores SIGINT."""
+    usual = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
+    before = {number: signal.signal(number, handler) for number, handler in usual.items()}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 def test_the_first_signal_is_noted_and_the_second_obeyed():
     with signals.collected() as caught:
         signal.raise_signal(signal.SIGTERM)

@@ -39,7 +39,7 @@ def _results(diagnosis: Diagnosis) -> dict[str, Any]:
     start, end, training = diagnosis.signal_start, diagnosis.signal_end, diagnosis.training
     # over time: the verdicts of the last recurrent layer
     time_start, time_end = (
-        (verdicts or [None])[-1] for verdicts in (diagnosis.times_start, diagnosis.times_end)
+        verdicts[-1] if verdicts else None for verdicts in (diagnosis.times_start, diagnosis.times_end)
     )
     results = {
         "seeds": training.seeds,

@@ -37,7 +37,7 @@ def range_test(steps: pd.DataFrame) -> RangeTest:
         RecipeError: the steps are no range test: too few of them, not one row per step, a rate that does not rise,
             or no finite loss at the start.
     """
-    seeds = [_seed_curve(int(seed), rows) for seed, rows in minibatch_rows(steps).groupby("seed")]
+    seeds = [_seed_curve(rows) for _, rows in minibatch_rows(steps).groupby("seed")]
     fallen = [seed for seed in seeds if seed.fell]
     begins, steepest, least = (
         _median([getattr(seed, rate) for seed in fallen]) if fallen else None
@@ -66,7 +66,7 @@ def range_test(steps: pd.DataFrame) -> RangeTest:
     return replace(result, sentences=sentences.of_range_test(result, MIN_FALL))
 
 
-def _seed_curve(seed: int, rows: pd.DataFrame) -> RangeCurve:
+def _seed_curve(rows: pd.DataFrame) -> RangeCurve:
     """One seed's smoothed curve and where it begins, falls fastest, is lowest and is lost."""
     rates, losses = pairs(rows)
     smooth = smoothed(losses)
@@ -76,7 +76,7 @@ def _seed_curve(seed: int, rows: pd.DataFrame) -> RangeCurve:
     fell = bool(fall > least_change)
     nonfinite = np.flatnonzero(~np.isfinite(losses))
     curve = RangeCurve(
-        seed=seed,
+        seed=int(rows.seed.iloc[0]),
         rates=rates.tolist(),
         smoothed=smooth.tolist(),
         first=float(first),

@@ -57,7 +57,7 @@ def clip_advice(norms: pd.DataFrame, advice: ClipAdvice, title: str = "") -> Fig
 
 def _threshold_levels(advice: ClipAdvice) -> dict[str, float]:
     """log10 of the recommended threshold and of the run's, those of the two that exist."""
-    thresholds = (advice.advice.threshold, advice.own and advice.own.threshold)
+    thresholds = (advice.advice.threshold, advice.own.threshold if advice.own else None)
     named = zip(THRESHOLD_DASHES, thresholds, strict=True)
     return {name: float(np.log10(threshold)) for name, threshold in named if threshold}
 

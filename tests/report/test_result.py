@@ -35,7 +35,7 @@ def test_it_is_shown_in_one_screen(run):
     labels = [line.split()[0] for line in lines]
     assert labels[-5:] == ["signal", "at", "training", "stored", "python"]
     assert "learned: loss 2.35 → 0.09" in repr(run)
-    assert all(hasattr(run, name.strip(".()")) for name in lines[-1].split()[1:])
+    assert all(hasattr(RunResult, name.strip(".()")) for name in lines[-1].split()[1:])
 
 
 def test_a_notebook_shows_the_text_and_the_profile(run):

@@ -33,7 +33,7 @@ def newcomer(tmp_path, monkeypatch):
     Path("my_acts.py").write_text(next(block for block in blocks("python") if "# my_acts.py" in block))
 
 
-@pytest.mark.few(8)
+@pytest.mark.few(4)
 @pytest.mark.usefixtures("newcomer")
 @pytest.mark.parametrize("line", [*COMMAND_LINES, *EXAMPLES.splitlines()])
 def test_a_command_of_the_readme_or_the_help_is_understood(line):
@@ -43,7 +43,7 @@ def test_a_command_of_the_readme_or_the_help_is_understood(line):
         assert grid(parsed.words, parsed.multirun).recipes
 
 
-@pytest.mark.few(2)
+@pytest.mark.few(1)
 @pytest.mark.usefixtures("newcomer")
 @pytest.mark.parametrize("line", [line for line in COMMAND_LINES if line.startswith("gradlab run ")])
 def test_what_the_readme_runs_could_run(line, capsys):

@@ -117,6 +117,7 @@ VALUES = st.one_of(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=150)
 @given(key=KEYS, sign=st.sampled_from(["=", "=", "=", ""]), value=VALUES, multirun=st.booleans())
 def test_whatever_is_typed_is_composed_or_refused_with_a_recipe_error(key, sign, value, multirun):

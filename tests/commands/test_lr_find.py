@@ -18,7 +18,7 @@ def test_the_recipe_is_a_run_whose_rate_rises_from_low_to_high():
     assert compose(["study=mine"], 1e-4, 2.0, 60).study == "mine"
 
 
-@pytest.mark.few(3)
+@pytest.mark.few(2)
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -51,6 +51,7 @@ def test_bad_input_is_one_line(words, message, tmp_path, monkeypatch, capsys):
     assert not (tmp_path / "outputs").exists()
 
 
+@pytest.mark.slow
 def test_it_runs_once_reports_draws_and_prints_json(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main(["lr-find", *SMALL, "seeds=2"]) == 0

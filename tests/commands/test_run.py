@@ -48,6 +48,7 @@ def test_a_run_ends_with_a_table_two_verdicts_and_figures(elsewhere, capsys):
     }
 
 
+@pytest.mark.slow
 def test_only_the_run_s_folder_is_left(elsewhere):
     main(["run", *TINY, "--quiet"])
     assert [path.name for path in elsewhere.iterdir()] == ["outputs"]
@@ -99,6 +100,7 @@ def test_recipes_of_equal_structure_run_one_after_the_other_and_are_returned_in_
     assert grid_order == [(0.1, 2), (0.1, 3), (0.2, 2), (0.2, 3)]
 
 
+@pytest.mark.slow
 def test_a_flag_may_stand_anywhere(elsewhere):
     assert main(["run", "seed=0,1", "--quiet", *TINY, "-m"]) == 0
     assert len(folders(elsewhere)) == 2
@@ -131,11 +133,13 @@ def test_python_raises_for_a_failed_run():
         gradlab.run(*TINY, *BLOWN)
 
 
+@pytest.mark.slow
 def test_no_steps_measure_once(elsewhere, capsys):
     assert main(["run", *TINY, "steps=0"]) == 0
     assert "signal" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_quiet_says_nothing(capsys):
     assert main(["run", *TINY, "--quiet"]) == 0
     assert capsys.readouterr() == ("", "")
@@ -182,7 +186,7 @@ BAD = {
 }
 
 
-@pytest.mark.few(3)
+@pytest.mark.few(2)
 @pytest.mark.parametrize(("word", "message"), BAD.items())
 def test_bad_input_is_exit_code_two_and_leaves_nothing(elsewhere, capsys, word, message):
     assert main(["run", *TINY, word]) == 2
@@ -207,6 +211,7 @@ def test_all_errors_of_a_grid_are_reported_before_anything_runs(elsewhere, capsy
     assert list(elsewhere.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_python_gets_a_run(elsewhere):
     run = gradlab.run(*TINY)
     assert run.folder.is_relative_to("outputs")
@@ -247,6 +252,7 @@ def test_a_keyword_s_value_that_is_no_override_is_refused(value, message):
         gradlab.run(depth=value)
 
 
+@pytest.mark.slow
 def test_a_list_is_a_grid_of_runs(elsewhere):
     runs = gradlab.run(*TINY, steps=0, seed=[3])
     assert [run.recipe["seed"] for run in runs] == [3]

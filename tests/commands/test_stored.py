@@ -85,7 +85,7 @@ def broken(tmp_path, kind: str):
     return folder
 
 
-@pytest.mark.few(4)
+@pytest.mark.few(3)
 @pytest.mark.parametrize("command", ["plot", "diagnose"])
 @pytest.mark.parametrize("kind", ["missing", "empty", "foreign", "running", "incomplete", "corrupt"])
 def test_a_folder_that_is_not_a_complete_run_is_one_line(tmp_path, command, kind, capsys):

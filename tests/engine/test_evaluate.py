@@ -38,7 +38,7 @@ def reference(x, y):
     return -logs[np.arange(len(labels)), labels].mean(), right.mean(), np.mean(recalls), np.nan
 
 
-@pytest.mark.few(3)
+@pytest.mark.few(1)
 @pytest.mark.parametrize("most", [4096, 10, 1])
 @pytest.mark.parametrize("name", CASES)
 def test_the_measures_are_numpy_s_however_the_part_is_cut(name, most, monkeypatch):
@@ -66,6 +66,7 @@ def test_a_piece_holds_no_more_than_it_may():
     assert evaluate._cut(jnp.zeros((1437, 64)), 64) == (1437, 1)
 
 
+@pytest.mark.slow
 def test_steps_without_a_label_count_for_nothing():
     x, y = CASES["a label a step"]
     rule, out = averaged_over_time(CROSS), jnp.asarray(x @ W, jnp.float32)

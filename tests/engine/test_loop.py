@@ -80,6 +80,7 @@ def exact():
         return run, chunks, by_hand(the, given, *first, seed=0)
 
 
+@pytest.mark.slow
 def test_twelve_steps_in_float64_end_where_the_reference_ends(exact):
     _, chunks, (params, stats, _, _) = exact
     end = chunks[-1].state
@@ -89,6 +90,7 @@ def test_twelve_steps_in_float64_end_where_the_reference_ends(exact):
             np.testing.assert_allclose(np.asarray(found[path])[0], value, rtol=1e-9, atol=1e-12, err_msg=path)
 
 
+@pytest.mark.slow
 def test_every_row_of_a_run_is_the_reference_s(exact):
     run, chunks, (_, _, rows, _) = exact
     batches = [chunk for chunk in chunks if chunk.source == "batch"]
@@ -108,12 +110,14 @@ def test_every_row_of_a_run_is_the_reference_s(exact):
                 ), column
 
 
+@pytest.mark.slow
 def test_evaluations_use_the_running_statistics_and_all_examples(exact):
     _, chunks, (*_, wanted) = exact
     found = [chunk.evaluation[0] for chunk in chunks if chunk.evaluation is not None]
     np.testing.assert_allclose(np.array(found)[:, [0, 1, 4, 5]], wanted, rtol=1e-6)  # losses and accuracies
 
 
+@pytest.mark.slow
 def test_the_fixed_batch_is_the_first_training_examples_at_every_evaluation(exact):
     run, chunks, _ = exact
     probes = [chunk for chunk in chunks if chunk.source == "probe"]

@@ -39,6 +39,7 @@ def test_the_threshold_of_the_run_is_drawn(tmp_path):
     assert data(figure.axes[0])[-1].get_ydata()[0] == pytest.approx(np.log10(0.5))
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("seeds", [1, 5])
 @pytest.mark.parametrize("middle", [-30.0, 30.0])

@@ -63,6 +63,7 @@ def test_a_missing_number_is_a_group_of_its_own(tmp_path):
     assert legend(comparison(layers, steps, "clip.threshold")) == ["0.5", "none"]
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("name", ["a $ and $ b", "_hidden", "$", r"\alpha"])
 def test_any_name_is_drawn_as_it_is(tmp_path, name):
     layers, steps = study(tmp_path, "initializer", initializer=[{"name": name}, {"name": "he"}])

@@ -51,6 +51,7 @@ def test_without_a_reference_layer_cells_are_grey_not_nan(tmp_path):
     assert legend(heatmap(layers, steps)) == ["exactly zero", "finite, but the reference layer is not"]
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize("value", [0.0, np.nan, -np.inf, np.inf])
 @pytest.mark.parametrize(("depth", "count"), [(1, 1), (20, 1), (20, 2)])
 def test_any_size_and_any_number_is_drawn_without_a_warning(tmp_path, value, depth, count):

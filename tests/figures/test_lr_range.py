@@ -48,6 +48,7 @@ def test_noise_without_a_fall_is_stated_and_does_not_fill_the_panel(tmp_path):
     assert "begins" not in " ".join(legend(figure))
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("seeds", [1, 5])
 def test_it_is_drawn_without_a_warning(tmp_path, seeds):
     figure, _ = drawn(tmp_path / "run", *(valley(seed=i) for i in range(seeds)))

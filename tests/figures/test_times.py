@@ -72,6 +72,7 @@ def test_what_is_not_finite_is_marked(value, kind):
     assert kind in marked(times(frame(broken=value)))[0]
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("seeds", [1, 5])
 def test_it_is_drawn_without_a_warning(tmp_path, seeds):
     render(times(frame(layers=2, seeds=seeds), "one $ and _two"), tmp_path, "png")

@@ -53,6 +53,7 @@ def test_diverged_seeds_are_counted_in_the_legend(tmp_path):
     assert "2 of 2 seeds diverged" in legend(training(steps, 2.3, SCORE))
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize("value", [0.0, np.nan, np.inf, 2.3])
 @pytest.mark.parametrize("count", [1, 3])
 @pytest.mark.parametrize("seeds", [1, 5])

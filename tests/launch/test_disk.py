@@ -69,6 +69,7 @@ def test_a_disk_that_takes_nothing_at_all_still_gets_an_answer(tmp_path):
     assert launch(tiny(tmp_path)).state == "finished"
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("outputs", ["/proc/nowhere", "/dev/null", "/dev/null/below"])
 def test_an_output_folder_that_cannot_be_written_is_told(outputs):
     with pytest.raises(RecipeError, match=f"outputs={outputs} cannot be written: "):

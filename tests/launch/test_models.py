@@ -32,7 +32,7 @@ def loaded(name: str, *words: str) -> LoadedRun:
 PARTS = [("cnn", "normalization=instance"), *(("point", f"loss={name}") for name in ("quadratic", "ravine"))]
 
 
-@pytest.mark.few(1)
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "word"), [*((name, "seed=0") for name in NAMES), *PARTS])
 def test_no_number_of_a_model_is_baked_into_its_program(name, word):
     run = loaded(name, word)

@@ -89,7 +89,7 @@ FLOATS = {  # the options of each group that have numbers, and what stands for n
 MOST = max(map(len, FLOATS.values()))
 
 
-@pytest.mark.few(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("turn", range(MOST))
 def test_no_number_of_any_part_is_baked_into_the_program(turn):
     """The n-th options of all groups in one network, traced with abstract numbers: each must be read."""
@@ -125,6 +125,7 @@ def test_every_number_there_is_stands_in_one_of_those_networks():
     assert traced == every
 
 
+@pytest.mark.slow
 def test_a_new_seed_or_horizon_compiles_nothing(tmp_path):
     launch(tiny(tmp_path))
     count = len(compiled)

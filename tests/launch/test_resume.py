@@ -102,6 +102,7 @@ def test_seeds_that_were_lost_before_the_cut_stay_lost(tmp_path, step):
     assert len(stored.status(folder)["nonfinite"]) == 2
 
 
+@pytest.mark.slow
 def test_without_a_checkpoint_it_starts_over(tmp_path):
     whole = launch(tiny(tmp_path / "whole", *LONG)).folder
     folder = cut(tiny(tmp_path / "cut", *LONG), 32)
@@ -113,6 +114,7 @@ def test_without_a_checkpoint_it_starts_over(tmp_path):
     assert stored.result(folder) == stored.result(whole)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("eager")
 def test_rows_beyond_the_checkpoint_are_made_again(tmp_path, monkeypatch):
     whole = launch(tiny(tmp_path / "whole", *LONG)).folder
@@ -135,7 +137,7 @@ DAMAGES = {
 }
 
 
-@pytest.mark.few(2)
+@pytest.mark.few(1)
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
 @pytest.mark.usefixtures("eager")
 def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(tmp_path, damage):
@@ -150,6 +152,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(tmp_path, dama
     assert stored.result(folder) == stored.result(whole)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("eager")
 def test_without_any_whole_checkpoint_it_starts_over_and_says_so(tmp_path):
     folder = cut(tiny(tmp_path, *LONG), 32)
@@ -161,6 +164,7 @@ def test_without_any_whole_checkpoint_it_starts_over_and_says_so(tmp_path):
     assert outcome.state == "finished"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("eager")
 def test_a_checkpoint_that_does_not_fit_the_network_is_not_used(tmp_path):
     folder = cut(tiny(tmp_path, *LONG), 32)
@@ -171,6 +175,7 @@ def test_a_checkpoint_that_does_not_fit_the_network_is_not_used(tmp_path):
     assert outcome.message == "checkpoint of step 28 is damaged, went on from step 0"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("eager")
 def test_steps_made_with_other_versions_are_said(tmp_path):
     folder = cut(tiny(tmp_path, *LONG), 32)
@@ -183,7 +188,7 @@ def test_steps_made_with_other_versions_are_said(tmp_path):
     assert "threads 64 (now" in message
 
 
-@pytest.mark.few(2)
+@pytest.mark.few(1)
 @pytest.mark.parametrize("done", range(4))
 def test_a_compaction_that_was_cut_off_is_done_by_the_next_call(tmp_path, done):
     folder = launch(tiny(tmp_path / "whole", *LONG)).folder
@@ -212,7 +217,7 @@ def test_what_a_compaction_cut_off_at_its_very_end_left_is_removed(tmp_path):
     assert stored.result(folder) == before
 
 
-@pytest.mark.few(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", [b"", b"[]"])
 def test_a_run_whose_status_is_lost_starts_over(tmp_path, damage):
     whole = launch(tiny(tmp_path / "whole", *LONG)).folder

@@ -74,6 +74,7 @@ def test_log_and_evaluation_may_have_any_two_paces(tmp_path, words):
     assert list(steps_of(folder).dropna(subset="test_loss").step) == evaluated
 
 
+@pytest.mark.slow
 def test_no_steps_measure_once(tmp_path):
     folder = launch(tiny(tmp_path, "steps=0")).folder
     run = open_run(folder)
@@ -145,6 +146,7 @@ def test_half_precision_computes_the_same_roughly(tmp_path):
     assert (losses[0] != losses[1]).all()
 
 
+@pytest.mark.slow
 def test_a_diverged_run_ends_at_its_first_step_that_is_not_finite(tmp_path):
     outcome = launch(tiny(tmp_path, *WILD))
     (lost,) = stored.status(outcome.folder)["nonfinite"]
@@ -168,6 +170,7 @@ def test_a_lost_seed_keeps_the_state_before_its_chunk(tmp_path):
         assert leaf.tobytes() == stored.weights(wild)[key].tobytes()
 
 
+@pytest.mark.slow
 def test_to_continue_keeps_every_row_and_raise_ends_as_failed(tmp_path):
     going = launch(tiny(tmp_path / "a", *WILD, "on_nonfinite=continue"))
     assert going.state == "finished"
@@ -180,6 +183,7 @@ def test_to_continue_keeps_every_row_and_raise_ends_as_failed(tmp_path):
     assert len(steps_of(raised.folder)) >= stored.status(raised.folder)["nonfinite"][0]["step"]
 
 
+@pytest.mark.slow
 def test_a_failed_run_is_tried_again(tmp_path):
     assert launch(tiny(tmp_path, *WILD, "on_nonfinite=raise")).state == "failed"
     again = launch(
@@ -221,6 +225,7 @@ def test_a_finished_recipe_is_a_hit_and_force_runs_it_again(tmp_path):
     assert stored.result(first.folder) == before[0]
 
 
+@pytest.mark.slow
 def test_a_hit_of_another_version_is_said(tmp_path):
     folder = launch(tiny(tmp_path)).folder
     text = (folder / "status.json").read_text()

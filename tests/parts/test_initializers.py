@@ -32,7 +32,7 @@ def draw(part, shape=(FAN_IN, FAN_OUT), seed=0):
     return np.asarray(initializer.make(part).kernel(jax.random.key(seed), shape), np.float64)
 
 
-@pytest.mark.few(3)
+@pytest.mark.few(2)
 @pytest.mark.parametrize("distribution", KURTOSIS)
 @pytest.mark.parametrize("name", VARIANCES)
 def test_the_variance_and_the_shape_are_the_named_ones(name, distribution):
@@ -62,7 +62,7 @@ FREE = [  # part, Var W, kurtosis
 FIXED = {"constant", "zeros", "identity", "orthogonal", "looks_linear", "lsuv", "lecun", "delta_orthogonal"}
 
 
-@pytest.mark.few(3)
+@pytest.mark.few(2)
 @pytest.mark.parametrize(("part", "variance", "kurtosis"), FREE, ids=lambda one: str(one)[:40])
 def test_the_variance_is_the_one_that_the_numbers_give(part, variance, kurtosis):
     w = draw(part)
@@ -83,7 +83,7 @@ def torch_draw(fill, **options):
     return w.numpy().T.astype(np.float64)
 
 
-@pytest.mark.few(3)
+@pytest.mark.few(2)
 @pytest.mark.parametrize(
     ("ours", "fill", "options"),
     [
@@ -148,7 +148,7 @@ def test_orthogonal_draws_have_no_preferred_direction():
     assert {round(sign) for sign in np.linalg.det(drawn)} == {-1, 1}
 
 
-@pytest.mark.few(4)
+@pytest.mark.few(2)
 @pytest.mark.parametrize("name", sorted(initializer.makers))
 def test_biases_are_zero_unless_the_initializer_says_otherwise(name):
     given = part(name)

@@ -49,7 +49,7 @@ def test_every_loss_is_here():
     assert {part["name"] for part in PARTS} == loss.makers.keys() - COORDINATES.keys()
 
 
-@pytest.mark.few(3)
+@pytest.mark.few(2)
 @pytest.mark.parametrize("part", PARTS, ids=named)
 def test_a_loss_and_its_gradient_are_the_formula_s(part):
     outputs, y = drawn()
@@ -64,7 +64,7 @@ def test_a_loss_and_its_gradient_are_the_formula_s(part):
         np.testing.assert_allclose(grad[:, c], numeric, atol=1e-8)
 
 
-@pytest.mark.few(2)
+@pytest.mark.few(1)
 @pytest.mark.parametrize("part", PARTS, ids=named)
 def test_targets_may_be_numbers_of_the_outputs_shape(part):
     outputs, y = drawn()
@@ -105,7 +105,7 @@ def test_the_cross_entropy_pulls_by_root_two_at_most():
     assert lengths[0] == pytest.approx(np.sqrt(2))
 
 
-@pytest.mark.few(3)
+@pytest.mark.few(2)
 @pytest.mark.parametrize("kind", ["labels", "numbers"])
 @pytest.mark.parametrize("part", PARTS, ids=named)
 def test_chance_is_the_least_loss_of_a_constant_output(part, kind):
@@ -134,7 +134,7 @@ def test_chance_in_closed_form():
     assert chance_loss({"name": "cross_entropy"}, np.zeros(9, int), 4) == 0.0  # a class that is not there
 
 
-@pytest.mark.few(2)
+@pytest.mark.few(1)
 @settings(max_examples=50)
 @given(
     st.lists(st.integers(0, 3), min_size=1, max_size=30), st.lists(st.floats(-2, 2), min_size=4, max_size=4)

@@ -28,7 +28,7 @@ def ask(name, h, slope=None, max_slope=None):
     return {key: float(value) for key, value in found.items()}
 
 
-@pytest.mark.few(3)
+@pytest.mark.few(2)
 @pytest.mark.parametrize("power", [-36, -25, -12, 0, 12, 25, 36])
 def test_a_forward_signal_is_right_over_the_whole_range(power):
     h = rng.uniform(1, 9, (12, 16)) * 10.0**power
@@ -37,7 +37,7 @@ def test_a_forward_signal_is_right_over_the_whole_range(power):
     )
 
 
-@pytest.mark.few(3)
+@pytest.mark.few(1)
 @pytest.mark.parametrize("power", [-36, -25, -12, 0, 12, 25, 36])
 def test_a_cosine_does_not_depend_on_the_size(power):
     h = rng.standard_normal((12, 16)) + 0.7
@@ -59,7 +59,7 @@ def test_the_ends_of_the_cosine():
     assert np.isnan(ask("cosine", one)["cosine"])  # one example has no pair
 
 
-@pytest.mark.few(3)
+@pytest.mark.few(2)
 @pytest.mark.parametrize(
     ("middle", "spread"), [(0, 1), (1e3, 1e-2), (-5e4, 1.0), (0, 1e-15), (1e10, 1e5), (0, 1e16)]
 )
@@ -94,7 +94,7 @@ def test_saturation_is_below_a_twentieth_of_the_steepest_slope():
 KINDS = {"forward": "signal", "backward": "backward", "update": "update"}  # a probe of each kind
 
 
-@pytest.mark.few(3)
+@pytest.mark.few(1)
 @pytest.mark.parametrize("name", KINDS)
 @pytest.mark.parametrize("change", ["another name", "one more", "none"])
 def test_a_probe_that_returns_other_columns_than_it_declares_is_an_error_when_traced(

@@ -75,6 +75,7 @@ def test_it_is_chosen_on_the_command_line_and_its_floats_are_data():
     assert structure(one) == structure(two)
 
 
+@pytest.mark.slow
 def test_a_grid_may_hold_it_beside_others():
     found = grid([f"activation=tanh,{HERE}snake"], multirun=True).recipes
     assert [one.activation["name"] for one in found] == ["tanh", f"{HERE}snake"]

@@ -135,6 +135,7 @@ def test_what_is_not_drawn_is_what_it_says():
     assert initializer.make(part("looks_linear")).mirrored
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("shape", [(64, 64), (64, 24), (24, 64)])
 def test_orthogonal_rows_or_columns_are_orthonormal_times_the_gain(shape):
     w = draw({"name": "orthogonal", "gain": 1.3}, shape)
@@ -142,6 +143,7 @@ def test_orthogonal_rows_or_columns_are_orthonormal_times_the_gain(shape):
     np.testing.assert_allclose(small, 1.69 * np.eye(min(shape)), atol=2e-6)
 
 
+@pytest.mark.slow
 def test_orthogonal_draws_have_no_preferred_direction():
     drawn = np.stack([draw({"name": "orthogonal", "gain": 1.0}, (8, 8), seed) for seed in range(40)])
     np.testing.assert_allclose(drawn.mean(0), 0, atol=5 / math.sqrt(8 * 40))
@@ -165,6 +167,7 @@ def started():
     return [made.start(seed).params for seed in (0, 1)], made.start(0).params
 
 
+@pytest.mark.slow
 def test_a_seed_draws_the_same_network_again(started):
     (first, _), again = started
     for path, value in first.items():

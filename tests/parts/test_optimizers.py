@@ -264,6 +264,7 @@ def test_spsa_is_the_gradient_on_average():
         np.testing.assert_allclose(estimate[key], g, atol=0.4)
 
 
+@pytest.mark.slow
 def test_one_parameter_makes_spsa_exact():
     rule = optimizer.make({"name": "spsa", "perturbation": 0.5, "pairs": 1})
     loss = lambda p: 3 * p["x"][0] ** 2
@@ -369,6 +370,7 @@ def test_a_phase_ends_where_the_smoothed_loss_is_low_enough():
     assert 0 < phase.sum() < STEPS
 
 
+@pytest.mark.slow
 def test_a_phase_ends_on_a_plateau():
     _, phase, losses = phased({"until_plateau": 2.0})
     best, since, ended = np.inf, 0, []

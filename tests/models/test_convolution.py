@@ -28,7 +28,7 @@ CASES = [  # spatial shape, window, strides, padding
 ]
 
 
-@pytest.mark.few(2)
+@pytest.mark.few(1)
 @pytest.mark.parametrize(("places", "window", "strides", "padding"), CASES)
 def test_both_gradients_are_those_of_jax_s_own_convolution(places, window, strides, padding):
     rng = np.random.default_rng(0)
@@ -57,7 +57,7 @@ def test_a_vmapped_convolution_and_its_second_derivative_are_jax_s():
     np.testing.assert_allclose(second(ours), second(theirs), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.few(1)
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("window", "stride", "padding", "size"), [(2, 2, "valid", 7), (3, 2, "valid", 9), (3, 2, "same", 8)]
 )
@@ -100,6 +100,7 @@ def test_a_convolution_s_fan_counts_its_window(name):
     assert w.var() == pytest.approx(VARIANCES[name], rel=5 * np.sqrt(2 / w.size))
 
 
+@pytest.mark.slow
 def test_orthogonal_is_of_the_patches_and_the_others_of_the_window_s_middle():
     flat = drawn("orthogonal", (3, 3, 4, 6), gain=1.5).reshape(36, 6)
     np.testing.assert_allclose(flat.T @ flat, 2.25 * np.eye(6), atol=1e-5)
@@ -168,7 +169,7 @@ def test_a_group_of_channels_is_normalized_over_all_positions():
         group_norm.make(7, jnp.dtype("float32"))
 
 
-@pytest.mark.few(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["weight_norm", "weight_standardization", "scaled_standardization"])
 def test_a_kernel_s_norm_is_over_its_window_and_channels_in(name):
     kernel = jax.random.normal(jax.random.key(8), (3, 3, 4, 6)) + 0.5

@@ -52,7 +52,7 @@ def shapes(the, given):
     return jax.eval_shape(lambda x: step.init_state(setup(the, given), jax.random.key(0), x), x).params
 
 
-@pytest.mark.few(3)
+@pytest.mark.few(2)
 @pytest.mark.parametrize(("words", "shape", "classes", "published"), COUNTS)
 def test_a_named_network_has_its_published_parameters(words, shape, classes, published):
     found = shapes(recipe(*words), form(shape, classes))

@@ -49,7 +49,7 @@ def test_every_loss_is_here():
     assert {part["name"] for part in PARTS} == loss.makers.keys() - COORDINATES.keys()
 
 
-@pytest.mark.few(2)
+@pytest.mark.few(1)
 @pytest.mark.parametrize("part", PARTS, ids=named)
 def test_a_loss_and_its_gradient_are_the_formula_s(part):
     outputs, y = drawn()
@@ -96,6 +96,7 @@ def test_pytorch_has_the_same():
             np.testing.assert_allclose(grad, x.grad, rtol=1e-10, atol=1e-14)
 
 
+@pytest.mark.slow
 def test_the_cross_entropy_pulls_by_root_two_at_most():
     logits = jnp.array([[1e4, -1e4, 0.0], [0.0, 0.0, 0.0], [-50.0, 80.0, 1.0]])
     each = loss.make({"name": "cross_entropy"})
@@ -165,6 +166,7 @@ def endless(outputs, labels):
 OWN = f"{__name__}:squared_hinge"
 
 
+@pytest.mark.slow
 def test_a_function_of_one_s_own_is_a_loss_and_has_its_chance():
     part = loss.check({"name": OWN})
     assert part == {"name": OWN, "margin": 1.0}

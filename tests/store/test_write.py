@@ -32,6 +32,7 @@ def folder(tmp_path_factory):
     return launch(tiny(tmp_path_factory.mktemp("run"), "model=lstm", *data)).folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("table", SCHEMAS)
 def test_the_schema_on_disk_is_the_schema(folder, table):
     file = pq.ParquetFile(folder / table / "all.parquet")
@@ -224,6 +225,7 @@ def test_damage_anywhere_in_a_checkpoint_is_seen(tmp_path):
             path.with_suffix(".bad").rename(path)
 
 
+@pytest.mark.slow
 def test_only_what_a_run_wrote_is_cleared(tmp_path, folder):
     launch(tiny(tmp_path))
     (mine,) = tmp_path.glob("*/*")

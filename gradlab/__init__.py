@@ -1,8 +1,8 @@
 """Gradient-stability studies: train a deep network, measure every layer, report whether its gradients flow.
 
 `run` trains what `gradlab run` does and returns the stored run, with its tables, verdicts and figures; `load` reads
-stored runs as one data frame, and
-`profile` measures a user's own network. `Task` and `bounds` are for user-defined data sets and parts.
+stored runs as one data frame, and `profile` measures a user's own network. `Task` and `bounds` are for user-defined
+data sets and parts.
 """
 
 from importlib import import_module

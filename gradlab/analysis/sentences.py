@@ -205,15 +205,17 @@ def _scores(result: TrainingVerdict, score: Score) -> str:
 
 def of_clip_advice(result: ClipAdvice) -> Sentences:
     """The recommendation, the recorded norms, the run's own clip, and what a reader must know."""
-    advice, own = result.advice, result.own
+    advice, run_clip = result.advice, result.own
     threshold = "" if advice.threshold is None else f" clip.threshold={advice.threshold:g}"
     lines = [
         ("advice", f"clip={advice.clip}{threshold}: {advice.reason}"),
         ("norms", _norms(result)),
     ]
-    if own:
-        threshold = "" if own.threshold is None else f" {own.threshold:g}"
-        lines.append(("own clip", f"{own.clip}{threshold} acted on {percent(own.clipped)} of the steps"))
+    if run_clip:
+        threshold = "" if run_clip.threshold is None else f" {run_clip.threshold:g}"
+        lines.append(
+            ("own clip", f"{run_clip.clip}{threshold} acted on {percent(run_clip.clipped)} of the steps")
+        )
     return [*lines, *(("note", warning) for warning in result.warnings)]
 
 
@@ -253,18 +255,18 @@ def clip_warnings(result: ClipAdvice, thresholds: Sequence[float]) -> list[str]:
 
 
 def _own_clip_warnings(result: ClipAdvice) -> list[str]:
-    own = result.own
-    if not own:
+    run_clip = result.own
+    if not run_clip:
         return []
     warnings = []
-    if own.clipped == 0:
-        warnings.append(f"this run's own clip, {own.clip}, never acted: it trained as with clip=none")
-    if own.clipped == 1 and own.clip != "normalize":
+    if run_clip.clipped == 0:
+        warnings.append(f"this run's own clip, {run_clip.clip}, never acted: it trained as with clip=none")
+    if run_clip.clipped == 1 and run_clip.clip != "normalize":
         warnings.append(
-            f"this run's own clip, {own.clip}, acted at every step: the size of a step depends on the "
+            f"this run's own clip, {run_clip.clip}, acted at every step: the size of a step depends on the "
             "learning rate and the threshold, not on the size of the gradient"
         )
-    if own.clipped > 0 and result.advice.clip != "none":
+    if run_clip.clipped > 0 and result.advice.clip != "none":
         warnings.append(
             "this run's own clip acted while these norms were recorded: with a higher threshold they may be larger"
         )

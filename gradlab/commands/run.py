@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from gradlab.commands.arguments import Arguments, words
 from gradlab.commands.compose.grid import Grid, grid
+from gradlab.commands.compose.overrides import text
 from gradlab.commands.compose.spelling import suggestion
 from gradlab.recipe.errors import RecipeError
 from gradlab.recipe.recipe import Recipe, folder_name, plain, structure
@@ -111,18 +112,13 @@ def override(key: str, value: Any) -> str:
     values = list(value) if isinstance(value, _LISTS) else [value]
     if not values:
         raise RecipeError(f"{key}={value!r} is an empty list; give one value or more")
-    return f"{key}={','.join(_word(key, entry) for entry in values)}"
-
-
-def _word(key: str, value: Any) -> str:
-    value = value.item() if hasattr(value, "item") else value  # a scalar of NumPy
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
-    if isinstance(value, str | Path | int):
-        return str(value)
-    if isinstance(value, float):
-        return repr(value)
-    raise RecipeError(f"{key}={value!r} is no number, word or list of them; write it as on the command line")
+    values = [entry.item() if hasattr(entry, "item") else entry for entry in values]  # scalars of NumPy
+    for entry in values:
+        if not isinstance(entry, str | Path | float | int | None):
+            raise RecipeError(
+                f"{key}={entry!r} is no number, word or list of them; write it as on the command line"
+            )
+    return f"{key}={text(values)}"
 
 
 def running_order(recipes: Sequence[Recipe]) -> list[int]:

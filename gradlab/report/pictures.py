@@ -1,7 +1,7 @@
 """The figures of a run, drawn and saved in one piece: a picture's file is never incomplete."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,11 +25,22 @@ def draw(
     Raises:
         RecipeError: the run has no figure of a name that was given, or a file cannot be written.
     """
-    figures = run_figures()
-    names = list(names) or default_names(run)
     return [
-        save(figures[name].draw(run, title(run)), figure_path(run, name, suffix, folder)) for name in names
+        save(figure, figure_path(run, name, suffix, folder)) for name, figure in named_figures(run, names)
     ]
+
+
+def named_figures(run: "Run", names: Iterable[str] = ()) -> Iterator[tuple[str, "Figure"]]:
+    """The figures of these names, or the default ones, each with its name; one is drawn when it is asked for.
+
+    Raises:
+        RecipeError: there is no such figure, or the run has none of it.
+    """
+    figures = run_figures()
+    for name in list(names) or default_names(run):
+        if name not in figures:
+            raise RecipeError(f"there is no figure '{name}'; there are: {', '.join(figures)}")
+        yield name, figures[name].draw(run, title(run))
 
 
 def default_names(run: "Run") -> list[str]:

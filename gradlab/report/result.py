@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING
 from gradlab.analysis.results import Diagnosis
 from gradlab.analysis.sentences import of_diagnosis
 from gradlab.analysis.verdicts import diagnose
-from gradlab.figures.registry import run_figures
 from gradlab.recipe.errors import RecipeError
-from gradlab.report.pictures import default_names
-from gradlab.report.summary import cost, describe, start_and_end, title
+from gradlab.report.pictures import default_names, named_figures
+from gradlab.report.summary import cost, describe, start_and_end
 from gradlab.store.read import Run
 
 if TYPE_CHECKING:
@@ -41,11 +40,7 @@ class RunResult(Run):
         Raises:
             RecipeError: there is no such figure, or the run has no rows for it.
         """
-        every = run_figures()
-        for name in names:
-            if name not in every:
-                raise RecipeError(f"there is no figure '{name}'; there are: {', '.join(every)}")
-        return {name: every[name].draw(self, title(self)) for name in names or default_names(self)}
+        return dict(named_figures(self, names))
 
     def __repr__(self) -> str:
         lines = [

@@ -1,7 +1,5 @@
 """Whole trainings: against the reference in float64, and bit for bit whatever else is asked of the run."""
 
-from contextlib import contextmanager
-
 import jax
 import numpy as np
 import pytest
@@ -13,6 +11,7 @@ from tests import measures, rules
 from tests.driver import recipe, task, tree
 from tests.reference import evaluated, network
 
+pytestmark = pytest.mark.slow  # each test compiles a network of its own
 BATCH = 8
 EXACT = (
     "activation=tanh",
@@ -58,18 +57,10 @@ def by_hand(the, given, params, stats, seed):
     return params, stats, rows, np.array(found)
 
 
-@contextmanager
-def quickly_compiled():
-    """Compiled in half the time, to run slower."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
-
-
 @pytest.fixture(scope="module")
 def exact():
     """The chunks of a float64 run and the same run by hand."""
-    with jax.enable_x64(True), quickly_compiled():
+    with jax.enable_x64(True):
         the, given = recipe(*EXACT), task()
         run = load_run(the, given)
         start = compile_run(run).start(run.seeds, run.numbers, run.data)
@@ -80,7 +71,6 @@ def exact():
         return run, chunks, by_hand(the, given, *first, seed=0)
 
 
-@pytest.mark.slow
 def test_twelve_steps_in_float64_end_where_the_reference_ends(exact):
     _, chunks, (params, stats, _, _) = exact
     end = chunks[-1].state
@@ -90,7 +80,6 @@ def test_twelve_steps_in_float64_end_where_the_reference_ends(exact):
             np.testing.assert_allclose(np.asarray(found[path])[0], value, rtol=1e-9, atol=1e-12, err_msg=path)
 
 
-@pytest.mark.slow
 def test_every_row_of_a_run_is_the_reference_s(exact):
     run, chunks, (_, _, rows, _) = exact
     batches = [chunk for chunk in chunks if chunk.source == "batch"]
@@ -110,14 +99,12 @@ def test_every_row_of_a_run_is_the_reference_s(exact):
                 ), column
 
 
-@pytest.mark.slow
 def test_evaluations_use_the_running_statistics_and_all_examples(exact):
     _, chunks, (*_, wanted) = exact
     found = [chunk.evaluation[0] for chunk in chunks if chunk.evaluation is not None]
     np.testing.assert_allclose(np.array(found)[:, [0, 1, 4, 5]], wanted, rtol=1e-6)  # losses and accuracies
 
 
-@pytest.mark.slow
 def test_the_fixed_batch_is_the_first_training_examples_at_every_evaluation(exact):
     run, chunks, _ = exact
     probes = [chunk for chunk in chunks if chunk.source == "probe"]
@@ -161,7 +148,6 @@ def bits(tree, index):
     return [np.asarray(leaf)[index].tobytes() for leaf in jax.tree.leaves(tree)]
 
 
-@pytest.mark.slow
 def test_a_seed_among_others_has_the_bits_of_a_lone_run(three, alone):
     for index, seed in enumerate((4, 5, 6)):
         for together, single in zip(three, alone[seed], strict=True):
@@ -171,19 +157,16 @@ def test_a_seed_among_others_has_the_bits_of_a_lone_run(three, alone):
                 assert together.evaluation[index].tobytes() == single.evaluation[0].tobytes()
 
 
-@pytest.mark.slow
 def test_seeds_differ(alone):
     losses = {tuple(chunks[1].row.steps[0, :, 0]) for chunks in alone.values()}
     assert len(losses) == 3
 
 
-@pytest.mark.slow
 def test_the_same_seed_again_gives_the_same_bits(alone):
     for once, again in zip(alone[5], trained("seed=5"), strict=True):
         assert bits((once.state, once.row), 0) == bits((again.state, again.row), 0)
 
 
-@pytest.mark.slow
 def test_logging_less_changes_no_bit_of_the_training(alone):
     rare = trained("log.every=10", "seed=4")
     assert [chunk.steps.tolist() for chunk in rare if chunk.source == "batch"] == [[0], [6, 10], [12]]

@@ -45,7 +45,7 @@ def parse_grid(params: dict[str, Any], groups: Groups) -> list[Setting]:
     Raises:
         RecipeError: for an entry that is not `key=value` in Hydra's grammar.
     """
-    return parse([f"{key}={_text(value)}" for key, value in params.items()], groups)
+    return parse([f"{key}={text(value)}" for key, value in params.items()], groups)
 
 
 def grid_points(grids: Iterable[Sequence[Setting]]) -> list[GridPoint]:
@@ -120,10 +120,10 @@ def _values(override: Override, word: str, groups: Groups) -> tuple[Any, ...]:
     return tuple(value.text if isinstance(value, QuotedString) else value for value in values)
 
 
-def _text(value: Any) -> str:
-    """A value of a YAML file as it is written on the command line: a list is a grid; null is refused later."""
+def text(value: Any) -> str:
+    """A value of YAML or Python as it is written on the command line: a list is a grid; null is refused later."""
     if isinstance(value, list | tuple):
-        return ",".join(map(_text, value))
+        return ",".join(map(text, value))
     if isinstance(value, bool):
         return str(value).lower()
     return "null" if value is None else str(value)

@@ -97,7 +97,7 @@ def dropped():
 
     def signals(params, x, key, train):
         setup = found._setup(found.numbers())
-        return chain.forward(setup.chain, params, {}, x, key, train=train, ask=ask)[2]
+        return chain.forward(setup.chain, params, {}, x, key, train=train, measure=ask)[2]
 
     run = jax.jit(signals, static_argnums=3)
     told = {

@@ -125,8 +125,8 @@ def wide(plan, key):
 WRONG = {
     "anything": "a network is a list of (function, parameters), a Flax NNX or a Linen module; got str",
     "wide": "does not fit: TypeError: dot_general",
-    "tall": "gives outputs of shape (128, 1, 10), and data=digits asks for (128, 10)",
-    "few": "gives outputs of shape (128, 3), and data=digits asks for (128, 10)",
+    "tall": "gives outputs of shape (128, 1, 10), and data=digits needs (128, 10)",
+    "few": "gives outputs of shape (128, 3), and data=digits needs (128, 10)",
 }
 
 

@@ -79,7 +79,7 @@ def test_what_does_not_fit_is_refused_in_one_line(word):
 
 def test_a_network_that_answers_at_other_steps_is_refused_before_anything_is_written(tmp_path):
     with pytest.raises(
-        RecipeError, match=r"gives outputs of shape \(16, 20, 8\), and data=reverse asks for \(16, 10, 8\)"
+        RecipeError, match=r"gives outputs of shape \(16, 20, 8\), and data=reverse needs \(16, 10, 8\)"
     ):
         launch(tiny(tmp_path, "model=rnn", "data=reverse", "depth=1"))
     assert not list(tmp_path.iterdir())

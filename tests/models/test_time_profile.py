@@ -22,7 +22,7 @@ def profile(*words, change=lambda params: params, each=False, weigh=None, **numb
     if each:
         u = np.ones((8, STEPS, WIDTH)) * np.asarray(weigh)[:, None]
     seen = found.loss_and_grads(change(params), x.astype(np.float32), u.astype(np.float32))
-    return seen.time[0].astype(float) * LOG10_2
+    return seen.times[0].astype(float) * LOG10_2
 
 
 def falling(rate, steps=STEPS):

@@ -141,7 +141,7 @@ def test_a_block_survives_as_often_as_its_depth_says_and_all_of_the_batch_with_i
     ask = lambda signal: signal.h
 
     def signals(key):
-        told = chain.forward(blocks, state.params, {}, x, key, train=True, ask=ask)[2]
+        told = chain.forward(blocks, state.params, {}, x, key, train=True, measure=ask)[2]
         return jnp.concatenate([told[0][None], told[1]])
 
     told = np.asarray(jax.jit(jax.vmap(signals))(jax.random.split(jax.random.key(0), 400)))

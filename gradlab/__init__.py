@@ -1,8 +1,8 @@
 """Gradient-stability studies: train a deep network, measure every layer, report whether its gradients flow.
 
 `run` trains what `gradlab run` does and returns the stored run, with its tables, verdicts and figures; `load` reads
-stored runs as one data frame, and `profile` measures a user's own network. `Task` and `bounds` are for user-defined
-data sets and parts.
+stored runs as one data frame, and `profile` measures a user's own network. `Task`, `bounds`, `Probe`, `Snapshot` and
+`Column` are for user-defined data sets, parts and measurements.
 """
 
 from importlib import import_module
@@ -11,17 +11,23 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from gradlab.commands.run import run
     from gradlab.data.task import Task
+    from gradlab.measure.columns import Column
+    from gradlab.measure.probe import Probe
+    from gradlab.measure.snapshot import Snapshot
     from gradlab.nn.profile import profile
     from gradlab.recipe import bounds
-    from gradlab.store.read import load
+    from gradlab.store.gather import load
 
 __version__ = "0.3.0"
-__all__ = ["Task", "__version__", "bounds", "load", "profile", "run"]
+__all__ = ["Column", "Probe", "Snapshot", "Task", "__version__", "bounds", "load", "profile", "run"]
 
 _PLACES = {  # module, or module:attribute
+    "Column": "gradlab.measure.columns:Column",
+    "Probe": "gradlab.measure.probe:Probe",
+    "Snapshot": "gradlab.measure.snapshot:Snapshot",
     "Task": "gradlab.data.task:Task",
     "bounds": "gradlab.recipe.bounds",
-    "load": "gradlab.store.read:load",
+    "load": "gradlab.store.gather:load",
     "profile": "gradlab.nn.profile:profile",
     "run": "gradlab.commands.run:run",
 }

@@ -10,10 +10,11 @@ import numpy as np
 from gradlab.commands.compose.grid import grid
 from gradlab.data.task import Form, Task
 from gradlab.engine import seed_programs, step
-from gradlab.engine.gradients import LossAndGrads, LossInputs, loss_and_grads
+from gradlab.engine.gradients import LossAndGrads, StepContext, loss_and_grads
 from gradlab.engine.layout import layout
 from gradlab.engine.setup import make_setup
 from gradlab.engine.update import TrainState
+from gradlab.measure.row import Row, unpack
 from gradlab.recipe.recipe import Recipe, numbers
 
 FEATURES, CLASSES, BATCH = 9, 4, 12
@@ -62,7 +63,7 @@ class Driver:
     def __init__(self, recipe: Recipe) -> None:
         self.recipe = recipe
         self.layout = layout(recipe, task())
-        self._train_step = jax.jit(self._step, static_argnums=3)
+        self._train_step = jax.jit(self._step, static_argnums=7)
         self._start = jax.jit(self._initial)
         self._loss_and_grads = jax.jit(self._backward, static_argnums=5)
 
@@ -110,8 +111,10 @@ class Driver:
     ) -> Taken:
         """One step of gradlab from this state, on this batch."""
         x, y = (jnp.asarray(array) for array in batch)
-        inputs = step.StepInputs(x, y, jax.random.key(key), jnp.int32(at), jnp.int32(total_steps))
-        after, row = self._train_step(self.numbers(**changes), state, inputs, measured)
+        time = (jnp.int32(at), jnp.int32(total_steps))
+        after, row = self._train_step(
+            self.numbers(**changes), state, x, y, jax.random.key(key), *time, measured
+        )
         return self._named(after, row) if measured else Taken(after, {}, {}, {})
 
     def loss_and_grads(
@@ -124,25 +127,36 @@ class Driver:
     def _setup(self, numbers: dict[str, Any]) -> Any:
         return make_setup(self.recipe, numbers, FORM)
 
-    def _step(self, numbers: Any, state: Any, inputs: step.StepInputs, measured: bool) -> Any:
-        return step.train_step(self._setup(numbers), self.recipe, state, inputs, measured)
+    def context(
+        self, numbers: Any, x: Any, y: Any, key: Any, at: Any = 0, total_steps: Any = 20
+    ) -> StepContext:
+        """What a step is computed from."""
+        return StepContext(self._setup(numbers), self.recipe, x, y, key, at, total_steps, False)
+
+    def _step(
+        self, numbers: Any, state: Any, x: Any, y: Any, key: Any, at: Any, total_steps: Any, measured: bool
+    ) -> Any:
+        return step.train_step(self.context(numbers, x, y, key, at, total_steps), state, measured)
 
     def _backward(self, numbers: Any, state: Any, x: Any, y: Any, key: Any, measured: bool) -> Any:
-        inputs = LossInputs(self._setup(numbers), self.recipe, state.stats, x, y, key)
-        return loss_and_grads(inputs, state.params, measured)
+        return loss_and_grads(self.context(numbers, x, y, key), state.params, state.stats, measured)
 
-    def _named(self, state: TrainState, row: step.Row) -> Taken:
-        names = self.layout
-        layers = dict(zip(names.columns, np.asarray(row.layers, np.float64), strict=True))
-        for column in names.activation_columns:
-            layers[column][names.layers_without_activation] = np.nan
-        floats = zip(names.parameter_columns, np.asarray(row.parameters, np.float64), strict=True)
-        columns = dict(floats) | dict(zip(step.COUNTS, np.asarray(row.counts), strict=False))
-        parameters = {
-            (layer, name): {column: values[index] for column, values in columns.items()}
-            for index, (layer, name, _) in enumerate(names.entries)
+    def _named(self, state: TrainState, row: Row) -> Taken:
+        columns = unpack(self.layout.columns, row)
+        layers = {name: np.array(values, np.float64) for name, values in columns["layers"].items()}
+        for slot in self.layout.columns.layers:
+            if slot.active:
+                layers[slot.name][~self.layout.has_activation] = np.nan
+        counts = {slot.name for slot in self.layout.columns.counts}
+        entries = {
+            name: values if name in counts else values.astype(np.float64)
+            for name, values in columns["parameters"].items()
         }
-        steps = dict(zip(step.StepColumns._fields, np.asarray(row.steps, np.float64), strict=True))
+        parameters = {
+            (layer, name): {column: values[index] for column, values in entries.items()}
+            for index, (layer, name, _) in enumerate(self.layout.entries)
+        }
+        steps = {name: np.float64(value) for name, value in columns["steps"].items()}
         return Taken(state, layers, parameters, steps)
 
 

@@ -9,7 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
-from gradlab.measure.columns import SCHEMAS, VERSION
+from gradlab.measure.columns import VERSION, schemas
+from gradlab.measure.probe import probe
+from gradlab.measure.row import row_columns
 from gradlab.store.read import Run, open_run
 
 RECIPE: dict[str, Any] = {
@@ -59,6 +61,11 @@ DATA = {
     "second_moment": 0.95,
     "cosine": 0.01,
 }
+
+
+# of a run with every probe of gradlab
+PROBES = [probe.make({"name": name}) for name in sorted(probe.makers)]
+SCHEMAS = schemas(row_columns(PROBES).declared)
 
 
 def recipe(**changes: Any) -> dict[str, Any]:

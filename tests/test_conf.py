@@ -9,10 +9,11 @@ from omegaconf import OmegaConf
 
 from gradlab.engine.families import FAMILIES
 from gradlab.measure.probe import probe
+from gradlab.measure.snapshot import snapshot
 from gradlab.recipe.paths import CONF
-from gradlab.recipe.recipe import BOUNDS, Recipe, flat
+from gradlab.recipe.recipe import BOUNDS, LISTED, Recipe, flat
 
-ALL = FAMILIES | {"probe": probe}
+ALL = FAMILIES | {"probe": probe, "snapshot": snapshot}
 FILES = sorted(CONF.glob("*/*.yaml"))
 MAKERS = [(family, name) for family, made in ALL.items() for name in made.makers]
 
@@ -43,7 +44,7 @@ def test_a_file_has_its_maker_and_its_maker_s_keys_within_bounds(path):
         given["phases"] = [
             {key: value for key, value in one.items() if key != "name"} for one in given["phases"]
         ]
-    assert family.check(given) == given  # the very types: 1.0, not 1
+    assert family.common_defaults | family.check(given) == given  # the very types: 1.0, not 1
 
 
 @pytest.mark.parametrize(("family", "name"), MAKERS)
@@ -83,12 +84,12 @@ def test_a_root_key_has_a_bound_and_a_bound_has_a_root_key():
     defaults = values.pop("defaults")
     assert flat(values).keys() | {"lr_factors"} == BOUNDS.keys()
     groups = [next(iter(one)) for one in defaults if one != "_self_"]
-    assert groups == [*(name for name in FAMILIES if name != "model"), "probe", "model", "experiment"]
+    assert groups == [*(name for name in FAMILIES if name != "model"), *LISTED, "model", "experiment"]
 
 
 def test_a_recipe_s_fields_are_the_families_and_the_root_keys():
     roots = {key.partition(".")[0] for key in BOUNDS}
-    assert {field.name for field in fields(Recipe)} == {*FAMILIES, "probes", *roots}
+    assert {field.name for field in fields(Recipe)} == {*FAMILIES, *LISTED.values(), *roots}
 
 
 def test_the_families_are_the_folders():

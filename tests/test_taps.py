@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gradlab.engine.gradients import LossInputs, loss_and_grads
+from gradlab.engine.gradients import loss_and_grads
 from gradlab.numerics.norms import LOG10_2
 from tests import measures
 from tests.driver import FEATURES, RICH, batch, driver, tree
@@ -164,10 +164,9 @@ def scaled():
     def run(state, x, y, factor):
         setup = network_driver._setup(network_driver.numbers())
         loss = lambda output, labels: factor * setup.loss(output, labels)
-        inputs = LossInputs(
-            setup._replace(loss=loss), network_driver.recipe, state.stats, x, y, jax.random.key(0)
-        )
-        return loss_and_grads(inputs, state.params, measured=True)
+        context = network_driver.context(network_driver.numbers(), x, y, jax.random.key(0))
+        context = context._replace(setup=setup._replace(loss=loss))
+        return loss_and_grads(context, state.params, state.stats, measured=True)
 
     run = jax.jit(run)
     state, (x, y) = network_driver.random(), batch()

@@ -6,8 +6,9 @@ import pandas as pd
 
 from gradlab.analysis.results import Diagnosis
 from gradlab.analysis.verdicts import diagnose
+from gradlab.store.gather import choices, names
 from gradlab.store.json_safe import json_safe
-from gradlab.store.read import Run, choices, names
+from gradlab.store.read import Run
 
 
 def compare_runs(runs: list[Run], by: str = "") -> pd.DataFrame:

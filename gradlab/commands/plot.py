@@ -4,6 +4,7 @@ from pathlib import Path
 
 from gradlab.commands.arguments import Arguments, path_arguments
 from gradlab.figures.registry import run_figures
+from gradlab.recipe.errors import RecipeError
 from gradlab.report import pictures
 
 
@@ -14,6 +15,11 @@ def arguments() -> Arguments:
         "--kind",
         choices=list(run_figures()),
         help="draw only this figure; those that `gradlab run` draws if not given",
+    )
+    parser.add_argument(
+        "--column",
+        metavar="NAME",
+        help="draw this measured column over layers and training, as cosine, or one of your own probe",
     )
     parser.add_argument(
         "--format", choices=pictures.FORMATS, default="png", help="file format of the figures"
@@ -29,7 +35,12 @@ def main(argv: list[str]) -> int:
     options = arguments().parse_args(argv)
     from gradlab.store.read import collect
 
+    if options.kind and options.column:
+        raise RecipeError("--kind and --column are two figures; give one of them")
     for run in collect(options.paths):
+        if options.column:
+            print(pictures.draw_column(run, options.column, options.format, options.out))
+            continue
         names = [options.kind] if options.kind else []
         for path in pictures.draw(run, names, options.format, options.out):
             print(path)

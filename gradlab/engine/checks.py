@@ -6,12 +6,14 @@ from typing import Any
 from gradlab.engine.compatibility import checked_combination
 from gradlab.engine.families import FAMILIES
 from gradlab.measure.probe import probe
+from gradlab.measure.snapshot import snapshot
 from gradlab.parts import schedules
+from gradlab.parts.family import Family
 from gradlab.parts.losses import surfaces
 from gradlab.parts.optimizers import phases
 from gradlab.recipe.bounds import LARGEST, bound
 from gradlab.recipe.errors import RecipeError
-from gradlab.recipe.recipe import BOUNDS, Every, Recipe, Stop, flat, is_import_path, plain
+from gradlab.recipe.recipe import BOUNDS, LISTED, Every, Recipe, Stop, flat, is_import_path, plain
 
 
 def check(recipe: Recipe) -> Recipe:
@@ -29,13 +31,20 @@ def check(recipe: Recipe) -> Recipe:
     if recipe.seed + recipe.seeds > LARGEST:
         raise RecipeError(f"seed={recipe.seed} leaves no room for seeds={recipe.seeds}; give a smaller one")
     parts = {name: family.check(getattr(recipe, name)) for name, family in FAMILIES.items()}
-    probes = {name: probe.check(part) for name, part in sorted(recipe.probes.items())}
+    listed = {LISTED[family.name]: _checked_list(recipe, family) for family in (probe, snapshot)}
     intervals: dict[str, Any] = {key: Every(top_level.pop(f"{key}.every")) for key in ("log", "eval")}
     intervals["stop"] = Stop(top_level.pop("stop.patience"), top_level.pop("stop.loss"))
     _check_batch(recipe)
     _check_surface(parts["model"], parts["loss"])
-    checked: dict[str, Any] = {**top_level, **parts, **intervals, "probes": probes}
+    checked: dict[str, Any] = {**top_level, **parts, **intervals, **listed}
     return checked_combination(replace(recipe, **checked))
+
+
+def _checked_list(recipe: Recipe, family: Family) -> dict[str, Any]:
+    """The recipe's probes or snapshots by their keys, checked."""
+    field = LISTED[family.name]
+    parts = sorted(getattr(recipe, field).items())
+    return {key: family.check(part, f"{field}.{key}") for key, part in parts}
 
 
 def _check_batch(recipe: Recipe) -> None:

@@ -14,8 +14,8 @@ from jax import Array
 from gradlab.data.task import Form
 from gradlab.engine import seed_programs
 from gradlab.engine.seed_programs import Data, Numbers, Span
-from gradlab.engine.step import Row
 from gradlab.engine.update import TrainState
+from gradlab.measure.row import Row
 from gradlab.recipe.recipe import Recipe, structure
 
 MOST_KEPT = 4  # structures whose programs a process holds: each has about 900 memory maps and 60–100 MiB
@@ -28,6 +28,8 @@ class Programs(NamedTuple):
     chunk: Callable[[TrainState, Any, Numbers, Data, Span], tuple[TrainState, Row]]  # donates the state
     # (seeds, measures of the training set, then of the test set)
     evaluate: Callable[[TrainState, Numbers, Data], Array]
+    # by the snapshot's key: what it computes after so many steps; without those that compute nothing
+    snapshots: dict[str, Callable[[TrainState, Any, Numbers, Data, Any], Any]]
 
 
 _kept: OrderedDict[Any, Programs] = OrderedDict()  # by structure, the least recently used first
@@ -65,12 +67,17 @@ def free_memory() -> None:
 
 
 def trace(recipe: Recipe, numbers: Numbers, data: Data, form: Form) -> Any:
-    """The shapes that a start and a chunk of one step return; raises what the parts of the recipe raise."""
+    """The shapes that a start, a chunk of one step and the snapshots return; raises what the recipe's parts raise."""
 
     def run(numbers: Numbers, data: Data) -> Any:
         seed, zero = jnp.zeros((), jnp.uint32), jnp.zeros((), jnp.int32)
         state = seed_programs.start(recipe, form, seed, numbers, data)
-        return seed_programs.chunk(recipe, form, 1, state, seed, numbers, data, Span(zero, zero, zero, zero))
+        snapshots = [
+            seed_programs.snapshot(recipe, form, key, state, seed, numbers, data, zero)
+            for key in recipe.snapshots
+        ]
+        span = Span(zero, zero, zero, zero)
+        return seed_programs.chunk(recipe, form, 1, state, seed, numbers, data, span), snapshots
 
     return jax.eval_shape(run, numbers, data)
 
@@ -106,13 +113,32 @@ def _compile(recipe: Recipe, numbers: Numbers, data: Data, form: Form, length: i
     state = lowered_start.out_info
     lowered_chunk = jax.jit(chunk, donate_argnums=0).lower(state, seeds, numbers, data, span)
     lowered_evaluate = jax.jit(evaluate).lower(state, numbers, data)
+    lowered_snapshots = {}
+    for key in recipe.snapshots:
+        take = partial(_snapshot, over_seeds, partial(seed_programs.snapshot, recipe, form, key))
+        lowered = jax.jit(take).lower(state, seeds, numbers, data, number)
+        if jax.tree.leaves(lowered.out_info):  # a network without recurrent kernels has no spectrum
+            lowered_snapshots[key] = lowered
     # a start runs once: on CPU LLVM's highest level of optimization takes longer than it saves, for equal bits
     options: Any = {"xla_backend_optimization_level": 2} if _on_cpu(data) else {}
     return Programs(
         start=lowered_start.compile(options),
         chunk=lowered_chunk.compile(),
         evaluate=lowered_evaluate.compile(),
+        snapshots={key: lowered.compile() for key, lowered in lowered_snapshots.items()},
     )
+
+
+def _snapshot(
+    over_seeds: Callable[..., Any],
+    take: Callable[..., Any],
+    state: TrainState,
+    seeds: Array,
+    numbers: Numbers,
+    data: Data,
+    step: Array,
+) -> Any:
+    return over_seeds(take, (state, seeds), (numbers, data, step))
 
 
 def _over_seeds(

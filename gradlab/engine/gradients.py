@@ -1,6 +1,7 @@
 """Loss and gradient of a batch: one backward pass with taps or without them, or several over micro-batches."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -8,7 +9,8 @@ import jax.numpy as jnp
 from jax import Array
 
 from gradlab.engine.setup import Setup
-from gradlab.measure.probe import BlockSignal, Probe, in_order
+from gradlab.measure import probing
+from gradlab.measure.probe import BlockSignal
 from gradlab.nn import chain
 from gradlab.nn.chain import SignalMeasure, TapValues
 from gradlab.numerics import norms
@@ -38,71 +40,77 @@ class LossAndGrads(NamedTuple):
     blocks: list[BlockMetrics]  # one entry per block of the chain; empty where nothing is measured
 
 
-class LossInputs(NamedTuple):
-    """What a loss is a function of, beside the parameters: the network, its statistics, a batch, a random key."""
+class StepContext(NamedTuple):
+    """What one step is computed from, beside the state of the training."""
 
     setup: Setup
     recipe: Recipe
-    stats: Tree
-    x: Array
-    y: Array
-    key: Array
+    x: Array  # (batch, …)
+    y: Array  # (batch,), (batch, time) or (batch, outputs)
+    key: Array  # (), a random key
+    step: Array  # (), int32
+    total_steps: Array  # (), int32
+    every_probe: Array | bool  # (): whether every probe measures the row, whatever its `every`
+
+    def is_due(self, every: int) -> Array:
+        """Whether the probes with this `every` measure the row, ()."""
+        return self.every_probe | (self.step % every == 0)
 
 
 def _loss_of(
-    inputs: LossInputs, measure: SignalMeasure | None = None
+    context: StepContext, stats: Tree, measure: SignalMeasure | None = None
 ) -> Callable[[Tree, TapValues | None], tuple[Array, Any]]:
     """The batch's mean data loss as a function of the parameters and the zeros of the taps."""
-    setup, recipe, stats, x, y, key = inputs
 
     def loss(params: Tree, dummies: TapValues | None = None) -> tuple[Array, Any]:
         output, new_stats, blocks = chain.forward(
-            setup.chain,
+            context.setup.chain,
             params,
             stats,
-            x,
-            key,
+            context.x,
+            context.key,
             train=True,
             dummies=dummies,
             measure=measure,
-            remat=recipe.remat,
+            remat=context.recipe.remat,
         )
-        return jnp.mean(setup.loss(output.astype(norms.compute_dtype(output)), y)), (new_stats, blocks)
+        losses = context.setup.loss(output.astype(norms.compute_dtype(output)), context.y)
+        return jnp.mean(losses), (new_stats, blocks)
 
     return loss
 
 
-def _micro_batch_loss_and_grads(inputs: LossInputs, params: Tree, measured: bool) -> LossAndGrads:
+def _micro_batch_loss_and_grads(
+    context: StepContext, params: Tree, stats: Tree, measured: bool
+) -> LossAndGrads:
     """Loss and gradient on one micro-batch, with taps where `measured`."""
-    setup = inputs.setup
-    dummies = chain.dummies(setup.chain, params) if measured else None
-    loss = _loss_of(inputs, signal_measure(setup.probes) if measured else None)
+    dummies = chain.dummies(context.setup.chain, params) if measured else None
+    loss = _loss_of(context, stats, partial(_block_metrics, context) if measured else None)
     # differentiate with respect to the zeros of the taps only when measuring
     arguments = (0, 1) if measured else (0,)
-    (value, (stats, blocks)), grads = jax.value_and_grad(loss, arguments, has_aux=True)(params, dummies)
+    (value, (new_stats, blocks)), grads = jax.value_and_grad(loss, arguments, has_aux=True)(params, dummies)
     return LossAndGrads(
         loss=value,
         grads=grads[0],
-        stats=stats,
+        stats=new_stats,
         tap_measures=grads[1] if measured else None,
         blocks=blocks if measured else [],
     )
 
 
-def loss_and_grads(inputs: LossInputs, params: Tree, measured: bool) -> LossAndGrads:
+def loss_and_grads(context: StepContext, params: Tree, stats: Tree, measured: bool) -> LossAndGrads:
     """Mean loss and gradient of a batch, over recipe.accumulate equal micro-batches; taps measure the first only."""
-    count = inputs.recipe.accumulate
+    count = context.recipe.accumulate
     if count == 1:
-        return _micro_batch_loss_and_grads(inputs, params, measured)
+        return _micro_batch_loss_and_grads(context, params, stats, measured)
     cut: Callable[[Array], Array] = lambda array: array.reshape(count, len(array) // count, *array.shape[1:])
-    xs, ys, keys = cut(inputs.x), cut(inputs.y), jax.random.split(inputs.key, count)
-    first = _micro_batch_loss_and_grads(inputs._replace(x=xs[0], y=ys[0], key=keys[0]), params, measured)
+    xs, ys, keys = cut(context.x), cut(context.y), jax.random.split(context.key, count)
+    micro_batch: Callable[..., StepContext] = lambda x, y, key: context._replace(x=x, y=y, key=key)
+    first = _micro_batch_loss_and_grads(micro_batch(xs[0], ys[0], keys[0]), params, stats, measured)
 
-    def add(total: tuple[Array, Tree, Tree], micro_batch: Any) -> tuple[tuple[Array, Tree, Tree], None]:
-        (loss, grads, stats), (x, y, key) = total, micro_batch
-        more = _micro_batch_loss_and_grads(
-            inputs._replace(stats=stats, x=x, y=y, key=key), params, measured=False
-        )
+    def add(total: tuple[Array, Tree, Tree], arrays: Any) -> tuple[tuple[Array, Tree, Tree], None]:
+        loss, grads, stats = total
+        more = _micro_batch_loss_and_grads(micro_batch(*arrays), params, stats, measured=False)
         return (loss + more.loss, jax.tree.map(jnp.add, grads, more.grads), more.stats), None
 
     other_batches = (xs[1:], ys[1:], keys[1:])
@@ -110,33 +118,31 @@ def loss_and_grads(inputs: LossInputs, params: Tree, measured: bool) -> LossAndG
     return first._replace(loss=loss / count, grads=jax.tree.map(lambda g: g / count, grads), stats=stats)
 
 
-def loss_only(inputs: LossInputs, params: Tree) -> LossAndGrads:
+def loss_only(context: StepContext, params: Tree, stats: Tree) -> LossAndGrads:
     """Loss and statistics with a gradient of zeros, for an optimizer that needs no gradient."""
-    value, (stats, _) = _loss_of(inputs)(params, None)
+    value, (new_stats, _) = _loss_of(context, stats)(params, None)
     return LossAndGrads(
         loss=value,
         grads=jax.tree.map(jnp.zeros_like, params),
-        stats=stats,
+        stats=new_stats,
         tap_measures=None,
         blocks=[],
     )
 
 
-def objective(inputs: LossInputs) -> Objective:
+def objective(context: StepContext, stats: Tree) -> Objective:
     """The batch's loss and gradient as functions of the parameters, for an optimizer that evaluates them elsewhere."""
-    loss_of = _loss_of(inputs)
+    loss_of = _loss_of(context, stats)
     loss = lambda params: loss_of(params, None)[0]
     return Objective(loss, jax.grad(loss))
 
 
-def signal_measure(probes: list[Probe]) -> SignalMeasure:
-    """All signal probes as one function; its values are one vector, so that a scan stacks one array."""
-
-    def measure(signal: BlockSignal) -> BlockMetrics:
-        values: list[Array] = []
-        for probe in probes:
-            if probe.signal and (signal.slope is not None or not probe.active):
-                values += [value.astype(jnp.float32) for value in in_order(probe, probe.signal(signal))]
-        return BlockMetrics(jnp.stack(values or [jnp.zeros(())]), dict(signal.metrics))
-
-    return measure
+def _block_metrics(context: StepContext, signal: BlockSignal) -> BlockMetrics:
+    """What the signal probes measure of a block; their values are one vector, so that a scan stacks one array."""
+    probes = context.setup.probes
+    values = probing.signal_values(probes, context.is_due, signal)
+    ordered = [
+        values[name].astype(jnp.float32)
+        for name in probing.signal_names(probes, has_activation=signal.slope is not None)
+    ]
+    return BlockMetrics(jnp.stack(ordered or [jnp.zeros(())]), dict(signal.metrics))

@@ -4,12 +4,17 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+import pyarrow as pa
 
 from gradlab.data.task import Task, has_labels
 from gradlab.engine import seed_programs, step
 from gradlab.engine.setup import Setup, make_setup
 from gradlab.engine.tasks import with_batch_size
 from gradlab.engine.update import TrainState
+from gradlab.measure.columns import schemas
+from gradlab.measure.row import RowColumns, row_bytes, row_columns
+from gradlab.measure.snapshot import Snapshot
 from gradlab.nn import chain
 from gradlab.nn.chain import Block
 from gradlab.numerics.tree import Tree
@@ -29,13 +34,13 @@ class Layout(NamedTuple):
     """The names of everything in a Row."""
 
     blocks: list[Block]
-    columns: list[str]
-    activation_columns: list[str]  # the columns that only a block with an activation has
-    parameter_columns: list[str]
+    columns: RowColumns
+    snapshots: dict[str, Snapshot]
     entries: list[Entry]  # each parameter of each layer
     kernels: list[list[int]]  # of each layer, which entries are its kernels
     notes: list[tuple[int, str]]  # (layer, name) of each inner metric
     times: list[tuple[int, int]]  # (layer, time steps) of each layer that measures its time steps
+    schemas: dict[str, pa.Schema]  # of each table
 
     @property
     def names(self) -> list[str]:
@@ -47,17 +52,22 @@ class Layout(NamedTuple):
         return names
 
     @property
-    def layers_without_activation(self) -> list[int]:
-        """The layers without an activation."""
-        flags = [block.active for block in self.blocks for _ in range(block.layers)]
-        return [layer for layer, active in enumerate(flags) if not active]
+    def has_activation(self) -> np.ndarray:
+        """Which layers have an activation, (layers,)."""
+        return np.array([block.active for block in self.blocks for _ in range(block.layers)])
+
+    @property
+    def row_bytes(self) -> int:
+        """The bytes of one row on the device."""
+        time_steps = sum(steps for _, steps in self.times)
+        return row_bytes(self.columns, len(self.names), len(self.entries), len(self.notes), time_steps)
 
 
 def layout(recipe: Recipe, task: Task) -> Layout:
     """The layout of a recipe's rows; nothing is allocated.
 
     Raises:
-        RecipeError: where the network's outputs are not what the targets need.
+        RecipeError: where the network's outputs are not what the targets need, or two probes declare one column.
     """
     recipe = with_batch_size(recipe, task)
     values: dict[str, Any] = seed_programs.numbers_for(numbers(recipe), recipe.dtype)
@@ -69,11 +79,12 @@ def layout(recipe: Recipe, task: Task) -> Layout:
         _check_outputs(recipe, setup, state, x, task)
     layers = _block_layers(setup.chain)
     entries, kernels = _entries(setup.chain, state.params)
+    columns = row_columns(setup.probes.values())
+    of_snapshots = [column for snapshot in setup.snapshots.values() for column in snapshot.columns]
     return Layout(
         blocks=setup.chain,
-        columns=step.layer_columns(setup.probes),
-        activation_columns=step.active_columns(setup.probes),
-        parameter_columns=step.parameter_columns(setup.probes),
+        columns=columns,
+        snapshots=setup.snapshots,
         entries=entries,
         kernels=kernels,
         notes=[
@@ -88,6 +99,7 @@ def layout(recipe: Recipe, task: Task) -> Layout:
             if block.time_steps
             for layer in layers[block.name]
         ],
+        schemas=schemas([*columns.declared, *of_snapshots]),
     )
 
 

@@ -1,7 +1,7 @@
 """The training loop: chunks of steps, with evaluations between them. It reads and writes no files."""
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -12,9 +12,9 @@ from gradlab.engine import compiled
 from gradlab.engine.compiled import Programs
 from gradlab.engine.layout import Layout, layout
 from gradlab.engine.seed_programs import ChunkKind, Data, Numbers, Span, is_measured, numbers_for
-from gradlab.engine.step import COUNTS, Row
 from gradlab.engine.tasks import with_batch_size
 from gradlab.engine.update import TrainState
+from gradlab.measure.row import Row
 from gradlab.recipe.recipe import Recipe, numbers
 
 MOST_STEPS = 100  # in a chunk: what is lost if the process is killed, and how often progress is shown
@@ -40,6 +40,7 @@ class ChunkResult(NamedTuple):
     steps: np.ndarray  # of the rows, (rows,)
     row: Row  # (seeds, rows, …)
     evaluation: np.ndarray | None  # (seeds, measures) where one was taken at the chunk's first step
+    snapshots: dict[str, Any]  # what each one computed, with a leading axis of seeds; in a FIXED_BATCH chunk
     steps_done: int  # training steps made when this chunk ended
     state: TrainState
 
@@ -81,7 +82,8 @@ def train(run: LoadedRun, resumed: tuple[int, TrainState] | None = None) -> Iter
         evaluation = None  # stored in the row of step `done`, which the next chunk measures
         if done % every == 0 or done == steps:
             evaluation = np.asarray(programs.evaluate(state, run.numbers, run.data))
-            yield _run_chunk(run, programs, state, ChunkKind.FIXED_BATCH, done, done + 1, None)
+            chunk = _run_chunk(run, programs, state, ChunkKind.FIXED_BATCH, done, done + 1, None)
+            yield chunk._replace(snapshots=_snapshots(run, programs, state, done))
         if done == steps:
             yield _run_chunk(run, programs, state, ChunkKind.FINAL, done, done + 1, evaluation)
             return
@@ -111,9 +113,19 @@ def _run_chunk(
         steps=steps[measured],
         row=jax.tree.map(lambda leaf: np.asarray(leaf)[:, : stop - start][:, measured], rows),
         evaluation=evaluation,
+        snapshots={},
         steps_done=stop if kind is ChunkKind.STEPS else start,
         state=next_state if kind is ChunkKind.STEPS else state,
     )
+
+
+def _snapshots(run: LoadedRun, programs: Programs, state: TrainState, done: int) -> dict[str, Any]:
+    """What the snapshots that are due after `done` steps compute of the state, as NumPy arrays."""
+    return {
+        key: jax.tree.map(np.asarray, take(state, run.seeds, run.numbers, run.data, np.int32(done)))
+        for key, take in programs.snapshots.items()
+        if done % run.layout.snapshots[key].every == 0 or done == run.recipe.steps
+    }
 
 
 def _chunk_length(recipe: Recipe, layout: Layout) -> int:
@@ -121,10 +133,5 @@ def _chunk_length(recipe: Recipe, layout: Layout) -> int:
 
     It depends only on what the programs are compiled for.
     """
-    layers = sum(block.layers for block in layout.blocks)
-    row_bytes = 4 * (
-        len(layout.columns) * layers + (len(layout.parameter_columns) + len(COUNTS)) * len(layout.entries)
-    )
-    row_bytes += 4 * (len(layout.notes) + 2 * sum(time_steps for _, time_steps in layout.times))
-    fitting = int(ROW_BYTES // (row_bytes * recipe.seeds))
+    fitting = int(ROW_BYTES // (layout.row_bytes * recipe.seeds))
     return max(1, min(MOST_STEPS, recipe.eval.every, fitting))

@@ -2,27 +2,31 @@
 
 from typing import Any
 
+import jax
 import numpy as np
 
-from gradlab.engine.evaluate import MEASURES
 from gradlab.engine.layout import Layout
 from gradlab.engine.loop import ChunkResult
 from gradlab.engine.seed_programs import ChunkKind
-from gradlab.engine.step import COUNTS, StepColumns
-from gradlab.measure.snapshots.recurrent_spectrum import RecurrentKernel, recurrent_spectrum
+from gradlab.measure.columns import EVALUATION, Column
+from gradlab.measure.probing import checked
+from gradlab.measure.row import Slot, unpack
+from gradlab.measure.snapshot import Snapshot
 
-EVALUATION = tuple(f"{part}_{measure}" for part in ("train", "test") for measure in MEASURES)
 # a column: an array (seeds, rows, entries) or what broadcasts to it, or a pair of it and where it was measured
 Columns = dict[str, Any]
 
 
 def columns(chunk: ChunkResult, layout: Layout) -> dict[str, Columns]:
     """The columns of each table that this chunk has rows of."""
+    measured = unpack(layout.columns, chunk.row)
+    taken = _taken(chunk, layout)
+    entries = _entries(chunk, layout, measured) | taken["parameter"]
     return {
-        "layers": _layers(chunk, layout) | _kernels(chunk, layout),
-        "parameters": _parameters(chunk, layout),
-        "steps": _steps(chunk),
-        **_notes(chunk, layout),
+        "layers": _layers(chunk, layout, measured) | _of_kernels(layout, entries) | taken["layer"],
+        "parameters": _parameters(layout) | {column.name: pair for column, pair in entries.items()},
+        "steps": _steps(chunk, layout, measured) | taken["step"],
+        **_notes(chunk, layout, taken["note"]),
         **({"times": _times(chunk, layout)} if layout.times else {}),
     }
 
@@ -32,71 +36,106 @@ def values(column: Any) -> np.ndarray:
     return np.asarray(column[0] if isinstance(column, tuple) else column)
 
 
-def step_values(chunk: ChunkResult) -> StepColumns:
+def step_values(chunk: ChunkResult, layout: Layout) -> dict[str, np.ndarray]:
     """The row of the steps table by column, each (seeds, rows)."""
-    return StepColumns(*np.moveaxis(np.asarray(chunk.row.steps), 2, 0))
+    return unpack(layout.columns, chunk.row)["steps"]
 
 
-def _layers(chunk: ChunkResult, layout: Layout) -> Columns:
-    names = layout.names
-    has_activation = ~np.isin(np.arange(len(names)), layout.layers_without_activation)
-    columns: Columns = {"layer": np.arange(len(names)), "name": np.array(names)}
-    for index, column in enumerate(layout.columns):
-        measured = chunk.row.layers[:, :, index]
-        columns[column] = (measured, has_activation) if column in layout.activation_columns else measured
+def last_backward(chunk: ChunkResult, layout: Layout) -> np.ndarray:
+    """log10_backward of the first seed at the last row, (layers,); NaN where it was not measured."""
+    measured = _layers(chunk, layout, unpack(layout.columns, chunk.row)).get("log10_backward")
+    if measured is None or not np.broadcast_to(measured[1], measured[0].shape)[0, -1].any():
+        return np.full(len(layout.names), np.nan)
+    return np.asarray(measured[0][0, -1])
+
+
+def _is_measured(chunk: ChunkResult, slot: Slot) -> Any:
+    """Where a column was measured, to be broadcast to (seeds, rows, entries)."""
+    if chunk.kind is not ChunkKind.STEPS:  # every probe measures such a row, and no update follows it
+        return not slot.column.needs_update
+    return (chunk.steps % slot.every == 0)[None, :, None]
+
+
+def _layers(chunk: ChunkResult, layout: Layout, measured: dict[str, Any]) -> Columns:
+    columns: Columns = {"layer": np.arange(len(layout.names)), "name": np.array(layout.names)}
+    for slot in layout.columns.layers:
+        where = _is_measured(chunk, slot) & (layout.has_activation | (not slot.active))
+        columns[slot.name] = (measured["layers"][slot.name], where)
     return columns
 
 
-def _kernels(chunk: ChunkResult, layout: Layout) -> Columns:
-    """A layer's weight, gradient and update: over its kernels together."""
+def _entries(chunk: ChunkResult, layout: Layout, measured: dict[str, Any]) -> dict[Column, Any]:
+    """What was measured of each parameter of each layer, and where."""
+    slots = (*layout.columns.parameters, *layout.columns.counts)
+    return {slot.column: (measured["parameters"][slot.name], _is_measured(chunk, slot)) for slot in slots}
+
+
+def _of_kernels(layout: Layout, entries: dict[Column, Any]) -> Columns:
+    """What a layer's kernels together have of the columns of parameters, and their size."""
     size, groups = np.array([entry.size for entry in layout.entries]), layout.kernels
     has_kernels = np.array([bool(group) for group in groups])  # a block without kernels has no such measures
     columns: Columns = {"size": np.array([size[group].sum() for group in groups])}
-    for column, entries in _entries(chunk, layout).items():
-        if column in COUNTS:
-            joined = [entries[..., group].sum(-1) for group in groups]
-        elif column == "update_lost":
-            joined = [
-                (entries[..., group] * size[group]).sum(-1) / max(size[group].sum(), 1) for group in groups
-            ]
-        else:
-            joined = [log10_hypot(entries[..., group]) for group in groups]
-        columns[column] = (np.stack(joined, -1), has_kernels)
+    for column, (entry_values, where) in entries.items():
+        if column.over_kernels:
+            joined = [over_kernels(column, entry_values[..., group], size[group]) for group in groups]
+            columns[column.name] = (np.stack(joined, -1), has_kernels & where)
     return columns
 
 
-def _parameters(chunk: ChunkResult, layout: Layout) -> Columns:
+def over_kernels(column: Column, entries: np.ndarray, size: np.ndarray) -> np.ndarray:
+    """The values of some parameters, (…, parameters) with these sizes, as one value (…)."""
+    if column.over_kernels == "norm":
+        return log10_hypot(entries)
+    if column.over_kernels == "sum":
+        return np.asarray(entries.sum(-1))
+    return np.asarray((entries * size).sum(-1) / max(size.sum(), 1))
+
+
+def _parameters(layout: Layout) -> Columns:
     layers, parameters, sizes = (np.array(values) for values in zip(*layout.entries, strict=True))
-    keys = {"layer": layers, "name": np.array(layout.names)[layers], "parameter": parameters, "size": sizes}
-    return keys | _entries(chunk, layout)
+    return {"layer": layers, "name": np.array(layout.names)[layers], "parameter": parameters, "size": sizes}
 
 
-def _notes(chunk: ChunkResult, layout: Layout) -> dict[str, Columns]:
-    """The inner metrics, one row each; at rows of the fixed batch also those that are computed on the host."""
+def _taken(chunk: ChunkResult, layout: Layout) -> dict[str, dict[Any, Any]]:
+    """The columns of the snapshots by kind: arrays (seeds, 1, entries); those of parameters by Column, with a mask."""
+    taken: dict[str, dict[Any, Any]] = {"layer": {}, "parameter": {}, "step": {}, "note": {}}
+    for key, computed in chunk.snapshots.items():
+        snapshot = layout.snapshots[key]
+        by_seed = [_finished(snapshot, computed, index) for index in range(len(chunk.row.steps))]
+        for column in snapshot.columns:
+            seeds = [finished[column.name] for finished in by_seed]
+            if column.kind == "note":
+                of_seeds = {at: np.array([float(seed[at]) for seed in seeds]) for at in seeds[0]}
+                taken["note"] |= {(column.name, *at): value[:, None] for at, value in of_seeds.items()}
+            elif column.kind == "parameter":
+                flat = [np.concatenate([np.ravel(seed[path]) for path in sorted(seed)]) for seed in seeds]
+                taken["parameter"][column] = (np.array(flat)[:, None], True)
+            else:
+                taken[column.kind][column.name] = np.array(seeds).reshape(len(seeds), 1, -1)
+    return taken
+
+
+def _finished(snapshot: Snapshot, computed: Any, seed: int) -> dict[str, Any]:
+    """The columns of one seed."""
+    of_seed = jax.tree.map(lambda leaf: leaf[seed], computed)
+    if snapshot.finish is None:
+        return dict(of_seed)
+    return checked(snapshot.columns, snapshot.finish(of_seed), lambda column, value: True)
+
+
+def _notes(
+    chunk: ChunkResult, layout: Layout, taken: dict[tuple[str, int, str], np.ndarray]
+) -> dict[str, Columns]:
+    """The inner measures of blocks and those of snapshots, one row each."""
     layers, measures = [layer for layer, _ in layout.notes], [measure for _, measure in layout.notes]
-    value = np.asarray(chunk.row.notes)
-    if chunk.kind is ChunkKind.FIXED_BATCH:
-        spectrum = recurrent_spectrum(_recurrent_kernels(chunk, layout), len(value))
-        layers, measures = layers + spectrum.layers, measures + spectrum.measures
-        value = np.concatenate([value, spectrum.values[:, None]], -1)
+    layers += [layer for _, layer, _ in taken]
+    measures += [f"{name}_{suffix}" if suffix else name for name, _, suffix in taken]
+    if not layers:
+        return {}
+    arrays = [np.asarray(chunk.row.notes), *(value[..., None] for value in taken.values())]
     keys = {"layer": np.array(layers, int), "measure": np.array(measures)}
     keys["name"] = np.array(layout.names)[keys["layer"]]
-    return {"notes": keys | {"value": value}} if layers else {}
-
-
-def _recurrent_kernels(chunk: ChunkResult, layout: Layout) -> list[RecurrentKernel]:
-    """Those of every layer, in float64."""
-    recurrent_kernels: list[RecurrentKernel] = []
-    first = 0
-    for block in layout.blocks:
-        for path, names in block.recurrent_kernels:
-            kernels = np.asarray(chunk.state.params[f"{block.name}/{path}"], np.float64)
-            kernels = kernels[:, None] if block.count is None else kernels
-            recurrent_kernels += [
-                RecurrentKernel(first + l, names, kernels[:, l]) for l in range(block.layers)
-            ]
-        first += block.layers
-    return recurrent_kernels
+    return {"notes": keys | {"value": np.concatenate(arrays, -1)}}
 
 
 def _times(chunk: ChunkResult, layout: Layout) -> Columns:
@@ -113,15 +152,6 @@ def _times(chunk: ChunkResult, layout: Layout) -> Columns:
     return keys | {"log10_backward": hidden, "log10_backward_c": (cell, ~np.isnan(cell))}
 
 
-def _entries(chunk: ChunkResult, layout: Layout) -> Columns:
-    """What was measured of each parameter of each layer."""
-    row = chunk.row
-    columns = {column: row.parameters[:, :, index] for index, column in enumerate(layout.parameter_columns)}
-    if row.counts.shape[2]:
-        columns |= {column: row.counts[:, :, index] for index, column in enumerate(COUNTS)}
-    return columns
-
-
 def log10_hypot(log10: np.ndarray) -> np.ndarray:
     """Norms given by log10 as one norm over the last axis: log10 √Σ 10^(2v), far outside any float's range too."""
     if log10.shape[-1] == 0:
@@ -135,12 +165,19 @@ def log10_hypot(log10: np.ndarray) -> np.ndarray:
     return np.asarray(joined)
 
 
-def _steps(chunk: ChunkResult) -> Columns:
-    columns: Columns = {key: value[..., None] for key, value in step_values(chunk)._asdict().items()}
-    columns["weight_zeros"] = (columns["weight_zeros"], ~np.isnan(columns["weight_zeros"]))
+def _steps(chunk: ChunkResult, layout: Layout, measured: dict[str, Any]) -> Columns:
+    columns: Columns = {
+        slot.name: (measured["steps"][slot.name][..., None], _is_measured(chunk, slot))
+        for slot in layout.columns.steps
+    }
+    zeros, where = columns["weight_zeros"]
+    columns["weight_zeros"] = (zeros, where & ~np.isnan(zeros))
     if chunk.evaluation is not None:  # it belongs to the chunk's first step
         first = (np.arange(len(chunk.steps)) == 0)[None, :, None]
         for index, column in enumerate(EVALUATION):
             value = chunk.evaluation[:, None, index, None]
-            columns[column] = (value, first if column.endswith("loss") else first & ~np.isnan(value))
+            columns[column.name] = (
+                value,
+                first if column.name.endswith("loss") else first & ~np.isnan(value),
+            )
     return columns

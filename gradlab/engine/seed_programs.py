@@ -1,4 +1,4 @@
-"""What the programs compute for a seed: its start, a chunk of steps with their rows, an evaluation; pure functions.
+"""What the programs compute for a seed: its start, a chunk of steps with their rows, an evaluation, a snapshot.
 
 The numbers of the recipe (recipe.numbers), the seed and the number of steps are arguments, so that recipes which differ
 only in these share programs, and a last, shorter chunk needs no program of its own.
@@ -16,10 +16,16 @@ from jax import Array
 
 from gradlab.data.task import Form
 from gradlab.engine.evaluate import measures
+from gradlab.engine.gradients import StepContext, objective
 from gradlab.engine.setup import Setup, make_setup
-from gradlab.engine.step import Row, StepInputs, init_state, train_step
+from gradlab.engine.step import init_state, train_step
 from gradlab.engine.update import TrainState
+from gradlab.measure.probing import checked, fits_row
+from gradlab.measure.row import Row
+from gradlab.measure.snapshot import RecurrentKernel, SnapshotInputs
 from gradlab.nn import chain
+from gradlab.nn.chain import Block
+from gradlab.numerics.tree import Tree
 from gradlab.recipe.recipe import Recipe
 
 Numbers = dict[str, Any]
@@ -122,14 +128,17 @@ def _step_on_batch(
     first = index % batches * recipe.batch_size
     shuffled = jax.lax.dynamic_slice(order, (first,), (recipe.batch_size,))
     rows = jnp.where(span.kind == ChunkKind.FIXED_BATCH.value, jnp.arange(recipe.batch_size), shuffled)
-    inputs = StepInputs(
+    context = StepContext(
+        setup=setup,
+        recipe=recipe,
         x=data.train_x[rows],
         y=data.train_y[rows],
         key=jax.random.fold_in(keys.dropout, index),
         step=index,
         total_steps=span.total_steps,
+        every_probe=span.kind != ChunkKind.STEPS.value,
     )
-    return train_step(setup, recipe, state, inputs, measured)
+    return train_step(context, state, measured)
 
 
 def _scan_body(
@@ -184,6 +193,53 @@ def evaluate(recipe: Recipe, form: Form, state: TrainState, numbers: Numbers, da
     parts = ((data.train_x, data.train_y), (data.test_x, data.test_y))
     results = [measures(network, setup.loss, x, y, form.outputs, recipe.width) for x, y in parts]
     return jnp.concatenate(results)
+
+
+def snapshot(
+    recipe: Recipe,
+    form: Form,
+    key: str,
+    state: TrainState,
+    seed: Array,
+    numbers: Numbers,
+    data: Data,
+    step: Array,
+) -> Any:
+    """What the snapshot `key` of the recipe computes of a state after `step` steps, ()."""
+    setup = make_setup(recipe, numbers, form)
+    context = StepContext(
+        setup=setup,
+        recipe=recipe,
+        x=data.train_x[: recipe.batch_size],
+        y=data.train_y[: recipe.batch_size],
+        key=jax.random.fold_in(streams(seed).dropout, step),
+        step=step,
+        total_steps=step,
+        every_probe=True,
+    )
+    loss = objective(context, state.stats).loss
+    kernels = _recurrent_kernels(setup.chain, state.params)
+    taken = setup.snapshots[key]
+    computed = taken.compute(SnapshotInputs(state.params, loss, kernels))
+    if taken.finish is not None:
+        return computed
+    axes = chain.stacked_axes(setup.chain, state.params)
+    layers_of = {path: w.shape[: axes[path]] for path, w in state.params.items()}
+    layers = sum(block.layers for block in setup.chain)
+    return checked(taken.columns, computed, partial(fits_row, layers, layers_of))
+
+
+def _recurrent_kernels(blocks: list[Block], params: Tree) -> list[RecurrentKernel]:
+    """Those of every layer."""
+    kernels: list[RecurrentKernel] = []
+    first = 0
+    for block in blocks:
+        for path, names in block.recurrent_kernels:
+            values = params[f"{block.name}/{path}"]
+            stacked = values[None] if block.count is None else values
+            kernels += [RecurrentKernel(first + l, names, stacked[l]) for l in range(block.layers)]
+        first += block.layers
+    return kernels
 
 
 def numbers_for(recipe_numbers: dict[str, float], dtype: str) -> Numbers:

@@ -10,10 +10,12 @@ from jax import Array
 from gradlab.data.task import Form
 from gradlab.engine.families import FAMILIES
 from gradlab.measure.probe import Probe, probe
+from gradlab.measure.snapshot import Snapshot, snapshot
 from gradlab.nn.chain import Block
 from gradlab.nn.plan import Model, Plan
 from gradlab.numerics.tree import StackedAxes, Tree
 from gradlab.parts.clips.contract import Clip
+from gradlab.parts.family import Family
 from gradlab.parts.initializers.contract import Adjust
 from gradlab.parts.losses.contract import Loss, averaged_over_time
 from gradlab.parts.optimizers.contract import Optimizer
@@ -35,7 +37,8 @@ class Setup(NamedTuple):
     schedule: Schedule
     lr: Array | float
     lr_factors: list[tuple[str, Array | float]]
-    probes: list[Probe]
+    probes: dict[str, Probe]
+    snapshots: dict[str, Snapshot]
 
     def factors(self, stacked_axes: StackedAxes, params: Tree) -> Tree:
         """What multiplies the learning rate of each parameter, one entry per layer of a stack.
@@ -92,8 +95,16 @@ def make_setup(recipe: Recipe, numbers: dict[str, Any], form: Form) -> Setup:
         schedule=parts["schedule"],
         lr=numbers["lr"],
         lr_factors=[(pattern, numbers[f"lr_factors.{pattern}"]) for pattern in recipe.lr_factors],
-        probes=[probe.make(part) for part in recipe.probes.values()],
+        probes=_made(probe, recipe.probes, "probes", numbers),
+        snapshots=_made(snapshot, recipe.snapshots, "snapshots", numbers),
     )
+
+
+def _made(
+    family: Family, parts: dict[str, dict[str, Any]], field: str, numbers: dict[str, Any]
+) -> dict[str, Any]:
+    """The probes or snapshots of a recipe by their keys in it."""
+    return {key: family.make(_filled(part, f"{field}.{key}", numbers)) for key, part in parts.items()}
 
 
 def _chain(recipe: Recipe, model: Model, plan: Plan) -> list[Block]:

@@ -1,38 +1,27 @@
 """One training step and the row that is measured of it: pure functions, traced into those of `seed_programs.py`."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 from jax import Array
 
-from gradlab.engine.gradients import LossAndGrads, LossInputs, loss_and_grads, loss_only, objective
+from gradlab.engine.gradients import LossAndGrads, StepContext, loss_and_grads, loss_only
 from gradlab.engine.setup import Setup
-from gradlab.engine.update import TrainState, UpdateInputs, UpdateResult, compute_update, penalized
-from gradlab.measure.probe import BackwardNorms, Probe, UpdateSignal, in_order
+from gradlab.engine.update import TrainState, UpdateResult, compute_update, penalized
+from gradlab.measure import probing
+from gradlab.measure.probe import UpdateSignal
+from gradlab.measure.row import Row, RowValues, pack, row_columns
 from gradlab.nn import chain
 from gradlab.numerics import norms
 from gradlab.numerics.norms import LOG10_2, Norms, ScaledNorm, log2_norms
 from gradlab.numerics.tree import StackedAxes, Tree
 from gradlab.parts.penalties import subject
-from gradlab.recipe.recipe import Recipe
-
-COUNTS = ("zeros", "infs", "nans")
-
-
-class StepInputs(NamedTuple):
-    """What varies from step to step: the batch, the step's random key, its index, and how many steps there are."""
-
-    x: Array  # (batch, …)
-    y: Array  # (batch,), (batch, time) or (batch, outputs)
-    key: Array  # (), a random key
-    step: Array  # (), int32
-    total_steps: Array  # (), int32
 
 
 class StepColumns(NamedTuple):
-    """One row of the table of steps, () each; gradlab/measure/columns.py defines the columns."""
+    """What every step has in the table of steps, () each; gradlab/measure/columns.py defines the columns."""
 
     loss: Array
     penalty: Array
@@ -43,20 +32,8 @@ class StepColumns(NamedTuple):
     clip_cosine: Array
     clipped: Array
     weight_zeros: Array
-    phase: Array
     evaluations: Array
-
-
-class Row(NamedTuple):
-    """What is measured in one step, packed: a scan stacks one array per kind of measure."""
-
-    layers: Array  # (columns, layers)
-    parameters: Array  # (columns, entries): the parameters in order of their paths, a stack's layer by layer
-    counts: Array  # (3, entries), whole numbers: zeros, infinities and NaNs of the gradient
-    steps: Array  # (len(StepColumns),)
-    notes: Array  # (inner metrics,): the blocks' metric_names, block by block; rows of the table of notes
-    # (Σ 2·time steps,): log10 of the backward signal at time steps, h_t then c_t, block by block
-    times: Array
+    phase: Array
 
 
 def init_state(setup: Setup, key: Array, x: Array) -> TrainState:
@@ -71,32 +48,23 @@ def init_state(setup: Setup, key: Array, x: Array) -> TrainState:
         optimizer=setup.optimizer.init(params, stacked_axes),
         clip=setup.clip.init(params),
         schedule=setup.schedule.init(),
+        probes={key: probe.init(params) for key, probe in setup.probes.items() if probe.init},
     )
 
 
-def train_step(
-    setup: Setup, recipe: Recipe, state: TrainState, inputs: StepInputs, measured: bool
-) -> tuple[TrainState, Row | None]:
+def train_step(context: StepContext, state: TrainState, measured: bool) -> tuple[TrainState, Row | None]:
     """One update from one batch; the row is measured before it, at θ_t, and is None where not `measured`."""
-    loss_inputs = LossInputs(setup, recipe, state.stats, inputs.x, inputs.y, inputs.key)
+    setup = context.setup
     stacked_axes = chain.stacked_axes(setup.chain, state.params)
     if measured or not setup.optimizer.gradient_free:
-        result = loss_and_grads(loss_inputs, state.params, measured)
+        result = loss_and_grads(context, state.params, state.stats, measured)
     else:
-        result = loss_only(loss_inputs, state.params)
-    update_inputs = UpdateInputs(
-        step=inputs.step,
-        total_steps=inputs.total_steps,
-        loss=result.loss,
-        gradient=result.grads,
-        objective=objective(loss_inputs),
-        key=inputs.key,
-    )
-    update = compute_update(setup, state, result.stats, update_inputs, stacked_axes)
+        result = loss_only(context, state.params, state.stats)
+    update = compute_update(context, state, result, stacked_axes)
     next_state, direction, row = update.state, update.direction, None
     if measured:
-        terms = _loss_terms(inputs.y, recipe.accumulate)
-        row = _row(setup, state.params, result, update, stacked_axes, inputs.step, terms)
+        row, probe_states = _row(context, state, result, update, stacked_axes)
+        next_state = next_state._replace(probes=probe_states)
         # finish all measurements before the parameters are overwritten, so that no second copy of them is needed
         # (the step size stays outside: inside the barrier it would change last bits)
         next_state, direction, row = norms.barrier((next_state, direction, row))
@@ -111,70 +79,68 @@ def _loss_terms(y: Array, micro_batches: int) -> Array | int:
 
 
 def _row(
-    setup: Setup,
-    params: Tree,
+    context: StepContext,
+    state: TrainState,
     result: LossAndGrads,
     update: UpdateResult,
     stacked_axes: StackedAxes,
-    step: Array,
-    terms: Array | int,
-) -> Row:
-    """All columns of one step; `terms` is the number of terms in the mean loss, a scalar."""
+) -> tuple[Row, dict[str, Any]]:
+    """All columns of one step, and the next states of the probes that have one."""
     assert result.tap_measures is not None
+    setup = context.setup
     grad_norms = log2_norms(result.grads, stacked_axes)
     signal = UpdateSignal(
-        params=params,
+        params=state.params,
         grads=result.grads,
         norms=grad_norms,
         true_norms=chain.true_norms(setup.chain, result.tap_measures, grad_norms.leaves),
         direction=update.direction,
         step_size=update.step_size,
         stacked_axes=stacked_axes,
+        loss=result.loss,
     )
-    columns = _step_columns(setup, params, result, update, stacked_axes, step, grad_norms)
+    terms = _loss_terms(context.y, context.recipe.accumulate)
+    steps = _step_columns(context, state.params, result, update, stacked_axes, grad_norms)._asdict()
     backward = chain.backward_norms(setup.chain, result.tap_measures, terms)
-    parameters, counts = _parameters(setup.probes, signal)
-    return Row(
-        layers=_layers(setup, result, backward),
-        parameters=parameters,
-        counts=counts,
-        steps=_stack(list(columns)),
-        notes=_flat(
-            [
-                metrics.metrics[name]
-                for block, metrics in zip(setup.chain, result.blocks, strict=True)
-                for name in block.metric_names
-            ]
-        ),
-        times=_flat(
-            [LOG10_2 * (log2_norms + backward.half_log2_terms).reshape(-1) for log2_norms in backward.time]
-        ),
+    layers = sum(block.layers for block in setup.chain)
+    by_update, probe_states = probing.update_values(
+        setup.probes, state.probes, context.is_due, signal, layers
     )
+    by_layer = _signal_columns(setup, result) | probing.backward_values(
+        setup.probes, context.is_due, backward
+    )
+    values = RowValues(
+        layers=by_layer | by_update["layer"],
+        parameters=by_update["parameter"],
+        steps=steps | by_update["step"],
+        notes=[
+            metrics.metrics[name]
+            for block, metrics in zip(setup.chain, result.blocks, strict=True)
+            for name in block.metric_names
+        ],
+        times=[LOG10_2 * (log2_norms + backward.half_log2_terms) for log2_norms in backward.time],
+    )
+    return pack(row_columns(setup.probes.values()), values), probe_states
 
 
 def _step_columns(
-    setup: Setup,
+    context: StepContext,
     params: Tree,
     result: LossAndGrads,
     update: UpdateResult,
     stacked_axes: StackedAxes,
-    step: Array,
     grad_norms: Norms,
 ) -> StepColumns:
-    optimizer = setup.optimizer
+    setup, optimizer = context.setup, context.setup.optimizer
     norm = grad_norms.global_norm  # of the gradient by back-propagation, which an estimate does not replace
     if setup.penalty is not None:
         grads = update.gradient
-        if optimizer.estimate_gradient is not None:
-            _, grads = penalized(setup.penalty, params, result.grads, stacked_axes, step)
+        if optimizer.estimator is not None:
+            _, grads = penalized(setup.penalty, params, result.grads, stacked_axes, context.step)
         norm = log2_norms(grads, stacked_axes).global_norm
-    same = optimizer.estimate_gradient is None and update.clip_input is update.gradient
+    same = optimizer.estimator is None and update.clip_input is update.gradient
     unclipped = norm if same else log2_norms(update.clip_input, stacked_axes).global_norm
     clipped, cosine = _clipped_norm(unclipped, update, stacked_axes)
-    if optimizer.evals_so_far is None:
-        evaluations = step * optimizer.evals_per_step
-    else:
-        evaluations = optimizer.evals_so_far(step, update.optimizer_before)
     return StepColumns(
         loss=result.loss,
         penalty=update.penalty,
@@ -185,8 +151,8 @@ def _step_columns(
         clip_cosine=cosine,
         clipped=update.clip_record["clipped"],
         weight_zeros=_weight_zeros(setup, params, stacked_axes),
+        evaluations=optimizer.evaluations(context.step, update.optimizer_before),
         phase=optimizer.phase(update.optimizer_before),
-        evaluations=evaluations,
     )
 
 
@@ -216,59 +182,12 @@ def _clipped_norm(
     return after, jnp.where(before.mantissa == 0, 1.0, cosine)  # the cosine of a zero gradient counts as 1
 
 
-def layer_columns(probes: list[Probe]) -> list[str]:
-    """The columns of `Row.layers`, in order."""
-    signal = [column for probe in probes if probe.signal for column in probe.columns]
-    return signal + [column for probe in probes if probe.backward for column in probe.columns]
-
-
-def active_columns(probes: list[Probe]) -> list[str]:
-    """The layer columns that only a block with an activation has."""
-    return [column for probe in probes if probe.active for column in probe.columns]
-
-
-def parameter_columns(probes: list[Probe]) -> list[str]:
-    """The columns of `Row.parameters`, in order, without those of `Row.counts`."""
-    return [column for probe in probes if probe.update for column in probe.columns if column not in COUNTS]
-
-
-def _layers(setup: Setup, result: LossAndGrads, backward: BackwardNorms) -> Array:
-    """Columns × layers; where a block has no activation its entry is 0 and the host writes null."""
-    signal = [probe for probe in setup.probes if probe.signal]
-    all_columns = [column for probe in signal for column in probe.columns]
-    without_activation = [column for probe in signal if not probe.active for column in probe.columns]
-    columns: dict[str, list[Array]] = {column: [] for column in all_columns}
+def _signal_columns(setup: Setup, result: LossAndGrads) -> dict[str, Array]:
+    """The columns of the signal probes, (layers,); where a block has no activation an entry is 0, null in the table."""
+    columns: dict[str, list[Array]] = {name: [] for name in probing.signal_names(setup.probes, True)}
     for block, metrics in zip(setup.chain, result.blocks, strict=True):
-        measured = all_columns if block.active else without_activation
-        values = dict(zip(measured, jnp.moveaxis(metrics.columns, -1, 0), strict=bool(measured)))
-        for column in all_columns:
-            columns[column].append(values.get(column, jnp.zeros(block.layers)).reshape(-1))
-    rows = [jnp.concatenate(parts) for parts in columns.values()]
-    for probe in setup.probes:
-        if probe.backward:
-            rows += in_order(probe, probe.backward(backward))
-    return _stack(rows) if rows else jnp.zeros((0, sum(block.layers for block in setup.chain)))
-
-
-def _parameters(probes: list[Probe], signal: UpdateSignal) -> tuple[Array, Array]:
-    """Columns × entries, measures and counts apart; entries are the parameters by path, a stack's layer by layer."""
-    measures: list[Array] = []
-    counts: list[Array] = []
-    for probe in probes:
-        if probe.update:
-            trees = in_order(probe, probe.update(signal))
-            for column, tree in zip(probe.columns, trees, strict=True):
-                flat = jnp.concatenate([tree[path].reshape(-1) for path in sorted(tree)])
-                (counts if column in COUNTS else measures).append(flat)
-    return (
-        _stack(measures) if measures else jnp.zeros((0, 0)),
-        jnp.stack(counts) if counts else jnp.zeros((0, 0), jnp.int32),
-    )
-
-
-def _flat(values: list[Array]) -> Array:
-    return jnp.concatenate([value.astype(jnp.float32).reshape(-1) for value in values] or [jnp.zeros(0)])
-
-
-def _stack(values: list[Array]) -> Array:
-    return jnp.stack([value.astype(jnp.float32) for value in values])
+        names = probing.signal_names(setup.probes, block.active)
+        values = dict(zip(names, jnp.moveaxis(metrics.columns, -1, 0), strict=bool(names)))
+        for name, parts in columns.items():
+            parts.append(values.get(name, jnp.zeros(block.layers)).reshape(-1))
+    return {name: jnp.concatenate(parts) for name, parts in columns.items()}

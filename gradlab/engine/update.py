@@ -11,10 +11,11 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from gradlab.engine.gradients import LossAndGrads, StepContext, objective
 from gradlab.engine.setup import Setup
 from gradlab.numerics import norms
 from gradlab.numerics.tree import StackedAxes, Tree, select
-from gradlab.parts.optimizers.contract import Objective, Optimizer, OptimizerContext, Update
+from gradlab.parts.optimizers.contract import Optimizer, OptimizerContext, Update
 from gradlab.parts.penalties import Penalty, subject
 from gradlab.parts.schedules import ScheduleContext
 
@@ -29,17 +30,7 @@ class TrainState(NamedTuple):
     optimizer: Any  # the states of the optimizer, the clip and the schedule
     clip: Any
     schedule: Any
-
-
-class UpdateInputs(NamedTuple):
-    """What an update is computed from in addition to the state; step, total_steps, loss and key are ()."""
-
-    step: Array
-    total_steps: Array
-    loss: Array
-    gradient: Tree
-    objective: Objective
-    key: Array
+    probes: dict[str, Any]  # the states of the probes that have one
 
 
 class UpdateResult(NamedTuple):
@@ -58,35 +49,36 @@ class UpdateResult(NamedTuple):
 
 
 def compute_update(
-    setup: Setup, state: TrainState, stats: Tree, inputs: UpdateInputs, stacked_axes: StackedAxes
+    context: StepContext, state: TrainState, result: LossAndGrads, stacked_axes: StackedAxes
 ) -> UpdateResult:
-    """The update of one step, with the running statistics taken to `stats`.
+    """The update of one step from its loss and gradient, with the running statistics of that pass.
 
     A step that the clip drops has a direction of zeros, and leaves the optimizer and the statistics as they were.
     """
-    optimizer, params = setup.optimizer, state.params
-    optimizer_state = optimizer.begin_step(state.optimizer, inputs.step, inputs.loss, params, stacked_axes)
-    grads = inputs.gradient
-    if optimizer.estimate_gradient is not None:
-        key = jax.random.fold_in(inputs.key, ESTIMATE_STREAM)
-        grads, optimizer_state = optimizer.estimate_gradient(
-            params, optimizer_state, grads, key, inputs.objective
+    setup, params, stats = context.setup, state.params, result.stats
+    optimizer, batch_objective = setup.optimizer, objective(context, state.stats)
+    optimizer_state = optimizer.begin_step(state.optimizer, context.step, result.loss, params, stacked_axes)
+    grads = result.grads
+    if optimizer.estimator is not None:
+        key = jax.random.fold_in(context.key, ESTIMATE_STREAM)
+        grads, optimizer_state = optimizer.estimator.estimate(
+            params, optimizer_state, grads, key, batch_objective
         )
-    penalty, grads = penalized(setup.penalty, params, grads, stacked_axes, inputs.step)
+    penalty, grads = penalized(setup.penalty, params, grads, stacked_axes, context.step)
     clip_output, clip_state = grads, state.clip
     clip_record: dict[str, Array] = {}
     if setup.clip.where == "gradient":
         clip_output, clip_state, clip_record = setup.clip.apply(grads, state.clip, params, stacked_axes)
 
     learning_rate, schedule_state = _learning_rate(
-        setup, state, optimizer_state, clip_output, inputs, stacked_axes
+        context, state, optimizer_state, clip_output, result.loss, stacked_axes
     )
     optimizer_context = OptimizerContext(
         learning_rate=learning_rate,
-        step=inputs.step,
-        loss=inputs.loss,
+        step=context.step,
+        loss=result.loss,
         stacked_axes=stacked_axes,
-        objective=inputs.objective,
+        objective=batch_objective,
     )
     update, next_optimizer_state = _optimizer_update(
         optimizer, clip_output, optimizer_state, params, optimizer_context
@@ -106,7 +98,9 @@ def compute_update(
         next_optimizer_state = keep(optimizer_state, next_optimizer_state)
         stats = keep(state.stats, stats)
     return UpdateResult(
-        state=TrainState(state.params, stats, next_optimizer_state, clip_state, schedule_state),
+        state=state._replace(
+            stats=stats, optimizer=next_optimizer_state, clip=clip_state, schedule=schedule_state
+        ),
         direction=update.direction,
         step_size=update.step_size_or(learning_rate),
         learning_rate=learning_rate,
@@ -133,22 +127,22 @@ def _optimizer_update(
 
 
 def _learning_rate(
-    setup: Setup,
+    context: StepContext,
     state: TrainState,
     optimizer_state: Any,
     clip_output: Tree,
-    inputs: UpdateInputs,
+    loss: Array,
     stacked_axes: StackedAxes,
 ) -> tuple[Array, Any]:
     """Peak rate times schedule factor, (), and the schedule's next state."""
     # XLA removes this computation unless the schedule uses it
     norm = norms.log2_norms(clip_output, stacked_axes).global_norm.log2()
-    peak_of = setup.optimizer.peak_lr
+    setup, peak_of = context.setup, context.setup.optimizer.peak_lr
     peak = setup.lr if peak_of is None else peak_of(optimizer_state, setup.lr)
     schedule_context = ScheduleContext(
-        step=inputs.step,
-        total_steps=inputs.total_steps,
-        loss=inputs.loss,
+        step=context.step,
+        total_steps=context.total_steps,
+        loss=loss,
         log2_gradient=norm,
         peak_lr=peak,
     )

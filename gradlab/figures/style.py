@@ -31,7 +31,8 @@ def panels(
     figure = Figure(figsize=size, layout=layout, facecolor="white")
     axes_grid = figure.subplots(rows, columns, squeeze=False, **grid)
     if title:
-        figure.suptitle(literal_text(textwrap.fill(title, int(size[0] * 11))), fontsize=11.5, color=INK)
+        lines = [textwrap.fill(line, int(size[0] * 11)) for line in title.splitlines()]
+        figure.suptitle(literal_text("\n".join(lines)), fontsize=11.5, color=INK)
     return figure, [tidy(axes) for axes in axes_grid.flat]
 
 

@@ -3,10 +3,11 @@
 from collections.abc import Callable
 from math import lcm
 
+import pyarrow as pa
+
 from gradlab.engine.checks import check
 from gradlab.engine.layout import layout
 from gradlab.engine.tasks import load_task
-from gradlab.measure.columns import COLUMNS
 from gradlab.recipe.recipe import Recipe
 
 BYTES = 2.3  # on disk for each float in the tables, keys and counts included: measured at depth 20 and 50
@@ -24,8 +25,11 @@ def estimate(recipe: Recipe) -> dict[str, int]:
     measured_rows = batch_rows + multiples(evaluations) + 1  # with those of the fixed batch
     layers, entries = len(row_layout.names), len(row_layout.entries)
     time_steps, notes = sum(steps for _, steps in row_layout.times), len(row_layout.notes)
-    floats = len(COLUMNS["layers"]) * layers + len(COLUMNS["parameters"]) * entries
-    floats += len(COLUMNS["times"]) * time_steps + notes
+    columns = {
+        table: sum(map(pa.types.is_floating, schema.types)) for table, schema in row_layout.schemas.items()
+    }
+    floats = columns["layers"] * layers + columns["parameters"] * entries
+    floats += columns["times"] * time_steps + notes
     return {
         "parameters": sum(entry.size for entry in row_layout.entries),
         "rows": recipe.seeds * measured_rows * (layers + entries + time_steps + notes + 1),

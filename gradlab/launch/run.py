@@ -16,12 +16,13 @@ from gradlab.data.task import Task
 from gradlab.engine import compiled
 from gradlab.engine.checks import check, remarks
 from gradlab.engine.loop import ChunkResult, LoadedRun, compile_run, load_run, train
-from gradlab.engine.rows import step_values
+from gradlab.engine.rows import last_backward, step_values
 from gradlab.engine.seed_programs import ChunkKind
 from gradlab.engine.tasks import load_task
 from gradlab.launch import machine, signals
 from gradlab.launch.run_writer import RunWriter
 from gradlab.launch.seed_tracker import SeedTracker
+from gradlab.measure.columns import VERSION
 from gradlab.parts.losses.chance import chance_loss
 from gradlab.recipe.errors import NonFiniteError, RecipeError, hint
 from gradlab.recipe.recipe import Recipe, folder_name, is_import_path, named, plain
@@ -80,12 +81,27 @@ def launch(recipe: Recipe, report: Report = None) -> Outcome:
         with _locked_folder(folder, recipe):
             if (before := _ended(folder)) and not recipe.force:  # another process may have finished it since
                 return before
-            if recipe.force or not read_status(folder):
+            stored = read_status(folder)
+            if (
+                recipe.force or stored.get("schema") != VERSION
+            ):  # an older version's checkpoint has another state
                 write.clear(folder)
             one_block = is_import_path(recipe.model["name"]) and len(run.layout.names) == 1
-            run_remarks = [*remarks(recipe), *([ONE_BLOCK] if one_block else [])]
+            run_remarks = [
+                *remarks(recipe),
+                *([ONE_BLOCK] if one_block else []),
+                *_made_again(recipe, stored),
+            ]
             writer = RunWriter(folder, machine.facts(device) | {"data": data}, run_remarks)
             return Outcome(folder, *_run(recipe, run, writer, report))
+
+
+def _made_again(recipe: Recipe, stored: dict[str, Any]) -> list[str]:
+    """A remark on an interrupted run of an older version, which cannot go on; `stored` is its status."""
+    if recipe.force or not stored.get("steps_done") or stored.get("schema") == VERSION:
+        return []
+    older = stored.get("versions", {}).get("gradlab", "an older version")
+    return [f"its first {stored['steps_done']} steps were stored by gradlab {older} and were made again"]
 
 
 def _data_summary(recipe: Recipe, task: Task) -> dict[str, Any]:
@@ -172,11 +188,13 @@ def _train(
 
 
 def _progress(run: LoadedRun, chunk: ChunkResult, steps_per_second: float) -> Progress:
-    backward = np.full(len(run.layout.names), np.nan)
-    if "log10_backward" in run.layout.columns:
-        backward = np.asarray(chunk.row.layers[0, -1, run.layout.columns.index("log10_backward")])
-    loss = float(step_values(chunk).loss[0, -1])
-    return Progress(chunk.steps_done, run.recipe.steps, loss, backward, steps_per_second)
+    return Progress(
+        step=chunk.steps_done,
+        steps=run.recipe.steps,
+        loss=float(step_values(chunk, run.layout)["loss"][0, -1]),
+        backward=last_backward(chunk, run.layout),
+        steps_per_second=steps_per_second,
+    )
 
 
 def _ended(folder: Path) -> Outcome | None:

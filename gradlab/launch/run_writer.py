@@ -16,7 +16,7 @@ import pyarrow as pa
 from gradlab.engine.update import TrainState
 from gradlab.launch import machine
 from gradlab.launch.seed_tracker import SeedTracker
-from gradlab.measure.columns import SCHEMAS
+from gradlab.measure.columns import TABLES
 from gradlab.recipe.errors import NonFiniteError
 from gradlab.store import write
 from gradlab.store.status import read_status, write_status
@@ -34,7 +34,7 @@ class RunWriter:
     def __init__(self, folder: Path, facts: dict[str, Any], remarks: list[str]) -> None:
         self.folder = folder
         self.began = time.perf_counter()
-        self.pending: dict[str, list[pa.Table]] = {table: [] for table in SCHEMAS}
+        self.pending: dict[str, list[pa.Table]] = {table: [] for table in TABLES}
         self.next = 0  # the first step whose rows are not written yet
         self.remarks = list(remarks)  # what a reader of the result should know about its making
         before = read_status(folder)  # of a run that goes on

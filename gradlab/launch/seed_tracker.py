@@ -9,10 +9,11 @@ import pyarrow as pa
 
 from gradlab.engine.layout import Layout
 from gradlab.engine.loop import ChunkResult
-from gradlab.engine.rows import EVALUATION, columns, step_values, values
+from gradlab.engine.rows import columns, step_values, values
 from gradlab.engine.seed_programs import ChunkKind
 from gradlab.engine.update import TrainState
 from gradlab.launch.early_stopping import EarlyStopping
+from gradlab.measure.columns import EVALUATION
 from gradlab.recipe.recipe import Recipe
 from gradlab.store.rows import Rows, tables
 from gradlab.store.write import Checkpoint
@@ -64,14 +65,13 @@ class SeedTracker:
                 self._stop_early(chunk, kept)
             self._note_nonfinite(chunk, table_columns["layers"], kept)
         self._keep_state(chunk.state)
-        last = chunk.kind is not ChunkKind.STEPS
-        rows = Rows(seeds=self.seeds, steps=chunk.steps, source=chunk.source, kept=kept, last=last)
-        return tables(rows, table_columns)
+        rows = Rows(seeds=self.seeds, steps=chunk.steps, source=chunk.source, kept=kept)
+        return tables(rows, table_columns, self.layout.schemas)
 
     def _note_nonfinite(self, chunk: ChunkResult, layers: dict[str, Any], kept: np.ndarray) -> None:
         """Note each seed's first step with a non-finite loss or gradient; drop what follows it from `kept`."""
-        row = step_values(chunk)
-        broken = (~np.isfinite(row.loss) | _overflowed(np.asarray(row.log10_gradient))) & kept
+        row = step_values(chunk, self.layout)
+        broken = (~np.isfinite(row["loss"]) | _overflowed(row["log10_gradient"])) & kept
         noted = {entry["seed"] for entry in self.nonfinite}
         for index in np.flatnonzero(broken.any(1)):
             at = int(broken[index].argmax())
@@ -86,7 +86,8 @@ class SeedTracker:
         """At an evaluation, let seeds end that have trained enough: that step's row is their last in `kept`."""
         if chunk.evaluation is None:
             return
-        train, test = (chunk.evaluation[:, EVALUATION.index(name)] for name in ("train_loss", "test_loss"))
+        names = [column.name for column in EVALUATION]
+        train, test = (chunk.evaluation[:, names.index(name)] for name in ("train_loss", "test_loss"))
         live = self.seeds[~self.diverged()].tolist()
         self.early_stopping.update(int(chunk.steps[0]), train, test, live)
         kept[np.isin(self.seeds, self.early_stopping.seeds()), 1:] = False

@@ -2,19 +2,20 @@
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 from jax import Array
 
+from gradlab.measure.columns import Column
 from gradlab.numerics.norms import Norms
 from gradlab.numerics.tree import StackedAxes, Tree
 from gradlab.parts.family import Family
+from gradlab.recipe.bounds import Size
 from gradlab.recipe.errors import RecipeError
 
-probe = Family("probe", "gradlab.measure.probes")
 Columns = dict[str, Array]
-PerParameter = dict[str, dict[str, Array]]  # column -> parameter -> one value per layer
-T = TypeVar("T")
+# by column: an array (layers,) or (), or for a column of parameters one value per layer of each parameter
+UpdateColumns = dict[str, Any]
 
 
 class BlockSignal(NamedTuple):
@@ -41,7 +42,7 @@ class BackwardNorms(NamedTuple):
 
 
 class UpdateSignal(NamedTuple):
-    """One update, the input of a parameter probe. Trees are by path; the leaves of a stack have a layer axis first."""
+    """One update. Trees are by path, as `hidden/linear/kernel`; the leaves of a stack have a layer axis first."""
 
     params: Tree
     grads: Tree  # of the data loss, before penalty and clip
@@ -50,33 +51,57 @@ class UpdateSignal(NamedTuple):
     direction: Tree  # Δθ = −step_size·direction
     step_size: Array  # ()
     stacked_axes: StackedAxes
+    loss: Array  # mean data loss, ()
 
 
 class Probe(NamedTuple):
     """The columns that a probe fills, and the function that computes them: exactly one of three is given.
 
     signal: called with every block's output, inside the forward pass, and returns scalars; probes with `active`
-    are called only for blocks with an activation.
+        are called only for blocks with an activation.
     backward: called with the taps' record, and returns (layers,).
-    update: called with the update, and returns one value per layer of each parameter.
+    update: called with the update; returns () for a column of steps, (layers,) for one of layers, and for one of
+        parameters a tree by path with one value per layer.
+    init: of an `update` with a state: the parameters at the start -> its state, a tree of arrays. `update` is then
+        called with (update, state) and returns (columns, next state). The state changes where the probe measures a row
+        of training, and nowhere else.
+    every: it measures the rows whose step is a multiple, those of the fixed batch and the last one.
     """
 
-    columns: tuple[str, ...]
+    columns: tuple[Column, ...]
     signal: Callable[[BlockSignal], Columns] | None = None
     backward: Callable[[BackwardNorms], Columns] | None = None
-    update: Callable[[UpdateSignal], PerParameter] | None = None
+    update: Callable[..., Any] | None = None
+    init: Callable[[Tree], Any] | None = None
     active: bool = False
+    every: int = 1
 
 
-def in_order(probe: Probe, returned: Mapping[str, T]) -> list[T]:
-    """What a probe returned, in the order of its columns; called while a step is traced.
+def _with_every(probe: Any, every: int) -> Probe:
+    """A maker's product as a probe that measures every `every` steps.
 
     Raises:
-        RecipeError: where the names returned are not those declared: each would be stored nowhere or hold nothing.
+        RecipeError: where it is no probe, or has no columns of its kind.
     """
-    if returned.keys() != set(probe.columns):
+    if not isinstance(probe, Probe):
         raise RecipeError(
-            f"a probe declares the columns {', '.join(probe.columns)} and returns {', '.join(returned)}; "
-            "the two must be the same names"
+            f"a function of a probe returns a gradlab.measure.probe.Probe, not a {type(probe).__name__}"
         )
-    return [returned[column] for column in probe.columns]
+    if sum(function is not None for function in probe[1:4]) != 1:
+        raise RecipeError("a probe has exactly one of signal, backward and update")
+    allowed = ("layer",) if probe.update is None else ("layer", "parameter", "step")
+    for column in probe.columns:
+        if column.kind not in allowed:
+            raise RecipeError(
+                f"the column {column.name} of a probe has kind={column.kind!r}, not {' or '.join(allowed)}"
+            )
+    if probe.init is not None and probe.update is None:
+        raise RecipeError(
+            "only a probe of the update has a state; leave init out, or compute its columns in update"
+        )
+    return probe._replace(every=every)
+
+
+probe = Family(
+    "probe", "gradlab.measure.probes", common={"every": Size}, common_defaults={"every": 1}, wrap=_with_every
+)

@@ -45,6 +45,7 @@ class Family:
     package: the package whose modules register makers; None where all makers are in the module of the family itself.
     user_function: how a user-defined function `package.module:function` becomes a part; None: it is a maker.
     common: annotations of the keys that every option but `none` has in addition to its parameters.
+    common_defaults: values of common keys; a checked part leaves out a key that has this value.
     wrap: wrap(part, **common values) is the part to which the common keys apply.
     """
 
@@ -55,10 +56,12 @@ class Family:
         user_function: UserFunction | None = None,
         common: dict[str, Any] | None = None,
         wrap: Callable[..., Any] | None = None,
+        common_defaults: dict[str, Any] | None = None,
     ) -> None:
         self.name = name
         self.user_function = user_function
         self.common = {key: bound(annotation) for key, annotation in (common or {}).items()}
+        self.common_defaults = common_defaults or {}
         self.wrap = wrap
         self.rules: dict[str, Callable[..., None]] = {}
         self._package = package
@@ -104,25 +107,28 @@ class Family:
         signature = inspect.signature(self.makers[name])
         return {key: bound(parameter.annotation) for key, parameter in signature.parameters.items()} | common
 
-    def check(self, part: dict[str, Any]) -> dict[str, Any]:
-        """The part with every parameter of its declared type and within its bounds.
+    def check(self, part: dict[str, Any], place: str = "") -> dict[str, Any]:
+        """The part with every parameter of its declared type and within its bounds; messages call its keys `place.…`.
 
         Raises:
             RecipeError: for an unknown option or key, a missing key, or a value that is not allowed.
         """
-        name = str(part.get("name", ""))
+        name, place = str(part.get("name", "")), place or self.name
         limits = self.parameters(name)
-        values = self._user_defaults(name) | {key: value for key, value in part.items() if key != "name"}
+        given = {key: value for key, value in part.items() if key != "name"}
+        values = self.common_defaults | self._user_defaults(name) | given
         for key in values.keys() - limits.keys():
-            known_keys = [f"{self.name}.{known}" for known in limits]
-            suggestion = hint(f"{self.name}.{key}", known_keys) if known_keys else "; it has none"
-            raise RecipeError(f"{self.name}={name} has no option '{self.name}.{key}'{suggestion}")
+            known_keys = [f"{place}.{known}" for known in limits]
+            suggestion = hint(f"{place}.{key}", known_keys) if known_keys else "; it has none"
+            raise RecipeError(f"{self.name}={name} has no option '{place}.{key}'{suggestion}")
         for key in limits.keys() - values.keys():
-            raise RecipeError(f"{self.name}={name} needs {self.name}.{key}: {limits[key]}")
-        checked = {key: limit.check(f"{self.name}.{key}", values[key]) for key, limit in limits.items()}
+            raise RecipeError(f"{self.name}={name} needs {place}.{key}: {limits[key]}")
+        checked = {key: limit.check(f"{place}.{key}", values[key]) for key, limit in limits.items()}
         if name in self.rules:
             self.rules[name](**checked)
-        return {"name": name, **{key: value for key, value in checked.items() if value is not None}}
+        left_out = {key for key, value in self.common_defaults.items() if checked[key] == value}
+        kept = {key: value for key, value in checked.items() if value is not None and key not in left_out}
+        return {"name": name, **kept}
 
     def make(self, part: dict[str, Any]) -> Any:
         """What the maker returns for a checked part; its numbers may be traced."""
@@ -134,7 +140,7 @@ class Family:
             product = self._imported(name)(**values)
         else:
             product = self.user_function.part(partial(self._imported(name), **values))
-        common = {key: part[key] for key in self.common if key in part}
+        common = self.common_defaults | {key: part[key] for key in self.common if key in part}
         return self.wrap(product, **common) if self.wrap and common else product
 
     def _imported(self, name: str) -> Callable[..., Any]:

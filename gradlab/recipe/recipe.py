@@ -41,7 +41,8 @@ class Recipe:
     penalty: Part
     loss: Part
     data: Part
-    probes: dict[str, Any]
+    probes: dict[str, Part]
+    snapshots: dict[str, Part]
     depth: int
     width: int
     steps: int
@@ -68,6 +69,10 @@ class Recipe:
 FAMILIES = (
     "model activation initializer normalization residual optimizer schedule clip penalty loss data".split()
 )
+LISTED = {
+    "probe": "probes",
+    "snapshot": "snapshots",
+}  # groups of which a recipe has several options: group -> field
 BOUNDS: dict[str, Any] = {  # the annotation that declares what each root key may be
     "depth": Size,
     "width": Size,
@@ -92,6 +97,8 @@ BOUNDS: dict[str, Any] = {  # the annotation that declares what each root key ma
     "study": Text,
     "outputs": Text,
 }
+# keys that came later: at these values they are not part of the digest
+LATER_DEFAULTS = {"snapshots": {"recurrent_spectrum": {"name": "recurrent_spectrum"}}}
 NOT_IN_DIGEST = frozenset("study outputs device quiet force on_nonfinite".split())
 STRUCTURAL_FLOATS = ("model.width_mult",)  # floats that decide shapes: structure, not data
 # options that the name of a run's folder leaves out
@@ -143,7 +150,11 @@ def folder_name(recipe: Recipe) -> str:
         name = values[group]["name"]
         if name != UNNAMED_DEFAULTS.get(group, "none"):
             words.append(f"{group}_{name}")
-    kept = {key: value for key, value in values.items() if key not in NOT_IN_DIGEST}
+    kept = {
+        key: value
+        for key, value in values.items()
+        if key not in NOT_IN_DIGEST and value != LATER_DEFAULTS.get(key)
+    }
     if recipe.lr_factors:
         kept["lr_factors"] = list(recipe.lr_factors.items())  # their order counts
     label = re.sub(r"[^A-Za-z0-9._-]+", "_", "-".join(words))[:80]
@@ -151,8 +162,10 @@ def folder_name(recipe: Recipe) -> str:
 
 
 def named(recipe: Recipe) -> list[tuple[str, str]]:
-    """(group, name) of every part, and of every optimizer in the phases of `optimizer=phases`."""
+    """(group, name) of every part, probe and snapshot, and of every optimizer in the phases of `optimizer=phases`."""
     names = [(group, str(getattr(recipe, group)["name"])) for group in FAMILIES]
+    for group, field in LISTED.items():
+        names += [(group, str(part["name"])) for part in getattr(recipe, field).values()]
     phases = recipe.optimizer.get("phases", [])
     if not isinstance(phases, list):
         return names

@@ -38,7 +38,7 @@ def requested_keys(runs: list["Run"], by: list[str]) -> list[str]:
     Raises:
         RecipeError: a word of `by` is a choice of no run.
     """
-    from gradlab.store.read import choices
+    from gradlab.store.gather import choices
 
     if not by:
         return distinguishing_keys(runs, list(choices(runs)))
@@ -48,7 +48,7 @@ def requested_keys(runs: list["Run"], by: list[str]) -> list[str]:
 
 def distinguishing_keys(runs: list["Run"], keys: list[str]) -> list[str]:
     """Of a grid's keys those in which its runs differ and that no other of them implies; `run` if there are none."""
-    from gradlab.store.read import choices
+    from gradlab.store.gather import choices
 
     columns = choices(runs)
     names = [_column_of(key, (key, f"{key}.name"), columns) for key in keys]
@@ -95,7 +95,7 @@ def comparison_figure(runs: list["Run"], by: list[str]) -> "Figure":
     """The profiles and losses of several runs, coloured by one choice, or by several choices written as one."""
     from gradlab.analysis.score import score_of
     from gradlab.figures.comparison import comparison
-    from gradlab.store.read import gather
+    from gradlab.store.gather import gather
 
     keys = [key for key in by if key not in ALWAYS_PRESENT]
     layers, steps = (_with_joined_column(gather(runs, table, keys), by) for table in ("layers", "steps"))

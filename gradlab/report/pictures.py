@@ -30,6 +30,17 @@ def draw(
     ]
 
 
+def draw_column(run: "Run", name: str, suffix: str = "png", folder: Path | None = None) -> Path:
+    """Draw one measured column of a run; returns its file (see `figure_path`).
+
+    Raises:
+        RecipeError: the run has no such column, or the file cannot be written.
+    """
+    from gradlab.figures.column import column
+
+    return save(column(run, name, title(run)), figure_path(run, f"column-{name}", suffix, folder))
+
+
 def named_figures(run: "Run", names: Iterable[str] = ()) -> Iterator[tuple[str, "Figure"]]:
     """The figures of these names, or the default ones, each with its name; one is drawn when it is asked for.
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 import pandas as pd
@@ -17,13 +17,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
-from gradlab.measure.columns import OPTIONAL, SCHEMAS, STATES, VERSION
-from gradlab.recipe.errors import RecipeError, hint
-from gradlab.recipe.recipe import FAMILIES, NOT_IN_DIGEST, flat
+from gradlab.measure.columns import EXPECTED, KEYS, OPTIONAL, READABLE, STATES, schemas
+from gradlab.recipe.errors import RecipeError
+from gradlab.recipe.recipe import FAMILIES
 from gradlab.store.lock import held
 
 ROW_KEYS = ("seed", "step", "source", "layer", "time")
-_COLUMNS = frozenset(column for schema in SCHEMAS.values() for column in schema.names)
+
+
+class Meaning(NamedTuple):
+    """What a column holds, as the file says; both are empty in files of schema 3."""
+
+    unit: str
+    definition: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,27 +43,38 @@ class Run:
     @cached_property
     def layers(self) -> pd.DataFrame:
         """One row per seed, step, source and block."""
-        return _frames([_table(self.folder, "layers")])[0]
+        return frames("layers", [self])[0]
 
     @cached_property
     def steps(self) -> pd.DataFrame:
         """One row per seed, step and source."""
-        return _frames([_table(self.folder, "steps")])[0]
+        return frames("steps", [self])[0]
 
     @cached_property
     def parameters(self) -> pd.DataFrame:
         """One row per seed, step, source and parameter."""
-        return _frames([_table(self.folder, "parameters")])[0]
+        return frames("parameters", [self])[0]
 
     @cached_property
     def times(self) -> pd.DataFrame:
         """One row per seed, step, source, layer and time step; empty if the network has no time steps."""
-        return _frames([_table(self.folder, "times")])[0]
+        return frames("times", [self])[0]
 
     @cached_property
     def notes(self) -> pd.DataFrame:
         """One row per seed, step, source, layer and inner measure; empty if the network has none."""
-        return _frames([_table(self.folder, "notes")])[0]
+        return frames("notes", [self])[0]
+
+    def meanings(self, table: str) -> dict[str, Meaning]:
+        """What each measured column of a table holds."""
+        fields = _table(self.folder, table).schema
+        metadata = {field.name: field.metadata or {} for field in fields}
+        keys = {name for name, _ in KEYS[table]}
+        return {
+            name: Meaning(words.get(b"unit", b"").decode(), words.get(b"definition", b"").decode())
+            for name, words in metadata.items()
+            if name not in keys
+        }
 
 
 Paths = str | Path | Run | Iterable[str | Path | Run]
@@ -117,20 +134,6 @@ def find_runs(path: str | Path, running: bool = False) -> list[Run]:
     return [open_run(folder, running) for folder in run_folders]
 
 
-def load(paths: Paths, table: str = "layers", by: Iterable[str] = ()) -> pd.DataFrame:
-    """One tidy frame of the same table of several runs: the path of a run or a study, a run, or a list of these.
-
-    Besides the table's columns it has `run` (the folder's name) and one column for each choice that differs between
-    the runs or is named in `by`: `clip` holds the name of the option, `clip.threshold` its number. It is missing in
-    the rows of a run that does not have the choice. Two choices have the name of a table's column and therefore keep
-    their full key: `loss.name`, `penalty.name`.
-
-    Raises:
-        RecipeError: if a run cannot be opened, or there is no such table or choice.
-    """
-    return gather(collect(paths), table, by)
-
-
 def collect(paths: Paths) -> list[Run]:
     """The runs at and below all of `paths`, each once; a run that is already open stands for itself.
 
@@ -146,77 +149,6 @@ def collect(paths: Paths) -> list[Run]:
     if not runs:
         raise RecipeError("no path was given; give the folder of a run or of a study")
     return list(runs.values())
-
-
-def gather(runs: list[Run], table: str = "layers", by: Iterable[str] = ()) -> pd.DataFrame:
-    """`load` for runs that are already open.
-
-    Raises:
-        RecipeError: if there is no such table or choice.
-    """
-    if table not in SCHEMAS:
-        raise RecipeError(f"there is no table '{table}'{hint(table, SCHEMAS)}")
-    frame, origin = _frames([_table(run.folder, table) for run in runs])
-    labels = {"run": names(runs)} | choices(runs, by)
-    choice_columns = pd.DataFrame(
-        {key: _spread(values, origin) for key, values in labels.items() if key not in frame.columns},
-        index=frame.index,
-    )
-    return pd.concat([choice_columns, frame], axis=1)
-
-
-def names(runs: list[Run]) -> list[str]:
-    """A distinct name for each run: the folder's name, or its path if two folders have the same name."""
-    short = [run.folder.resolve().name for run in runs]
-    return short if len(set(short)) == len(short) else [str(run.folder) for run in runs]
-
-
-def choices(runs: list[Run], by: Iterable[str] = ()) -> dict[str, list[Any]]:
-    """The choices in `by`, then those that differ between the runs, each with its value in every run (or None).
-
-    Raises:
-        RecipeError: if no run has a choice of `by`.
-    """
-    run_choices = [_choices(run.recipe) for run in runs]
-    keys = list(dict.fromkeys(key for chosen in run_choices for key in chosen))
-    requested = [column(word, keys) for word in by]
-    values = {key: [chosen.get(key) for chosen in run_choices] for key in keys}
-    differing = [key for key in keys if len(set(map(repr, values[key]))) > 1]
-    return {key: values[key] for key in dict.fromkeys([*requested, *differing])}
-
-
-def column(word: str, names: Iterable[str]) -> str:
-    """Which of `names` is the column of a choice, with or without `.name`: `clip`, `clip.name`, `penalty`.
-
-    Raises:
-        RecipeError: if there is none.
-    """
-    names = list(names)
-    for name in (word, word.removesuffix(".name"), f"{word}.name"):
-        if name in names:
-            return name
-    raise RecipeError(f"no run has a choice '{word}'{hint(word, names)}")
-
-
-def _choices(recipe: dict[str, Any]) -> dict[str, Any]:
-    """The recipe by readable key: an option's name under its group, its numbers under group.key."""
-    kept = {key: value for key, value in flat(recipe).items() if key.split(".")[0] not in NOT_IN_DIGEST}
-    short = {key: key.removesuffix(".name") for key in kept}
-    return {key if short[key] in _COLUMNS else short[key]: value for key, value in kept.items()}
-
-
-def _spread(values: list[Any], origin: np.ndarray) -> Any:
-    """From one value per run to one value per row, numbers as numbers and words as categories.
-
-    `origin`, (rows,), is the index of each row's run.
-    """
-    types = {type(value) for value in values}
-    if types <= {int} or types <= {bool} or (types <= {int, float, type(None)} and types != {type(None)}):
-        return np.array([np.nan if value is None else value for value in values])[origin]
-    words = [None if value is None else str(value) for value in values]
-    categories = list(dict.fromkeys(word for word in words if word is not None))
-    codes = np.array([-1 if word is None else categories.index(word) for word in words])
-    return pd.Categorical.from_codes(codes[origin], categories=pd.Index(categories, dtype="str"))
 
 
 def _refuse(path: Path) -> NoReturn:
@@ -250,10 +182,10 @@ def _mapping(path: Path) -> dict[str, Any]:
 
 def _check(path: Path, recipe: dict[str, Any], status: dict[str, Any]) -> None:
     """Raise a RecipeError for files that are not a recipe and a status of this schema."""
-    if status.get("schema") != VERSION:
+    if status.get("schema") not in READABLE:
         raise RecipeError(
-            f"{path} was written with schema {status.get('schema')}, and this version of gradlab reads {VERSION}; "
-            "run its recipe again"
+            f"{path} was written with schema {status.get('schema')}, and this version of gradlab reads "
+            f"{' and '.join(map(str, READABLE))}; run its recipe again"
         )
     if status.get("state") not in STATES:
         raise RecipeError(
@@ -284,18 +216,23 @@ def _table(folder: Path, table: str) -> pa.Table:
         )
     if not any(part.num_rows for part in tables):
         if table in OPTIONAL:
-            return SCHEMAS[table].empty_table()
+            return schemas([])[table].empty_table()
         raise RecipeError(
             f"{folder} is incomplete: it has no rows in {table}; run its recipe again with --force"
         )
-    return pa.concat_tables(tables)
+    return pa.concat_tables(tables, promote_options="default")
 
 
 def _rows(file: Path, table: str) -> pa.Table:
-    schema = SCHEMAS[table]
+    """The rows of a file, with the columns that it has; those that every run has must be among them."""
+    fixed = schemas([])[table]
     try:
         with file.open("rb") as stream:
-            return pq.read_table(stream).select(schema.names).cast(schema)
+            rows = pq.read_table(stream)
+        own = [field for field in rows.schema if field.name not in fixed.names]
+        with_metadata = [rows.schema.field(field.name).with_type(field.type) for field in fixed]
+        schema = pa.schema([*with_metadata, *own], metadata=rows.schema.metadata)
+        return rows.select(schema.names).cast(schema)
     except FileNotFoundError:
         raise
     except (OSError, KeyError, pa.ArrowException) as error:
@@ -303,15 +240,21 @@ def _rows(file: Path, table: str) -> pa.Table:
         raise RecipeError(f"{file} is corrupt ({reason}); run its recipe again with --force") from error
 
 
-def _frames(tables: list[pa.Table]) -> tuple[pd.DataFrame, np.ndarray]:
-    """The tables as one sorted frame, and the index of the table that each row is from, (rows,).
+def frames(table: str, runs: list[Run]) -> tuple[pd.DataFrame, np.ndarray]:
+    """A table of the runs as one sorted frame, and the index of the run that each row is from, (rows,).
 
-    The columns stay Arrow's, which distinguish null from NaN (NumPy's do not); the keys become int64.
+    The columns stay Arrow's, which distinguish null from NaN (NumPy's do not); the keys become int64. A column that one
+    of the runs does not have is null in its rows.
     """
-    frame = pa.concat_tables(tables).unify_dictionaries().to_pandas(types_mapper=_pandas_dtype)
+    tables = [_table(run.folder, table) for run in runs]
+    merged = pa.concat_tables(tables, promote_options="permissive").unify_dictionaries()
+    for name in EXPECTED.get(table, ()):
+        if name not in merged.column_names:
+            merged = merged.append_column(name, pa.nulls(merged.num_rows, pa.float32()))
+    frame = merged.to_pandas(types_mapper=_pandas_dtype)
     keys = [key for key in ROW_KEYS if key in frame.columns]
     frame = frame.astype({key: "int64" for key in keys if key != "source"})
-    origin = np.repeat(np.arange(len(tables)), [table.num_rows for table in tables])
+    origin = np.repeat(np.arange(len(tables)), [rows.num_rows for rows in tables])
     ranks = [frame[key].cat.codes if key == "source" else frame[key] for key in keys]
     order = np.lexsort([*reversed(ranks), origin])
     return frame.iloc[order].reset_index(drop=True), origin[order]

@@ -6,13 +6,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from gradlab.measure.columns import SCHEMAS
-
-UPDATE_COLUMNS = (
-    "log10_update",
-    "update_lost",
-    "learning_rate",
-)  # null in the final row: no update follows it
 Columns = Mapping[str, Any]
 
 
@@ -23,11 +16,12 @@ class Rows(NamedTuple):
     steps: np.ndarray  # (steps,)
     source: str  # `batch` or `probe`, the fixed batch
     kept: np.ndarray  # (seeds, steps), False: the row is not stored
-    last: bool  # no update follows these rows
 
 
-def tables(rows: Rows, columns: Mapping[str, Columns]) -> dict[str, pa.Table]:
-    """The chunk's rows by table; `columns[table]` holds what is not a key: the schema says which there are.
+def tables(
+    rows: Rows, columns: Mapping[str, Columns], schemas: Mapping[str, pa.Schema]
+) -> dict[str, pa.Table]:
+    """The chunk's rows by table; `columns[table]` holds what is not a key: the table's schema says which there are.
 
     A column is an array (seeds, steps, entries) or one that broadcasts to it, as (entries,) for what all rows share;
     or a pair of such arrays: the values, and where they were measured. A row is stored for each kept seed and step
@@ -36,14 +30,15 @@ def tables(rows: Rows, columns: Mapping[str, Columns]) -> dict[str, pa.Table]:
     Raises:
         KeyError: if the schema has no column of a given name.
     """
-    return {table: _table(table, rows, table_columns) for table, table_columns in columns.items()}
+    return {
+        table: _table(table, rows, table_columns, schemas[table]) for table, table_columns in columns.items()
+    }
 
 
-def _table(table: str, rows: Rows, columns: Columns) -> pa.Table:
-    schema = SCHEMAS[table]
+def _table(table: str, rows: Rows, columns: Columns, schema: pa.Schema) -> pa.Table:
     if undeclared := sorted(columns.keys() - set(schema.names)):
         raise KeyError(
-            f"the table '{table}' has no column {', '.join(undeclared)}; declare it in gradlab/measure/columns.py"
+            f"the table '{table}' has no column {', '.join(undeclared)}; its probe must declare it"
         )
     pairs = {name: value if isinstance(value, tuple) else (value, True) for name, value in columns.items()}
     shape = np.broadcast_shapes(*(np.shape(values) for values, _ in pairs.values()), (*rows.kept.shape, 1))
@@ -56,7 +51,7 @@ def _table(table: str, rows: Rows, columns: Columns) -> pa.Table:
 
     arrays = []
     for field in schema:
-        if field.name not in pairs or (rows.last and field.name in UPDATE_COLUMNS):
+        if field.name not in pairs:
             arrays.append(pa.nulls(int(kept.sum()), field.type))
         elif pa.types.is_dictionary(field.type):
             words, codes = np.unique(pairs[field.name][0], return_inverse=True)

@@ -16,9 +16,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
-from gradlab.measure.columns import SCHEMAS, VERSION
+from gradlab.measure.columns import TABLES
 
-TABLES = tuple(SCHEMAS)
 KEPT_CHECKPOINTS = 2  # the previous one stays, should the newest turn out to be damaged
 RESULTS = ("finished", "diverged", "stopped")  # the states of a run that has all its rows
 NOTES = "notes"  # the entry of a checkpoint file that is not a leaf of the state
@@ -76,20 +75,19 @@ def recipe(folder: Path, values: Mapping[str, Any]) -> None:
 def part(folder: Path, table: str, step: int, rows: list[pa.Table]) -> None:
     """Write one part of a table, named by its first step; no file if there are no rows."""
     if any(batch.num_rows for batch in rows):
-        _parquet(folder / table / f"part-{step:09d}.parquet", table, pa.concat_tables(rows))
+        _parquet(folder / table / f"part-{step:09d}.parquet", pa.concat_tables(rows))
 
 
-def _parquet(path: Path, table: str, rows: pa.Table) -> None:
+def _parquet(path: Path, rows: pa.Table) -> None:
     """Write a Parquet file; zstd and byte-stream split shrink floats to about two thirds and keys to almost nothing."""
-    schema = SCHEMAS[table].with_metadata({"gradlab_schema": str(VERSION)})
-    floats = [field.name for field in schema if pa.types.is_floating(field.type)]
+    floats = [field.name for field in rows.schema if pa.types.is_floating(field.type)]
     options = {
         "compression": "zstd",
         "compression_level": 3,
-        "use_dictionary": [field.name for field in schema if field.name not in floats],
+        "use_dictionary": [field.name for field in rows.schema if field.name not in floats],
         "column_encoding": dict.fromkeys(floats, "BYTE_STREAM_SPLIT"),
     }
-    durable(path, lambda file: pq.write_table(rows.cast(schema), file, **options))
+    durable(path, lambda file: pq.write_table(rows, file, **options))
 
 
 def part_files(folder: Path, table: str) -> list[Path]:
@@ -109,11 +107,11 @@ def compact(folder: Path) -> None:
         parts = part_files(folder, table)
         merged = folder / table / "all.parquet"
         if parts and not merged.exists():
-            rows = pa.concat_tables(pq.read_table(path, schema=SCHEMAS[table]) for path in parts)
+            rows = pa.concat_tables(map(pq.read_table, parts))
             order = [
                 (key, "ascending") for key in ("seed", "step", "layer", "time") if key in rows.column_names
             ]
-            _parquet(merged, table, rows.unify_dictionaries().sort_by(order))
+            _parquet(merged, rows.unify_dictionaries().sort_by(order))
         for path in parts:
             path.unlink()
     for path in _older_checkpoints(folder):

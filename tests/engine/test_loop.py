@@ -6,7 +6,7 @@ import pytest
 
 from gradlab.engine.loop import compile_run, load_run, train
 from gradlab.engine.seed_programs import streams
-from gradlab.engine.step import StepColumns
+from gradlab.measure.row import unpack
 from tests import measures, rules
 from tests.driver import recipe, task, tree
 from tests.reference import evaluated, network
@@ -85,18 +85,20 @@ def test_every_row_of_a_run_is_the_reference_s(exact):
     batches = [chunk for chunk in chunks if chunk.source == "batch"]
     assert np.concatenate([chunk.steps for chunk in batches]).tolist() == list(range(13))
     layers, steps = (
-        np.concatenate([getattr(chunk.row, part)[0] for chunk in batches]) for part in ("layers", "steps")
+        {
+            name: np.concatenate([unpack(run.layout.columns, chunk.row)[part][name][0] for chunk in batches])
+            for name in unpack(run.layout.columns, batches[0].row)[part]
+        }
+        for part in ("layers", "steps")
     )
     for step, (signals, said) in enumerate(rows):
         for column, values in signals.items():
-            found = layers[step, run.layout.columns.index(column)]
+            found = layers[column][step]
             kept = ~np.isnan(values)
             np.testing.assert_allclose(found[kept], values[kept], rtol=2e-6, atol=2e-6, err_msg=column)
         for column, value in said.items():  # the columns are float32
             if step < 12 or column != "learning_rate":
-                assert steps[step, StepColumns._fields.index(column)] == pytest.approx(
-                    value, rel=2e-6, abs=2e-6
-                ), column
+                assert steps[column][step] == pytest.approx(value, rel=2e-6, abs=2e-6), column
 
 
 def test_evaluations_use_the_running_statistics_and_all_examples(exact):

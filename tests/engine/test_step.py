@@ -213,12 +213,12 @@ def test_every_part_keeps_its_dtypes_in_every_precision(case, dtype):
         data = (jnp.zeros((12, 9), dtype), jnp.zeros(12, jnp.int32))
         time = (jnp.int32(0), jnp.int32(9))
         after, row = jax.eval_shape(
-            lambda *given: found._step(*given, measured=True),
+            lambda *given: found._step(*given, True),
             found.numbers(),
             before,
-            data,
+            *data,
             jax.random.key(0),
-            time,
+            *time,
         )
     kinds = lambda tree: jax.tree.map(lambda leaf: str(leaf.dtype), tree)
     assert kinds(before) == kinds(after)

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from gradlab.figures.comparison import comparison
-from gradlab.store.read import find_runs, gather
+from gradlab.store.gather import gather
+from gradlab.store.read import find_runs
 from tests import runs
 from tests.figures.frames import data, legend, render
 

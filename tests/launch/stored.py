@@ -8,8 +8,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from gradlab.measure.columns import SCHEMAS
-
 TIMES = ("started", "seconds", "compile_seconds", "memory_mib", "message", "name")
 
 
@@ -26,7 +24,7 @@ def table(folder: Path, name: str) -> pa.Table:
     """All rows of one table in the order of a finished run."""
     whole = folder / name / "all.parquet"
     files = [whole] if whole.exists() else sorted((folder / name).glob("part-*.parquet"))
-    rows = pa.concat_tables(pq.read_table(file, schema=SCHEMAS[name]) for file in files)
+    rows = pa.concat_tables(map(pq.read_table, files))
     return rows.sort_by([(key, "ascending") for key in ("seed", "step", "layer") if key in rows.column_names])
 
 

@@ -4,7 +4,6 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from gradlab.engine.step import StepInputs
 from gradlab.launch import launch
 from gradlab.parts.losses.surfaces import COORDINATES
 from gradlab.recipe import options
@@ -99,10 +98,10 @@ def test_no_number_of_any_part_is_baked_into_the_program(turn):
     found = driver(*(f"{key}={value}" for key, value in words.items()))
     key = jax.random.key(0)
     x, y = map(jnp.asarray, batch())
-    inputs = StepInputs(x, y, key, step=jnp.int32(0), total_steps=jnp.int32(9))
 
     def run(given: dict) -> object:
-        return found._step(given, found._initial(given, key), inputs, measured=True)
+        state = found._initial(given, key)
+        return found._step(given, state, x, y, key, jnp.int32(0), jnp.int32(9), measured=True)
 
     given = found.numbers()
     traced = jax.make_jaxpr(run)(given)

@@ -10,6 +10,7 @@ from gradlab.recipe.errors import RecipeError
 from gradlab.store.read import open_run
 from tests.launch import stored
 from tests.recipes import tiny
+from tests.runs import SCHEMAS
 
 WILD = ("lr=1e37", "steps=40")  # tanh nets are hard to break: this takes seed 0 about twenty steps
 UPDATES = ["log10_update", "update_lost"]
@@ -132,7 +133,7 @@ def test_other_precisions_run(tmp_path, dtype, words):
     assert np.isfinite(losses).all()
     leaf = stored.weights(folder)[".params['input/linear/kernel']"]
     assert leaf.dtype == (np.float64 if dtype == "float64" else np.float32)
-    assert set(stored.table(folder, "layers").schema.types) == set(stored.SCHEMAS["layers"].types)
+    assert set(stored.table(folder, "layers").schema.types) == set(SCHEMAS["layers"].types)
 
 
 @pytest.mark.slow

@@ -9,7 +9,9 @@ import pytest
 from gradlab.engine import compiled as programs
 from gradlab.engine.loop import load_run
 from gradlab.engine.tasks import load_task
-from gradlab.measure.probe import BlockSignal, Probe, in_order, probe
+from gradlab.measure.columns import Column
+from gradlab.measure.probe import BlockSignal, probe
+from gradlab.measure.probing import checked
 from gradlab.recipe.errors import RecipeError
 from tests.measures import likeness
 from tests.recipes import TINY, recipe
@@ -101,7 +103,7 @@ def test_a_probe_that_returns_other_columns_than_it_declares_is_an_error_when_tr
     monkeypatch, name, change
 ):
     made = probe.make({"name": name})
-    kind, first = KINDS[name], made.columns[0]
+    kind, first = KINDS[name], made.columns[0].name
 
     def changed(signal):
         returned = dict(getattr(made, kind)(signal))
@@ -112,11 +114,15 @@ def test_a_probe_that_returns_other_columns_than_it_declares_is_an_error_when_tr
     run_recipe = recipe(*TINY, f"probe=[{name}]")
     run = load_run(run_recipe, load_task(run_recipe))
     with pytest.raises(
-        RecipeError, match=f"a probe declares the columns {', '.join(made.columns)} and returns "
+        RecipeError,
+        match=f"declares the columns {', '.join(column.name for column in made.columns)} and returns ",
     ):
         programs.trace(run.recipe, run.numbers, run.data, run.task.form)
 
 
 def test_what_a_probe_returns_is_taken_by_name():
-    two = Probe(("mean", "var"))
-    assert in_order(two, {"var": 2, "mean": 1}) == [1, 2]
+    two = (Column("mean", "a mean"), Column("var", "a variance"))
+    assert list(checked(two, {"var": 2, "mean": 1}, lambda column, value: True).items()) == [
+        ("mean", 1),
+        ("var", 2),
+    ]

@@ -77,7 +77,7 @@ MODULES = {
         nnx.BatchNorm(9, rngs=nnx.Rngs(key)),
         nnx.Linear(9, 4, rngs=nnx.Rngs(key)),
     ),
-    "linen": lambda plan, key: [nn.WeightLayerSpec(9), Norm(), nn.WeightLayerSpec(4)],
+    "linen": lambda plan, key: [nn.Dense(9), Norm(), nn.Dense(4)],
 }
 
 
@@ -166,7 +166,7 @@ def test_a_module_without_a_chain_has_parameters_and_is_told_so(tmp_path):
 class Whole(nn.Module):
     @nn.compact
     def __call__(self, x):
-        return nn.WeightLayerSpec(10)(nn.tanh(nn.WeightLayerSpec(16)(x.reshape(len(x), -1))))
+        return nn.Dense(10)(nn.tanh(nn.Dense(16)(x.reshape(len(x), -1))))
 
 
 def alone(plan, key):

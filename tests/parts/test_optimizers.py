@@ -95,9 +95,9 @@ def walk(words, problem):
             value = loss(x)
             state = rule.begin_step(state, step, value, x, stacked_axes)
             grads = jax.grad(loss)(x)
-            if rule.estimate_gradient is not None:
+            if rule.estimator is not None:
                 key = jax.random.fold_in(jax.random.key(7), step)
-                grads, state = rule.estimate_gradient(x, state, grads, key, objective)
+                grads, state = rule.estimator.estimate(x, state, grads, key, objective)
             phase = rule.phase(state)
             peak = jnp.asarray(rate if rule.peak_lr is None else rule.peak_lr(state, rate))
             update, state = rule.update(grads, state, x, optimizer_context(peak, step, value, x, objective))
@@ -259,7 +259,7 @@ def test_schedule_free_is_evaluated_at_its_average():
 def test_spsa_is_the_gradient_on_average():
     rule = optimizer.make({"name": "spsa", "perturbation": 1e-3, "pairs": 4000})
     x = {"kernel": jnp.array([[-1.2, 0.7]]), "bias": jnp.array([0.3])}
-    estimate, _ = rule.estimate_gradient(x, (), None, jax.random.key(0), Objective(bowl, None))
+    estimate, _ = rule.estimator.estimate(x, (), None, jax.random.key(0), Objective(bowl, None))
     for key, g in jax.grad(bowl)(x).items():  # an entry's standard error is |g|·√(entries/pairs), 3.1·0.03
         np.testing.assert_allclose(estimate[key], g, atol=0.4)
 
@@ -268,7 +268,7 @@ def test_spsa_is_the_gradient_on_average():
 def test_one_parameter_makes_spsa_exact():
     rule = optimizer.make({"name": "spsa", "perturbation": 0.5, "pairs": 1})
     loss = lambda p: 3 * p["x"][0] ** 2
-    estimate, _ = rule.estimate_gradient(
+    estimate, _ = rule.estimator.estimate(
         {"x": jnp.array([2.0])}, (), None, jax.random.key(3), Objective(loss, None)
     )
     assert float(estimate["x"][0]) == pytest.approx(12, rel=1e-6)
@@ -285,7 +285,7 @@ def test_an_evolution_strategy_is_evosax_s_own_at_rate_one(strategy):
 
     def body(carry, key):
         x, state = carry
-        grads, state = rule.estimate_gradient(x, state, None, key, context.objective)
+        grads, state = rule.estimator.estimate(x, state, None, key, context.objective)
         update, state = rule.update(grads, state, x, context)
         return (
             jax.tree.map(lambda w, d: w - context.learning_rate * d, x, update.direction),

@@ -10,7 +10,8 @@ import pytest
 import yaml
 
 from gradlab.recipe.errors import RecipeError
-from gradlab.store.read import collect, find_runs, folders, load, open_run
+from gradlab.store.gather import load
+from gradlab.store.read import collect, find_runs, folders, open_run
 from tests import runs
 
 

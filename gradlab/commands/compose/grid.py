@@ -34,7 +34,17 @@ from gradlab.recipe import options
 from gradlab.recipe.bounds import bound
 from gradlab.recipe.errors import RecipeError
 from gradlab.recipe.paths import CONF
-from gradlab.recipe.recipe import BOUNDS, FAMILIES, Every, Recipe, Stop, flat, folder_name, is_import_path
+from gradlab.recipe.recipe import (
+    BOUNDS,
+    FAMILIES,
+    LISTED,
+    Every,
+    Recipe,
+    Stop,
+    flat,
+    folder_name,
+    is_import_path,
+)
 
 Compose = Callable[[tuple[str, ...]], DictConfig]  # from choices of groups to the composed config
 
@@ -100,8 +110,8 @@ def recipe_of(values: dict[str, Any]) -> Recipe:
         if key not in names:
             raise RecipeError(f"there is no option '{key}'{suggestion(key, names)}")
     for group, part in values.items():
-        parts = part.values() if group == "probes" and isinstance(part, dict) else [part]
-        if group in (*FAMILIES, "probes") and not all(map(_has_name, parts)):
+        parts = part.values() if group in LISTED.values() and isinstance(part, dict) else [part]
+        if group in (*FAMILIES, *LISTED.values()) and not all(map(_has_name, parts)):
             raise RecipeError(f"{group} is chosen by an option's name, got {part}")
     study, outputs = str(values["study"]), str(values["outputs"])  # study=2026 is a name
     if not outputs or values["outputs"] is None:
@@ -111,6 +121,7 @@ def recipe_of(values: dict[str, Any]) -> Recipe:
     values["lr_factors"] = bound(BOUNDS["lr_factors"]).check("lr_factors", values["lr_factors"])
     if "probes" not in values:
         raise RecipeError("probe=[] measures nothing; name one or more")
+    values.setdefault("snapshots", {})
     intervals = {key: Every(**_with_keys(key, values[key], {"every"})) for key in ("log", "eval")}
     stop = Stop(**_with_keys("stop", values["stop"], {"patience", "loss"}))
     return Recipe(**{**values, **intervals, "stop": stop, "study": study, "outputs": outputs})
@@ -213,6 +224,9 @@ def _recipe(point: GridPoint, groups: Groups, compose_groups: Compose) -> Recipe
         config = copy.deepcopy(compose_groups(choices))
         for group, name in functions.items():
             OmegaConf.update(config, group, {"name": name}, merge=False)
+        for group, field in LISTED.items():
+            for name in filter(is_import_path, _names(point.get(group))):
+                _add_listed(config, f"{field}.{name.rpartition(':')[2]}", group, name)
         _set_numbers(config, {key: value for key, value in others.items() if key not in groups}, groups)
         values = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     except (HydraException, OmegaConfBaseException) as error:
@@ -221,10 +235,26 @@ def _recipe(point: GridPoint, groups: Groups, compose_groups: Compose) -> Recipe
     return recipe_of({str(key): _with_defaults(str(key), value) for key, value in values.items()})
 
 
+def _names(value: Any) -> list[str]:
+    """The names in the choice of a group that takes a list."""
+    return list(map(str, value if isinstance(value, list) else [] if value is None else [value]))
+
+
+def _add_listed(config: DictConfig, key: str, group: str, name: str) -> None:
+    """Add a user-defined probe or snapshot, under the name of its function.
+
+    Raises:
+        RecipeError: if there is one of that name.
+    """
+    if OmegaConf.select(config, key) is not None:
+        raise RecipeError(f"{group}={name}: there is a {group} of that name already; rename the function")
+    OmegaConf.update(config, key, {"name": name}, merge=False, force_add=True)
+
+
 def _is_function(key: str, value: Any, groups: Groups) -> bool:
     """Whether a user-defined function is chosen: `activation=my_pkg.acts:snake`, `optimizer.name=optax:lamb`."""
     group = key.removesuffix(".name")
-    return isinstance(value, str) and is_import_path(value) and group in set(groups) - {"probe", "experiment"}
+    return isinstance(value, str) and is_import_path(value) and group in set(groups) - {*LISTED, "experiment"}
 
 
 def _with_defaults(group: str, part: Any) -> Any:
@@ -266,11 +296,15 @@ def _defaults(group: str, name: str) -> dict[str, Any]:
 
 
 def _choice(group: str, value: Any, groups: Groups) -> str:
-    """The choice of a group's option, or of a list of probes, as Hydra takes it."""
-    names = value if isinstance(value, list) and group == "probe" else [value]
+    """The choice of a group's option, or of a list of probes or snapshots, as Hydra takes it; `all` is every option."""
+    if group not in LISTED:
+        require_option(group, value, groups)
+        return f"{group}={value}"
+    chosen = [name for name in _names(value) if not is_import_path(name)]
+    names = [option for name in chosen for option in (options.groups()[group] if name == "all" else [name])]
     for name in names:
-        require_option(group, name, groups)
-    return f"{group}=[{','.join(map(str, names))}]" if group == "probe" else f"{group}={value}"
+        require_option(group, name, {**groups, group: [*groups[group], "all"]})
+    return f"{group}=[{','.join(dict.fromkeys(names))}]"
 
 
 def _set_numbers(config: DictConfig, numbers: GridPoint, groups: Groups) -> None:
@@ -279,11 +313,12 @@ def _set_numbers(config: DictConfig, numbers: GridPoint, groups: Groups) -> None
     settable = [*(key for key in values if not key.endswith(".name")), "lr_factors"]
     # the parameters of a user-defined function are not in any file
     settable += [
-        key for key in numbers if is_import_path(str(values.get(f"{key.partition('.')[0]}.name", "")))
+        key for key in numbers if is_import_path(str(values.get(f"{key.rpartition('.')[0]}.name", "")))
     ]
     for key, value in numbers.items():
         if key.endswith(".name") and key in values:
-            group = key.partition(".")[0].rstrip("s")
+            field = key.partition(".")[0]
+            group = next((group for group, listed in LISTED.items() if listed == field), field)
             raise RecipeError(f"'{key}' cannot be set by itself; write {group}={value}")
         require_key(key, values, settable, groups)
         OmegaConf.update(config, key, value, merge=False, force_add=True)

@@ -21,6 +21,7 @@ SYNONYMS = {
     "scheduler": "schedule",
     "dataset": "data",
     "probes": "probe",
+    "snapshots": "snapshot",
     "regularization": "penalty",
     "weight_decay": "penalty",
     "reg": "penalty",

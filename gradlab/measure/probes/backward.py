@@ -1,5 +1,6 @@
 """How large is the loss gradient at each layer's output? This is the curve that vanishes or explodes."""
 
+from gradlab.measure.columns import Column
 from gradlab.measure.probe import BackwardNorms, Columns, Probe, probe
 from gradlab.numerics.norms import LOG10_2
 
@@ -11,4 +12,13 @@ def backward() -> Probe:
     def ask(norms: BackwardNorms) -> Columns:
         return {"log10_backward": LOG10_2 * (norms.signal + norms.half_log2_terms)}
 
-    return Probe(("log10_backward",), backward=ask)
+    return Probe(
+        (
+            Column(
+                "log10_backward",
+                "log10 of √B·‖∂(mean loss)/∂h_l‖_F: RMS over the B loss terms of the gradient norm",
+                unit="log10",
+            ),
+        ),
+        backward=ask,
+    )

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from gradlab.measure.columns import Column
 from gradlab.measure.probe import BlockSignal, Columns, Probe, probe
 from gradlab.numerics.norms import compute_dtype, is_safe, largest_exponent, scale
 
@@ -23,7 +24,10 @@ def cosine() -> Probe:
             "cosine": jax.lax.cond(jnp.all(is_safe(squares)), lambda: _mean(h, squares), lambda: _scaled(h))
         }
 
-    return Probe(("cosine",), signal=ask)
+    return Probe(
+        (Column("cosine", "mean cosine between two examples' h_l: (B·‖mean_i h_i/‖h_i‖‖² − 1)/(B − 1)"),),
+        signal=ask,
+    )
 
 
 def _scaled(h: Array) -> Array:

@@ -2,6 +2,7 @@
 
 import jax.numpy as jnp
 
+from gradlab.measure.columns import Column
 from gradlab.measure.probe import BlockSignal, Columns, Probe, probe
 from gradlab.numerics.norms import LOG10_2, log2_norm
 
@@ -13,4 +14,6 @@ def forward() -> Probe:
     def ask(signal: BlockSignal) -> Columns:
         return {"log10_forward": LOG10_2 * (log2_norm(signal.h) - 0.5 * jnp.log2(float(signal.h.size)))}
 
-    return Probe(("log10_forward",), signal=ask)
+    return Probe(
+        (Column("log10_forward", "log10 of ‖h_l‖_F / √(B·n_l): RMS per unit", unit="log10"),), signal=ask
+    )

@@ -1,7 +1,9 @@
 """How large is each parameter's gradient, and how many of its entries are zero, infinite or NaN?"""
 
-from gradlab.measure.probe import PerParameter, Probe, UpdateSignal, probe
-from gradlab.numerics.norms import LOG10_2, counts
+from gradlab.measure.columns import Column
+from gradlab.measure.probe import Probe, UpdateColumns, UpdateSignal, probe
+from gradlab.numerics import norms
+from gradlab.numerics.norms import LOG10_2
 
 
 @probe
@@ -10,8 +12,27 @@ def gradient() -> Probe:
 
     One value per layer of each parameter."""
 
-    def ask(update: UpdateSignal) -> PerParameter:
+    def ask(update: UpdateSignal) -> UpdateColumns:
         logs = {path: LOG10_2 * value for path, value in update.true_norms.items()}
-        return {"log10_gradient": logs, **counts(update.grads, update.norms.leaves, update.stacked_axes)}
+        entries = norms.counts(update.grads, update.norms.leaves, update.stacked_axes)
+        return {"log10_gradient": logs, **entries}
 
-    return Probe(("log10_gradient", "zeros", "infs", "nans"), update=ask)
+    norm = Column(
+        "log10_gradient",
+        "log10 of the norm of ∂(data loss)/∂θ, before penalty and clip",
+        unit="log10",
+        kind="parameter",
+        over_kernels="norm",
+    )
+    counts = [
+        Column(
+            name,
+            f"entries of the gradient that are {word}",
+            unit="count",
+            kind="parameter",
+            over_kernels="sum",
+            is_count=True,
+        )
+        for name, word in (("zeros", "zero"), ("infs", "infinite"), ("nans", "NaN"))
+    ]
+    return Probe((norm, *counts), update=ask)

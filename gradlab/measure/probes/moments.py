@@ -2,6 +2,7 @@
 
 import jax.numpy as jnp
 
+from gradlab.measure.columns import Column
 from gradlab.measure.probe import BlockSignal, Columns, Probe, probe
 from gradlab.numerics.norms import barrier, compute_dtype, square_sum, total
 
@@ -22,4 +23,10 @@ def moments() -> Probe:
         var = jnp.where(spread < jnp.inf, jnp.maximum(spread - offset * offset, 0), spread)
         return {"mean": origin + offset, "var": var}
 
-    return Probe(("mean", "var"), signal=ask)
+    return Probe(
+        (
+            Column("mean", "mean of h_l over examples and units"),
+            Column("var", "variance of h_l over examples and units"),
+        ),
+        signal=ask,
+    )

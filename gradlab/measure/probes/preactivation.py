@@ -1,5 +1,6 @@
 """How large is the loss gradient at each layer's pre-activation? Much of the literature plots this curve."""
 
+from gradlab.measure.columns import Column
 from gradlab.measure.probe import BackwardNorms, Columns, Probe, probe
 from gradlab.numerics.norms import LOG10_2
 
@@ -11,4 +12,14 @@ def preactivation() -> Probe:
     def ask(norms: BackwardNorms) -> Columns:
         return {"log10_backward_z": LOG10_2 * (norms.preactivation + norms.half_log2_terms)}
 
-    return Probe(("log10_backward_z",), backward=ask, active=True)
+    return Probe(
+        (
+            Column(
+                "log10_backward_z",
+                "log10_backward at the block's pre-activation, the input of its activation",
+                unit="log10",
+            ),
+        ),
+        backward=ask,
+        active=True,
+    )

@@ -2,6 +2,7 @@
 
 import jax.numpy as jnp
 
+from gradlab.measure.columns import Column
 from gradlab.measure.probe import BlockSignal, Columns, Probe, probe
 from gradlab.numerics.norms import compute_dtype, total
 
@@ -26,4 +27,15 @@ def saturation() -> Probe:
             "dead": jnp.mean((summed == 0).astype(jnp.float32)),
         }
 
-    return Probe(("saturated", "dead"), signal=ask, active=True)
+    return Probe(
+        (
+            Column(
+                "saturated",
+                "fraction of activations with |φ'| < 0.05·max|φ'|; 0 for relu and others that do not saturate",
+                unit="fraction",
+            ),
+            Column("dead", "fraction of units with φ' = 0 on the whole batch", unit="fraction"),
+        ),
+        signal=ask,
+        active=True,
+    )

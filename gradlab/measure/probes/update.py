@@ -3,7 +3,8 @@
 import jax.numpy as jnp
 from jax import Array
 
-from gradlab.measure.probe import PerParameter, Probe, UpdateSignal, probe
+from gradlab.measure.columns import Column
+from gradlab.measure.probe import Probe, UpdateColumns, UpdateSignal, probe
 from gradlab.numerics.norms import LOG10_2, count, log2_norms
 
 
@@ -13,7 +14,7 @@ def update() -> Probe:
 
     One value per layer of each parameter."""
 
-    def ask(update: UpdateSignal) -> PerParameter:
+    def ask(update: UpdateSignal) -> UpdateColumns:
         norms = log2_norms(update.direction, update.stacked_axes).leaves
         rate = jnp.log10(update.step_size)
         return {
@@ -21,7 +22,27 @@ def update() -> Probe:
             "update_lost": {path: _lost(update, path) for path in update.params},
         }
 
-    return Probe(("log10_update", "update_lost"), update=ask)
+    return Probe(
+        (
+            Column(
+                "log10_update",
+                "log10 of ‖Δθ‖, the norm of the update",
+                unit="log10",
+                kind="parameter",
+                over_kernels="norm",
+                needs_update=True,
+            ),
+            Column(
+                "update_lost",
+                "fraction of entries with θ + Δθ = θ in their dtype",
+                unit="fraction",
+                kind="parameter",
+                over_kernels="mean",
+                needs_update=True,
+            ),
+        ),
+        update=ask,
+    )
 
 
 def _lost(update: UpdateSignal, path: str) -> Array:

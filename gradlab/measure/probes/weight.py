@@ -1,6 +1,7 @@
 """How large is each parameter?"""
 
-from gradlab.measure.probe import PerParameter, Probe, UpdateSignal, probe
+from gradlab.measure.columns import Column
+from gradlab.measure.probe import Probe, UpdateColumns, UpdateSignal, probe
 from gradlab.numerics.norms import LOG10_2, log2_norms
 
 
@@ -8,8 +9,11 @@ from gradlab.numerics.norms import LOG10_2, log2_norms
 def weight() -> Probe:
     """log10 of ‖θ‖, one value per layer of each parameter."""
 
-    def ask(update: UpdateSignal) -> PerParameter:
+    def ask(update: UpdateSignal) -> UpdateColumns:
         norms = log2_norms(update.params, update.stacked_axes).leaves
         return {"log10_weight": {path: LOG10_2 * value for path, value in norms.items()}}
 
-    return Probe(("log10_weight",), update=ask)
+    return Probe(
+        (Column("log10_weight", "log10 of ‖θ‖", unit="log10", kind="parameter", over_kernels="norm"),),
+        update=ask,
+    )

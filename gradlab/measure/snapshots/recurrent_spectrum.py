@@ -1,49 +1,50 @@
-"""The spectral radius and the largest singular value of recurrent kernels, taken on the host when evaluating."""
+"""How large are the spectral radius and the largest singular value of each recurrent kernel?"""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any
 
 import numpy as np
 
+from gradlab.measure.columns import Column
+from gradlab.measure.snapshot import Snapshot, SnapshotInputs, snapshot
 
-class RecurrentKernel(NamedTuple):
-    """A recurrent kernel of one layer, whose square blocks (one per gate) have these names ("" for a single one)."""
-
-    layer: int
-    names: tuple[str, ...]
-    value: np.ndarray  # (seeds, units, gates·units), float64
+Kernels = dict[tuple[int, tuple[str, ...]], Any]
 
 
-class Spectrum(NamedTuple):
-    """One measure each: its layer, its name, and its value for each seed."""
-
-    layers: list[int]
-    measures: list[str]
-    values: np.ndarray  # (seeds, measures)
-
-
-def recurrent_spectrum(kernels: list[RecurrentKernel], seeds: int) -> Spectrum:
-    """ρ(W) = max|λ| and σ_max(W) of every square block of the kernels, NaN where it is not finite.
+@snapshot
+def recurrent_spectrum() -> Snapshot:
+    """ρ(W) = max|λ| and σ_max(W) of every square block of the recurrent kernels, NaN where it is not finite.
 
     ρ·max φ' > 1 is necessary for a gradient to explode through time, σ_max·max φ' < 1 sufficient for it to vanish
-    (Pascanu et al. 2013).
+    (Pascanu et al. 2013). They are computed on the host, in float64.
     """
-    layers: list[int] = []
-    measures: list[str] = []
-    values: list[np.ndarray] = []
-    for kernel in kernels:
-        units = kernel.value.shape[-2]
-        for index, name in enumerate(kernel.names):
-            blocks = kernel.value[..., index * units : (index + 1) * units]
-            suffix = f"_{name}" if name else ""
-            layers += [kernel.layer] * 2
-            measures += [f"spectral_radius{suffix}", f"largest_singular_value{suffix}"]
-            values += [_over_seeds(_radius, blocks), _over_seeds(_norm, blocks)]
-    return Spectrum(layers, measures, np.stack(values, 1) if values else np.zeros((seeds, 0)))
+    columns = (
+        Column("spectral_radius", "max |λ| of a square block of a recurrent kernel", kind="note"),
+        Column("largest_singular_value", "σ_max of a square block of a recurrent kernel", kind="note"),
+    )
+    return Snapshot(columns, _kernels, spectra)
 
 
-def _over_seeds(measure: Callable[[np.ndarray], float], blocks: np.ndarray) -> np.ndarray:
-    return np.array([measure(block) if np.isfinite(block).all() else np.nan for block in blocks])
+def _kernels(inputs: SnapshotInputs) -> Kernels:
+    return {(kernel.layer, kernel.names): kernel.value for kernel in inputs.recurrent_kernels}
+
+
+def spectra(kernels: Kernels) -> dict[str, dict[tuple[int, str], float]]:
+    """Both measures by (layer, name of the block), of kernels (units, blocks·units) by (layer, names of the blocks)."""
+    blocks = {
+        (layer, name): np.asarray(block, np.float64)
+        for (layer, names), kernel in kernels.items()
+        for name, block in zip(names, np.split(kernel, len(names), axis=1), strict=True)
+    }
+    measures = {"spectral_radius": _radius, "largest_singular_value": _norm}
+    return {
+        column: {at: _where_finite(measure, block) for at, block in blocks.items()}
+        for column, measure in measures.items()
+    }
+
+
+def _where_finite(measure: Callable[[np.ndarray], float], block: np.ndarray) -> float:
+    return measure(block) if np.isfinite(block).all() else np.nan
 
 
 def _radius(block: np.ndarray) -> float:

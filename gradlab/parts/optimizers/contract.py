@@ -47,27 +47,50 @@ class Update(NamedTuple):
         return {path: (factor * value).astype(value.dtype) for path, value in self.direction.items()}
 
 
+class GradientEstimator(NamedTuple):
+    """How a gradient is found otherwise than by back-propagation at θ.
+
+    estimate: (params, state, grads, key, objective) -> (grads, state); `state` is the optimizer's, `grads` the gradient
+    by back-propagation, or zeros where the estimator is `gradient_free` and nothing is measured.
+    evals: loss evaluations per step, where a gradient counts as one.
+    """
+
+    estimate: Callable[[Tree, Any, Tree, Array, Objective], tuple[Tree, Any]]
+    evals: int
+    gradient_free: bool = False
+
+
 class Optimizer(NamedTuple):
-    """A rule, and its hooks into the training step; only `init` and `update` are needed.
+    """How an update is made of a gradient, and its hooks into the training step; only the first two are needed.
 
     init: (params, stacked axes) -> state.
     update: (grads, state, params, context) -> (update, state).
+    estimator: what finds the gradient, where that is not back-propagation at θ.
     begin_step: (state, step, loss, params, stacked axes) -> state; what a step's number and loss change before it.
-    estimate_gradient: (params, state, grads, key, objective) -> (grads, state); finds the gradient otherwise than by
-    back-propagation at θ, which a `gradient_free` optimizer does not need.
-    evals_per_step: loss evaluations per step, where a gradient counts as one; evals_so_far: (step, state) -> those
-    before this step, where they are not evals_per_step times steps.
     phase: (state) -> which of several optimizers is in use; peak_lr: (state, the recipe's peak rate) -> its own;
-    eval_params: (state, params) -> the parameters that are evaluated.
+    eval_params: (state, params) -> the parameters that are evaluated; evals_so_far: (state) -> loss evaluations before
+    this step, where steps cost differently.
     """
 
     init: Callable[[Tree, StackedAxes], Any]
     update: Callable[[Tree, Any, Tree, OptimizerContext], tuple[Update, Any]]
+    estimator: GradientEstimator | None = None
     begin_step: Callable[[Any, Array, Array, Tree, StackedAxes], Any] = lambda state, *_: state
-    estimate_gradient: Callable[[Tree, Any, Tree, Array, Objective], tuple[Tree, Any]] | None = None
-    gradient_free: bool = False
-    evals_per_step: int = 1
-    evals_so_far: Callable[[Array, Any], Array] | None = None
     phase: Callable[[Any], Array] = lambda state: jnp.zeros((), jnp.int32)
     peak_lr: Callable[[Any, Array | float], Array] | None = None
     eval_params: Callable[[Any, Tree], Tree] = lambda state, params: params
+    evals_so_far: Callable[[Any], Array] | None = None
+
+    @property
+    def evals_per_step(self) -> int:
+        """Loss evaluations of one step, where a gradient counts as one."""
+        return 1 if self.estimator is None else self.estimator.evals
+
+    @property
+    def gradient_free(self) -> bool:
+        """Whether it does not need the gradient by back-propagation."""
+        return self.estimator is not None and self.estimator.gradient_free
+
+    def evaluations(self, step: Array, state: Any) -> Array:
+        """Loss evaluations before step `step`, whose state is `state`: ()."""
+        return step * self.evals_per_step if self.evals_so_far is None else self.evals_so_far(state)

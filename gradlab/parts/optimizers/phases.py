@@ -10,7 +10,13 @@ import jax.numpy as jnp
 from jax import Array
 
 from gradlab.numerics.tree import StackedAxes, Tree
-from gradlab.parts.optimizers.contract import Objective, Optimizer, OptimizerContext, Update
+from gradlab.parts.optimizers.contract import (
+    GradientEstimator,
+    Objective,
+    Optimizer,
+    OptimizerContext,
+    Update,
+)
 from gradlab.parts.optimizers.registry import optimizer
 from gradlab.recipe.bounds import Positive, bound
 from gradlab.recipe.errors import RecipeError
@@ -94,14 +100,17 @@ def phases(
     gradient before.
     """
     phased = _PhasedOptimizer(phases, [_make(phase) for phase in phases], memory == "carried")
-    estimates = any(rule.estimate_gradient for rule in phased.rules)
+    estimator = GradientEstimator(
+        phased.estimate_gradient,
+        evals=max(rule.evals_per_step for rule in phased.rules),
+        gradient_free=all(rule.gradient_free for rule in phased.rules),
+    )
     return Optimizer(
         phased.init,
         phased.update,
+        estimator=estimator if any(rule.estimator for rule in phased.rules) else None,
         begin_step=phased.begin_step,
-        estimate_gradient=phased.estimate_gradient if estimates else None,
-        gradient_free=all(rule.gradient_free for rule in phased.rules),
-        evals_so_far=lambda step, state: state.evals_so_far,
+        evals_so_far=lambda state: state.evals_so_far,
         phase=lambda state: state.phase,
         peak_lr=phased.peak_lr,
         eval_params=phased.eval_params,
@@ -170,10 +179,10 @@ class _PhasedOptimizer(NamedTuple):
         key: Array,
         objective: Objective,
     ) -> tuple[Tree, tuple[Any, ...]]:
-        estimate = self.rules[index].estimate_gradient
-        if estimate is None:
+        estimator = self.rules[index].estimator
+        if estimator is None:
             return grads, states
-        gradient, after = estimate(params, states[index], grads, key, objective)
+        gradient, after = estimator.estimate(params, states[index], grads, key, objective)
         return gradient, (*states[:index], after, *states[index + 1 :])
 
     def update(

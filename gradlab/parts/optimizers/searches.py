@@ -16,7 +16,13 @@ from jax import Array
 
 from gradlab.numerics import norms
 from gradlab.numerics.tree import StackedAxes, Tree
-from gradlab.parts.optimizers.contract import Objective, Optimizer, OptimizerContext, Update
+from gradlab.parts.optimizers.contract import (
+    GradientEstimator,
+    Objective,
+    Optimizer,
+    OptimizerContext,
+    Update,
+)
 from gradlab.parts.optimizers.registry import optimizer
 from gradlab.parts.optimizers.rules import momentum, sgd
 from gradlab.recipe.bounds import Positive, Share, Size
@@ -33,15 +39,13 @@ def sam(rho: Positive, decay: Share) -> Optimizer:
     right outside float32's range of squares.
     """
 
-    def estimate_gradient(
-        params: Tree, state: Any, grads: Tree, key: Array, objective: Objective
-    ) -> tuple[Tree, Any]:
+    def estimate(params: Tree, state: Any, grads: Tree, key: Array, objective: Objective) -> tuple[Tree, Any]:
         mantissa, exponent = norms.log2_norms(grads, dict.fromkeys(grads, 0)).global_norm
         factor = jnp.where(mantissa > 0, rho / jnp.where(mantissa > 0, mantissa, 1), 0.0)
         ascent = {path: norms.scale(g, -exponent) * factor.astype(g.dtype) for path, g in grads.items()}
         return objective.gradient({path: w + ascent[path] for path, w in params.items()}), state
 
-    return momentum(decay)._replace(estimate_gradient=estimate_gradient, evals_per_step=2)
+    return momentum(decay)._replace(estimator=GradientEstimator(estimate, evals=2))
 
 
 @optimizer
@@ -51,14 +55,12 @@ def spsa(perturbation: Positive, pairs: Size) -> Optimizer:
     Two losses per pair whatever the number of parameters P; an unbiased gradient but for c², with P times its noise.
     """
 
-    def estimate_gradient(
-        params: Tree, state: Any, grads: Tree, key: Array, objective: Objective
-    ) -> tuple[Tree, Any]:
+    def estimate(params: Tree, state: Any, grads: Tree, key: Array, objective: Objective) -> tuple[Tree, Any]:
         add_pair = partial(_add_pair, params, objective, perturbation, pairs)
         zeros = jax.tree.map(jnp.zeros_like, params)
         return jax.lax.scan(add_pair, zeros, jax.random.split(key, pairs))[0], state
 
-    return sgd()._replace(estimate_gradient=estimate_gradient, gradient_free=True, evals_per_step=2 * pairs)
+    return sgd()._replace(estimator=GradientEstimator(estimate, evals=2 * pairs, gradient_free=True))
 
 
 def _add_pair(
@@ -101,9 +103,7 @@ def es(strategy: Strategy, population: Size, sigma: Positive) -> Optimizer:
     return sgd()._replace(
         init=evolution.init,
         update=_keep_state,
-        estimate_gradient=evolution.estimate_gradient,
-        gradient_free=True,
-        evals_per_step=population,
+        estimator=GradientEstimator(evolution.estimate, evals=population, gradient_free=True),
     )
 
 
@@ -134,7 +134,7 @@ class _Evolution(NamedTuple):
         built, numbers = self.build(params)
         return built.init(jax.random.key(0), params, numbers)
 
-    def estimate_gradient(
+    def estimate(
         self, params: Tree, state: Any, grads: Tree, key: Array, objective: Objective
     ) -> tuple[Tree, Any]:
         """How far one generation moves the mean, and evosax's next state."""

@@ -1,0 +1,97 @@
+"""A table of several runs as one tidy frame, with a column for each choice in which the runs differ."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from gradlab.measure.columns import FIXED_NAMES, TABLES
+from gradlab.recipe.errors import RecipeError, hint
+from gradlab.recipe.recipe import NOT_IN_DIGEST, flat
+from gradlab.store.read import Paths, Run, collect, frames
+
+
+def load(paths: Paths, table: str = "layers", by: Iterable[str] = ()) -> pd.DataFrame:
+    """One tidy frame of the same table of several runs: the path of a run or a study, a run, or a list of these.
+
+    Besides the table's columns it has `run` (the folder's name) and one column for each choice that differs between
+    the runs or is named in `by`: `clip` holds the name of the option, `clip.threshold` its number. It is missing in
+    the rows of a run that does not have the choice. Two choices have the name of a table's column and therefore keep
+    their full key: `loss.name`, `penalty.name`.
+
+    Raises:
+        RecipeError: if a run cannot be opened, or there is no such table or choice.
+    """
+    return gather(collect(paths), table, by)
+
+
+def gather(runs: list[Run], table: str = "layers", by: Iterable[str] = ()) -> pd.DataFrame:
+    """`load` for runs that are already open.
+
+    Raises:
+        RecipeError: if there is no such table or choice.
+    """
+    if table not in TABLES:
+        raise RecipeError(f"there is no table '{table}'{hint(table, TABLES)}")
+    frame, origin = frames(table, runs)
+    labels = {"run": names(runs)} | choices(runs, by)
+    choice_columns = pd.DataFrame(
+        {key: _spread(values, origin) for key, values in labels.items() if key not in frame.columns},
+        index=frame.index,
+    )
+    return pd.concat([choice_columns, frame], axis=1)
+
+
+def names(runs: list[Run]) -> list[str]:
+    """A distinct name for each run: the folder's name, or its path if two folders have the same name."""
+    short = [run.folder.resolve().name for run in runs]
+    return short if len(set(short)) == len(short) else [str(run.folder) for run in runs]
+
+
+def choices(runs: list[Run], by: Iterable[str] = ()) -> dict[str, list[Any]]:
+    """The choices in `by`, then those that differ between the runs, each with its value in every run (or None).
+
+    Raises:
+        RecipeError: if no run has a choice of `by`.
+    """
+    run_choices = [_choices(run.recipe) for run in runs]
+    keys = list(dict.fromkeys(key for chosen in run_choices for key in chosen))
+    requested = [column(word, keys) for word in by]
+    values = {key: [chosen.get(key) for chosen in run_choices] for key in keys}
+    differing = [key for key in keys if len(set(map(repr, values[key]))) > 1]
+    return {key: values[key] for key in dict.fromkeys([*requested, *differing])}
+
+
+def column(word: str, names: Iterable[str]) -> str:
+    """Which of `names` is the column of a choice, with or without `.name`: `clip`, `clip.name`, `penalty`.
+
+    Raises:
+        RecipeError: if there is none.
+    """
+    names = list(names)
+    for name in (word, word.removesuffix(".name"), f"{word}.name"):
+        if name in names:
+            return name
+    raise RecipeError(f"no run has a choice '{word}'{hint(word, names)}")
+
+
+def _choices(recipe: dict[str, Any]) -> dict[str, Any]:
+    """The recipe by readable key: an option's name under its group, its numbers under group.key."""
+    kept = {key: value for key, value in flat(recipe).items() if key.split(".")[0] not in NOT_IN_DIGEST}
+    short = {key: key.removesuffix(".name") for key in kept}
+    return {key if short[key] in FIXED_NAMES else short[key]: value for key, value in kept.items()}
+
+
+def _spread(values: list[Any], origin: np.ndarray) -> Any:
+    """From one value per run to one value per row, numbers as numbers and words as categories.
+
+    `origin`, (rows,), is the index of each row's run.
+    """
+    types = {type(value) for value in values}
+    if types <= {int} or types <= {bool} or (types <= {int, float, type(None)} and types != {type(None)}):
+        return np.array([np.nan if value is None else value for value in values])[origin]
+    words = [None if value is None else str(value) for value in values]
+    categories = list(dict.fromkeys(word for word in words if word is not None))
+    codes = np.array([-1 if word is None else categories.index(word) for word in words])
+    return pd.Categorical.from_codes(codes[origin], categories=pd.Index(categories, dtype="str"))

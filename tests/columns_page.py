@@ -1,0 +1,70 @@
+"""docs/columns.md from the declarations of the columns; `python -m tests.columns_page` writes it anew."""
+
+from pathlib import Path
+
+from gradlab.measure.columns import KEYS, TABLES, Column, columns_of
+from gradlab.measure.probe import probe
+from gradlab.measure.snapshot import snapshot
+
+PAGE = Path(__file__).parent.parent / "docs" / "columns.md"
+ROWS = {
+    "layers": "One row for each seed, step, source and layer.",
+    "parameters": "One row for each seed, step, source, layer and parameter.",
+    "steps": "One row for each seed, step and source.",
+    "times": "Recurrent networks only: one row for each seed, step, source, layer and time step.",
+    "notes": "One row for each seed, step, source, layer and measure from inside a block.",
+}
+INTRODUCTION = """\
+# Every column that gradlab stores
+
+A run's tables are Parquet files, `outputs/<study>/<run>/<table>/all.parquet`. `gradlab.load(path, table)`
+reads them as a pandas frame, and so do pandas, polars and DuckDB. Each file holds unit and definition of its
+columns (`pyarrow.parquet.read_schema(file).field("cosine").metadata`). This page is made from the same
+declarations.
+
+In every column null means not measured; in one of log10, −inf means exactly zero. Row t is measured at θ_t,
+before update t; the last row has no update. `source` is `batch` for the training minibatch of the step and
+`probe` for the fixed batch of training examples, which is measured at evaluations. Layer 0 is the input
+block, 1 to L are the hidden blocks, L+1 is the output block, and h_l is the output of block l. B is the
+number of terms in the mean loss: examples, or labelled time steps where each time step has a label.
+"""
+
+
+def page() -> str:
+    """The whole page."""
+    makers = [(f"`probe={name}`", probe.make({"name": name}).columns) for name in sorted(probe.makers)]
+    makers += [
+        (f"`snapshot={name}`", snapshot.make({"name": name}).columns) for name in sorted(snapshot.makers)
+    ]
+    by_column = {column: maker for maker, columns in makers for column in columns}
+    return "\n".join([INTRODUCTION, *(_section(table, by_column) for table in TABLES)])
+
+
+def _section(table: str, by_column: dict[Column, str]) -> str:
+    makers = {column.name: maker for column, maker in by_column.items() if column.kind != "step"}
+    rows = [
+        f"| `{column.name}` | {column.unit} | {_maker(table, column, makers)} | {_cell(column.definition)} |"
+        for column in columns_of(table, by_column)
+    ]
+    keys = ", ".join(f"`{name}`" for name, _ in KEYS[table])
+    lines = [f"## {table}", "", ROWS[table], f"Keys: {keys}.", ""]
+    if table == "notes":
+        rows += [
+            f"| `value`, where `measure` is `{column.name}`, or begins with it and has a gate's name at its end | "
+            f"{column.unit} | {maker} | {_cell(column.definition)} |"
+            for column, maker in by_column.items()
+            if column.kind == "note"
+        ]
+    return "\n".join([*lines, "| column | unit | measured by | definition |", "|---|---|---|---|", *rows, ""])
+
+
+def _maker(table: str, column: Column, makers: dict[str, str]) -> str:
+    return makers.get(column.name, "every run") if table in ("layers", "parameters") else "every run"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), "utf-8")

@@ -3,7 +3,9 @@
 from functools import cache
 from pathlib import Path
 
+from gradlab import launch as launching
 from gradlab.commands.compose.grid import grid
+from gradlab.engine.prepare import prepare
 from gradlab.recipe.recipe import Recipe
 
 TINY = ("depth=2", "width=8", "steps=8", "eval.every=4", "batch_size=16")
@@ -22,3 +24,8 @@ def recipe(*words: str) -> Recipe:
 def tiny(outputs: Path | str, *words: str) -> Recipe:
     """A network of two hidden layers that trains for eight steps, unless the words say otherwise."""
     return recipe(*TINY, f"outputs={outputs}", *words)
+
+
+def launch(recipe: Recipe, report: launching.run.Report = None) -> launching.run.Outcome:
+    """Run a recipe as `gradlab run` does."""
+    return launching.launch(prepare(recipe), report)

@@ -57,10 +57,11 @@ def main(argv: list[str]) -> int:
     console = None if options.json or recipe.quiet else Console(highlight=False)
     if console:
         console.print(describe(plain(recipe)), markup=False, soft_wrap=True)
+    from gradlab.engine.prepare import prepare
     from gradlab.launch import launch
 
     with progress_display(recipe.steps, console) as show:
-        outcome = launch(recipe, show)
+        outcome = launch(prepare(recipe), show)
     if outcome.state in ("failed", "interrupted"):
         print(f"gradlab lr-find: {outcome.state}: {outcome.message}; see {outcome.folder}", file=sys.stderr)
         return 1 if outcome.state == "failed" else 143 if "SIGTERM" in outcome.message else 130

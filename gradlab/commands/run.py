@@ -1,6 +1,6 @@
 """`gradlab run`: train a network, or a grid of them, measure every layer, and report what the gradients do."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,12 +9,15 @@ from gradlab.commands.compose.grid import Grid, grid
 from gradlab.commands.compose.overrides import text
 from gradlab.commands.compose.spelling import suggestion
 from gradlab.recipe.errors import RecipeError
-from gradlab.recipe.recipe import Recipe, folder_name, plain, structure
+from gradlab.recipe.recipe import Recipe, plain, structure
 from gradlab.report.console import RunConsole
 from gradlab.report.summary import aligned
 
 if TYPE_CHECKING:
+    from gradlab.data.task import Task
     from gradlab.report.result import RunResult
+
+Load = Callable[[Recipe], "Task"]
 
 
 def arguments() -> Arguments:
@@ -57,11 +60,11 @@ def main(argv: list[str]) -> int:
     if options.cfg:
         print(_yaml(study), end="")
         return 0
-    _check_data(study)
+    load = _data(study)
     if options.dry_run:
-        print(_costs(study))
+        print(_costs(study, load))
         return 0
-    return _run(study, RunConsole(study.recipes, study.keys, options.fail_on))
+    return _run(study, load, RunConsole(study.recipes, study.keys, options.fail_on))
 
 
 def run(
@@ -86,17 +89,16 @@ def run(
 
     chosen = [override(key, value) for key, value in choices.items()]
     study = grid([*overrides, *chosen, "quiet=true"], True, Path(config_dir) if config_dir else None)
-    _check_data(study)
     console = RunConsole(study.recipes, study.keys, fail_on=[])
-    code = _run(study, console)
+    code = _run(study, _data(study), console)
     if code >= 128:
         raise KeyboardInterrupt
     if console.failures:
         raise RuntimeError("; ".join(console.failures))
     stored = [open_run(folder) for folder in console.folders]
-    runs = [RunResult(run.folder, run.recipe, run.status) for run in stored]
+    results = [RunResult(run.folder, run.recipe, run.status) for run in stored]
     is_grid = study.keys or any(isinstance(value, _LISTS) for value in choices.values())
-    return runs if is_grid else runs[0]
+    return results if is_grid else results[0]
 
 
 _LISTS = (list, tuple, range)
@@ -132,23 +134,30 @@ def running_order(recipes: Sequence[Recipe]) -> list[int]:
     return sorted(range(len(recipes)), key=lambda index: first[structure(recipes[index])])
 
 
-def _check_data(study: Grid) -> None:
-    """Raise a RecipeError if a recipe's data cannot be loaded or does not fit, before the first recipe runs."""
-    from gradlab.engine.tasks import load_task
+def _data(study: Grid) -> Load:
+    """What makes the data of the grid's recipes, after it has made all of them once, before the first run.
 
+    Raises:
+        RecipeError: with all data that cannot be loaded or does not fit a recipe.
+    """
+    from gradlab.engine.tasks import task_loader
+
+    load = task_loader()
     distinct = {(str(recipe.data), recipe.batch_size): recipe for recipe in study.recipes}
     errors = []
     for recipe in distinct.values():
         try:
-            load_task(recipe)
+            load(recipe)
         except RecipeError as error:
             errors.append(str(error))
     if errors:
         raise RecipeError("\n".join(errors))
+    return load
 
 
-def _run(study: Grid, console: RunConsole) -> int:
+def _run(study: Grid, load: Load, console: RunConsole) -> int:
     """Train one recipe after the other in this process; the console's lists end in the grid's order."""
+    from gradlab.engine.prepare import prepare
     from gradlab.launch import launch
 
     positions: dict[Path, int] = {}
@@ -156,7 +165,7 @@ def _run(study: Grid, console: RunConsole) -> int:
         recipe, label = study.recipes[index], study.labels[index]
         try:
             with console.training(recipe, label) as show:
-                outcome = launch(recipe, show)
+                outcome = launch(prepare(recipe, load), show)
         except RecipeError as error:
             if not console.folders:
                 raise
@@ -189,18 +198,20 @@ def _yaml(study: Grid) -> str:
     return "---\n".join(yaml.safe_dump(plain(recipe), sort_keys=False) for recipe in study.recipes)
 
 
-def _costs(study: Grid) -> str:
+def _costs(study: Grid, load: Load) -> str:
     """A table of the runs with their parameters, steps, rows and bytes on disk."""
+    from gradlab.engine.prepare import prepare
     from gradlab.launch import estimate
 
     rows = [["run", "parameters", "steps", "rows", "MB"]]
     total = 0.0
     for recipe in study.recipes:
-        cost = estimate(recipe)
+        run = prepare(recipe, load)
+        cost = estimate(run)
         total += cost["bytes"] / 1e6
         rows.append(
             [
-                folder_name(recipe),
+                run.folder.name,
                 f"{cost['parameters']:,}",
                 f"{recipe.steps} × {recipe.seeds}",
                 f"{cost['rows']:,}",

@@ -6,6 +6,7 @@ step._row.
 
 rows             from a chunk's arrays to the named columns of the tables
 loop             the run as a loop over chunks of steps, and evaluations between them
+prepare          a recipe checked, with its data, its layout and its folder
 layout           what stands where in a row: names of columns, layers, parameters
 compiled         the compiled programs of a structure, kept while they are in use
 seed_programs    what they compute for a seed: start, a chunk of steps, an evaluation

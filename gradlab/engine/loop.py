@@ -10,7 +10,8 @@ import numpy as np
 from gradlab.data.task import Task
 from gradlab.engine import compiled
 from gradlab.engine.compiled import Programs
-from gradlab.engine.layout import Layout, layout
+from gradlab.engine.layout import Layout
+from gradlab.engine.prepare import PreparedRun
 from gradlab.engine.seed_programs import ChunkKind, Data, Numbers, Span, is_measured, numbers_for
 from gradlab.engine.tasks import with_batch_size
 from gradlab.engine.update import TrainState
@@ -50,22 +51,26 @@ class ChunkResult(NamedTuple):
         return "probe" if self.kind is ChunkKind.FIXED_BATCH else "batch"
 
 
-def load_run(recipe: Recipe, task: Task) -> LoadedRun:
-    """Everything that training `recipe` on `task` needs, on the device."""
-    recipe = with_batch_size(recipe, task)
+def load_run(run: PreparedRun) -> LoadedRun:
+    """Everything that training needs, on the device.
+
+    Raises:
+        RecipeError: what `PreparedRun.task` and `layout` raise.
+    """
+    task = run.task
+    recipe = with_batch_size(run.recipe, task)
     cast: Callable[[np.ndarray], np.ndarray] = lambda x: (
         x if np.issubdtype(x.dtype, np.integer) else x.astype(recipe.dtype)
     )
     arrays = (cast(task.train_x), task.train_y, cast(task.test_x), task.test_y)
-    row_layout = layout(recipe, task)
     return LoadedRun(
         recipe=recipe,
         task=task,
         data=Data(*(jnp.asarray(array) for array in arrays)),
         numbers=numbers_for(numbers(recipe), recipe.dtype),
         seeds=np.arange(recipe.seed, recipe.seed + recipe.seeds, dtype=np.uint32),
-        layout=row_layout,
-        length=_chunk_length(recipe, row_layout),
+        layout=run.layout,
+        length=_chunk_length(recipe, run.layout),
     )
 
 

@@ -1,10 +1,15 @@
 """A recipe's data, on the host."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import lru_cache
+from typing import Any
 
 from gradlab.data.task import Task, check_task, data, has_labels
 from gradlab.recipe.errors import RecipeError
 from gradlab.recipe.recipe import Recipe, is_import_path
+
+MOST_KEPT = 4  # data sets that a loader keeps
 
 
 def load_task(recipe: Recipe) -> Task:
@@ -13,12 +18,24 @@ def load_task(recipe: Recipe) -> Task:
     Raises:
         RecipeError: where it is no task, does not fit the loss, or has fewer training examples than a batch.
     """
-    task = _load(recipe)
-    if not isinstance(task, Task):
-        raise RecipeError(
-            f"data={recipe.data['name']} gives a {type(task).__name__}, not a gradlab.data.task.Task"
-        )
-    check_task(task, recipe.data["name"])
+    return _fitting(recipe, _load(recipe.data))
+
+
+def task_loader() -> Callable[[Recipe], Task]:
+    """A `load_task` that makes the data of a grid's recipes once, and keeps the most recently used ones."""
+    parts: dict[str, dict[str, Any]] = {}
+    load = lru_cache(MOST_KEPT)(lambda key: _load(parts[key]))
+
+    def load_kept(recipe: Recipe) -> Task:
+        key = str(recipe.data)
+        parts[key] = recipe.data
+        return _fitting(recipe, load(key))
+
+    return load_kept
+
+
+def _fitting(recipe: Recipe, task: Task) -> Task:
+    """The task, if the recipe can be trained on it."""
     if not has_labels(task.train_y) and recipe.loss["name"] == "cross_entropy":
         raise RecipeError(
             f"data={recipe.data['name']} is a regression task and loss=cross_entropy needs class labels; "
@@ -32,17 +49,22 @@ def load_task(recipe: Recipe) -> Task:
     return task
 
 
-def _load(recipe: Recipe) -> Task:
+def _load(part: dict[str, Any]) -> Task:
+    """The task of a `data` part, checked."""
+    name = part["name"]
     try:
-        task: Task = data.make(recipe.data)
-        return task
+        task = data.make(part)
     except RecipeError:
         raise
     except Exception as error:  # a user-defined data set may raise anything
-        if not is_import_path(recipe.data["name"]):
+        if not is_import_path(name):
             raise
         reason = " ".join(str(error).split())[:200]
-        raise RecipeError(f"data={recipe.data['name']} raises {type(error).__name__}: {reason}") from error
+        raise RecipeError(f"data={name} raises {type(error).__name__}: {reason}") from error
+    if not isinstance(task, Task):
+        raise RecipeError(f"data={name} gives a {type(task).__name__}, not a gradlab.data.task.Task")
+    check_task(task, name)
+    return task
 
 
 def with_batch_size(recipe: Recipe, task: Task) -> Recipe:

@@ -5,18 +5,14 @@ from math import lcm
 
 import pyarrow as pa
 
-from gradlab.engine.checks import check
-from gradlab.engine.layout import layout
-from gradlab.engine.tasks import load_task
-from gradlab.recipe.recipe import Recipe
+from gradlab.engine.prepare import PreparedRun
 
 BYTES = 2.3  # on disk for each float in the tables, keys and counts included: measured at depth 20 and 50
 
 
-def estimate(recipe: Recipe) -> dict[str, int]:
+def estimate(run: PreparedRun) -> dict[str, int]:
     """The number of parameters, the rows of all tables, and about how many bytes they take on disk."""
-    recipe = check(recipe)
-    row_layout = layout(recipe, load_task(recipe))
+    recipe, row_layout = run.recipe, run.layout
     log, evaluations = recipe.log.every, recipe.eval.every
     # how many of the steps 0 … steps − 1 are multiples of `every`
     multiples: Callable[[int], int] = lambda every: -(-recipe.steps // every)

@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,26 +12,20 @@ import jax.numpy as jnp
 import numpy as np
 
 from gradlab.data.task import Task
-from gradlab.engine import compiled
-from gradlab.engine.checks import check, remarks
 from gradlab.engine.loop import ChunkResult, LoadedRun, compile_run, load_run, train
+from gradlab.engine.prepare import PreparedRun
 from gradlab.engine.rows import last_backward, step_values
 from gradlab.engine.seed_programs import ChunkKind
-from gradlab.engine.tasks import load_task
 from gradlab.launch import machine, signals
 from gradlab.launch.run_writer import RunWriter
 from gradlab.launch.seed_tracker import SeedTracker
 from gradlab.measure.columns import VERSION
 from gradlab.parts.losses.chance import chance_loss
-from gradlab.recipe.errors import NonFiniteError, RecipeError, hint
-from gradlab.recipe.recipe import Recipe, folder_name, is_import_path, named, plain
+from gradlab.recipe.errors import NonFiniteError, RecipeError
+from gradlab.recipe.recipe import Recipe, plain
 from gradlab.store import lock, write
 from gradlab.store.status import read_status
 
-ONE_BLOCK = (
-    "the network is one block: its parameters are measured, and no signal between layers; "
-    "a list of blocks or a Sequential has them (docs/own.md)"
-)
 CHECKPOINT_SECONDS = 5.0  # between two checkpoints; tables are written every chunk
 
 
@@ -62,22 +55,20 @@ class Outcome:
 Report = Callable[[Progress], None] | None
 
 
-def launch(recipe: Recipe, report: Report = None) -> Outcome:
-    """Train `recipe` into its folder; a finished one is not run again unless `force`, an interrupted one goes on.
+def launch(prepared: PreparedRun, report: Report = None) -> Outcome:
+    """Train a run into its folder; a finished one is not run again unless `force`, an interrupted one goes on.
 
     Raises:
         RecipeError: where the recipe cannot be run as it is, or another process is writing to the folder. Any other
             failure ends the run as `failed`.
     """
-    recipe = check(recipe)
-    folder = Path(recipe.outputs) / recipe.study / folder_name(recipe)
+    recipe, folder = prepared.recipe, prepared.folder
     if (before := _ended(folder)) and not recipe.force:
         return before
     machine.prepare()
     with machine.device(recipe) as device:
-        task = load_task(recipe)
-        run = _prepared(recipe, task)
-        data = _data_summary(recipe, task)
+        run = load_run(prepared)
+        data = _data_summary(recipe, run.task)
         with _locked_folder(folder, recipe):
             if (before := _ended(folder)) and not recipe.force:  # another process may have finished it since
                 return before
@@ -86,12 +77,7 @@ def launch(recipe: Recipe, report: Report = None) -> Outcome:
                 recipe.force or stored.get("schema") != VERSION
             ):  # an older version's checkpoint has another state
                 write.clear(folder)
-            one_block = is_import_path(recipe.model["name"]) and len(run.layout.names) == 1
-            run_remarks = [
-                *remarks(recipe),
-                *([ONE_BLOCK] if one_block else []),
-                *_made_again(recipe, stored),
-            ]
+            run_remarks = [*prepared.remarks, *_made_again(recipe, stored)]
             writer = RunWriter(folder, machine.facts(device) | {"data": data}, run_remarks)
             return Outcome(folder, *_run(recipe, run, writer, report))
 
@@ -111,31 +97,6 @@ def _data_summary(recipe: Recipe, task: Task) -> dict[str, Any]:
     # only cross-entropy is counted in bits
     other_loss = task.metric == "bits" and recipe.loss["name"] != "cross_entropy"
     return summary | ({"metric": "accuracy"} if other_loss else {})
-
-
-def _prepared(recipe: Recipe, task: Task) -> LoadedRun:
-    """The run, ready to train; what only building the network can find wrong is refused before anything is written."""
-    user_defined = [f"{group}={name}" for group, name in named(recipe) if is_import_path(name)]
-    try:
-        run = load_run(recipe, task)
-        # only a trace finds a layer with a single position, which instance normalization refuses
-        if user_defined or recipe.normalization["name"] == "instance":
-            compiled.trace(run.recipe, run.numbers, run.data, task.form)
-    except RecipeError:
-        raise
-    except Exception as error:  # whatever a user-defined function may raise
-        if not user_defined:
-            raise
-        reason = " ".join(str(error).split())[:200]
-        raise RecipeError(
-            f"{', '.join(user_defined)} does not fit: {type(error).__name__}: {reason}"
-        ) from error
-    names = run.layout.names
-    paths = [f"{names[layer]}/{parameter}" for layer, parameter, _ in run.layout.entries]
-    for pattern in recipe.lr_factors:
-        if not any(fnmatchcase(path, pattern) for path in paths):
-            raise RecipeError(f"lr_factors: '{pattern}' matches no parameter{hint(pattern, paths[:12])}")
-    return run
 
 
 def _run(recipe: Recipe, run: LoadedRun, writer: RunWriter, report: Report) -> tuple[str, str]:

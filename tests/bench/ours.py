@@ -8,6 +8,7 @@ import numpy as np
 from gradlab.commands.compose.grid import grid
 from gradlab.data.task import Task
 from gradlab.engine.loop import LoadedRun, compile_run, load_run
+from gradlab.engine.prepare import prepare
 from gradlab.engine.seed_programs import ChunkKind, Span
 from gradlab.engine.tasks import load_task
 
@@ -17,7 +18,7 @@ NEVER = 1_000_000  # steps between two measurements
 def loaded(*words: str, steps: int, task: Task | None = None) -> LoadedRun:
     """The recipe on its data, or on this task, in chunks of `steps` steps."""
     recipe = grid([*words, f"steps={NEVER}"]).recipes[0]
-    run = load_run(recipe, load_task(recipe) if task is None else task)
+    run = load_run(prepare(recipe, load_task if task is None else lambda _: task))
     return run._replace(length=steps)
 
 

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from gradlab.engine.loop import compile_run, load_run, train
+from gradlab.engine.prepare import prepare
 from gradlab.engine.seed_programs import streams
 from gradlab.measure.row import unpack
 from tests import measures, rules
@@ -62,7 +63,7 @@ def exact():
     """The chunks of a float64 run and the same run by hand."""
     with jax.enable_x64(True):
         the, given = recipe(*EXACT), task()
-        run = load_run(the, given)
+        run = load_run(prepare(the, lambda _: given))
         start = compile_run(run).start(run.seeds, run.numbers, run.data)
         first = [
             tree({path: value[0] for path, value in part.items()}) for part in (start.params, start.stats)
@@ -133,7 +134,7 @@ SAME = (
 
 
 def trained(*words):
-    return list(train(load_run(recipe(*SAME, *words), task())))
+    return list(train(load_run(prepare(recipe(*SAME, *words), lambda _: task()))))
 
 
 @pytest.fixture(scope="module")

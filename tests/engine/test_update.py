@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from gradlab.engine.loop import load_run, train
+from gradlab.engine.prepare import prepare
 from gradlab.engine.tasks import with_batch_size
 from gradlab.recipe.recipe import Recipe
 from tests import rules
@@ -199,7 +200,9 @@ def test_sam_s_step_is_the_gradient_at_the_worst_place_near():
 def test_full_batch_descent_sees_every_example_at_every_step():
     made: Recipe = with_batch_size(recipe("optimizer=gd", "batch_size=0"), task())
     assert made.batch_size == len(task().train_y)
-    run = load_run(recipe("optimizer=gd", "batch_size=0", "steps=3", "eval.every=1"), task())
+    run = load_run(
+        prepare(recipe("optimizer=gd", "batch_size=0", "steps=3", "eval.every=1"), lambda _: task())
+    )
     rows = [chunk for chunk in train(run) if chunk.source == "batch"]
     losses = [float(chunk.row.steps[0, 0, 0]) for chunk in rows]
     trained = [float(chunk.evaluation[0, 0]) for chunk in rows]

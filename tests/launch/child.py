@@ -11,8 +11,9 @@ import time
 
 import sklearn.datasets  # noqa: F401  # slow to import
 
-from gradlab.launch import launch, run
+from gradlab.launch import run
 from gradlab.recipe.recipe import Every, Recipe, Stop
+from tests.recipes import launch
 
 
 def one(pause: float, values: dict) -> None:

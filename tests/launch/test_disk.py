@@ -9,14 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from gradlab.launch import launch
 from gradlab.recipe.errors import RecipeError
 from gradlab.recipe.recipe import folder_name
 from gradlab.store import lock
 from gradlab.store.read import open_run
 from gradlab.store.status import read_status
 from tests.launch import stored
-from tests.recipes import tiny
+from tests.recipes import launch, tiny
 
 ENDLESS = "steps=1000000"
 

@@ -5,12 +5,11 @@ import math
 import numpy as np
 import pytest
 
-from gradlab.launch import launch
 from gradlab.launch.early_stopping import EarlyStopping
 from gradlab.recipe.recipe import Stop
 from gradlab.store.read import open_run
 from tests.launch import stored
-from tests.recipes import tiny
+from tests.recipes import launch, tiny
 
 
 def looked(stop, train, test):

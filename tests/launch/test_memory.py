@@ -9,6 +9,7 @@ import pytest
 # compiles 30 tiny structures one after the other, and prints the memory maps and resident MiB after 5 and after 30
 PROGRAM = """
 from pathlib import Path
+from gradlab.engine.prepare import prepare
 from gradlab.engine.loop import compile_run, load_run
 from gradlab.engine.tasks import load_task
 from tests.recipes import recipe
@@ -20,7 +21,7 @@ def report():
 words = ("model=point", "loss=quadratic", "probe=[forward]", "steps=1", "batch_size=2")
 for coordinates in range(1, 31):
     run = recipe(*words, f"model.start=[{','.join(['1.0'] * coordinates)}]")
-    compile_run(load_run(run, load_task(run)))
+    compile_run(load_run(prepare(run)))
     if coordinates in (5, 30):
         report()
 """

@@ -8,8 +8,8 @@ import pytest
 from gradlab.engine import step
 from gradlab.engine.layout import layout
 from gradlab.engine.loop import LoadedRun, load_run
+from gradlab.engine.prepare import prepare
 from gradlab.engine.setup import make_setup
-from gradlab.engine.tasks import load_task
 from gradlab.recipe import options
 from gradlab.recipe.recipe import STRUCTURAL_FLOATS, numbers
 from tests.recipes import recipe
@@ -26,7 +26,7 @@ NAMES = [name for name in options.groups()["model"] if name != "custom"]  # cust
 
 def loaded(name: str, *words: str) -> LoadedRun:
     small = recipe(f"model={name}", "steps=2", "batch_size=2", *SMALL.get(name, []), *words)
-    return load_run(small, load_task(small))
+    return load_run(prepare(small))
 
 
 PARTS = [("cnn", "normalization=instance"), *(("point", f"loss={name}") for name in ("quadratic", "ravine"))]

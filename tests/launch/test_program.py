@@ -4,14 +4,13 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from gradlab.launch import launch
 from gradlab.parts.losses.surfaces import COORDINATES
 from gradlab.recipe import options
 from gradlab.recipe.paths import CONF
 from gradlab.recipe.recipe import leaves, numbers
 from tests.driver import batch, driver
 from tests.launch import stored
-from tests.recipes import TINY, recipe, tiny
+from tests.recipes import TINY, launch, recipe, tiny
 from tests.test_conf import FILES, part
 
 

@@ -11,13 +11,13 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from gradlab.launch import launch, run
+from gradlab.launch import run
 from gradlab.recipe.recipe import Recipe, folder_name
 from gradlab.store import write
 from gradlab.store.status import read_status
 from tests.launch import stored
 from tests.launch.conftest import Children
-from tests.recipes import tiny
+from tests.recipes import launch, tiny
 
 LONG = ("steps=60", "eval.every=4")
 WILD = ("seeds=3", "lr=1e37", "steps=40")  # two of the three seeds are lost on the way

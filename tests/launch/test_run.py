@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 
 from gradlab.data.digits import digits
-from gradlab.launch import estimate, launch
+from gradlab.engine.prepare import prepare
+from gradlab.launch import estimate
 from gradlab.measure.columns import VERSION
 from gradlab.recipe.errors import RecipeError
 from gradlab.store.read import open_run
 from tests.launch import stored
-from tests.recipes import tiny
+from tests.recipes import launch, tiny
 from tests.runs import SCHEMAS
 
 WILD = ("lr=1e37", "steps=40")  # tanh nets are hard to break: this takes seed 0 about twenty steps
@@ -250,7 +251,7 @@ def test_progress_is_told_once_a_chunk(tmp_path):
 @pytest.mark.parametrize("words", [(), PACES[0], ("steps=0",), ("seeds=3",)])
 def test_the_estimate_knows_the_rows(tmp_path, words):
     recipe = tiny(tmp_path, *words)
-    cost = estimate(recipe)
+    cost = estimate(prepare(recipe))
     folder = launch(recipe).folder
     names = ("layers", "steps", "parameters")
     assert cost["rows"] == sum(stored.table(folder, name).num_rows for name in names)

@@ -8,7 +8,7 @@ import pytest
 
 from gradlab.engine import compiled as programs
 from gradlab.engine.loop import load_run
-from gradlab.engine.tasks import load_task
+from gradlab.engine.prepare import prepare
 from gradlab.measure.columns import Column
 from gradlab.measure.probe import BlockSignal, probe
 from gradlab.measure.probing import checked
@@ -112,7 +112,7 @@ def test_a_probe_that_returns_other_columns_than_it_declares_is_an_error_when_tr
 
     monkeypatch.setitem(probe.makers, name, lambda: made._replace(**{kind: changed}))
     run_recipe = recipe(*TINY, f"probe=[{name}]")
-    run = load_run(run_recipe, load_task(run_recipe))
+    run = load_run(prepare(run_recipe))
     with pytest.raises(
         RecipeError,
         match=f"declares the columns {', '.join(column.name for column in made.columns)} and returns ",

@@ -6,11 +6,10 @@ import numpy as np
 import pytest
 
 from gradlab.data.task import Form
-from gradlab.launch import launch
 from gradlab.recipe.errors import RecipeError
 from tests.models.sequences import network
 from tests.models.test_recurrent import lstm_step
-from tests.recipes import tiny
+from tests.recipes import launch, tiny
 
 T, V, B, WIDTH = 4, 5, 3, 8
 FORM = Form((2 * T,), V + 1, V, True)

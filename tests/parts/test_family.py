@@ -8,14 +8,13 @@ import pytest
 
 from gradlab.commands.compose.grid import grid
 from gradlab.engine.families import FAMILIES
-from gradlab.launch import launch
 from gradlab.parts.clips.contract import Clip
 from gradlab.parts.family import Family
 from gradlab.parts.penalties import Penalty
 from gradlab.recipe.bounds import Fraction
 from gradlab.recipe.errors import RecipeError
 from gradlab.recipe.recipe import numbers, structure
-from tests.recipes import tiny
+from tests.recipes import launch, tiny
 
 activation = FAMILIES["activation"]
 

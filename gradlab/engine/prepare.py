@@ -1,0 +1,109 @@
+"""A recipe, checked, and all that follows from it before anything is compiled or written."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from gradlab.data.task import Task
+from gradlab.engine import checks, compiled
+from gradlab.engine.layout import Layout, layout
+from gradlab.engine.seed_programs import Data, numbers_for
+from gradlab.engine.tasks import load_task, with_batch_size
+from gradlab.recipe.errors import RecipeError, hint
+from gradlab.recipe.recipe import Recipe, folder_name, is_import_path, named, numbers
+
+ONE_BLOCK = (
+    "the network is one block: its parameters are measured, and no signal between layers; "
+    "a list of blocks or a Sequential has them (docs/own.md)"
+)
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedRun:
+    """A checked recipe with its data and its layout, each made when it is first used and not again."""
+
+    recipe: Recipe
+    load: Callable[[Recipe], Task]
+
+    @property
+    def folder(self) -> Path:
+        """Where the run is stored."""
+        return Path(self.recipe.outputs) / self.recipe.study / folder_name(self.recipe)
+
+    @cached_property
+    def task(self) -> Task:
+        """The recipe's data.
+
+        Accessing it raises RecipeError where there is no such data, or it does not fit the recipe.
+        """
+        return self.load(self.recipe)
+
+    @cached_property
+    def layout(self) -> Layout:
+        """What stands where in the measured rows.
+
+        Accessing it raises RecipeError for what only building the network finds wrong: that it does not fit the data,
+        that a user-defined function does not fit, that a pattern of `lr_factors` matches no parameter.
+        """
+        try:
+            row_layout = layout(self.recipe, self.task)
+            # only a trace finds a layer with a single position, which instance normalization refuses
+            if self._user_defined or self.recipe.normalization["name"] == "instance":
+                self._trace()
+        except RecipeError:
+            raise
+        except Exception as error:  # whatever a user-defined function may raise
+            if not self._user_defined:
+                raise
+            reason = " ".join(str(error).split())[:200]
+            raise RecipeError(
+                f"{', '.join(self._user_defined)} does not fit: {type(error).__name__}: {reason}"
+            ) from error
+        _check_lr_factors(self.recipe, row_layout)
+        return row_layout
+
+    @property
+    def remarks(self) -> list[str]:
+        """What a reader of the result should know: parts that do not fit the run's length, a network of one block."""
+        one_block = is_import_path(self.recipe.model["name"]) and len(self.layout.names) == 1
+        return [*checks.remarks(self.recipe), *([ONE_BLOCK] if one_block else [])]
+
+    @property
+    def _user_defined(self) -> list[str]:
+        return [f"{group}={name}" for group, name in named(self.recipe) if is_import_path(name)]
+
+    def _trace(self) -> None:
+        """Trace the programs for data of these shapes: raises whatever the parts raise."""
+        recipe, task = with_batch_size(self.recipe, self.task), self.task
+        dtype = jnp.int32 if task.vocabulary else jnp.dtype(recipe.dtype)
+        like: Any = jax.ShapeDtypeStruct
+        shapes = Data(
+            train_x=like(task.train_x.shape, dtype),
+            train_y=like(task.train_y.shape, task.train_y.dtype),
+            test_x=like(task.test_x.shape, dtype),
+            test_y=like(task.test_y.shape, task.test_y.dtype),
+        )
+        compiled.trace(recipe, numbers_for(numbers(recipe), recipe.dtype), shapes, task.form)
+
+
+def prepare(recipe: Recipe, load: Callable[[Recipe], Task] = load_task) -> PreparedRun:
+    """The recipe, checked; `load` makes its data (see `task_loader`).
+
+    Raises:
+        RecipeError: naming the key, the value and what is possible.
+    """
+    return PreparedRun(checks.check(recipe), load)
+
+
+def _check_lr_factors(recipe: Recipe, layout: Layout) -> None:
+    names = layout.names
+    paths = [f"{names[layer]}/{parameter}" for layer, parameter, _ in layout.entries]
+    for pattern in recipe.lr_factors:
+        if not any(fnmatchcase(path, pattern) for path in paths):
+            raise RecipeError(f"lr_factors: '{pattern}' matches no parameter{hint(pattern, paths[:12])}")

@@ -206,9 +206,9 @@ def _check(column: Column) -> None:
             f"the column {column.name} has over_kernels={column.over_kernels!r}; choose one of "
             f"{', '.join(OVER_KERNELS)}"
         )
-    if column.kind != "parameter" and (column.over_kernels or column.is_count):
+    if column.kind != "parameter" and column.over_kernels:
         raise RecipeError(
-            f"the column {column.name} has kind={column.kind!r}; only parameters have kernels and counts"
+            f"the column {column.name} has kind={column.kind!r}; only parameters have over_kernels"
         )
     choices = {"run", "time", "measure", *FAMILIES, *(key.partition(".")[0] for key in BOUNDS)}
     if not re.fullmatch(r"[a-z][a-z0-9_]*", column.name) or column.name in choices:

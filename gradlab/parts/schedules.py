@@ -8,6 +8,7 @@ from collections.abc import Callable
 from itertools import pairwise
 from typing import Annotated, Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 from jax import Array
 
@@ -42,9 +43,17 @@ class Schedule(NamedTuple):
 
 
 StepFactor = Callable[[Array, Array], Array]  # (step, total steps) -> factor
-# factor, lowest loss of a window, windows without a fall, windows of cooldown left; of the window that is not full yet,
-# the sum of its losses and their number
-PlateauState = tuple[Array, Array, Array, Array, Array, Array]
+
+
+class PlateauState(NamedTuple):
+    """What a plateau schedule carries, () each; counts are floats, as the numbers that they are compared with."""
+
+    factor: Array
+    best: Array  # the lowest mean loss of a window
+    bad_windows: Array  # without a new lowest loss, in a row
+    cooling: Array  # windows of cooldown left
+    total_loss: Array  # of the window that is not full yet
+    losses: Array  # how many of them
 
 
 def _stateless(factor: StepFactor) -> Schedule:
@@ -189,31 +198,28 @@ def plateau(
 
     def init() -> PlateauState:
         unit, zero = jnp.ones(()), jnp.zeros(())
-        return unit, jnp.full((), jnp.inf, float), zero, zero, zero, zero
+        return PlateauState(unit, jnp.full((), jnp.inf, float), zero, zero, zero, zero)
 
     def apply(context: ScheduleContext, state: PlateauState) -> tuple[Array, PlateauState]:
-        factor, best, bad, cooling, total, count = state
-        total, count = total + context.loss.astype(total.dtype), count + 1
-        full = count >= window
-        mean = total / count
-        better = mean < (1 - threshold) * best
-        waits = cooling > 0
-        bad_now = jnp.where(better | waits, 0.0, bad + 1)
-        cut = bad_now >= patience
-        after_window = (
-            jnp.where(cut, jnp.maximum(factor * rate, low), factor),
-            jnp.where(better, mean, best),
-            jnp.where(cut, 0.0, bad_now),
-            jnp.where(waits, cooling - 1, jnp.where(cut, cooldown, 0.0)),
-            jnp.zeros(()),
-            jnp.zeros(()),
+        within = state._replace(
+            total_loss=state.total_loss + context.loss.astype(state.total_loss.dtype), losses=state.losses + 1
         )
-        within_window = (factor, best, bad, cooling, total, count)
-        factor, best, bad, cooling, total, count = (
-            jnp.where(full, new, old).astype(before.dtype)
-            for new, old, before in zip(after_window, within_window, state, strict=True)
+        mean = within.total_loss / within.losses
+        better = mean < (1 - threshold) * state.best
+        waits = state.cooling > 0
+        bad_windows = jnp.where(better | waits, 0.0, state.bad_windows + 1)
+        cut = bad_windows >= patience
+        after = PlateauState(
+            factor=jnp.where(cut, jnp.maximum(state.factor * rate, low), state.factor),
+            best=jnp.where(better, mean, state.best),
+            bad_windows=jnp.where(cut, 0.0, bad_windows),
+            cooling=jnp.where(waits, state.cooling - 1, jnp.where(cut, cooldown, 0.0)),
+            total_loss=jnp.zeros(()),
+            losses=jnp.zeros(()),
         )
-        return factor, (factor, best, bad, cooling, total, count)
+        chosen = select(within.losses >= window, after, within)
+        chosen = jax.tree.map(lambda new, old: new.astype(old.dtype), chosen, state)
+        return chosen.factor, chosen
 
     return Schedule(init, apply)
 

@@ -57,7 +57,7 @@ def test_a_gradient_of_1e_minus_130_is_measured():
     assert (first["log10_update"], first["update_lost"]) == (-math.inf, 1)
 
 
-@pytest.mark.few(1)
+@pytest.mark.slow
 @pytest.mark.parametrize(("slope", "beyond"), [(1.0, 50), (0.5, 30)])
 def test_a_gradient_of_1e58_is_measured_while_the_loss_is_finite(slope, beyond):
     state = driver("activation=leaky_relu", *DEEP).random(gain=2.0, bias=0.0)

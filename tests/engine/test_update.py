@@ -55,6 +55,7 @@ def test_batch_norm_makes_micro_batches_another_thing():
     assert max(np.abs(other[path] - step[path]).max() for path in step) > 1e-3
 
 
+@pytest.mark.slow
 def test_l2_is_clipped_with_the_gradient_and_decoupled_decay_is_not():
     grads, rate, strength = gradient(), 0.5, 0.3
     numbers = {"lr": rate, "penalty__strength": strength, "clip__threshold": 0.1}
@@ -110,6 +111,7 @@ def test_a_clip_of_the_update_leaves_decoupled_decay_alone():
     close(step, decay)
 
 
+@pytest.mark.slow
 def test_a_skipped_step_changes_no_bit_of_parameters_and_optimizer():
     found = driver("clip=skip", "optimizer=adam", "penalty=decoupled", "normalization=batch")
     state = found.random()

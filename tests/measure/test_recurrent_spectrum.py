@@ -8,7 +8,7 @@ import gradlab
 DATA = ("data=adding", "data.length=12", "data.train=64", "data.test=16", "batch_size=16")
 
 
-@pytest.mark.few(1)
+@pytest.mark.slow
 @pytest.mark.parametrize(("model", "gates"), [("rnn", 1), ("lstm", 4), ("gru", 3)])
 def test_an_orthogonal_start_has_its_radius_in_every_gate(tmp_path, model, gates):
     words = (f"model={model}", "model.radius=0.7", "depth=2", "width=8", "steps=0", "seeds=2")

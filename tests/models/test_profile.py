@@ -62,6 +62,7 @@ def test_the_profiles_are_those_of_back_propagation_by_hand():
     np.testing.assert_allclose(10**found.log10_weight, weights, rtol=2e-6)
 
 
+@pytest.mark.slow
 def test_a_stack_tells_what_single_blocks_tell():
     blocks, params = network(3)
     x = jnp.ones((B, N))

@@ -66,6 +66,7 @@ def plain(params, x, order, causal):
     return h @ params["output/linear/kernel"] + params["output/linear/bias"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("order", "kind"),
     [

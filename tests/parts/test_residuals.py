@@ -100,6 +100,7 @@ def run(blocks, state, x, key=1, train=True):
     return chain.forward(blocks, state.params, state.stats, x, jax.random.key(key), train=train)[0]
 
 
+@pytest.mark.slow
 def test_rezero_starts_as_the_identity_and_only_alpha_has_a_gradient():
     blocks, state, x = started("residual=rezero", "activation=relu")
     grads = jax.grad(lambda params: jnp.sum(jnp.sin(run(blocks, state._replace(params=params), x))))(
@@ -119,7 +120,7 @@ def test_fixup_starts_with_an_output_of_zero_whatever_the_input():
     assert "hidden/layer1/linear/bias" not in state.params
 
 
-@pytest.mark.few(1)
+@pytest.mark.slow
 @pytest.mark.parametrize(("residual", "grows"), [("fixup", False), ("pre_activation", True)])
 def test_fixup_s_gradient_does_not_grow_with_depth(residual, grows):
     lengths = []

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gradlab.figures.registry import run_figures
-from gradlab.recipe.errors import RecipeError
+from gradlab.recipe.errors import RecipeError, hint
 from gradlab.report.summary import title
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def named_figures(run: "Run", names: Iterable[str] = ()) -> Iterator[tuple[str, 
     figures = run_figures()
     for name in list(names) or default_names(run):
         if name not in figures:
-            raise RecipeError(f"there is no figure '{name}'; there are: {', '.join(figures)}")
+            raise RecipeError(f"there is no figure '{name}'{hint(name, figures)}")
         yield name, figures[name].draw(run, title(run))
 
 

@@ -8,6 +8,8 @@ import time
 
 import pytest
 
+from tests.waiting import until
+
 WORDS = ("depth=2", "width=8", "eval.every=4", "batch_size=16", "device=cpu")
 BAD = [
     ("depht=3", "did you mean 'depth'"),
@@ -50,12 +52,16 @@ def start(place, *words: str) -> subprocess.Popen:
     process = subprocess.Popen(
         command(*words, "--quiet"), cwd=place, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
-    while process.poll() is None:
-        for path in place.glob("outputs/*/*/status.json"):
-            if path.stat().st_mtime_ns > seen and json.loads(path.read_text())["steps_done"] > before(place):
-                return process
-        time.sleep(0.01)
-    raise AssertionError(process.communicate()[1])
+
+    def writes() -> bool:
+        assert process.poll() is None, process.communicate()[1]
+        return any(
+            path.stat().st_mtime_ns > seen and json.loads(path.read_text())["steps_done"] > before(place)
+            for path in place.glob("outputs/*/*/status.json")
+        )
+
+    until(writes)
+    return process
 
 
 def before(place) -> int:

@@ -3,7 +3,6 @@
 import os
 import resource
 import signal
-import time
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,20 +15,13 @@ from gradlab.store.read import open_run
 from gradlab.store.status import read_status
 from tests.launch import stored
 from tests.recipes import launch, tiny
+from tests.waiting import until
 
 ENDLESS = "steps=1000000"
 
 
 def place(recipe) -> Path:
     return Path(recipe.outputs) / recipe.study / folder_name(recipe)
-
-
-def until(true, seconds: float = 600) -> None:
-    """Wait for it."""
-    ends = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < ends
-        time.sleep(0.005)
 
 
 @contextmanager

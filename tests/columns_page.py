@@ -23,10 +23,16 @@ columns (`pyarrow.parquet.read_schema(file).field("cosine").metadata`). This pag
 declarations.
 
 In every column null means not measured; in one of log10, −inf means exactly zero. Row t is measured at θ_t,
-before update t; the last row has no update. `source` is `batch` for the training minibatch of the step and
-`probe` for the fixed batch of training examples, which is measured at evaluations. Layer 0 is the input
-block, 1 to L are the hidden blocks, L+1 is the output block, and h_l is the output of block l. B is the
-number of terms in the mean loss: examples, or labelled time steps where each time step has a label.
+before update t. `source` is `batch` for the training minibatch of the step and `probe` for the fixed batch of
+training examples, which is measured at evaluations; no update follows the rows of the fixed batch and the
+last row, and the columns of an update are null there. The measures of the training and the test set stand in
+the minibatch row of the step at which they were taken.
+
+Layers are counted through the network: 0 is the first block, the last one is the output block, and h_l is the
+output of block l. A block's kernels are its parameters of two axes or more; `size` is the number of their
+entries. B is the number of terms in the mean loss: examples, or labelled time steps where each time step has
+a label. With `accumulate` the signals (forward, backward, through time) are those of the first micro-batch,
+and gradients those of all.
 """
 
 
@@ -59,7 +65,9 @@ def _section(table: str, by_column: dict[Column, str]) -> str:
 
 
 def _maker(table: str, column: Column, makers: dict[str, str]) -> str:
-    return makers.get(column.name, "every run") if table in ("layers", "parameters") else "every run"
+    if table in ("layers", "parameters"):
+        return makers.get(column.name, "every run")
+    return {"times": "recurrent networks", "notes": "networks with inner measures"}.get(table, "every run")
 
 
 def _cell(text: str) -> str:

@@ -143,13 +143,12 @@ def _data(study: Grid) -> Load:
     from gradlab.engine.tasks import task_loader
 
     load = task_loader()
-    distinct = {(str(recipe.data), recipe.batch_size): recipe for recipe in study.recipes}
-    errors = []
-    for recipe in distinct.values():
+    errors: dict[str, None] = {}
+    for recipe in sorted(study.recipes, key=lambda recipe: str(recipe.data)):  # each data set is made once
         try:
             load(recipe)
         except RecipeError as error:
-            errors.append(str(error))
+            errors[str(error)] = None
     if errors:
         raise RecipeError("\n".join(errors))
     return load

@@ -1,8 +1,8 @@
 """One run, from a recipe to rows. Each file imports only from files listed below it.
 
-To read one training step from top to bottom: loop.train, seed_programs.chunk, seed_programs._scan_body,
-seed_programs._step_on_batch, step.train_step, gradients.loss_and_grads, nn/chain.forward, update.compute_update,
-step._row.
+To read one training step from top to bottom: loop.train, loop._run_chunk, compiled._compile, seed_programs.chunk,
+seed_programs._scan_body, seed_programs._step_on_batch, step.train_step, gradients.loss_and_grads, nn/chain.forward,
+update.compute_update, step._row.
 
 rows             from a chunk's arrays to the named columns of the tables
 loop             the run as a loop over chunks of steps, and evaluations between them

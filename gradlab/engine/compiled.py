@@ -28,7 +28,8 @@ class Programs(NamedTuple):
     chunk: Callable[[TrainState, Any, Numbers, Data, Span], tuple[TrainState, Row]]  # donates the state
     # (seeds, measures of the training set, then of the test set)
     evaluate: Callable[[TrainState, Numbers, Data], Array]
-    # by the snapshot's key: what it computes after so many steps; without those that compute nothing
+    # by the snapshot's key: (state, seeds, numbers, data, steps made) -> what it computes; those that compute nothing
+    # are left out
     snapshots: dict[str, Callable[[TrainState, Any, Numbers, Data, Any], Any]]
 
 

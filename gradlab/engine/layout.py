@@ -13,6 +13,7 @@ from gradlab.engine.setup import Setup, make_setup
 from gradlab.engine.tasks import with_batch_size
 from gradlab.engine.update import TrainState
 from gradlab.measure.columns import schemas
+from gradlab.measure.probing import RowShapes
 from gradlab.measure.row import RowColumns, row_bytes, row_columns
 from gradlab.measure.snapshot import Snapshot
 from gradlab.nn import chain
@@ -37,10 +38,11 @@ class Layout(NamedTuple):
     columns: RowColumns
     snapshots: dict[str, Snapshot]
     entries: list[Entry]  # each parameter of each layer
-    kernels: list[list[int]]  # of each layer, which entries are its kernels
+    kernels: list[list[int]]  # of each layer, which entries are its kernels: parameters of two axes or more
     notes: list[tuple[int, str]]  # (layer, name) of each inner metric
     times: list[tuple[int, int]]  # (layer, time steps) of each layer that measures its time steps
     schemas: dict[str, pa.Schema]  # of each table
+    shapes: RowShapes
 
     @property
     def names(self) -> list[str]:
@@ -100,6 +102,7 @@ def layout(recipe: Recipe, task: Task) -> Layout:
             for layer in layers[block.name]
         ],
         schemas=schemas([*columns.declared, *of_snapshots]),
+        shapes=RowShapes(chain.layer_count(setup.chain), chain.layer_axes(setup.chain, state.params)),
     )
 
 

@@ -80,7 +80,11 @@ def compile_run(run: LoadedRun) -> Programs:
 
 
 def train(run: LoadedRun, resumed: tuple[int, TrainState] | None = None) -> Iterator[ChunkResult]:
-    """All chunks of the run: steps from the beginning, or from `resumed` = (steps done, state), to the final row."""
+    """All chunks of the run: steps from the beginning, or from `resumed` = (steps done, state), to the final row.
+
+    Every `eval.every` steps there is first a FIXED_BATCH chunk, with the snapshots; then the evaluation, which the next
+    chunk carries, because it is stored in the row of the step that follows.
+    """
     programs, steps, every = compile_run(run), run.recipe.steps, run.recipe.eval.every
     done, state = resumed or (0, programs.start(run.seeds, run.numbers, run.data))
     while True:

@@ -31,9 +31,12 @@ def columns(chunk: ChunkResult, layout: Layout) -> dict[str, Columns]:
     }
 
 
-def values(column: Any) -> np.ndarray:
-    """The values of a column, (seeds, rows, …), without its mask where it has one."""
-    return np.asarray(column[0] if isinstance(column, tuple) else column)
+def measured_profile(column: Any, seed: int, row: int) -> np.ndarray | None:
+    """A column of layers at one row of one seed, (layers,); None where it was not measured."""
+    values, where = column if isinstance(column, tuple) else (column, True)
+    if not np.broadcast_to(where, np.shape(values))[seed, row].any():
+        return None
+    return np.asarray(values[seed, row])
 
 
 def step_values(chunk: ChunkResult, layout: Layout) -> dict[str, np.ndarray]:
@@ -42,11 +45,13 @@ def step_values(chunk: ChunkResult, layout: Layout) -> dict[str, np.ndarray]:
 
 
 def last_backward(chunk: ChunkResult, layout: Layout) -> np.ndarray:
-    """log10_backward of the first seed at the last row, (layers,); NaN where it was not measured."""
+    """log10_backward of the first seed at the last row that has it, (layers,); (0,) where none has."""
     measured = _layers(chunk, layout, unpack(layout.columns, chunk.row)).get("log10_backward")
-    if measured is None or not np.broadcast_to(measured[1], measured[0].shape)[0, -1].any():
-        return np.full(len(layout.names), np.nan)
-    return np.asarray(measured[0][0, -1])
+    if measured is None:
+        return np.zeros(0)
+    column, where = measured
+    rows = np.flatnonzero(np.broadcast_to(where, column.shape)[0].any(-1))
+    return np.asarray(column[0, rows[-1]]) if len(rows) else np.zeros(0)
 
 
 def _is_measured(chunk: ChunkResult, slot: Slot) -> Any:
@@ -101,7 +106,8 @@ def _taken(chunk: ChunkResult, layout: Layout) -> dict[str, dict[Any, Any]]:
     taken: dict[str, dict[Any, Any]] = {"layer": {}, "parameter": {}, "step": {}, "note": {}}
     for key, computed in chunk.snapshots.items():
         snapshot = layout.snapshots[key]
-        by_seed = [_finished(snapshot, computed, index) for index in range(len(chunk.row.steps))]
+        seeds_of_chunk = range(len(chunk.row.steps))
+        by_seed = [_finished(snapshot, layout, computed, index) for index in seeds_of_chunk]
         for column in snapshot.columns:
             seeds = [finished[column.name] for finished in by_seed]
             if column.kind == "note":
@@ -115,12 +121,12 @@ def _taken(chunk: ChunkResult, layout: Layout) -> dict[str, dict[Any, Any]]:
     return taken
 
 
-def _finished(snapshot: Snapshot, computed: Any, seed: int) -> dict[str, Any]:
+def _finished(snapshot: Snapshot, layout: Layout, computed: Any, seed: int) -> dict[str, Any]:
     """The columns of one seed."""
     of_seed = jax.tree.map(lambda leaf: leaf[seed], computed)
     if snapshot.finish is None:
         return dict(of_seed)
-    return checked(snapshot.columns, snapshot.finish(of_seed), lambda column, value: True)
+    return checked(snapshot.columns, snapshot.finish(of_seed), layout.shapes.fit)
 
 
 def _notes(

@@ -20,7 +20,7 @@ from gradlab.engine.gradients import StepContext, objective
 from gradlab.engine.setup import Setup, make_setup
 from gradlab.engine.step import init_state, train_step
 from gradlab.engine.update import TrainState
-from gradlab.measure.probing import checked, fits_row
+from gradlab.measure.probing import RowShapes, checked
 from gradlab.measure.row import Row
 from gradlab.measure.snapshot import RecurrentKernel, SnapshotInputs
 from gradlab.nn import chain
@@ -75,6 +75,7 @@ def streams(seed: Array) -> Streams:
 
 
 def start(recipe: Recipe, form: Form, seed: Array, numbers: Numbers, data: Data) -> TrainState:
+    """The state before the first step."""
     setup = make_setup(recipe, numbers, form)
     return init_state(setup, streams(seed).init, data.train_x[: recipe.batch_size])
 
@@ -205,7 +206,7 @@ def snapshot(
     data: Data,
     step: Array,
 ) -> Any:
-    """What the snapshot `key` of the recipe computes of a state after `step` steps, ()."""
+    """What the snapshot `key` of the recipe computes of a state; `step`, (), is the number of steps made."""
     setup = make_setup(recipe, numbers, form)
     context = StepContext(
         setup=setup,
@@ -220,13 +221,11 @@ def snapshot(
     loss = objective(context, state.stats).loss
     kernels = _recurrent_kernels(setup.chain, state.params)
     taken = setup.snapshots[key]
-    computed = taken.compute(SnapshotInputs(state.params, loss, kernels))
+    computed = jax.tree.map(jnp.asarray, taken.compute(SnapshotInputs(state.params, loss, kernels)))
     if taken.finish is not None:
         return computed
-    axes = chain.stacked_axes(setup.chain, state.params)
-    layers_of = {path: w.shape[: axes[path]] for path, w in state.params.items()}
-    layers = sum(block.layers for block in setup.chain)
-    return checked(taken.columns, computed, partial(fits_row, layers, layers_of))
+    shapes = RowShapes(chain.layer_count(setup.chain), chain.layer_axes(setup.chain, state.params))
+    return checked(taken.columns, computed, shapes.fit)
 
 
 def _recurrent_kernels(blocks: list[Block], params: Tree) -> list[RecurrentKernel]:

@@ -12,12 +12,14 @@ from gradlab.engine.setup import Setup
 from gradlab.engine.update import TrainState, UpdateResult, compute_update, penalized
 from gradlab.measure import probing
 from gradlab.measure.probe import UpdateSignal
+from gradlab.measure.probing import RowShapes
 from gradlab.measure.row import Row, RowValues, pack, row_columns
 from gradlab.nn import chain
 from gradlab.numerics import norms
 from gradlab.numerics.norms import LOG10_2, Norms, ScaledNorm, log2_norms
 from gradlab.numerics.tree import StackedAxes, Tree
 from gradlab.parts.penalties import subject
+from gradlab.recipe.errors import RecipeError
 
 
 class StepColumns(NamedTuple):
@@ -48,7 +50,11 @@ def init_state(setup: Setup, key: Array, x: Array) -> TrainState:
         optimizer=setup.optimizer.init(params, stacked_axes),
         clip=setup.clip.init(params),
         schedule=setup.schedule.init(),
-        probes={key: probe.init(params) for key, probe in setup.probes.items() if probe.init},
+        probes={
+            key: jax.tree.map(jnp.asarray, probe.init(params))
+            for key, probe in setup.probes.items()
+            if probe.init
+        },
     )
 
 
@@ -93,7 +99,9 @@ def _row(
         params=state.params,
         grads=result.grads,
         norms=grad_norms,
-        true_norms=chain.true_norms(setup.chain, result.tap_measures, grad_norms.leaves),
+        true_norms=chain.true_norms(
+            setup.chain, result.tap_measures, grad_norms.leaves, is_mean=context.recipe.accumulate > 1
+        ),
         direction=update.direction,
         step_size=update.step_size,
         stacked_axes=stacked_axes,
@@ -102,9 +110,9 @@ def _row(
     terms = _loss_terms(context.y, context.recipe.accumulate)
     steps = _step_columns(context, state.params, result, update, stacked_axes, grad_norms)._asdict()
     backward = chain.backward_norms(setup.chain, result.tap_measures, terms)
-    layers = sum(block.layers for block in setup.chain)
+    shapes = RowShapes(chain.layer_count(setup.chain), chain.layer_axes(setup.chain, state.params))
     by_update, probe_states = probing.update_values(
-        setup.probes, state.probes, context.is_due, signal, layers
+        setup.probes, state.probes, context.is_due, signal, shapes
     )
     by_layer = _signal_columns(setup, result) | probing.backward_values(
         setup.probes, context.is_due, backward
@@ -187,6 +195,11 @@ def _signal_columns(setup: Setup, result: LossAndGrads) -> dict[str, Array]:
     columns: dict[str, list[Array]] = {name: [] for name in probing.signal_names(setup.probes, True)}
     for block, metrics in zip(setup.chain, result.blocks, strict=True):
         names = probing.signal_names(setup.probes, block.active)
+        if names and len(names) != metrics.columns.shape[-1]:
+            raise RecipeError(
+                f"block {block.name} has active={block.active}; a block with an activation returns its slope, and one "
+                "without has active=False"
+            )
         values = dict(zip(names, jnp.moveaxis(metrics.columns, -1, 0), strict=bool(names)))
         for name, parts in columns.items():
             parts.append(values.get(name, jnp.zeros(block.layers)).reshape(-1))

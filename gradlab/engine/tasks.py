@@ -22,7 +22,7 @@ def load_task(recipe: Recipe) -> Task:
 
 
 def task_loader() -> Callable[[Recipe], Task]:
-    """A `load_task` that makes the data of a grid's recipes once, and keeps the most recently used ones."""
+    """A `load_task` that keeps the most recently used data sets, so that the runs of a grid share them."""
     parts: dict[str, dict[str, Any]] = {}
     load = lru_cache(MOST_KEPT)(lambda key: _load(parts[key]))
 

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from gradlab.analysis.selection import minibatch_rows
+from gradlab.analysis.selection import is_measured, minibatch_rows
 from gradlab.analysis.verdicts import predicted
 from gradlab.figures import marks, style
 from gradlab.figures.marks import Curve, Legend
@@ -44,7 +44,9 @@ def profile(layers: pd.DataFrame, prediction: "Prediction | None" = None, title:
     """
     rows = minibatch_rows(layers)
     figure, axes = style.panels(1, 3, (13, 4.9), title)
-    legend, steps, last = Legend(), drawn_steps(rows), int(rows.layer.max())
+    measured = np.logical_or.reduce([is_measured(rows[column]) for column in PANELS])
+    steps = drawn_steps(rows[measured] if measured.any() else rows)
+    legend, last = Legend(), int(rows.layer.max())
     start = rows[rows.step == 0]
     drawn = {
         column: [marks.curves(rows[rows.step == step], "layer", column) for step in steps]

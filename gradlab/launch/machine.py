@@ -13,8 +13,9 @@ from typing import Any
 import jax
 
 from gradlab import __version__
+from gradlab.parts.family import source_digests
 from gradlab.recipe.errors import RecipeError
-from gradlab.recipe.recipe import Recipe
+from gradlab.recipe.recipe import Recipe, is_import_path, named
 
 THREADS = "NPROC"  # read by XLA on CPU when its first program starts; 1 unless the user has set it
 
@@ -51,11 +52,12 @@ def _available(error: RuntimeError) -> str:
         return f"JAX says: {str(error).splitlines()[0]}"
 
 
-def versions() -> dict[str, str]:
-    """The versions of the software on which results may depend bit for bit."""
+def versions(recipe: Recipe) -> dict[str, str]:
+    """The versions of the software on which results may depend bit for bit, and a digest of user-defined modules."""
     packages = ("jax", "jaxlib", "flax", "optax", "numpy", "pyarrow")
     software = {"gradlab": __version__, "python": platform.python_version()}
-    return software | {name: version(name) for name in packages}
+    user_defined = source_digests(name for _, name in named(recipe) if is_import_path(name))
+    return software | {name: version(name) for name in packages} | user_defined
 
 
 def differing(before: dict[str, Any], now: dict[str, Any]) -> str:
@@ -65,10 +67,10 @@ def differing(before: dict[str, Any], now: dict[str, Any]) -> str:
     )
 
 
-def facts(used: Any) -> dict[str, Any]:
+def facts(recipe: Recipe, used: Any) -> dict[str, Any]:
     """What a run is reproducible with: versions, device, threads."""
     return {
-        "versions": versions(),
+        "versions": versions(recipe),
         "device": used.platform,
         "device_kind": used.device_kind,
         "threads": int(os.environ.get(THREADS) or os.cpu_count() or 1),

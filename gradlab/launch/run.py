@@ -19,7 +19,7 @@ from gradlab.engine.seed_programs import ChunkKind
 from gradlab.launch import machine, signals
 from gradlab.launch.run_writer import RunWriter
 from gradlab.launch.seed_tracker import SeedTracker
-from gradlab.measure.columns import VERSION
+from gradlab.measure.columns import READABLE, VERSION
 from gradlab.parts.losses.chance import chance_loss
 from gradlab.recipe.errors import NonFiniteError, RecipeError
 from gradlab.recipe.recipe import Recipe, plain
@@ -63,22 +63,28 @@ def launch(prepared: PreparedRun, report: Report = None) -> Outcome:
             failure ends the run as `failed`.
     """
     recipe, folder = prepared.recipe, prepared.folder
-    if (before := _ended(folder)) and not recipe.force:
+    if (before := _ended(folder, recipe)) and not recipe.force:
         return before
     machine.prepare()
     with machine.device(recipe) as device:
         run = load_run(prepared)
         data = _data_summary(recipe, run.task)
         with _locked_folder(folder, recipe):
-            if (before := _ended(folder)) and not recipe.force:  # another process may have finished it since
+            # another process may have finished it since
+            if (before := _ended(folder, recipe)) and not recipe.force:
                 return before
             stored = read_status(folder)
-            if (
-                recipe.force or stored.get("schema") != VERSION
-            ):  # an older version's checkpoint has another state
+            if not recipe.force and (stored.get("schema") or 0) > VERSION:
+                raise RecipeError(
+                    f"{folder} was written by a newer version of gradlab (schema {stored['schema']}); install that, or "
+                    "use another study"
+                )
+            # the checkpoint of an older version has another state
+            if recipe.force or stored.get("schema") != VERSION:
                 write.clear(folder)
             run_remarks = [*prepared.remarks, *_made_again(recipe, stored)]
-            writer = RunWriter(folder, machine.facts(device) | {"data": data}, run_remarks)
+            facts = machine.facts(recipe, device) | {"data": data}
+            writer = RunWriter(folder, facts, run_remarks, run.layout.schemas)
             return Outcome(folder, *_run(recipe, run, writer, report))
 
 
@@ -158,15 +164,15 @@ def _progress(run: LoadedRun, chunk: ChunkResult, steps_per_second: float) -> Pr
     )
 
 
-def _ended(folder: Path) -> Outcome | None:
+def _ended(folder: Path, recipe: Recipe) -> Outcome | None:
     """The stored result of a run that has ended, or None; an interrupted compaction is completed first."""
     before = read_status(folder)
-    if before.get("state") not in write.RESULTS:
+    if before.get("state") not in write.RESULTS or before.get("schema") not in READABLE:
         return None
     if not write.compacted(folder):
         with suppress(OSError, RecipeError), lock.hold(folder):
             write.compact(folder)
-    other = machine.differing(before.get("versions", {}), machine.versions())
+    other = machine.differing(before.get("versions", {}), machine.versions(recipe))
     messages = [before["message"], f"made by {other}" if other else ""]
     return Outcome(folder, before["state"], "; ".join(filter(None, messages)), fresh=False)
 

@@ -31,8 +31,12 @@ class RunWriter:
     `add` keeps rows in memory until `flush`; what the other methods write is on the disk when they return.
     """
 
-    def __init__(self, folder: Path, facts: dict[str, Any], remarks: list[str]) -> None:
+    def __init__(
+        self, folder: Path, facts: dict[str, Any], remarks: list[str], schemas: dict[str, pa.Schema]
+    ) -> None:
         self.folder = folder
+        # a checkpoint stores what the tables hold: the columns of a user's probe may change
+        self.columns = {table: schema.names for table, schema in schemas.items()}
         self.began = time.perf_counter()
         self.pending: dict[str, list[pa.Table]] = {table: [] for table in TABLES}
         self.next = 0  # the first step whose rows are not written yet
@@ -75,6 +79,7 @@ class RunWriter:
         facts = {key: self.status[key] for key in CHECKPOINT_FACTS}
         facts |= {
             "next": self.next,
+            "columns": self.columns,
             "nonfinite": tracker.nonfinite,
             "stopping": tracker.early_stopping.facts(),
         }
@@ -86,8 +91,12 @@ class RunWriter:
         The rows beyond it are deleted.
         """
         checkpoint, damaged = write.restore(self.folder)
-        if checkpoint and not _same_shapes(tracker.state, checkpoint.leaves):
-            damaged.append(f"of step {checkpoint.step}")
+        if checkpoint and not (
+            _same_shapes(tracker.state, checkpoint.leaves) and checkpoint.notes.get("columns") == self.columns
+        ):
+            self.remarks.append(
+                f"the checkpoint of step {checkpoint.step} is of another network or other probes; began again"
+            )
             checkpoint = None
         self.next = checkpoint.notes["next"] if checkpoint else 0
         write.remove_parts_from(self.folder, self.next)

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from gradlab.engine.layout import Layout
 from gradlab.engine.loop import ChunkResult
-from gradlab.engine.rows import columns, step_values, values
+from gradlab.engine.rows import columns, measured_profile, step_values
 from gradlab.engine.seed_programs import ChunkKind
 from gradlab.engine.update import TrainState
 from gradlab.launch.early_stopping import EarlyStopping
@@ -77,7 +77,12 @@ class SeedTracker:
             at = int(broken[index].argmax())
             if int(self.seeds[index]) not in noted:
                 where = {"seed": int(self.seeds[index]), "step": int(chunk.steps[at])}
-                profiles = {key: values(layers[key])[index, at] for key in PROFILES if key in layers}
+                profiles = {
+                    key: profile
+                    for key in PROFILES
+                    if key in layers
+                    and (profile := measured_profile(layers[key], int(index), at)) is not None
+                }
                 self.nonfinite.append(where | _first_layer(profiles, self.layout.names))
             if self.stops_nonfinite:
                 kept[index, at + 1 :] = False

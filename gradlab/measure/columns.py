@@ -16,7 +16,6 @@ from gradlab.recipe.recipe import BOUNDS, FAMILIES
 
 VERSION = 4
 READABLE = (3, 4)  # 3: the same columns, all of them in every run, and no metadata
-SOURCES = ("batch", "probe")
 STATES = ("running", "finished", "diverged", "failed", "stopped", "interrupted")
 TABLE_OF = {"layer": "layers", "parameter": "parameters", "step": "steps", "note": "notes"}
 OVER_KERNELS = {
@@ -184,13 +183,16 @@ def schemas(declared: Iterable[Column]) -> dict[str, pa.Schema]:
     declared = list(declared)
     for column in declared:
         _check(column)
+    notes = [column.name for column in declared if column.kind == "note"]
+    if twice := sorted({name for name in notes if notes.count(name) > 1}):
+        raise RecipeError(f"two snapshots declare the note {', '.join(twice)}; rename one")
     by_table = {}
     for table, keys in KEYS.items():
         fields = [pa.field(*key) for key in keys] + [column.field for column in columns_of(table, declared)]
         names = [field.name for field in fields]
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise RecipeError(
-                f"two probes declare the column {', '.join(twice)} of the table '{table}'; rename one"
+                f"the table '{table}' would have two columns {', '.join(twice)}; rename that of the probe"
             )
         by_table[table] = pa.schema(fields, metadata={"gradlab_schema": str(VERSION)})
     return by_table
@@ -206,13 +208,22 @@ def _check(column: Column) -> None:
             f"the column {column.name} has over_kernels={column.over_kernels!r}; choose one of "
             f"{', '.join(OVER_KERNELS)}"
         )
+    if column.over_kernels == "norm" and column.unit != "log10":
+        raise RecipeError(
+            f"the column {column.name} has over_kernels='norm', which joins log10 of norms; declare unit='log10'"
+        )
+    if column.is_count and column.over_kernels not in ("", "sum"):
+        raise RecipeError(
+            f"the column {column.name} is a count with over_kernels={column.over_kernels!r}; counts have only 'sum'"
+        )
     if column.kind != "parameter" and column.over_kernels:
         raise RecipeError(
             f"the column {column.name} has kind={column.kind!r}; only parameters have over_kernels"
         )
-    choices = {"run", "time", "measure", *FAMILIES, *(key.partition(".")[0] for key in BOUNDS)}
+    choices = {"run", *FAMILIES, *(key.partition(".")[0] for key in BOUNDS)}
+    choices |= {name for keys in KEYS.values() for name, _ in keys}
     if not re.fullmatch(r"[a-z][a-z0-9_]*", column.name) or column.name in choices:
         raise RecipeError(
             f"a probe's column cannot be called {column.name!r}; take a word of small letters, digits and _ that is no "
-            "choice of a recipe"
+            "choice of a recipe and no key of a table"
         )

@@ -33,16 +33,23 @@ class BlockSignal(NamedTuple):
 
 
 class BackwardNorms(NamedTuple):
-    """The taps' measurements as log2 of true norms; entry l belongs to block l of the unrolled chain."""
+    """What the taps between the blocks measured, as log2 of true norms; entry l belongs to layer l."""
 
     signal: Array  # ‖∂L/∂h_l‖, (layers,)
-    preactivation: Array  # ‖∂L/∂z_l‖ at the pre-activation, (layers,); meaningless where the block has none
-    half_log2_terms: Array | float  # log2 √B, B the number of terms in the mean loss
+    # ‖∂L/∂z_l‖ at the pre-activation, (layers,); meaningless where the block has none: such a probe is `active`
+    preactivation: Array
+    half_log2_terms: (
+        Array | float
+    )  # log2 √B, B the number of terms in the mean loss: to be added to each norm
     time: list[Array]  # for each block with time steps: ‖∂L/∂h_t‖ and ‖∂L/∂c_t‖, (layers, 2, time steps)
 
 
 class UpdateSignal(NamedTuple):
-    """One update. Trees are by path, as `hidden/linear/kernel`; the leaves of a stack have a layer axis first."""
+    """One update. Trees are by path, as `hidden/linear/kernel`; the leaves of a stack have a layer axis first.
+
+    No update follows a row of the fixed batch and the last row: there `direction` is that of an update which is not
+    made, and a column that is computed from it declares `needs_update`.
+    """
 
     params: Tree
     grads: Tree  # of the data loss, before penalty and clip
@@ -57,15 +64,15 @@ class UpdateSignal(NamedTuple):
 class Probe(NamedTuple):
     """The columns that a probe fills, and the function that computes them: exactly one of three is given.
 
-    signal: called with every block's output, inside the forward pass, and returns scalars; probes with `active`
-        are called only for blocks with an activation.
+    signal: called with every block's output, inside the forward pass, and returns scalars.
     backward: called with the taps' record, and returns (layers,).
     update: called with the update; returns () for a column of steps, (layers,) for one of layers, and for one of
         parameters a tree by path with one value per layer.
-    init: of an `update` with a state: the parameters at the start -> its state, a tree of arrays. `update` is then
-        called with (update, state) and returns (columns, next state). The state changes where the probe measures a row
-        of training, and nowhere else.
-    every: it measures the rows whose step is a multiple, those of the fixed batch and the last one.
+    init: of an `update` with a state: the parameters at the start -> its state, a tree of arrays whose shapes and
+        dtypes stay. `update` is then called with (update, state) and returns (columns, next state). The state changes
+        where the probe measures a row of training; what it returns for the fixed batch and the last row is dropped.
+    active: its columns of layers are null for a block without an activation, and `signal` is not called for it.
+    every: it measures the rows whose step is a multiple, those of the fixed batch, and the row after the last step.
     """
 
     columns: tuple[Column, ...]

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +14,33 @@ from gradlab.numerics.tree import select
 from gradlab.recipe.errors import RecipeError
 
 Probes = Mapping[str, Probe]
+
+
+class RowShapes(NamedTuple):
+    """The shapes of the values in a row of one network.
+
+    axes: by path of a parameter (layers,), or () where it is no stack.
+    """
+
+    layers: int
+    axes: dict[str, tuple[int, ...]]
+
+    def fit(self, column: Column, value: Any) -> bool:
+        """Whether a value has the shape of its column."""
+        if column.kind == "note":
+            return isinstance(value, Mapping) and all(map(self._is_note, value.items()))
+        if column.kind == "parameter":
+            return isinstance(value, Mapping) and {p: jnp.shape(v) for p, v in value.items()} == self.axes
+        return bool(jnp.shape(value) == ((self.layers,) if column.kind == "layer" else ()))
+
+    def _is_note(self, item: tuple[Any, Any]) -> bool:
+        at, value = item
+        is_place = (
+            isinstance(at, tuple) and len(at) == 2 and at[0] in range(self.layers) and isinstance(at[1], str)
+        )
+        return is_place and jnp.shape(value) == ()
+
+
 IsDue = Callable[[int], Array]  # whether the probes of this `every` measure the row, ()
 
 
@@ -28,7 +55,8 @@ def signal_values(probes: Probes, is_due: IsDue, signal: BlockSignal) -> dict[st
 
     def measure(probe: Probe) -> dict[str, Array]:
         assert probe.signal is not None
-        return checked(probe.columns, probe.signal(signal), lambda column, value: jnp.shape(value) == ())
+        returned = _arrays(probe.signal(signal))
+        return checked(probe.columns, returned, lambda column, value: jnp.shape(value) == ())
 
     has_activation = signal.slope is not None
     asked = {
@@ -43,30 +71,28 @@ def backward_values(probes: Probes, is_due: IsDue, norms: BackwardNorms) -> dict
     def measure(probe: Probe) -> dict[str, Array]:
         assert probe.backward is not None
         fits = lambda column, value: jnp.shape(value) == norms.signal.shape
-        return checked(probe.columns, probe.backward(norms), fits)
+        return checked(probe.columns, _arrays(probe.backward(norms)), fits)
 
     asked = {key: probe for key, probe in probes.items() if probe.backward}
     return _joined(_at_cadences(asked, is_due, measure))
 
 
 def update_values(
-    probes: Probes, states: dict[str, Any], is_due: IsDue, update: UpdateSignal, layers: int
+    probes: Probes, states: dict[str, Any], is_due: IsDue, update: UpdateSignal, shapes: RowShapes
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """The columns of the update probes by kind and name, and the next states of probes that have one, by their keys.
 
     Where a probe is not due its columns are zeros, and its state stays.
     """
-    layers_of = {path: w.shape[: update.stacked_axes[path]] for path, w in update.params.items()}
-    fits = partial(fits_row, layers, layers_of)
 
     def measure(probe: Probe) -> dict[str, Any]:
         assert probe.update is not None
-        return checked(probe.columns, probe.update(update), fits)
+        return checked(probe.columns, _arrays(probe.update(update)), shapes.fit)
 
     def measure_with_state(probe: Probe, state: Any) -> Any:
         assert probe.update is not None
         returned, after = probe.update(update, state)
-        return checked(probe.columns, returned, fits), after
+        return checked(probe.columns, _arrays(returned), shapes.fit), _arrays(after)
 
     asked = {key: probe for key, probe in probes.items() if probe.update}
     stateless = {key: probe for key, probe in asked.items() if key not in states}
@@ -106,20 +132,13 @@ def _zeros(shapes: Any) -> Any:
     return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
 
 
+def _arrays(tree: Any) -> Any:
+    """The tree with JAX arrays in the place of Python's numbers."""
+    return jax.tree.map(jnp.asarray, tree)
+
+
 def _joined(by_probe: dict[str, dict[str, Any]]) -> dict[str, Any]:
     return {name: value for columns in by_probe.values() for name, value in columns.items()}
-
-
-def fits_row(layers: int, layers_of: dict[str, tuple[int, ...]], column: Column, value: Any) -> bool:
-    """Whether a value has the shape of its column in a network with so many layers.
-
-    layers_of: for each path of a parameter (layers,), or () where it is no stack.
-    """
-    if column.kind == "note":
-        return isinstance(value, Mapping) and all(jnp.shape(entry) == () for entry in value.values())
-    if column.kind == "parameter":
-        return isinstance(value, Mapping) and {path: jnp.shape(v) for path, v in value.items()} == layers_of
-    return jnp.shape(value) == ((layers,) if column.kind == "layer" else ())
 
 
 def checked(
@@ -142,6 +161,7 @@ def checked(
             shapes = jax.tree.map(jnp.shape, returned[column.name])
             raise RecipeError(
                 f"the column {column.name}, kind={column.kind!r}, is returned in the shape {str(shapes)[:200]}; "
-                "a block's signal gives (), a layer (layers,), a step (), a parameter one value per layer by path"
+                "a block's signal gives (), a layer (layers,), a step (), a parameter one value per layer by path, "
+                "a note () by (layer, name)"
             )
     return {column.name: returned[column.name] for column in columns}

@@ -23,8 +23,8 @@ class RecurrentKernel(NamedTuple):
 class SnapshotInputs(NamedTuple):
     """One seed's network between two steps of training.
 
-    loss: the mean data loss on the fixed batch of training examples as a function of the parameters, (); the running
-        statistics of normalizations stay as they are, and every call draws the same dropout.
+    loss: the mean data loss on the fixed batch of training examples as a function of the parameters, (). It is that of
+        training: batch normalization uses the statistics of the batch, and there is dropout, the same in every call.
     """
 
     params: Tree  # by path, as `hidden/linear/kernel`; the leaves of a stack have a layer axis first
@@ -40,7 +40,7 @@ class Snapshot(NamedTuple):
         (layer, name inside the column).
     finish: on the host, from what `compute` returned (then any tree, of NumPy arrays) to these columns, for what JAX
         cannot compute; None: `compute` has returned them. Where `compute` returns no array there is nothing to do.
-    every: it is taken at the evaluations whose step is a multiple, and at the last one.
+    every: it is taken at the evaluations whose step is a multiple, and at that after the last step.
     """
 
     columns: tuple[Column, ...]

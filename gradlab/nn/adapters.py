@@ -8,7 +8,7 @@ without parameters joins the block before it. Equal neighbours are one stack, wh
 import inspect
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from itertools import groupby
+from itertools import chain, count, groupby
 from typing import Any, NamedTuple
 
 import jax
@@ -46,10 +46,18 @@ def from_user_build(build: Build) -> Model:
         key = jax.random.key(0)
         network = build(plan, key)
         if isinstance(network, list) and network and all(isinstance(entry, Block) for entry in network):
-            return network
+            return _distinct(network)
         return list(_blocks(_joined_pieces(network, plan, key), partial(_draw, build, plan)))
 
     return model
+
+
+def _distinct(blocks: list[Block]) -> list[Block]:
+    """The blocks, if each has a name of its own."""
+    names = [block.name for block in blocks]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise RecipeError(f"two blocks are called {', '.join(twice)}; give each block a name of its own")
+    return blocks
 
 
 def _draw(build: Build, plan: Plan, key: Array) -> list[Piece]:
@@ -204,15 +212,16 @@ def _then(first: Piece, second: Piece) -> Piece:
 
 def _blocks(pieces: list[Piece], draw: Callable[[Array], list[Piece]]) -> Iterator[Block]:
     """Equal neighbours as one stack; a name that comes again is numbered."""
-    occurrences: dict[str, int] = {}
+    used: set[str] = set()
     for _, group in groupby(range(len(pieces)), key=lambda index: _stacking_key(pieces[index])):
         indices = list(group)
         piece = pieces[indices[0]]
-        occurrences[piece.name] = occurrences.get(piece.name, 0) + 1
-        name = piece.name + (f"_{occurrences[piece.name]}" if occurrences[piece.name] > 1 else "")
-        count = len(indices) if len(indices) > 1 else None
-        init, apply = _init(indices, count, draw), _apply(piece)
-        yield Block(name, init, apply, count, active=False, init_stacked=True)
+        numbered = (f"{piece.name}_{number}" for number in count(2))
+        name = next(name for name in chain([piece.name], numbered) if name not in used)
+        used.add(name)
+        layers = len(indices) if len(indices) > 1 else None
+        init, apply = _init(indices, layers, draw), _apply(piece)
+        yield Block(name, init, apply, layers, active=False, init_stacked=True)
 
 
 def _stacking_key(piece: Piece) -> Any:

@@ -22,6 +22,8 @@ from gradlab.numerics import taps
 from gradlab.numerics.taps import TapRecord
 from gradlab.numerics.tree import StackedAxes, Tree, prefixed, under
 
+SAFE_LOG2 = 100.0  # up to 2^±100 a norm is right in float32, though some squares and small entries may not be
+
 
 def identity(z: Array) -> Array:
     """z itself, of any shape: the tap of a pass that measures nothing."""
@@ -269,13 +271,30 @@ def backward_norms(chain: list[Block], measured: TapValues, loss_terms: Array | 
     )
 
 
-def true_norms(chain: list[Block], measured: TapValues, norms: Tree) -> Tree:
-    """log2 of each parameter's gradient norm: the tap's where the gradient was scaled, else `norms`."""
+def layer_count(chain: list[Block]) -> int:
+    """How many layers the chain has: the rows of a table of layers."""
+    return sum(block.layers for block in chain)
+
+
+def layer_axes(chain: list[Block], params: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+    """The layer axis of each parameter by path: (layers,) in a stack, else ()."""
+    axes = stacked_axes(chain, dict(params))
+    return {path: tuple(w.shape[: axes[path]]) for path, w in params.items()}
+
+
+def true_norms(chain: list[Block], measured: TapValues, norms: Tree, is_mean: bool = False) -> Tree:
+    """log2 of each parameter's gradient norm: the tap's where the gradient was scaled, else `norms`.
+
+    is_mean: whether the gradient is a mean over micro-batches, of which the taps saw the first. Then the tap's norm is
+    taken only where `norms` come near the ends of float32's range.
+    """
     by_path: Tree = {}
     for block, record in zip(chain, measured.taps, strict=True):
         for index, path in enumerate(sorted(under(norms, f"{block.name}/"))):  # a dict's leaves come sorted
             full = f"{block.name}/{path}"
             unscaled = record.incoming_exponent == 0
+            if is_mean:
+                unscaled |= jnp.abs(norms[full]) < SAFE_LOG2
             by_path[full] = jnp.where(unscaled, norms[full], record.params[..., index])
     return by_path
 

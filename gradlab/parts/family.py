@@ -5,9 +5,11 @@ option's name, its parameters are the keys of `conf/<group>/<option>.yaml`, and 
 are allowed (gradlab/recipe/bounds.py). Values are checked on the host; the part is made inside the trace.
 """
 
+import hashlib
 import inspect
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, partial
 from importlib import import_module
@@ -231,6 +233,21 @@ def function(name: str, group: str) -> Callable[..., Any]:
         raise RecipeError(f"{group}={name} is not a function")
     user_function: Callable[..., Any] = target
     return user_function
+
+
+def source_digests(names: Iterable[str]) -> dict[str, str]:
+    """Of user-defined `package.module:function`s: a digest of the source file of each module, by the module's name.
+
+    A module without a source file, or of an installed library that tells its version, is left out.
+    """
+    digests = {}
+    for name in names:
+        module = name.partition(":")[0]
+        with suppress(TypeError, OSError, KeyError):
+            file = inspect.getsourcefile(sys.modules[module])
+            if file and "site-packages" not in file:
+                digests[module] = hashlib.sha256(Path(file).read_bytes()).hexdigest()[:8]
+    return digests
 
 
 def _import_module(module: str, choice: str) -> ModuleType:

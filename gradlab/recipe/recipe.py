@@ -190,7 +190,13 @@ def structure(recipe: Recipe) -> tuple[tuple[str, Any], ...]:
     is decided between chunks.
     """
     not_structure = {*NOT_IN_DIGEST, "steps", "seed", "stop.patience"}
-    kept = {key: value for key, value in leaves(plain(recipe)).items() if key not in not_structure}
+    # a snapshot's program does not know how often it is run
+    values = plain(recipe)
+    values["snapshots"] = {
+        key: {name: value for name, value in part.items() if name != "every"}
+        for key, part in recipe.snapshots.items()
+    }
+    kept = {key: value for key, value in leaves(values).items() if key not in not_structure}
     kept |= {key: None for key in numbers(recipe) if key in kept}
     kept["dropout"] = recipe.dropout > 0
     kept["lr_factors"] = tuple(recipe.lr_factors)  # their order counts

@@ -8,7 +8,7 @@ import pandas as pd
 
 from gradlab.measure.columns import FIXED_NAMES, TABLES
 from gradlab.recipe.errors import RecipeError, hint
-from gradlab.recipe.recipe import NOT_IN_DIGEST, flat
+from gradlab.recipe.recipe import LATER_DEFAULTS, NOT_IN_DIGEST, flat
 from gradlab.store.read import Paths, Run, collect, frames
 
 
@@ -78,7 +78,8 @@ def column(word: str, names: Iterable[str]) -> str:
 
 def _choices(recipe: dict[str, Any]) -> dict[str, Any]:
     """The recipe by readable key: an option's name under its group, its numbers under group.key."""
-    kept = {key: value for key, value in flat(recipe).items() if key.split(".")[0] not in NOT_IN_DIGEST}
+    values = {key: value for key, value in recipe.items() if value != LATER_DEFAULTS.get(key)}
+    kept = {key: value for key, value in flat(values).items() if key.split(".")[0] not in NOT_IN_DIGEST}
     short = {key: key.removesuffix(".name") for key in kept}
     return {key if short[key] in FIXED_NAMES else short[key]: value for key, value in kept.items()}
 

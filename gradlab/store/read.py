@@ -67,8 +67,7 @@ class Run:
 
     def meanings(self, table: str) -> dict[str, Meaning]:
         """What each measured column of a table holds."""
-        fields = _table(self.folder, table).schema
-        metadata = {field.name: field.metadata or {} for field in fields}
+        metadata = {field.name: field.metadata or {} for field in _table_schema(self.folder, table)}
         keys = {name for name, _ in KEYS[table]}
         return {
             name: Meaning(words.get(b"unit", b"").decode(), words.get(b"definition", b"").decode())
@@ -221,6 +220,15 @@ def _table(folder: Path, table: str) -> pa.Table:
             f"{folder} is incomplete: it has no rows in {table}; run its recipe again with --force"
         )
     return pa.concat_tables(tables, promote_options="default")
+
+
+def _table_schema(folder: Path, table: str) -> pa.Schema:
+    """The schema of a table as its files have it."""
+    files = sorted((folder / table).glob("[!.]*.parquet"))
+    try:
+        return pq.read_schema(files[0])
+    except (IndexError, OSError, pa.ArrowException):
+        return _table(folder, table).schema  # it says what is wrong
 
 
 def _rows(file: Path, table: str) -> pa.Table:

@@ -107,7 +107,7 @@ def compact(folder: Path) -> None:
         parts = part_files(folder, table)
         merged = folder / table / "all.parquet"
         if parts and not merged.exists():
-            rows = pa.concat_tables(map(pq.read_table, parts))
+            rows = pa.concat_tables(map(pq.read_table, parts), promote_options="default")
             order = [
                 (key, "ascending") for key in ("seed", "step", "layer", "time") if key in rows.column_names
             ]
@@ -150,9 +150,11 @@ def remove_parts_from(folder: Path, step: int) -> None:
 
 def clear(folder: Path) -> None:
     """Delete the files that a run wrote, and no others; status.json first: a folder without it is not a run."""
-    for pattern in ("status.json", "checkpoint/*", "*/*.parquet", "figures/*", "run.log"):
+    of_tables = [f"{table}/*.parquet" for table in TABLES]
+    for pattern in ("status.json", "checkpoint/*", *of_tables, "figures/*.*", "run.log"):
         for path in folder.glob(pattern):
-            path.unlink()
+            if path.is_file() or path.is_symlink():
+                path.unlink()
         _sync(folder)
 
 

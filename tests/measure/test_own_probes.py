@@ -252,7 +252,7 @@ WRONG = {
     "other_names": "declares the columns distance and returns distances",
     "other_shape": r"the column distance, kind='step', is returned in the shape \(3,\)",
     "a_choice_s_name": "a probe's column cannot be called 'depth'",
-    "a_name_of_gradlab": "two probes declare the column cosine of the table 'layers'",
+    "a_name_of_gradlab": "the table 'layers' would have two columns cosine; rename that of the probe",
     "an_error": "does not fit: AttributeError: 'UpdateSignal' object has no attribute 'weights'",
 }
 
@@ -299,8 +299,10 @@ def test_an_experiment_may_not_name_a_probe_s_function(tmp_path, monkeypatch):
         ({"kind": "block"}, "kind='block'; choose one of layer, parameter, step, note"),
         ({"over_kernels": "product"}, "over_kernels='product'; choose one of norm, sum, mean"),
         ({"over_kernels": "sum"}, "only parameters have over_kernels"),
+        ({"over_kernels": "norm", "kind": "parameter"}, "joins log10 of norms; declare unit='log10'"),
+        ({"over_kernels": "mean", "kind": "parameter", "is_count": True}, "counts have only 'sum'"),
         ({"name": "Mine"}, "cannot be called 'Mine'"),
-        ({"name": "step"}, "two probes declare the column step"),
+        ({"name": "step"}, "cannot be called 'step'"),
     ],
 )
 def test_a_column_that_no_table_can_hold_is_refused(change, message):

@@ -226,7 +226,8 @@ def _recipe(point: GridPoint, groups: Groups, compose_groups: Compose) -> Recipe
             OmegaConf.update(config, group, {"name": name}, merge=False)
         for group, field in LISTED.items():
             for name in filter(is_import_path, _names(point.get(group))):
-                _add_listed(config, f"{field}.{name.rpartition(':')[2]}", group, name)
+                function = name.rpartition(":")[2].replace(".", "_")
+                _add_listed(config, f"{field}.{function}", group, name)
         _set_numbers(config, {key: value for key, value in others.items() if key not in groups}, groups)
         values = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     except (HydraException, OmegaConfBaseException) as error:

@@ -261,3 +261,11 @@ def test_a_list_is_a_grid_of_runs(elsewhere):
 def test_python_raises_for_a_wrong_override():
     with pytest.raises(ValueError, match="did you mean 'depth'"):
         gradlab.run("depht=3")
+
+
+@pytest.mark.parametrize("losses", ["cross_entropy,mse", "mse,cross_entropy"])
+def test_data_that_does_not_fit_one_cell_is_told_before_the_first_runs(tmp_path, capsys, losses):
+    words = ["data=diabetes", f"loss={losses}", f"outputs={tmp_path}"]
+    assert main(["run", "-m", *words]) == 2
+    assert "data=diabetes is a regression task and loss=cross_entropy" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []

@@ -1,5 +1,8 @@
 """Probes and snapshots of one's own: stored by name, each at its own interval, and no bit of training is changed."""
 
+import importlib
+import signal
+import sys
 from functools import lru_cache
 
 import jax
@@ -9,11 +12,13 @@ import pytest
 
 import gradlab
 from gradlab import Column, Probe, Snapshot
+from gradlab.engine import compiled
 from gradlab.engine.prepare import prepare
 from gradlab.measure.columns import schemas
+from gradlab.parts.family import function
 from gradlab.recipe.errors import RecipeError
 from gradlab.recipe.recipe import folder_name
-from tests.recipes import TINY, recipe
+from tests.recipes import TINY, launch, recipe
 
 HERE = __name__
 STEP = Column("distance", "‖θ − θ_0‖", kind="step")
@@ -195,16 +200,70 @@ def test_a_run_with_a_state_goes_on_to_the_same_end(tmp_path):
 
 
 def _interrupted(words, folder):
-    import signal
-
-    from tests.recipes import launch
-
     def stop(progress):
         if progress.step == 20:
             signal.raise_signal(signal.SIGINT)
 
     if launch(recipe(*TINY, *words, f"outputs={folder}"), stop).state == "interrupted":
         raise KeyboardInterrupt
+
+
+def test_numbers_of_python_are_arrays_too():
+    made = prepare(recipe(*TINY, f"probe=[all,{HERE}:plain_numbers]", f"snapshot=[{HERE}:a_plain_number]"))
+    assert "two" in made.layout.schemas["steps"].names
+
+
+def plain_numbers():
+    return Probe(
+        (Column("two", "two", kind="step"),), update=lambda now, s: ({"two": 2.0}, s), init=lambda p: 0
+    )
+
+
+def a_plain_number():
+    return Snapshot((Column("three", "three", kind="step"),), lambda inputs: {"three": 3})
+
+
+@pytest.mark.slow
+def test_a_run_does_not_go_on_with_other_columns_or_hides_other_code(tmp_path, monkeypatch):
+    """A user's module is edited between an interruption and the same command again, and after the end."""
+    monkeypatch.syspath_prepend(tmp_path)
+    module = """
+from gradlab import Column, Probe
+def mine():
+    return Probe((Column("NAME", "d"),), signal=lambda block: {"NAME": block.h.max()})
+"""
+
+    def write(name):
+        (tmp_path / "edited_probes.py").write_text(module.replace("NAME", name))
+        importlib.invalidate_caches()
+        sys.modules.pop("edited_probes", None)
+        function.cache_clear()
+        compiled.release()
+
+    words = ("probe=[all,edited_probes:mine]", "steps=40", "eval.every=10", f"outputs={tmp_path / 'o'}")
+    write("before")
+    with pytest.raises(KeyboardInterrupt):
+        _interrupted(words, tmp_path / "o")
+    write("after")
+    run = gradlab.run(*TINY, *words)
+    assert "is of another network or other probes; began again" in run.status["message"]
+    assert batch(run.layers).after.notna().all()
+    assert "before" not in run.layers.columns
+    write("after_all")
+    outcome = launch(recipe(*TINY, *words))
+    assert not outcome.fresh
+    assert "made by edited_probes" in outcome.message
+
+
+@pytest.mark.slow
+def test_accumulated_gradients_are_of_the_whole_batch_also_where_the_signal_is_small(tmp_path):
+    words = ("depth=30", "activation=sigmoid", "initializer=xavier", "steps=0", "batch_size=64")
+    whole, parts = (
+        gradlab.run(*TINY[1:2], *words, f"accumulate={count}", f"outputs={tmp_path}") for count in (1, 4)
+    )
+    assert whole.layers.log10_backward.min() < -12
+    ours, theirs = (batch(run.layers).log10_gradient.to_numpy(float) for run in (parts, whole))
+    np.testing.assert_allclose(ours, theirs, atol=1e-3)
 
 
 def no_probe():

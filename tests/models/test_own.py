@@ -71,6 +71,24 @@ def test_weights_that_are_given_are_the_start():
     np.testing.assert_array_equal(params["dense/w"], kept)
 
 
+def test_two_blocks_of_one_name_are_numbered_apart():
+    def dense_2(params, h):
+        return jnp.tanh(h @ params["w"])
+
+    def build(plan, key):
+        entries = [dense, dense_2, dense]
+        sizes = pairwise([plan.features, 8, 8, plan.outputs])
+        return [(function, {"w": jnp.ones(size)}) for function, size in zip(entries, sizes, strict=True)]
+
+    assert [block.name for block in from_user_build(build)(plan())] == ["dense", "dense_2", "dense_3"]
+
+
+def test_blocks_of_one_name_are_refused():
+    block = from_user_build(weights)(plan())[0]
+    with pytest.raises(RecipeError, match="two blocks are called dense; give each block a name of its own"):
+        from_user_build(lambda plan, key: [block, block])(plan())
+
+
 MODULES = {
     "nnx": lambda plan, key: nnx.Sequential(
         nnx.Linear(9, 9, rngs=nnx.Rngs(key)),

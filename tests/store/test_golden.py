@@ -1,5 +1,6 @@
 """Runs that an older version stored are read, judged and drawn as they are: `golden/` has files of each schema."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from gradlab import load
 from gradlab.analysis.sentences import of_diagnosis
 from gradlab.analysis.verdicts import diagnose
 from gradlab.report.pictures import default_names, draw
+from gradlab.store.gather import choices
 from gradlab.store.read import open_run
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -56,3 +58,12 @@ def test_it_is_drawn(name, tmp_path):
 
 def test_its_files_do_not_say_what_a_column_means():
     assert open_run(GOLDEN / "schema3_mlp").meanings("layers")["log10_backward"] == ("", "")
+
+
+def test_what_came_later_is_no_difference_to_it():
+    old = open_run(GOLDEN / "schema3_mlp")
+    spectrum = {"recurrent_spectrum": {"name": "recurrent_spectrum"}}
+    new = replace(old, recipe=old.recipe | {"snapshots": spectrum, "lr": 0.2})
+    assert list(choices([old, new])) == ["lr"]
+    mine = replace(new, recipe=new.recipe | {"snapshots": {"mine": {"name": "a:b"}}})
+    assert list(choices([old, mine])) == ["lr", "snapshots.mine"]

@@ -230,17 +230,16 @@ def test_damage_anywhere_in_a_checkpoint_is_seen(tmp_path):
             path.with_suffix(".bad").rename(path)
 
 
-@pytest.mark.slow
-def test_only_what_a_run_wrote_is_cleared(tmp_path, folder):
-    launch(tiny(tmp_path))
-    (mine,) = tmp_path.glob("*/*")
-    (mine / "my notes.txt").touch()
-    write.clear(mine)
-    assert sorted(path.name for path in mine.rglob("*") if path.is_file()) == [
-        ".lock",
-        "my notes.txt",
-        "recipe.yaml",
-    ]
+def test_only_what_a_run_wrote_is_cleared(tmp_path):
+    written = ["status.json", "run.log", "layers/all.parquet", "steps/part-000000000.parquet"]
+    written += ["checkpoint/000000005-0a.npz", "figures/profile.png"]
+    kept = ["recipe.yaml", ".lock", "my notes.txt", "mine/x.parquet", "figures/mine/profile.png"]
+    for name in [*written, *kept]:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    write.clear(tmp_path)
+    left = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file())
+    assert left == sorted(kept)
 
 
 def bytes_per_float(folder) -> float:

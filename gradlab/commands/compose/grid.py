@@ -70,6 +70,7 @@ def grid(words: Sequence[str], multirun: bool = False, config_dir: Path | None =
     groups = options.groups(*config_dirs)
     settings = parse([word.lstrip("+") for word in words], groups)  # +experiment=x means experiment=x
     trusted = vetting.trusted_functions([repr(setting.values) for setting in settings], config_dirs)
+    paths = vetting.own_paths({setting.key: setting.values for setting in settings}, config_dirs)
     by_folder: dict[str, tuple[str, Recipe]] = {}  # points of equal recipes are one run
     errors: dict[str, list[str]] = {}
     keys: list[str] = []
@@ -82,6 +83,8 @@ def grid(words: Sequence[str], multirun: bool = False, config_dir: Path | None =
                 point_label = label(point, differing)
                 try:
                     composed = _recipe(point, groups, compose_groups)
+                    if experiment:
+                        vetting.require_own_paths(composed, paths)
                     recipe = check(vetting.require_trusted(composed, trusted))
                 except RecipeError as error:
                     errors.setdefault(str(error), []).append(point_label)
@@ -229,6 +232,7 @@ def _recipe(point: GridPoint, groups: Groups, compose_groups: Compose) -> Recipe
                 function = name.rpartition(":")[2].replace(".", "_")
                 _add_listed(config, f"{field}.{function}", group, name)
         _set_numbers(config, {key: value for key, value in others.items() if key not in groups}, groups)
+        vetting.require_plain_references(OmegaConf.to_container(config, resolve=False))
         values = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     except (HydraException, OmegaConfBaseException) as error:
         raise RecipeError(" ".join(str(error).splitlines()[0].split())) from None

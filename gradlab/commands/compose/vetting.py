@@ -5,7 +5,7 @@ may not read the environment, leave its folder, change Hydra's own settings, or 
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,13 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from gradlab.recipe.errors import RecipeError
-from gradlab.recipe.recipe import Recipe, is_import_path, named
+from gradlab.recipe.paths import CONF
+from gradlab.recipe.recipe import Recipe, flat, is_import_path, named, plain
 
 PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,79}")  # no dots, no slashes: a name cannot leave its folder
 _MOST_BYTES, _MOST_NODES, _MOST_LEVELS = 1 << 20, 10_000, 50
-_RESOLVER = re.compile(r"\$\{[^}]*:")  # ${oc.env:TOKEN}; ${depth} is allowed
+_REFERENCE = re.compile(r"\$\{[A-Za-z_][\w.]*\}")  # ${depth} is allowed, ${oc.env:TOKEN} and ${${a}} are not
+PATH_KEYS = ("outputs", "data.path")  # what is written where, and which of the user's files are read
 
 
 def check_option(path: Path) -> None:
@@ -103,6 +105,57 @@ def require_trusted(recipe: Recipe, trusted: set[str]) -> Recipe:
     return recipe
 
 
+def require_plain_references(values: Any, place: str = "") -> None:
+    """Check unresolved values, through lists and mappings: a `$` stands in references like `${depth}` and nowhere else.
+
+    A resolver could read the environment, in whatever way its name is written or put together.
+
+    Raises:
+        RecipeError: beginning with `place`.
+    """
+    if isinstance(values, Mapping):
+        for key, value in values.items():
+            require_plain_references(key, place)
+            require_plain_references(value, place)
+    elif isinstance(values, list | tuple):
+        for value in values:
+            require_plain_references(value, place)
+    elif isinstance(values, str) and "$" in _REFERENCE.sub("", values):
+        raise RecipeError(f"{place}write the values themselves; resolvers (${{oc.env:…}}) are not allowed")
+
+
+def own_paths(given: Mapping[str, Iterable[Any]], config_dirs: Iterable[Path]) -> dict[str, set[str]]:
+    """The values that each key of a path may have: those of the command line, `given` by key, and of options' files."""
+    files = [file for folder in (CONF, *config_dirs) for file in folder.glob("*/*.yaml")]
+    paths: dict[str, set[str]] = {key: set(map(str, given.get(key, ()))) for key in PATH_KEYS}
+    for file in [CONF / "config.yaml", *(file for file in files if file.parent.name != "experiments")]:
+        text = file.read_text("utf-8")
+        for key in PATH_KEYS:
+            if f"{key.rpartition('.')[2]}:" in text:
+                values = yaml.safe_load(text)
+                group, _, name = key.rpartition(".")
+                part = values.get(group, values) if group == file.parent.name or not group else {}
+                paths[key] |= {str(part[name])} if isinstance(part, dict) and name in part else set()
+    return paths
+
+
+def require_own_paths(recipe: Recipe, allowed: Mapping[str, set[str]]) -> Recipe:
+    """The recipe, if its paths are among those `allowed`.
+
+    It is checked when everything is composed, because an experiment may set a key in many ways.
+
+    Raises:
+        RecipeError: naming the path that an experiment sets.
+    """
+    values = flat(plain(recipe))
+    for key, paths in allowed.items():
+        if key in values and str(values[key]) not in paths:
+            raise RecipeError(
+                f"{key}={values[key]}: an experiment may not set a path; write it on the command line"
+            )
+    return recipe
+
+
 def in_optax(name: str) -> bool:
     """Whether `optax:lamb` is one of Optax's optimizers, and nothing else that could be reached from there."""
     from gradlab.parts.optimizers.optax_functions import optax_function
@@ -135,8 +188,7 @@ def _mapping(path: Path) -> dict[str, Any]:
         raise RecipeError(f"{path} cannot be read as YAML: {reason}") from None
     if not isinstance(content, dict):
         raise RecipeError(f"{path} is not a mapping of keys to values")
-    if _RESOLVER.search(text):
-        raise RecipeError(f"{path}: write the values themselves; resolvers (${{oc.env:…}}) are not allowed")
+    require_plain_references(content, f"{path}: ")
     return {str(key): value for key, value in content.items()}
 
 

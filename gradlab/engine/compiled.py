@@ -19,6 +19,9 @@ from gradlab.measure.row import Row
 from gradlab.recipe.recipe import Recipe, structure
 
 MOST_KEPT = 4  # structures whose programs a process holds: each has about 900 memory maps and 60–100 MiB
+# dropped structures after which JAX's own caches are cleared: for each it keeps about 5 MiB of single operations on
+# arrays of its shapes
+CLEAR_EVERY = 8
 
 
 class Programs(NamedTuple):
@@ -34,6 +37,7 @@ class Programs(NamedTuple):
 
 
 _kept: OrderedDict[Any, Programs] = OrderedDict()  # by structure, the least recently used first
+_dropped = 0  # structures dropped since JAX's own caches were cleared
 
 
 def programs(recipe: Recipe, numbers: Numbers, data: Data, form: Form, length: int) -> Programs:
@@ -52,10 +56,15 @@ def release(most: int = 0) -> None:
 
     On CPU a compiled structure holds about 900 memory maps, and a process dies at 65 530 of them.
     """
+    global _dropped
     if len(_kept) <= most:
         return
     while len(_kept) > most:
         _kept.popitem(last=False)
+        _dropped += 1
+    if _dropped >= CLEAR_EVERY:
+        _dropped = 0
+        jax.clear_caches()
     free_memory()
 
 

@@ -2,8 +2,8 @@
 
 import signal
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,7 +24,7 @@ from gradlab.parts.losses.chance import chance_loss
 from gradlab.recipe.errors import NonFiniteError, RecipeError
 from gradlab.recipe.recipe import Recipe, plain
 from gradlab.store import lock, write
-from gradlab.store.status import read_status
+from gradlab.store.status import read_status, write_status
 
 CHECKPOINT_SECONDS = 5.0  # between two checkpoints; tables are written every chunk
 
@@ -73,27 +73,42 @@ def launch(prepared: PreparedRun, report: Report = None) -> Outcome:
             # another process may have finished it since
             if (before := _ended(folder, recipe)) and not recipe.force:
                 return before
-            stored = read_status(folder)
-            if not recipe.force and (stored.get("schema") or 0) > VERSION:
-                raise RecipeError(
-                    f"{folder} was written by a newer version of gradlab (schema {stored['schema']}); install that, or "
-                    "use another study"
-                )
-            # the checkpoint of an older version has another state
-            if recipe.force or stored.get("schema") != VERSION:
+            run_remarks = prepared.remarks
+            if recipe.force:
                 write.clear(folder)
-            run_remarks = [*prepared.remarks, *_made_again(recipe, stored)]
+            else:
+                run_remarks += _remark_on_status(folder)
             facts = machine.facts(recipe, device) | {"data": data}
             writer = RunWriter(folder, facts, run_remarks, run.layout.schemas)
             return Outcome(folder, *_run(recipe, run, writer, report))
 
 
-def _made_again(recipe: Recipe, stored: dict[str, Any]) -> list[str]:
-    """A remark on an interrupted run of an older version, which cannot go on; `stored` is its status."""
-    if recipe.force or not stored.get("steps_done") or stored.get("schema") == VERSION:
-        return []
-    older = stored.get("versions", {}).get("gradlab", "an older version")
-    return [f"its first {stored['steps_done']} steps were stored by gradlab {older} and were made again"]
+def _remark_on_status(folder: Path) -> list[str]:
+    """What to say of an interrupted run whose status cannot be used; no row is deleted for it.
+
+    Raises:
+        RecipeError: where the run is of another version, whose checkpoints cannot be continued.
+    """
+    stored = read_status(folder)
+    if not stored:
+        return (
+            ["status.json was damaged or missing, went on with what is there"]
+            if write.has_rows(folder)
+            else []
+        )
+    if stored.get("schema") != VERSION:
+        version = stored.get("versions", {}).get("gradlab", "another version")
+        raise RecipeError(
+            f"{folder} was interrupted under gradlab {version} and cannot be continued by "
+            "this version; use --force to run it again and delete its rows, or another study"
+        )
+    return []
+
+
+def _note_merged(folder: Path, status: dict[str, Any], merged: Mapping[str, str]) -> None:
+    """Write the status of an ended run with the digests of its merged tables."""
+    files = {name: noted for name, noted in status.get("files", {}).items() if "/part-" not in name}
+    write_status(folder, status | {"files": files | dict(merged)})
 
 
 def _data_summary(recipe: Recipe, task: Task) -> dict[str, Any]:
@@ -109,7 +124,7 @@ def _run(recipe: Recipe, run: LoadedRun, writer: RunWriter, report: Report) -> t
     """Train, and end in a known state whatever happens."""
     try:
         (writer.folder / "run.log").unlink(missing_ok=True)
-        write.recipe(writer.folder, plain(recipe))
+        writer.write_recipe(plain(recipe))
         writer.update_status()
         with signals.collected() as caught:
             return _train(recipe, run, writer, report, caught)
@@ -170,8 +185,14 @@ def _ended(folder: Path, recipe: Recipe) -> Outcome | None:
     if before.get("state") not in write.RESULTS or before.get("schema") not in READABLE:
         return None
     if not write.compacted(folder):
-        with suppress(OSError, RecipeError), lock.hold(folder):
-            write.compact(folder)
+        try:
+            with lock.hold(folder):
+                files = before.get("files", {})
+                write.compact(folder, files, lambda merged: _note_merged(folder, before, merged))
+        except RecipeError:  # another process is doing it
+            pass
+        except OSError:  # a part is missing or damaged: the run goes on from before it
+            return None
     other = machine.differing(before.get("versions", {}), machine.versions(recipe))
     messages = [before["message"], f"made by {other}" if other else ""]
     return Outcome(folder, before["state"], "; ".join(filter(None, messages)), fresh=False)

@@ -1,8 +1,9 @@
 """Writes a run as it goes: rows, then the checkpoint that covers them, then the status."""
 
+import math
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -51,11 +52,15 @@ class RunWriter:
             "steps_done": 0,
         }
         self.status |= {"started": started, **facts, "nonfinite": []}
+        self.files: dict[str, str] = dict(
+            before.get("files", {})
+        )  # the digests of the files that are written
 
     def update_status(self, **changes: Any) -> None:
         """Write the status, with these changes."""
         seconds = round(self.spent + time.perf_counter() - self.began, 3)
-        self.status |= changes | {"seconds": seconds, "memory_mib": round(machine.memory_mib(), 1)}
+        memory = round(machine.memory_mib(), 1)
+        self.status |= changes | {"seconds": seconds, "memory_mib": memory, "files": self.files}
         write_status(self.folder, self.status)
 
     def add(self, rows: dict[str, pa.Table]) -> None:
@@ -66,7 +71,7 @@ class RunWriter:
     def flush(self, steps_done: int, following: int, tracker: SeedTracker) -> None:
         """Write the rows before step `following` as one part; `steps_done` steps are made now."""
         for table, pieces in self.pending.items():
-            write.part(self.folder, table, self.next, pieces)
+            self.files |= write.part(self.folder, table, self.next, pieces)
             pieces.clear()
         self.next = following
         self.update_status(
@@ -86,11 +91,12 @@ class RunWriter:
         write.checkpoint(self.folder, write.Checkpoint(self.status["steps_done"], leaves, facts))
 
     def resume(self, tracker: SeedTracker) -> int:
-        """Sets `tracker` to the newest undamaged checkpoint and returns its step, 0 where there is none.
+        """Sets `tracker` to the newest undamaged checkpoint whose rows are all there; returns its step, 0 without one.
 
-        The rows beyond it are deleted.
+        The rows beyond it are deleted: they are made again.
         """
-        checkpoint, damaged = write.restore(self.folder)
+        gap = write.first_damage(self.folder, self.files)
+        checkpoint, damaged = write.restore(self.folder, gap[0] if gap else math.inf)
         if checkpoint and not (
             _same_shapes(tracker.state, checkpoint.leaves) and checkpoint.notes.get("columns") == self.columns
         ):
@@ -102,6 +108,9 @@ class RunWriter:
         write.remove_parts_from(self.folder, self.next)
         step = checkpoint.step if checkpoint else 0
         self.remarks += [f"checkpoint {name} is damaged, went on from step {step}" for name in damaged]
+        if gap:
+            self.remarks.append(f"{gap[1]} is missing or damaged, went on from step {step}")
+        self.files = {name: noted for name, noted in self.files.items() if self._is_kept(name)}
         if checkpoint:
             tracker.restore(checkpoint, _filled(tracker.state, checkpoint.leaves))
             changed = machine.differing(_bit_facts(checkpoint.notes), _bit_facts(self.status))
@@ -113,13 +122,29 @@ class RunWriter:
         }
         return step
 
+    def _is_kept(self, name: str) -> bool:
+        """Whether a file stays when the run goes on from step `next`."""
+        if name == "recipe.yaml":
+            return True
+        return "/part-" in name and int(name.rpartition("-")[2].removesuffix(".parquet")) < self.next
+
+    def write_recipe(self, values: dict[str, Any]) -> None:
+        """Write recipe.yaml."""
+        self.files |= write.recipe(self.folder, values)
+
     def end(self, state: str, message: str) -> tuple[str, str]:
         """Write the final status, then compact the tables; an interrupted compaction is completed by a later run."""
         message = "; ".join(filter(None, [message, *self.remarks]))
         self.update_status(state=state, message=message)
         if state in write.RESULTS:
-            write.compact(self.folder)
+            write.compact(self.folder, self.files, self._note_merged)
         return state, message
+
+    def _note_merged(self, merged: Mapping[str, str]) -> None:
+        """Write the status with the digests of the merged tables in the place of those of their parts."""
+        self.files = {name: noted for name, noted in self.files.items() if "/part-" not in name}
+        self.files |= merged
+        self.update_status()
 
     def fail(self, error: Exception) -> tuple[str, str]:
         """Ends as failed, with the reason, as far as the disk still takes it: the reason may be the disk."""

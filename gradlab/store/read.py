@@ -21,6 +21,8 @@ from gradlab.measure.columns import EXPECTED, KEYS, OPTIONAL, READABLE, STATES, 
 from gradlab.recipe.errors import RecipeError
 from gradlab.recipe.recipe import FAMILIES
 from gradlab.store.lock import held
+from gradlab.store.status import is_whole
+from gradlab.store.write import digest, is_intact, name_in
 
 ROW_KEYS = ("seed", "step", "source", "layer", "time")
 
@@ -67,7 +69,7 @@ class Run:
 
     def meanings(self, table: str) -> dict[str, Meaning]:
         """What each measured column of a table holds."""
-        metadata = {field.name: field.metadata or {} for field in _table_schema(self.folder, table)}
+        metadata = {field.name: field.metadata or {} for field in _table_schema(self, table)}
         keys = {name for name, _ in KEYS[table]}
         return {
             name: Meaning(words.get(b"unit", b"").decode(), words.get(b"definition", b"").decode())
@@ -111,8 +113,13 @@ def open_run(path: str | Path, running: bool = False) -> Run:
     for name in ("recipe.yaml", "status.json"):
         if not (path / name).exists():
             raise RecipeError(f"{path} is incomplete: it has no {name}; run its recipe again")
-    recipe, status = _mapping(path / "recipe.yaml"), _mapping(path / "status.json")
+    status = _mapping(path / "status.json")
+    if not is_whole(status):
+        raise RecipeError(f"{path}/status.json is damaged or was edited; run its recipe again")
+    recipe = _mapping(path / "recipe.yaml")
     _check(path, recipe, status)
+    if not is_intact(path, path / "recipe.yaml", status.get("files", {})):
+        raise RecipeError(f"{path}/recipe.yaml is damaged or was edited; run the recipe again with --force")
     if status["state"] == "running" and not running:
         progress = f"{status.get('steps_done', 0)} of {recipe.get('steps', '?')} steps"
         if held(path):
@@ -196,16 +203,19 @@ def _check(path: Path, recipe: dict[str, Any], status: dict[str, Any]) -> None:
             raise RecipeError(f"{path}/recipe.yaml is not a recipe (it has no {key}); give another folder")
 
 
-def _table(folder: Path, table: str) -> pa.Table:
+def _table(run: Run, table: str) -> pa.Table:
     """All rows of one table, each once, also while a writer adds parts or compacts them."""
+    folder = run.folder
     table_folder = folder / table
     for _ in range(20):  # again only if a compaction ends between two of the lines below
         merged = table_folder / "all.parquet"
         files = [merged] if merged.exists() else sorted(table_folder.glob("[!.]*.parquet"))
         try:
-            tables = [_rows(file, table) for file in files]
+            tables = [_rows(run, file, table) for file in files]
         except FileNotFoundError:
             continue
+        if files != [merged] and (missing := _missing_parts(run, table)):
+            raise RecipeError(f"{missing} is missing; run its recipe again to make the rows again")
         # parts are deleted only after all.parquet is complete: without it the listing was complete
         if files == [merged] or not merged.exists():
             break
@@ -222,21 +232,31 @@ def _table(folder: Path, table: str) -> pa.Table:
     return pa.concat_tables(tables, promote_options="default")
 
 
-def _table_schema(folder: Path, table: str) -> pa.Schema:
+def _missing_parts(run: Run, table: str) -> str:
+    """The first part that the run has written and that is not there, "" if there is none; a running run may move it."""
+    noted = [name for name in run.status.get("files", {}) if name.startswith(f"{table}/part-")]
+    lost = [name for name in sorted(noted) if not (run.folder / name).exists()]
+    return str(run.folder / lost[0]) if lost and run.status["state"] != "running" else ""
+
+
+def _table_schema(run: Run, table: str) -> pa.Schema:
     """The schema of a table as its files have it."""
-    files = sorted((folder / table).glob("[!.]*.parquet"))
+    files = sorted((run.folder / table).glob("[!.]*.parquet"))
     try:
         return pq.read_schema(files[0])
     except (IndexError, OSError, pa.ArrowException):
-        return _table(folder, table).schema  # it says what is wrong
+        return _table(run, table).schema  # it says what is wrong
 
 
-def _rows(file: Path, table: str) -> pa.Table:
-    """The rows of a file, with the columns that it has; those that every run has must be among them."""
+def _rows(run: Run, file: Path, table: str) -> pa.Table:
+    """The rows of a file that is as it was written, with the columns that it has, among them those of every run."""
     fixed = schemas([])[table]
     try:
-        with file.open("rb") as stream:
-            rows = pq.read_table(stream)
+        content = file.read_bytes()
+        noted = run.status.get("files", {}).get(name_in(run.folder, file))
+        if noted not in (None, digest(content)):
+            raise OSError("its digest is not the one noted in status.json")
+        rows = pq.read_table(pa.BufferReader(content), page_checksum_verification=True)
         own = [field for field in rows.schema if field.name not in fixed.names]
         with_metadata = [rows.schema.field(field.name).with_type(field.type) for field in fixed]
         schema = pa.schema([*with_metadata, *own], metadata=rows.schema.metadata)
@@ -254,7 +274,7 @@ def frames(table: str, runs: list[Run]) -> tuple[pd.DataFrame, np.ndarray]:
     The columns stay Arrow's, which distinguish null from NaN (NumPy's do not); the keys become int64. A column that one
     of the runs does not have is null in its rows.
     """
-    tables = [_table(run.folder, table) for run in runs]
+    tables = [_table(run, table) for run in runs]
     merged = pa.concat_tables(tables, promote_options="permissive").unify_dictionaries()
     for name in EXPECTED.get(table, ()):
         if name not in merged.column_names:

@@ -13,12 +13,24 @@ from gradlab.store.json_safe import json_safe
 def read_status(folder: Path) -> dict[str, Any]:
     """The content of status.json; empty if the file is missing or damaged."""
     try:
-        return dict(json.loads((folder / "status.json").read_text("utf-8")))
-    except (OSError, ValueError, TypeError):
+        status = dict(json.loads((folder / "status.json").read_text("utf-8")))
+        return status if is_whole(status) else {}
+    except (OSError, ValueError, TypeError, RecursionError):
         return {}
+
+
+def is_whole(status: Mapping[str, Any]) -> bool:
+    """Whether the content of status.json is what was written; files of schema 3 have no digest."""
+    return bool(status.get("digest", _digest(status)) == _digest(status))
+
+
+def _digest(status: Mapping[str, Any]) -> str:
+    rest = {key: value for key, value in status.items() if key != "digest"}
+    return write.digest(json.dumps(rest, sort_keys=True).encode())
 
 
 def write_status(folder: Path, status: Mapping[str, Any]) -> None:
     """Write status.json durably, with the version of the schema; a number that is not finite becomes null."""
     content = json_safe({"schema": VERSION, **status})
+    content["digest"] = _digest(content)
     write.text(folder / "status.json", json.dumps(content, indent=2, allow_nan=False) + "\n")

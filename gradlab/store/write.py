@@ -6,9 +6,11 @@ Order: tables, then checkpoint, then status. Each file is written under a tempor
 import hashlib
 import io
 import json
+import math
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
@@ -23,6 +25,10 @@ RESULTS = ("finished", "diverged", "stopped")  # the states of a run that has al
 NOTES = "notes"  # the entry of a checkpoint file that is not a leaf of the state
 
 
+Digests = Mapping[str, str]  # of the files of a run by their names in its folder, as status.json notes them
+NO_DIGESTS: Digests = MappingProxyType({})
+
+
 class Checkpoint(NamedTuple):
     """The state after `step` steps by the path of each leaf, and what else a run needs to continue (plain values)."""
 
@@ -31,8 +37,11 @@ class Checkpoint(NamedTuple):
     notes: dict[str, Any]
 
 
-def durable(path: Path, write: Callable[[BinaryIO], object]) -> None:
-    """Write a file that is complete or absent under its name: temporary name, sync, rename, sync of the folder."""
+def durable(path: Path, write: Callable[[BinaryIO], object]) -> str:
+    """Write a file that is complete or absent under its name: temporary name, sync, rename, sync of the folder.
+
+    Returns the file's digest.
+    """
     make_folder(path.parent)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -40,10 +49,12 @@ def durable(path: Path, write: Callable[[BinaryIO], object]) -> None:
             write(file)
             file.flush()
             os.fsync(file.fileno())
+        written = digest(temporary.read_bytes())
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
     _sync(path.parent)
+    return written
 
 
 def make_folder(folder: Path) -> None:
@@ -62,23 +73,39 @@ def _sync(folder: Path) -> None:
         os.close(descriptor)
 
 
-def text(path: Path, content: str) -> None:
-    """Write a small text file, UTF-8, durably."""
-    durable(path, lambda file: file.write(content.encode()))
+def text(path: Path, content: str) -> str:
+    """Write a small text file, UTF-8, durably; returns its digest."""
+    return durable(path, lambda file: file.write(content.encode()))
 
 
-def recipe(folder: Path, values: Mapping[str, Any]) -> None:
-    """Write recipe.yaml: every choice and number of the run, in the order of the recipe's fields."""
-    text(folder / "recipe.yaml", yaml.safe_dump(dict(values), sort_keys=False, allow_unicode=True))
+def recipe(folder: Path, values: Mapping[str, Any]) -> Digests:
+    """Write recipe.yaml, every choice and number of the run in the order of the recipe's fields; returns its digest."""
+    content = yaml.safe_dump(dict(values), sort_keys=False, allow_unicode=True)
+    return {"recipe.yaml": text(folder / "recipe.yaml", content)}
 
 
-def part(folder: Path, table: str, step: int, rows: list[pa.Table]) -> None:
-    """Write one part of a table, named by its first step; no file if there are no rows."""
-    if any(batch.num_rows for batch in rows):
-        _parquet(folder / table / f"part-{step:09d}.parquet", pa.concat_tables(rows))
+def part(folder: Path, table: str, step: int, rows: list[pa.Table]) -> Digests:
+    """Write one part of a table, named by its first step, and return its digest; no file if there are no rows."""
+    if not any(batch.num_rows for batch in rows):
+        return {}
+    path = folder / table / f"part-{step:09d}.parquet"
+    return {name_in(folder, path): _parquet(path, pa.concat_tables(rows))}
 
 
-def _parquet(path: Path, rows: pa.Table) -> None:
+def name_in(folder: Path, path: Path) -> str:
+    """The name of a run's file among its digests: `layers/all.parquet`."""
+    return path.relative_to(folder).as_posix()
+
+
+def is_intact(folder: Path, path: Path, digests: Digests) -> bool:
+    """Whether a file is there, and has the digest that was noted when it was written; one that was not noted has."""
+    try:
+        return digests.get(name_in(folder, path)) in (None, digest(path.read_bytes()))
+    except OSError:
+        return False
+
+
+def _parquet(path: Path, rows: pa.Table) -> str:
     """Write a Parquet file; zstd and byte-stream split shrink floats to about two thirds and keys to almost nothing."""
     floats = [field.name for field in rows.schema if pa.types.is_floating(field.type)]
     options = {
@@ -86,8 +113,9 @@ def _parquet(path: Path, rows: pa.Table) -> None:
         "compression_level": 3,
         "use_dictionary": [field.name for field in rows.schema if field.name not in floats],
         "column_encoding": dict.fromkeys(floats, "BYTE_STREAM_SPLIT"),
+        "write_page_checksum": True,
     }
-    durable(path, lambda file: pq.write_table(rows, file, **options))
+    return durable(path, lambda file: pq.write_table(rows, file, **options))
 
 
 def part_files(folder: Path, table: str) -> list[Path]:
@@ -95,26 +123,38 @@ def part_files(folder: Path, table: str) -> list[Path]:
     return sorted((folder / table).glob("part-*.parquet"))
 
 
-def compact(folder: Path) -> None:
+def compact(
+    folder: Path, digests: Digests = NO_DIGESTS, note: Callable[[Digests], object] = lambda _: None
+) -> None:
     """Merge the parts of each table into one `all.parquet`, and keep only the newest checkpoint of an ended run.
 
+    `digests` are those of the parts; `note` is called with those of the merged files before the parts are deleted.
     May be interrupted anywhere and repeated: an `all.parquet` always holds the rows of all parts, and readers
     prefer it to the parts.
+
+    Raises:
+        OSError: a part is missing or damaged; nothing is deleted then.
     """
     for path in _temporary_files(folder):
         path.unlink()
+    merged_digests: dict[str, str] = {}
     for table in TABLES:
         parts = part_files(folder, table)
         merged = folder / table / "all.parquet"
         if parts and not merged.exists():
+            noted = [folder / name for name in digests if name.startswith(f"{table}/part-")]
+            for path in sorted({*parts, *noted}):
+                if not is_intact(folder, path, digests):
+                    raise OSError(f"{path} is {'damaged' if path.exists() else 'missing'}")
             rows = pa.concat_tables(map(pq.read_table, parts), promote_options="default")
             order = [
                 (key, "ascending") for key in ("seed", "step", "layer", "time") if key in rows.column_names
             ]
-            _parquet(merged, rows.unify_dictionaries().sort_by(order))
-        for path in parts:
-            path.unlink()
-    for path in _older_checkpoints(folder):
+            merged_digests[name_in(folder, merged)] = _parquet(
+                merged, rows.unify_dictionaries().sort_by(order)
+            )
+    note(merged_digests)
+    for path in [path for table in TABLES for path in part_files(folder, table)] + _older_checkpoints(folder):
         path.unlink()
 
 
@@ -127,6 +167,11 @@ def compacted(folder: Path) -> bool:
     )
 
 
+def has_rows(folder: Path) -> bool:
+    """Whether the folder has rows or a checkpoint of a run."""
+    return any(part_files(folder, table) for table in TABLES) or any((folder / "checkpoint").glob("*.npz"))
+
+
 def _temporary_files(folder: Path) -> list[Path]:
     """Incomplete files of a killed writer; not those of `figures/`, where another process may be drawing now."""
     folders = [folder, folder / "checkpoint", *(folder / table for table in TABLES)]
@@ -136,6 +181,15 @@ def _temporary_files(folder: Path) -> list[Path]:
 def _older_checkpoints(folder: Path) -> list[Path]:
     """All checkpoints but the newest."""
     return sorted((folder / "checkpoint").glob("*.npz"))[:-1]
+
+
+def first_damage(folder: Path, digests: Digests) -> tuple[int, str] | None:
+    """The first step of the earliest part that is missing or damaged, and its name; None where all parts are whole."""
+    noted = [name for name in digests if "/part-" in name]
+    there = [name_in(folder, path) for table in TABLES for path in part_files(folder, table)]
+    broken = [name for name in {*noted, *there} if not is_intact(folder, folder / name, digests)]
+    steps = [(int(name.rpartition("-")[2].removesuffix(".parquet")), name) for name in broken]
+    return min(steps, default=None)
 
 
 def remove_parts_from(folder: Path, step: int) -> None:
@@ -163,7 +217,7 @@ def checkpoint(folder: Path, saved: Checkpoint) -> None:
     memory = io.BytesIO()
     np.savez(memory, **saved.leaves, **{NOTES: np.array(json.dumps(saved.notes))})  # type: ignore[arg-type]
     content = memory.getvalue()
-    path = folder / "checkpoint" / f"{saved.step:09d}-{_digest(content)}.npz"
+    path = folder / "checkpoint" / f"{saved.step:09d}-{digest(content)}.npz"
     durable(path, lambda file: file.write(content))
     others = set(path.parent.glob("*.npz")) - {path}
     older = sorted(other for other in others if other.name < f"{saved.step:09d}")
@@ -171,23 +225,28 @@ def checkpoint(folder: Path, saved: Checkpoint) -> None:
         other.unlink()
 
 
-def _digest(content: bytes) -> str:
+def digest(content: bytes) -> str:
+    """The digest of a file's content: 64 bits of SHA-256, as hexadecimal digits."""
     return hashlib.sha256(content).hexdigest()[:16]
 
 
-def restore(folder: Path) -> tuple[Checkpoint | None, list[str]]:
+def restore(folder: Path, before: float = math.inf) -> tuple[Checkpoint | None, list[str]]:
     """The newest undamaged checkpoint (or None), and the names of damaged ones, which are renamed to `.bad`.
 
-    The leaves keep their shapes and dtypes.
+    A checkpoint that has rows of a step from `before` on behind it is passed over. The leaves keep their shapes and
+    dtypes.
     """
     damaged: list[str] = []
     for path in sorted((folder / "checkpoint").glob("*.npz"), reverse=True):
         content = path.read_bytes()
-        step, _, digest = path.stem.partition("-")
-        if digest == _digest(content):
+        step, _, noted = path.stem.partition("-")
+        if noted == digest(content):
             with np.load(io.BytesIO(content), allow_pickle=False) as file:
                 leaves = dict(file)
-            return Checkpoint(int(step), leaves, json.loads(str(leaves.pop(NOTES)))), damaged
+            notes = json.loads(str(leaves.pop(NOTES)))
+            if notes["next"] <= before:
+                return Checkpoint(int(step), leaves, notes), damaged
+            continue
         path.replace(path.with_suffix(".bad"))
         damaged.append(path.name)
     return None, damaged

@@ -8,7 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-TIMES = ("started", "seconds", "compile_seconds", "memory_mib", "message", "name")
+# what differs between two runs of one recipe; `files` are the digests of what is compared anyway, and of recipe.yaml
+TIMES = ("started", "seconds", "compile_seconds", "memory_mib", "message", "name", "files", "digest")
 
 
 def status(folder: Path) -> dict[str, Any]:

@@ -24,7 +24,7 @@ def test_it_has_tables_verdicts_and_figures(run):
     assert len(run.layers) == 11 * 22
     assert list(run.figures()) == ["profile", "heatmap", "training"]
     assert list(run.figures("heatmap")) == ["heatmap"]
-    with pytest.raises(RecipeError, match="no figure 'profil'; there are: profile, heatmap"):
+    with pytest.raises(RecipeError, match="no figure 'profil'; did you mean 'profile'"):
         run.figures("profil")
 
 

@@ -1,0 +1,9 @@
+import pytest
+
+from gradlab.launch import run
+
+
+@pytest.fixture
+def eager(monkeypatch):
+    """A checkpoint after every chunk."""
+    monkeypatch.setattr(run, "CHECKPOINT_SECONDS", 0.0)

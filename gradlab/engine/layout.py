@@ -14,7 +14,7 @@ from gradlab.engine.tasks import with_batch_size
 from gradlab.engine.update import TrainState
 from gradlab.measure.columns import schemas
 from gradlab.measure.probing import RowShapes
-from gradlab.measure.row import RowColumns, row_bytes, row_columns
+from gradlab.measure.row import RowColumns, path_order, row_bytes, row_columns
 from gradlab.measure.snapshot import Snapshot
 from gradlab.nn import chain
 from gradlab.nn.chain import Block
@@ -23,7 +23,7 @@ from gradlab.recipe.errors import RecipeError
 from gradlab.recipe.recipe import Recipe, is_import_path, numbers
 
 
-class Entry(NamedTuple):
+class LayerParameter(NamedTuple):
     """One parameter of one layer; size is its number of entries."""
 
     layer: int
@@ -37,7 +37,7 @@ class Layout(NamedTuple):
     blocks: list[Block]
     columns: RowColumns
     snapshots: dict[str, Snapshot]
-    entries: list[Entry]  # each parameter of each layer
+    entries: list[LayerParameter]  # each parameter of each layer
     kernels: list[list[int]]  # of each layer, which entries are its kernels: parameters of two axes or more
     notes: list[tuple[int, str]]  # (layer, name) of each inner metric
     times: list[tuple[int, int]]  # (layer, time steps) of each layer that measures its time steps
@@ -116,12 +116,12 @@ def _block_layers(blocks: list[Block]) -> dict[str, range]:
     return layers
 
 
-def _entries(blocks: list[Block], params: Tree) -> tuple[list[Entry], list[list[int]]]:
+def _entries(blocks: list[Block], params: Tree) -> tuple[list[LayerParameter], list[list[int]]]:
     """The entries in the order of a row's entries; and of each layer, which entries are its kernels."""
     layers, by_name = _block_layers(blocks), {block.name: block for block in blocks}
-    entries: list[Entry] = []
+    entries: list[LayerParameter] = []
     kernels: list[list[int]] = [[] for block in blocks for _ in range(block.layers)]
-    for path in sorted(params):
+    for path in path_order(params):
         name, _, parameter = path.partition("/")
         block = by_name[name]
         size = params[path].size // block.layers
@@ -129,7 +129,7 @@ def _entries(blocks: list[Block], params: Tree) -> tuple[list[Entry], list[list[
         for layer in layers[name]:
             if is_kernel:
                 kernels[layer].append(len(entries))
-            entries.append(Entry(layer, parameter, size))
+            entries.append(LayerParameter(layer, parameter, size))
     return entries, kernels
 
 

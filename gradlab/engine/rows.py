@@ -10,14 +10,14 @@ from gradlab.engine.loop import ChunkResult
 from gradlab.engine.seed_programs import ChunkKind
 from gradlab.measure.columns import EVALUATION, Column
 from gradlab.measure.probing import checked
-from gradlab.measure.row import Slot, unpack
+from gradlab.measure.row import Slot, path_order, unpack
 from gradlab.measure.snapshot import Snapshot
 
 # a column: an array (seeds, rows, entries) or what broadcasts to it, or a pair of it and where it was measured
-Columns = dict[str, Any]
+TableColumns = dict[str, Any]
 
 
-def columns(chunk: ChunkResult, layout: Layout) -> dict[str, Columns]:
+def columns(chunk: ChunkResult, layout: Layout) -> dict[str, TableColumns]:
     """The columns of each table that this chunk has rows of."""
     measured = unpack(layout.columns, chunk.row)
     taken = _taken(chunk, layout)
@@ -61,8 +61,8 @@ def _is_measured(chunk: ChunkResult, slot: Slot) -> Any:
     return (chunk.steps % slot.every == 0)[None, :, None]
 
 
-def _layers(chunk: ChunkResult, layout: Layout, measured: dict[str, Any]) -> Columns:
-    columns: Columns = {"layer": np.arange(len(layout.names)), "name": np.array(layout.names)}
+def _layers(chunk: ChunkResult, layout: Layout, measured: dict[str, Any]) -> TableColumns:
+    columns: TableColumns = {"layer": np.arange(len(layout.names)), "name": np.array(layout.names)}
     for slot in layout.columns.layers:
         where = _is_measured(chunk, slot) & (layout.has_activation | (not slot.active))
         columns[slot.name] = (measured["layers"][slot.name], where)
@@ -75,11 +75,11 @@ def _entries(chunk: ChunkResult, layout: Layout, measured: dict[str, Any]) -> di
     return {slot.column: (measured["parameters"][slot.name], _is_measured(chunk, slot)) for slot in slots}
 
 
-def _of_kernels(layout: Layout, entries: dict[Column, Any]) -> Columns:
+def _of_kernels(layout: Layout, entries: dict[Column, Any]) -> TableColumns:
     """What a layer's kernels together have of the columns of parameters, and their size."""
     size, groups = np.array([entry.size for entry in layout.entries]), layout.kernels
     has_kernels = np.array([bool(group) for group in groups])  # a block without kernels has no such measures
-    columns: Columns = {"size": np.array([size[group].sum() for group in groups])}
+    columns: TableColumns = {"size": np.array([size[group].sum() for group in groups])}
     for column, (entry_values, where) in entries.items():
         if column.over_kernels:
             joined = [over_kernels(column, entry_values[..., group], size[group]) for group in groups]
@@ -96,7 +96,7 @@ def over_kernels(column: Column, entries: np.ndarray, size: np.ndarray) -> np.nd
     return np.asarray((entries * size).sum(-1) / max(size.sum(), 1))
 
 
-def _parameters(layout: Layout) -> Columns:
+def _parameters(layout: Layout) -> TableColumns:
     layers, parameters, sizes = (np.array(values) for values in zip(*layout.entries, strict=True))
     return {"layer": layers, "name": np.array(layout.names)[layers], "parameter": parameters, "size": sizes}
 
@@ -114,7 +114,7 @@ def _taken(chunk: ChunkResult, layout: Layout) -> dict[str, dict[Any, Any]]:
                 of_seeds = {at: np.array([float(seed[at]) for seed in seeds]) for at in seeds[0]}
                 taken["note"] |= {(column.name, *at): value[:, None] for at, value in of_seeds.items()}
             elif column.kind == "parameter":
-                flat = [np.concatenate([np.ravel(seed[path]) for path in sorted(seed)]) for seed in seeds]
+                flat = [np.concatenate([np.ravel(seed[path]) for path in path_order(seed)]) for seed in seeds]
                 taken["parameter"][column] = (np.array(flat)[:, None], True)
             else:
                 taken[column.kind][column.name] = np.array(seeds).reshape(len(seeds), 1, -1)
@@ -131,7 +131,7 @@ def _finished(snapshot: Snapshot, layout: Layout, computed: Any, seed: int) -> d
 
 def _notes(
     chunk: ChunkResult, layout: Layout, taken: dict[tuple[str, int, str], np.ndarray]
-) -> dict[str, Columns]:
+) -> dict[str, TableColumns]:
     """The inner measures of blocks and those of snapshots, one row each."""
     layers, measures = [layer for layer, _ in layout.notes], [measure for _, measure in layout.notes]
     layers += [layer for _, layer, _ in taken]
@@ -144,7 +144,7 @@ def _notes(
     return {"notes": keys | {"value": np.concatenate(arrays, -1)}}
 
 
-def _times(chunk: ChunkResult, layout: Layout) -> Columns:
+def _times(chunk: ChunkResult, layout: Layout) -> TableColumns:
     """The backward signal at each time step, from 1."""
     layers = np.concatenate([np.full(steps, layer) for layer, steps in layout.times])
     keys = {"layer": layers, "name": np.array(layout.names)[layers]}
@@ -171,8 +171,8 @@ def log10_hypot(log10: np.ndarray) -> np.ndarray:
     return np.asarray(joined)
 
 
-def _steps(chunk: ChunkResult, layout: Layout, measured: dict[str, Any]) -> Columns:
-    columns: Columns = {
+def _steps(chunk: ChunkResult, layout: Layout, measured: dict[str, Any]) -> TableColumns:
+    columns: TableColumns = {
         slot.name: (measured["steps"][slot.name][..., None], _is_measured(chunk, slot))
         for slot in layout.columns.steps
     }

@@ -126,7 +126,7 @@ def _row(
             for block, metrics in zip(setup.chain, result.blocks, strict=True)
             for name in block.metric_names
         ],
-        times=[LOG10_2 * (log2_norms + backward.half_log2_terms) for log2_norms in backward.time],
+        times=[LOG10_2 * (log2_norms + backward.log2_sqrt_terms) for log2_norms in backward.time],
     )
     return pack(row_columns(setup.probes.values()), values), probe_states
 

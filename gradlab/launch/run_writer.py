@@ -98,13 +98,13 @@ class RunWriter:
         gap = write.first_damage(self.folder, self.files)
         checkpoint, damaged = write.restore(self.folder, gap[0] if gap else math.inf)
         if checkpoint and not (
-            _same_shapes(tracker.state, checkpoint.leaves) and checkpoint.notes.get("columns") == self.columns
+            _same_shapes(tracker.state, checkpoint.leaves) and checkpoint.facts.get("columns") == self.columns
         ):
             self.remarks.append(
                 f"the checkpoint of step {checkpoint.step} is of another network or other probes; began again"
             )
             checkpoint = None
-        self.next = checkpoint.notes["next"] if checkpoint else 0
+        self.next = checkpoint.facts["next"] if checkpoint else 0
         write.remove_parts_from(self.folder, self.next)
         step = checkpoint.step if checkpoint else 0
         self.remarks += [f"checkpoint {name} is damaged, went on from step {step}" for name in damaged]
@@ -113,7 +113,7 @@ class RunWriter:
         self.files = {name: noted for name, noted in self.files.items() if self._is_kept(name)}
         if checkpoint:
             tracker.restore(checkpoint, _filled(tracker.state, checkpoint.leaves))
-            changed = machine.differing(_bit_facts(checkpoint.notes), _bit_facts(self.status))
+            changed = machine.differing(_bit_facts(checkpoint.facts), _bit_facts(self.status))
             self.remarks += [f"its first {step} steps were made with {changed}"] if changed else []
         self.status |= {
             "steps_done": step,

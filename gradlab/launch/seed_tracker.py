@@ -38,8 +38,8 @@ class SeedTracker:
 
     def restore(self, checkpoint: Checkpoint, state: TrainState) -> None:
         """Sets it to what it was at a checkpoint, whose leaves are `state`."""
-        self.nonfinite = checkpoint.notes["nonfinite"]
-        self.early_stopping.restore(checkpoint.notes["stopping"])
+        self.nonfinite = checkpoint.facts["nonfinite"]
+        self.early_stopping.restore(checkpoint.facts["stopping"])
         self.state = state
 
     def diverged(self) -> np.ndarray:

@@ -38,7 +38,7 @@ class BackwardNorms(NamedTuple):
     signal: Array  # ‖∂L/∂h_l‖, (layers,)
     # ‖∂L/∂z_l‖ at the pre-activation, (layers,); meaningless where the block has none: such a probe is `active`
     preactivation: Array
-    half_log2_terms: (
+    log2_sqrt_terms: (
         Array | float
     )  # log2 √B, B the number of terms in the mean loss: to be added to each norm
     time: list[Array]  # for each block with time steps: ‖∂L/∂h_t‖ and ‖∂L/∂c_t‖, (layers, 2, time steps)
@@ -84,8 +84,8 @@ class Probe(NamedTuple):
     every: int = 1
 
 
-def _with_every(probe: Any, every: int) -> Probe:
-    """A maker's product as a probe that measures every `every` steps.
+def checked_probe(probe: Any, every: int) -> Probe:
+    """What a maker returned, if it is a probe, measuring every `every` steps.
 
     Raises:
         RecipeError: where it is no probe, or has no columns of its kind.
@@ -94,7 +94,11 @@ def _with_every(probe: Any, every: int) -> Probe:
         raise RecipeError(
             f"a function of a probe returns a gradlab.measure.probe.Probe, not a {type(probe).__name__}"
         )
-    if sum(function is not None for function in probe[1:4]) != 1:
+    if not isinstance(probe.columns, tuple | list) or not all(isinstance(c, Column) for c in probe.columns):
+        raise RecipeError(
+            "the columns of a probe are a tuple of gradlab.Column, as in Probe((Column(…),), …)"
+        )
+    if sum(function is not None for function in (probe.signal, probe.backward, probe.update)) != 1:
         raise RecipeError("a probe has exactly one of signal, backward and update")
     allowed = ("layer",) if probe.update is None else ("layer", "parameter", "step")
     for column in probe.columns:
@@ -110,5 +114,9 @@ def _with_every(probe: Any, every: int) -> Probe:
 
 
 probe = Family(
-    "probe", "gradlab.measure.probes", common={"every": Size}, common_defaults={"every": 1}, wrap=_with_every
+    "probe",
+    "gradlab.measure.probes",
+    common={"every": Size},
+    common_defaults={"every": 1},
+    wrap=checked_probe,
 )

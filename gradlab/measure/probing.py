@@ -62,7 +62,7 @@ def signal_values(probes: Probes, is_due: IsDue, signal: BlockSignal) -> dict[st
     asked = {
         key: probe for key, probe in probes.items() if probe.signal and (has_activation or not probe.active)
     }
-    return _joined(_at_cadences(asked, is_due, measure))
+    return _joined(_at_intervals(asked, is_due, measure))
 
 
 def backward_values(probes: Probes, is_due: IsDue, norms: BackwardNorms) -> dict[str, Array]:
@@ -74,7 +74,7 @@ def backward_values(probes: Probes, is_due: IsDue, norms: BackwardNorms) -> dict
         return checked(probe.columns, _arrays(probe.backward(norms)), fits)
 
     asked = {key: probe for key, probe in probes.items() if probe.backward}
-    return _joined(_at_cadences(asked, is_due, measure))
+    return _joined(_at_intervals(asked, is_due, measure))
 
 
 def update_values(
@@ -96,11 +96,11 @@ def update_values(
 
     asked = {key: probe for key, probe in probes.items() if probe.update}
     stateless = {key: probe for key, probe in asked.items() if key not in states}
-    by_probe = _at_cadences(stateless, is_due, measure)
+    by_probe = _at_intervals(stateless, is_due, measure)
     next_states = {}
     for key, state in states.items():
         probe = asked[key]
-        measured = _at_cadences({key: probe}, is_due, partial(measure_with_state, state=state))
+        measured = _at_intervals({key: probe}, is_due, partial(measure_with_state, state=state))
         by_probe[key], after = measured[key]
         next_states[key] = after if probe.every == 1 else select(is_due(probe.every), after, state)
     values: dict[str, dict[str, Any]] = {"layer": {}, "parameter": {}, "step": {}}
@@ -110,7 +110,7 @@ def update_values(
     return values, next_states
 
 
-def _at_cadences(probes: Probes, is_due: IsDue, measure: Callable[[Probe], Any]) -> dict[str, Any]:
+def _at_intervals(probes: Probes, is_due: IsDue, measure: Callable[[Probe], Any]) -> dict[str, Any]:
     """`measure(probe)` of each, by key, under one condition for each `every`; zeros where that is not due."""
     results: dict[str, Any] = {}
     for every in sorted({probe.every for probe in probes.values()}):

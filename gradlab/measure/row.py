@@ -76,10 +76,15 @@ def row_columns(probes: Iterable[Probe]) -> RowColumns:
     )
 
 
+def path_order(tree: Iterable[str]) -> list[str]:
+    """The paths of a tree of parameters in the order in which a row has them."""
+    return sorted(tree)
+
+
 def pack(columns: RowColumns, values: RowValues) -> Row:
     """The values as a row; called while a step is traced."""
     flat: Callable[[Tree], Array] = lambda tree: jnp.concatenate(
-        [tree[path].reshape(-1) for path in sorted(tree)]
+        [tree[path].reshape(-1) for path in path_order(tree)]
     )
     return Row(
         layers=_stacked([values.layers[slot.name] for slot in columns.layers], (0, 0)),

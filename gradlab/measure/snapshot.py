@@ -49,8 +49,8 @@ class Snapshot(NamedTuple):
     every: int = 1
 
 
-def _with_every(snapshot: Any, every: int) -> Snapshot:
-    """A maker's product as a snapshot that is taken every `every` steps.
+def checked_snapshot(snapshot: Any, every: int) -> Snapshot:
+    """What a maker returned, if it is a snapshot, taken every `every` steps.
 
     Raises:
         RecipeError: where it is no snapshot.
@@ -60,6 +60,12 @@ def _with_every(snapshot: Any, every: int) -> Snapshot:
         raise RecipeError(
             f"a function of a snapshot returns a gradlab.measure.snapshot.Snapshot, not a {kind}"
         )
+    if not isinstance(snapshot.columns, tuple | list) or not all(
+        isinstance(c, Column) for c in snapshot.columns
+    ):
+        raise RecipeError(
+            "the columns of a snapshot are a tuple of gradlab.Column, as in Snapshot((Column(…),), …)"
+        )
     return snapshot._replace(every=every)
 
 
@@ -68,5 +74,5 @@ snapshot = Family(
     "gradlab.measure.snapshots",
     common={"every": Size},
     common_defaults={"every": 1},
-    wrap=_with_every,
+    wrap=checked_snapshot,
 )

@@ -265,7 +265,7 @@ def backward_norms(chain: list[Block], measured: TapValues, loss_terms: Array | 
     return BackwardNorms(
         signal=jnp.concatenate([jnp.atleast_1d(part) for part in signal]),
         preactivation=jnp.concatenate([jnp.atleast_1d(part) for part in preactivation]),
-        half_log2_terms=0.5
+        log2_sqrt_terms=0.5
         * (jnp.log2(jnp.asarray(loss_terms, jnp.float32)) if traced else math.log2(loss_terms)),
         time=time,
     )

@@ -119,7 +119,7 @@ def _measure(segments: list[Block], tree: Tree, x: Any, loss: Callable[[Any], Ar
     weight = {path: norms.scaled_log2_norm(tree[path], stacked_axes[path]) for path in kernels}
     profiles = (
         jnp.concatenate([jnp.atleast_1d(part) for part in forward]),
-        backward.signal + backward.half_log2_terms,
+        backward.signal + backward.log2_sqrt_terms,
         _per_block(segments, {path: gradient[path] for path in kernels}),
         _per_block(segments, weight),
     )

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-Columns = Mapping[str, Any]
+TableColumns = Mapping[str, Any]
 
 
 class Rows(NamedTuple):
@@ -19,7 +19,7 @@ class Rows(NamedTuple):
 
 
 def tables(
-    rows: Rows, columns: Mapping[str, Columns], schemas: Mapping[str, pa.Schema]
+    rows: Rows, columns: Mapping[str, TableColumns], schemas: Mapping[str, pa.Schema]
 ) -> dict[str, pa.Table]:
     """The chunk's rows by table; `columns[table]` holds what is not a key: the table's schema says which there are.
 
@@ -35,7 +35,7 @@ def tables(
     }
 
 
-def _table(table: str, rows: Rows, columns: Columns, schema: pa.Schema) -> pa.Table:
+def _table(table: str, rows: Rows, columns: TableColumns, schema: pa.Schema) -> pa.Table:
     if undeclared := sorted(columns.keys() - set(schema.names)):
         raise KeyError(
             f"the table '{table}' has no column {', '.join(undeclared)}; its probe must declare it"

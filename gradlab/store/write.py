@@ -22,7 +22,7 @@ from gradlab.measure.columns import TABLES
 
 KEPT_CHECKPOINTS = 2  # the previous one stays, should the newest turn out to be damaged
 RESULTS = ("finished", "diverged", "stopped")  # the states of a run that has all its rows
-NOTES = "notes"  # the entry of a checkpoint file that is not a leaf of the state
+FACTS = "notes"  # the entry of a checkpoint file that is not a leaf of the state
 
 
 Digests = Mapping[str, str]  # of the files of a run by their names in its folder, as status.json notes them
@@ -34,7 +34,7 @@ class Checkpoint(NamedTuple):
 
     step: int
     leaves: dict[str, np.ndarray]
-    notes: dict[str, Any]
+    facts: dict[str, Any]
 
 
 def durable(path: Path, write: Callable[[BinaryIO], object]) -> str:
@@ -215,7 +215,7 @@ def clear(folder: Path) -> None:
 def checkpoint(folder: Path, saved: Checkpoint) -> None:
     """Write the state as one `.npz` with its digest in its name; the oldest are deleted once it is complete."""
     memory = io.BytesIO()
-    np.savez(memory, **saved.leaves, **{NOTES: np.array(json.dumps(saved.notes))})  # type: ignore[arg-type]
+    np.savez(memory, **saved.leaves, **{FACTS: np.array(json.dumps(saved.facts))})  # type: ignore[arg-type]
     content = memory.getvalue()
     path = folder / "checkpoint" / f"{saved.step:09d}-{digest(content)}.npz"
     durable(path, lambda file: file.write(content))
@@ -243,9 +243,9 @@ def restore(folder: Path, before: float = math.inf) -> tuple[Checkpoint | None, 
         if noted == digest(content):
             with np.load(io.BytesIO(content), allow_pickle=False) as file:
                 leaves = dict(file)
-            notes = json.loads(str(leaves.pop(NOTES)))
-            if notes["next"] <= before:
-                return Checkpoint(int(step), leaves, notes), damaged
+            facts = json.loads(str(leaves.pop(FACTS)))
+            if facts["next"] <= before:
+                return Checkpoint(int(step), leaves, facts), damaged
             continue
         path.replace(path.with_suffix(".bad"))
         damaged.append(path.name)

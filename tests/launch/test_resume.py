@@ -181,7 +181,7 @@ def test_a_checkpoint_that_does_not_fit_the_network_is_not_used(tmp_path):
 def test_steps_made_with_other_versions_are_said(tmp_path):
     folder = cut(tiny(tmp_path, *LONG), 32)
     found, _ = write.restore(folder)
-    found.notes["versions"]["jax"], found.notes["threads"] = "0.1", 64
+    found.facts["versions"]["jax"], found.facts["threads"] = "0.1", 64
     shutil.rmtree(folder / "checkpoint")
     write.checkpoint(folder, found)
     message = launch(tiny(tmp_path, *LONG)).message

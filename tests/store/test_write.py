@@ -193,7 +193,7 @@ def test_two_checkpoints_are_kept_and_the_newest_is_restored(tmp_path):
         "000000100",
     ]
     found, damaged = write.restore(tmp_path)
-    assert (found.step, found.leaves[".a['x/y']"].tolist(), found.notes, damaged) == (
+    assert (found.step, found.leaves[".a['x/y']"].tolist(), found.facts, damaged) == (
         100,
         [100.0],
         {"next": 100},

@@ -10,7 +10,7 @@ def backward() -> Probe:
     """log10 of √B·‖∂(mean loss)/∂h‖_F, (layers,): RMS over examples of each example's gradient norm."""
 
     def ask(norms: BackwardNorms) -> Columns:
-        return {"log10_backward": LOG10_2 * (norms.signal + norms.half_log2_terms)}
+        return {"log10_backward": LOG10_2 * (norms.signal + norms.log2_sqrt_terms)}
 
     return Probe(
         (

@@ -10,7 +10,7 @@ def preactivation() -> Probe:
     """log10 of √B·‖∂(mean loss)/∂z‖_F, (layers,); z is the activation's input."""
 
     def ask(norms: BackwardNorms) -> Columns:
-        return {"log10_backward_z": LOG10_2 * (norms.preactivation + norms.half_log2_terms)}
+        return {"log10_backward_z": LOG10_2 * (norms.preactivation + norms.log2_sqrt_terms)}
 
     return Probe(
         (

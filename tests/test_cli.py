@@ -96,7 +96,7 @@ def test_a_name_that_is_not_public_is_an_attribute_error():
 
 def test_control_characters_are_shown_and_not_obeyed(capsys):
     assert main(["\x1b[31mred\u202e"]) == 2
-    assert "\\x1b[31mred\\u202e" in capsys.readouterr().err
+    assert "\\u001b[31mred\\u202e" in capsys.readouterr().err
 
 
 def test_a_reader_who_has_seen_enough_is_no_error():

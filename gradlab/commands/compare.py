@@ -6,6 +6,7 @@ from gradlab.commands.arguments import Arguments, path_arguments, words
 from gradlab.recipe.errors import RecipeError
 from gradlab.report import pictures
 from gradlab.report.comparison import comparison_figure, comparison_path, comparison_table, requested_keys
+from gradlab.report.terminal import say
 
 
 def arguments() -> Arguments:
@@ -41,6 +42,6 @@ def main(argv: list[str]) -> int:
     path = options.out or comparison_path(runs, by, options.format)
     if path.suffix[1:] not in pictures.FORMATS:
         raise RecipeError(f"--out {path} must end in {' or '.join('.' + name for name in pictures.FORMATS)}")
-    print(comparison_table(runs, by))
-    print(pictures.save(comparison_figure(runs, by), path))
+    say(comparison_table(runs, by))
+    say(pictures.save(comparison_figure(runs, by), path))
     return 0

@@ -4,6 +4,7 @@ import json
 import sys
 
 from gradlab.commands.arguments import Arguments, path_arguments, words
+from gradlab.report.terminal import say
 
 
 def arguments() -> Arguments:
@@ -28,14 +29,14 @@ def main(argv: list[str]) -> int:
 
     diagnoses = [diagnose(run) for run in collect(options.paths)]
     if options.json:
-        print(json.dumps([to_json(diagnosis) for diagnosis in diagnoses], indent=2, ensure_ascii=False))
+        say(json.dumps([to_json(diagnosis) for diagnosis in diagnoses], indent=2, ensure_ascii=False))
     else:
         for diagnosis in diagnoses:
             report = [*of_diagnosis(diagnosis), ("theory", diagnosis.theory)]
             lines = [f"  {name:<11} {sentence}" for name, sentence in report]
-            print("\n".join([f"{diagnosis.run} ({diagnosis.state})", *lines]))
+            say("\n".join([f"{diagnosis.run} ({diagnosis.state})", *lines]))
     unwanted = {diagnosis.run: failed(diagnosis, options.fail_on) for diagnosis in diagnoses}
     for name, verdicts in unwanted.items():
         if verdicts:
-            print(f"gradlab diagnose: --fail-on: {name} is {', '.join(verdicts)}", file=sys.stderr)
+            say(f"gradlab diagnose: --fail-on: {name} is {', '.join(verdicts)}", file=sys.stderr)
     return 1 if any(unwanted.values()) else 0

@@ -16,6 +16,7 @@ from gradlab.recipe.recipe import Recipe, plain
 from gradlab.report import pictures
 from gradlab.report.progress import progress_display
 from gradlab.report.summary import cost, describe
+from gradlab.report.terminal import printable, say
 
 if TYPE_CHECKING:
     from gradlab.analysis.results import RangeTest
@@ -56,14 +57,14 @@ def main(argv: list[str]) -> int:
     )
     console = None if options.json or recipe.quiet else Console(highlight=False)
     if console:
-        console.print(describe(plain(recipe)), markup=False, soft_wrap=True)
+        console.print(printable(describe(plain(recipe))), markup=False, soft_wrap=True)
     from gradlab.engine.prepare import prepare
     from gradlab.launch import launch
 
     with progress_display(recipe.steps, console) as show:
         outcome = launch(prepare(recipe), show)
     if outcome.state in ("failed", "interrupted"):
-        print(f"gradlab lr-find: {outcome.state}: {outcome.message}; see {outcome.folder}", file=sys.stderr)
+        say(f"gradlab lr-find: {outcome.state}: {outcome.message}; see {outcome.folder}", file=sys.stderr)
         return 1 if outcome.state == "failed" else 143 if "SIGTERM" in outcome.message else 130
     from gradlab.analysis.lr_range import range_test
     from gradlab.analysis.results import to_json
@@ -72,7 +73,7 @@ def main(argv: list[str]) -> int:
     run = open_run(outcome.folder)
     result = range_test(run.steps)
     if options.json:
-        print(json.dumps({"run": str(run.folder), **to_json(result)}, indent=2, ensure_ascii=False))
+        say(json.dumps({"run": str(run.folder), **to_json(result)}, indent=2, ensure_ascii=False))
         return 0
     note = "" if outcome.fresh else "; already finished; use --force to run it again"
     (figure,) = pictures.draw(run, ["lr_range"], options.format)
@@ -82,7 +83,7 @@ def main(argv: list[str]) -> int:
         ("stored", f"{run.folder}  ({cost(run.status)}{note})"),
         ("figure", str(figure)),
     ]
-    print("\n".join(f"{name:<12}{sentence}" for name, sentence in lines))
+    say("\n".join(f"{name:<12}{sentence}" for name, sentence in lines))
     return 0
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from gradlab.commands.arguments import Arguments, path_arguments
 from gradlab.recipe.errors import RecipeError
 from gradlab.report.summary import aligned
+from gradlab.report.terminal import say
 
 HEADINGS = ["run", "state", "signal", "at the end", "training", "test score"]
 
@@ -21,7 +22,7 @@ def main(argv: list[str]) -> int:
 
     run_folders = [folder for path in options.paths or ["outputs"] for folder in folders(path)]
     if not run_folders:
-        print("there are no runs yet; start one with: gradlab run model=mlp depth=50 clip=norm")
+        say("there are no runs yet; start one with: gradlab run model=mlp depth=50 clip=norm")
         return 0
     rows, errors = [HEADINGS], []
     for folder in run_folders:
@@ -29,7 +30,7 @@ def main(argv: list[str]) -> int:
             rows.append(_row(folder))
         except RecipeError as error:
             errors.append(str(error))
-    print("\n".join(([aligned(rows)] if len(rows) > 1 else []) + errors))
+    say("\n".join(([aligned(rows)] if len(rows) > 1 else []) + errors))
     return 0
 
 

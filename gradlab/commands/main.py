@@ -12,6 +12,7 @@ from gradlab import __version__
 from gradlab.commands.help import overview, run_help
 from gradlab.commands.registry import commands, module
 from gradlab.recipe.errors import RecipeError, hint
+from gradlab.report.terminal import say
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -24,7 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _dispatch(words)
     except RecipeError as error:
         name = f"gradlab {words[0]}" if words and words[0] in commands() else "gradlab"
-        print(_escaped(f"{name}: {error}"), file=sys.stderr)
+        say(f"{name}: {error}", sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
@@ -36,27 +37,22 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _dispatch(words: list[str]) -> int:
     first, rest = (words[0], words[1:]) if words else ("--help", [])
     if first in ("-h", "--help", "help"):
-        print(overview())
+        say(overview())
     elif first == "--version":
-        print(f"gradlab {__version__}")
+        say(f"gradlab {__version__}")
     elif first == "--complete":
         from gradlab.commands.completion import candidates
 
-        print("\n".join(candidates(os.environ.get("COMP_LINE", ""), os.environ.get("COMP_POINT", ""))))
+        say("\n".join(candidates(os.environ.get("COMP_LINE", ""), os.environ.get("COMP_POINT", ""))))
     elif first == "--completion":
         from gradlab.commands.completion import script
 
-        print(script(rest))
+        say(script(rest))
     elif first not in commands():
         suggestion = f"; did you mean 'gradlab run {first}'?" if "=" in first else hint(first, commands())
         raise RecipeError(f"there is no command '{first}'{suggestion}")
     elif first == "run" and {"-h", "--help"} & set(rest):
-        print(run_help())
+        say(run_help())
     else:
         return int(import_module(module(first)).main(rest))
     return 0
-
-
-def _escaped(text: str) -> str:
-    """Text from names and files with its control characters escaped, so that the terminal does not obey them."""
-    return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)

@@ -6,6 +6,7 @@ from gradlab.commands.arguments import Arguments, path_arguments
 from gradlab.figures.registry import run_figures
 from gradlab.recipe.errors import RecipeError
 from gradlab.report import pictures
+from gradlab.report.terminal import say
 
 
 def arguments() -> Arguments:
@@ -39,9 +40,9 @@ def main(argv: list[str]) -> int:
         raise RecipeError("--kind and --column are two figures; give one of them")
     for run in collect(options.paths):
         if options.column:
-            print(pictures.draw_column(run, options.column, options.format, options.out))
+            say(pictures.draw_column(run, options.column, options.format, options.out))
             continue
         names = [options.kind] if options.kind else []
         for path in pictures.draw(run, names, options.format, options.out):
-            print(path)
+            say(path)
     return 0

@@ -12,6 +12,7 @@ from gradlab.recipe.errors import RecipeError
 from gradlab.recipe.recipe import Recipe, plain, structure
 from gradlab.report.console import RunConsole
 from gradlab.report.summary import aligned
+from gradlab.report.terminal import say
 
 if TYPE_CHECKING:
     from gradlab.data.task import Task
@@ -58,11 +59,11 @@ def main(argv: list[str]) -> int:
     flags = [f"{flag}=true" for flag in ("force", "quiet") if getattr(options, flag)]
     study = grid([*options.words, *flags], options.multirun, options.config_dir)
     if options.cfg:
-        print(_yaml(study), end="")
+        say(_yaml(study).rstrip("\n"))
         return 0
     load = _data(study)
     if options.dry_run:
-        print(_costs(study, load))
+        say(_costs(study, load))
         return 0
     return _run(study, load, RunConsole(study.recipes, study.keys, options.fail_on))
 

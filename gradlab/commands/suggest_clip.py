@@ -10,6 +10,7 @@ from gradlab.commands.arguments import Arguments, path_arguments, words
 from gradlab.recipe.errors import RecipeError
 from gradlab.report import pictures
 from gradlab.report.summary import aligned
+from gradlab.report.terminal import say
 
 if TYPE_CHECKING:
     from gradlab.analysis.results import ClipAdvice
@@ -76,13 +77,13 @@ def main(argv: list[str]) -> int:
     if not advised:
         raise RecipeError("\n".join(errors))
     if options.json:
-        print(json.dumps([to_json(advice) for _, advice in advised], indent=2, ensure_ascii=False))
+        say(json.dumps([to_json(advice) for _, advice in advised], indent=2, ensure_ascii=False))
         return 0
     for run, advice in advised:
-        print(text(advice, percentiles=not options.threshold))
+        say(text(advice, percentiles=not options.threshold))
         (figure,) = pictures.draw(run, ["clip_advice"], options.format, options.out)
-        print(f"  {'figure':<12}{figure}")
-    print("\n".join([*errors, CAUTION]))
+        say(f"  {'figure':<12}{figure}")
+    say("\n".join([*errors, CAUTION]))
     return 0
 
 

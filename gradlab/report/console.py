@@ -12,6 +12,7 @@ from gradlab.recipe.errors import RecipeError
 from gradlab.recipe.recipe import Recipe, plain
 from gradlab.report import pictures, summary
 from gradlab.report.progress import ProgressCallback, progress_display
+from gradlab.report.terminal import printable, say
 
 if TYPE_CHECKING:
     from gradlab.store.read import Run
@@ -88,11 +89,11 @@ class RunConsole:
     def say(self, text: str) -> None:
         """Print to standard output, unless the run is quiet."""
         if self.console:
-            self.console.print(text, markup=False, soft_wrap=True)
+            self.console.print(printable(text), markup=False, soft_wrap=True)
 
     def warn(self, text: str) -> None:
         """Print to standard error, also if the run is quiet."""
-        print(f"gradlab run: {text}", file=sys.stderr, flush=True)
+        say(f"gradlab run: {text}", sys.stderr)
 
     def _fail(self, sentence: str) -> None:
         self.failures.append(sentence)

@@ -243,7 +243,8 @@ def _table_schema(run: Run, table: str) -> pa.Schema:
     """The schema of a table as its files have it."""
     files = sorted((run.folder / table).glob("[!.]*.parquet"))
     try:
-        return pq.read_schema(files[0])
+        with files[0].open("rb") as stream:
+            return pq.read_schema(stream)
     except (IndexError, OSError, pa.ArrowException):
         return _table(run, table).schema  # it says what is wrong
 

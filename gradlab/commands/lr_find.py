@@ -64,8 +64,8 @@ def main(argv: list[str]) -> int:
     with progress_display(recipe.steps, console) as show:
         outcome = launch(prepare(recipe), show)
     if outcome.state in ("failed", "interrupted"):
-        say(f"gradlab lr-find: {outcome.state}: {outcome.message}; see {outcome.folder}", file=sys.stderr)
-        return 1 if outcome.state == "failed" else 143 if "SIGTERM" in outcome.message else 130
+        say(f"gradlab lr-find: {outcome.state}: {outcome.complaint}", file=sys.stderr)
+        return outcome.exit_code
     from gradlab.analysis.lr_range import range_test
     from gradlab.analysis.results import to_json
     from gradlab.store.read import open_run

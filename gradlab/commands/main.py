@@ -16,7 +16,10 @@ from gradlab.report.terminal import say
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code: 0 success, 1 a run failed, 2 bad input, 130 interrupted."""
+    """Run one command and return its exit code.
+
+    0 success, 1 a run failed, 2 bad input, 74 the output folder could not be written, 130 or 143 interrupted.
+    """
     words = list(sys.argv[1:] if argv is None else argv)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):

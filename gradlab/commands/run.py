@@ -161,6 +161,7 @@ def _run(study: Grid, load: Load, console: RunConsole) -> int:
     from gradlab.launch import launch
 
     positions: dict[Path, int] = {}
+    code = 0
     for index in running_order(study.recipes):
         recipe, label = study.recipes[index], study.labels[index]
         try:
@@ -173,13 +174,14 @@ def _run(study: Grid, load: Load, console: RunConsole) -> int:
             continue
         if outcome.state == "interrupted":
             console.interrupted(outcome)
-            return 143 if "SIGTERM" in outcome.message else 130
+            return outcome.exit_code
+        code = max(code, outcome.exit_code)
         positions[outcome.folder] = index
         console.ended(outcome, label)
     for folders in (console.folders, console.with_results):
         folders.sort(key=positions.__getitem__)
     console.close()
-    return 1 if console.failures or console.unwanted else 0
+    return code or (1 if console.failures or console.unwanted else 0)
 
 
 def _check_verdicts(fail_on: list[str]) -> None:

@@ -17,7 +17,7 @@ from gradlab.engine.prepare import PreparedRun
 from gradlab.engine.rows import last_backward, step_values
 from gradlab.engine.seed_programs import ChunkKind
 from gradlab.launch import machine, signals
-from gradlab.launch.run_writer import RunWriter
+from gradlab.launch.run_writer import End, RunWriter
 from gradlab.launch.seed_tracker import SeedTracker
 from gradlab.measure.columns import READABLE, VERSION
 from gradlab.parts.losses.chance import chance_loss
@@ -44,12 +44,30 @@ class Progress(NamedTuple):
 
 @dataclass(frozen=True)
 class Outcome:
-    """Where a run is and how it ended; `fresh` is False for a folder that was finished before."""
+    """Where a run is and how it ended.
+
+    fresh: False for a folder that was finished before; storage: whether it failed because the folder could not be
+    written.
+    """
 
     folder: Path
     state: str
     message: str
+    storage: bool = False
     fresh: bool = True
+
+    @property
+    def exit_code(self) -> int:
+        """0 for a result, 1 failed, 74 failed for want of storage, 130 or 143 interrupted by SIGINT or SIGTERM."""
+        if self.state == "interrupted":
+            return 143 if "SIGTERM" in self.message else 130
+        return (74 if self.storage else 1) if self.state == "failed" else 0
+
+    @property
+    def complaint(self) -> str:
+        """One sentence on a failed run, with the file that says more where it could be written."""
+        log = self.folder / "run.log"
+        return f"{self.message}; see {log}" if log.exists() else self.message
 
 
 Report = Callable[[Progress], None] | None
@@ -120,7 +138,7 @@ def _data_summary(recipe: Recipe, task: Task) -> dict[str, Any]:
     return summary | ({"metric": "accuracy"} if other_loss else {})
 
 
-def _run(recipe: Recipe, run: LoadedRun, writer: RunWriter, report: Report) -> tuple[str, str]:
+def _run(recipe: Recipe, run: LoadedRun, writer: RunWriter, report: Report) -> End:
     """Train, and end in a known state whatever happens."""
     try:
         (writer.folder / "run.log").unlink(missing_ok=True)
@@ -132,9 +150,7 @@ def _run(recipe: Recipe, run: LoadedRun, writer: RunWriter, report: Report) -> t
         return writer.fail(error)
 
 
-def _train(
-    recipe: Recipe, run: LoadedRun, writer: RunWriter, report: Report, caught: list[int]
-) -> tuple[str, str]:
+def _train(recipe: Recipe, run: LoadedRun, writer: RunWriter, report: Report, caught: list[int]) -> End:
     """Train chunk by chunk; the rows of a chunk are written before the checkpoint that covers them."""
     began = time.perf_counter()
     programs = compile_run(run)

@@ -1,13 +1,14 @@
 """Writes a run as it goes: rows, then the checkpoint that covers them, then the status."""
 
 import math
+import shutil
 import time
 import traceback
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -24,6 +25,14 @@ from gradlab.store.status import read_status, write_status
 
 # facts on which results depend bit for bit; a checkpoint stores them
 CHECKPOINT_FACTS = ("versions", "device_kind", "threads")
+
+
+class End(NamedTuple):
+    """How a run has ended; storage: it failed because its folder could not be written."""
+
+    state: str
+    message: str
+    storage: bool = False
 
 
 class RunWriter:
@@ -132,13 +141,13 @@ class RunWriter:
         """Write recipe.yaml."""
         self.files |= write.recipe(self.folder, values)
 
-    def end(self, state: str, message: str) -> tuple[str, str]:
+    def end(self, state: str, message: str) -> End:
         """Write the final status, then compact the tables; an interrupted compaction is completed by a later run."""
         message = "; ".join(filter(None, [message, *self.remarks]))
         self.update_status(state=state, message=message)
         if state in write.RESULTS:
             write.compact(self.folder, self.files, self._note_merged)
-        return state, message
+        return End(state, message)
 
     def _note_merged(self, merged: Mapping[str, str]) -> None:
         """Write the status with the digests of the merged tables in the place of those of their parts."""
@@ -146,16 +155,27 @@ class RunWriter:
         self.files |= merged
         self.update_status()
 
-    def fail(self, error: Exception) -> tuple[str, str]:
+    def fail(self, error: Exception) -> End:
         """Ends as failed, with the reason, as far as the disk still takes it: the reason may be the disk."""
         reason = " ".join(str(error).split())[:300]
-        if not isinstance(error, NonFiniteError):
+        if isinstance(error, OSError):
+            reason = (
+                f"{self.folder} cannot be written ({error.strerror or reason}; {_free_space(self.folder)})"
+            )
+        elif not isinstance(error, NonFiniteError):
             reason = f"{type(error).__name__}: {reason}"
         with suppress(OSError):
             write.text(self.folder / "run.log", "".join(traceback.format_exception(error)))
         with suppress(OSError):
-            return self.end("failed", reason)
-        return "failed", reason
+            self.end("failed", reason)
+        return End("failed", reason, storage=isinstance(error, OSError))
+
+
+def _free_space(folder: Path) -> str:
+    try:
+        return f"{shutil.disk_usage(folder).free / 2**20:,.0f} MiB are free"
+    except OSError:
+        return "its file system does not answer"
 
 
 def _bit_facts(facts: dict[str, Any]) -> dict[str, Any]:

@@ -28,6 +28,8 @@ class RunOutcome(Protocol):
     @property
     def message(self) -> str: ...
     @property
+    def complaint(self) -> str: ...
+    @property
     def fresh(self) -> bool: ...
 
 
@@ -57,8 +59,7 @@ class RunConsole:
         """Report a failure, or the results in sentences; a single run gets its table and figures too."""
         self.folders.append(outcome.folder)
         if outcome.state == "failed":
-            log = outcome.folder / "run.log"
-            self._fail(f"{label or outcome.folder.name} failed: {outcome.message}; see {log}")
+            self._fail(f"{label or outcome.folder.name} failed: {outcome.complaint}")
         else:
             self.with_results.append(outcome.folder)
             self._results(outcome, label)

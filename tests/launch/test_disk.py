@@ -41,7 +41,9 @@ def test_a_disk_that_takes_no_more_fails_the_run_and_keeps_what_was_measured(tmp
         limit = lambda now: resource.setrlimit(resource.RLIMIT_FSIZE, (4000, -1))  # after the first chunk
         outcome = launch(tiny(tmp_path / "full"), limit)
     assert outcome.state == "failed"
-    assert outcome.message.startswith("OSError: [Errno 27]")
+    assert outcome.message.startswith(f"{outcome.folder} cannot be written (File too large; ")
+    assert "MiB are free)" in outcome.message
+    assert outcome.exit_code == 74
     assert "Traceback" in (outcome.folder / "run.log").read_text()
     assert stored.status(outcome.folder)["state"] == "failed"
     assert stored.table(outcome.folder, "steps")["step"].to_pylist() == [0, 0, 1, 2, 3]
@@ -55,7 +57,8 @@ def test_a_disk_that_takes_nothing_at_all_still_gets_an_answer(tmp_path):
     with no_file_above(0):
         outcome = launch(tiny(tmp_path))
     assert outcome.state == "failed"
-    assert outcome.message.startswith("OSError: [Errno 27]")
+    assert outcome.message.startswith(f"{outcome.folder} cannot be written (File too large; ")
+    assert outcome.complaint == outcome.message  # there is no run.log to send one to
     assert not list(outcome.folder.rglob("*.tmp"))
     assert launch(tiny(tmp_path)).state == "finished"
 

@@ -203,7 +203,7 @@ def _ended(folder: Path, recipe: Recipe) -> Outcome | None:
     if not write.compacted(folder):
         try:
             with lock.hold(folder):
-                files = before.get("files", {})
+                files = before.get("files", {}) | write.noted_digests(folder)
                 write.compact(folder, files, lambda merged: _note_merged(folder, before, merged))
         except RecipeError:  # another process is doing it
             pass

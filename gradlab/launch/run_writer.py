@@ -61,15 +61,16 @@ class RunWriter:
             "steps_done": 0,
         }
         self.status |= {"started": started, **facts, "nonfinite": []}
-        self.files: dict[str, str] = dict(
-            before.get("files", {})
-        )  # the digests of the files that are written
+        # the digests of the files that are written
+        self.files: dict[str, str] = dict(before.get("files", {})) | write.noted_digests(folder)
 
     def update_status(self, **changes: Any) -> None:
         """Write the status, with these changes."""
         seconds = round(self.spent + time.perf_counter() - self.began, 3)
         memory = round(machine.memory_mib(), 1)
-        self.status |= changes | {"seconds": seconds, "memory_mib": memory, "files": self.files}
+        self.status |= changes | {"seconds": seconds, "memory_mib": memory}
+        # those of the parts, which may be thousands, are appended to a list of their own
+        self.status["files"] = {name: noted for name, noted in self.files.items() if "/part-" not in name}
         write_status(self.folder, self.status)
 
     def add(self, rows: dict[str, pa.Table]) -> None:
@@ -80,7 +81,9 @@ class RunWriter:
     def flush(self, steps_done: int, following: int, tracker: SeedTracker) -> None:
         """Write the rows before step `following` as one part; `steps_done` steps are made now."""
         for table, pieces in self.pending.items():
-            self.files |= write.part(self.folder, table, self.next, pieces)
+            parts = write.part(self.folder, table, self.next, pieces)
+            write.note_digests(self.folder, parts)
+            self.files |= parts
             pieces.clear()
         self.next = following
         self.update_status(
@@ -114,12 +117,14 @@ class RunWriter:
             )
             checkpoint = None
         self.next = checkpoint.facts["next"] if checkpoint else 0
+        self.files = {name: noted for name, noted in self.files.items() if self._is_kept(name)}
+        (self.folder / write.DIGESTS).unlink(missing_ok=True)
+        write.note_digests(self.folder, {name: d for name, d in self.files.items() if "/part-" in name})
         write.remove_parts_from(self.folder, self.next)
         step = checkpoint.step if checkpoint else 0
         self.remarks += [f"checkpoint {name} is damaged, went on from step {step}" for name in damaged]
         if gap:
             self.remarks.append(f"{gap[1]} is missing or damaged, went on from step {step}")
-        self.files = {name: noted for name, noted in self.files.items() if self._is_kept(name)}
         if checkpoint:
             tracker.restore(checkpoint, _filled(tracker.state, checkpoint.leaves))
             changed = machine.differing(_bit_facts(checkpoint.facts), _bit_facts(self.status))

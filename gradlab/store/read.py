@@ -22,7 +22,7 @@ from gradlab.recipe.errors import RecipeError
 from gradlab.recipe.recipe import FAMILIES
 from gradlab.store.lock import held
 from gradlab.store.status import is_whole
-from gradlab.store.write import digest, is_intact, name_in
+from gradlab.store.write import digest, is_intact, name_in, noted_digests
 
 ROW_KEYS = ("seed", "step", "source", "layer", "time")
 
@@ -66,6 +66,11 @@ class Run:
     def notes(self) -> pd.DataFrame:
         """One row per seed, step, source, layer and inner measure; empty if the network has none."""
         return frames("notes", [self])[0]
+
+    @cached_property
+    def digests(self) -> dict[str, str]:
+        """The digests of its files as they were noted when it was opened or first read."""
+        return {**self.status.get("files", {}), **noted_digests(self.folder)}
 
     def meanings(self, table: str) -> dict[str, Meaning]:
         """What each measured column of a table holds."""
@@ -234,7 +239,7 @@ def _table(run: Run, table: str) -> pa.Table:
 
 def _missing_parts(run: Run, table: str) -> str:
     """The first part that the run has written and that is not there, "" if there is none; a running run may move it."""
-    noted = [name for name in run.status.get("files", {}) if name.startswith(f"{table}/part-")]
+    noted = [name for name in run.digests if name.startswith(f"{table}/part-")]
     lost = [name for name in sorted(noted) if not (run.folder / name).exists()]
     return str(run.folder / lost[0]) if lost and run.status["state"] != "running" else ""
 
@@ -254,7 +259,7 @@ def _rows(run: Run, file: Path, table: str) -> pa.Table:
     fixed = schemas([])[table]
     try:
         content = file.read_bytes()
-        noted = run.status.get("files", {}).get(name_in(run.folder, file))
+        noted = run.digests.get(name_in(run.folder, file))
         if noted not in (None, digest(content)):
             raise OSError("its digest is not the one noted in status.json")
         rows = pq.read_table(pa.BufferReader(content), page_checksum_verification=True)

@@ -8,6 +8,7 @@ import io
 import json
 import math
 import os
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -26,6 +27,9 @@ FACTS = "notes"  # the entry of a checkpoint file that is not a leaf of the stat
 
 
 Digests = Mapping[str, str]  # of the files of a run by their names in its folder, as status.json notes them
+DIGESTS = (
+    "digests.txt"  # the digests of the parts while there are parts; those of other files are in status.json
+)
 NO_DIGESTS: Digests = MappingProxyType({})
 
 
@@ -92,6 +96,22 @@ def part(folder: Path, table: str, step: int, rows: list[pa.Table]) -> Digests:
     return {name_in(folder, path): _parquet(path, pa.concat_tables(rows))}
 
 
+def note_digests(folder: Path, digests: Digests) -> None:
+    """Append the digests of parts to the folder's list; one that a power failure takes is only not checked."""
+    with (folder / DIGESTS).open("a", encoding="utf-8") as file:
+        file.write("".join(f"{noted}  {name}\n" for name, noted in digests.items()))
+
+
+def noted_digests(folder: Path) -> dict[str, str]:
+    """The digests of the parts of a run that is not compacted; a line that was cut off is left out."""
+    try:
+        content = (folder / DIGESTS).read_text("utf-8", errors="replace")
+    except OSError:
+        return {}
+    lines = re.findall(r"^([0-9a-f]{16})  (\S+)$(?=\n)", content, re.MULTILINE)
+    return {name: noted for noted, name in lines}
+
+
 def name_in(folder: Path, path: Path) -> str:
     """The name of a run's file among its digests: `layers/all.parquet`."""
     return path.relative_to(folder).as_posix()
@@ -156,6 +176,7 @@ def compact(
     note(merged_digests)
     for path in [path for table in TABLES for path in part_files(folder, table)] + _older_checkpoints(folder):
         path.unlink()
+    (folder / DIGESTS).unlink(missing_ok=True)
 
 
 def compacted(folder: Path) -> bool:
@@ -164,6 +185,7 @@ def compacted(folder: Path) -> bool:
         _temporary_files(folder)
         or _older_checkpoints(folder)
         or any(part_files(folder, table) for table in TABLES)
+        or (folder / DIGESTS).exists()
     )
 
 
@@ -205,7 +227,7 @@ def remove_parts_from(folder: Path, step: int) -> None:
 def clear(folder: Path) -> None:
     """Delete the files that a run wrote, and no others; status.json first: a folder without it is not a run."""
     of_tables = [f"{table}/*.parquet" for table in TABLES]
-    for pattern in ("status.json", "checkpoint/*", *of_tables, "figures/*.*", "run.log"):
+    for pattern in ("status.json", DIGESTS, "checkpoint/*", *of_tables, "figures/*.*", "run.log"):
         for path in folder.glob(pattern):
             if path.is_file() or path.is_symlink():
                 path.unlink()

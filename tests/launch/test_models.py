@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from gradlab.engine import step
+from gradlab.engine.gradients import StepContext
 from gradlab.engine.layout import layout
 from gradlab.engine.loop import LoadedRun, load_run
 from gradlab.engine.prepare import prepare
@@ -38,12 +39,13 @@ def test_no_number_of_a_model_is_baked_into_its_program(name, word):
     run = loaded(name, word)
     rows = slice(run.recipe.batch_size)
     x, y = run.data.train_x[rows], run.data.train_y[rows]
-    inputs = step.StepInputs(x, y, jax.random.key(1), jnp.int32(0), jnp.int32(9))
+    time = {"step": jnp.int32(0), "total_steps": jnp.int32(9), "every_probe": False}
 
     def train_step(numbers: dict) -> object:
         setup = make_setup(run.recipe, numbers, run.task.form)
         state = step.init_state(setup, jax.random.key(0), x)
-        return step.train_step(setup, run.recipe, state, inputs, measured=True)
+        context = StepContext(setup, run.recipe, x, y, jax.random.key(1), **time)
+        return step.train_step(context, state, measured=True)
 
     traced = jax.make_jaxpr(train_step)(run.numbers).jaxpr
     read = {id(var) for equation in traced.eqns for var in equation.invars}

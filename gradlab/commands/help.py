@@ -4,6 +4,7 @@ import textwrap
 
 from gradlab.commands.registry import commands, flags
 from gradlab.recipe import options
+from gradlab.recipe.recipe import LISTED
 
 EXAMPLES = """\
 gradlab run model=mlp depth=50 clip=norm
@@ -49,7 +50,9 @@ def run_help() -> str:
 
 
 def _starred(group: str, names: list[str]) -> str:
-    """The options of a group, with a star after the default."""
+    """The options of a group, with a star after the default; `all` of them for probes and snapshots."""
+    if group in LISTED:
+        return f"all*, or a list: {group}=[{','.join(names)}]"
     default = options.default(group)
     return " ".join(f"{name}*" if name == default else name for name in names)
 

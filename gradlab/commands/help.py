@@ -52,7 +52,7 @@ def run_help() -> str:
 def _starred(group: str, names: list[str]) -> str:
     """The options of a group, with a star after the default; `all` of them for probes and snapshots."""
     if group in LISTED:
-        return f"all*, or a list: {group}=[{','.join(names)}]"
+        return f"all*, or a list as {group}=[{names[0]}]: {' '.join(names)}"
     default = options.default(group)
     return " ".join(f"{name}*" if name == default else name for name in names)
 

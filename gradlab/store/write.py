@@ -173,6 +173,10 @@ def compact(
             merged_digests[name_in(folder, merged)] = _parquet(
                 merged, rows.unify_dictionaries().sort_by(order)
             )
+        elif (
+            merged.exists() and name_in(folder, merged) not in digests
+        ):  # of a compaction that was interrupted
+            merged_digests[name_in(folder, merged)] = digest(merged.read_bytes())
     note(merged_digests)
     for path in [path for table in TABLES for path in part_files(folder, table)] + _older_checkpoints(folder):
         path.unlink()

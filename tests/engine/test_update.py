@@ -7,6 +7,7 @@ import pytest
 
 from gradlab.engine.loop import load_run, train
 from gradlab.engine.prepare import prepare
+from gradlab.engine.rows import step_values
 from gradlab.engine.tasks import with_batch_size
 from gradlab.recipe.recipe import Recipe
 from tests import rules
@@ -206,7 +207,7 @@ def test_full_batch_descent_sees_every_example_at_every_step():
         prepare(recipe("optimizer=gd", "batch_size=0", "steps=3", "eval.every=1"), lambda _: task())
     )
     rows = [chunk for chunk in train(run) if chunk.source == "batch"]
-    losses = [float(chunk.row.steps[0, 0, 0]) for chunk in rows]
+    losses = [float(step_values(chunk, run.layout)["loss"][0, 0]) for chunk in rows]
     trained = [float(chunk.evaluation[0, 0]) for chunk in rows]
     np.testing.assert_allclose(losses, trained, rtol=1e-5)
     assert losses[-1] < losses[0]

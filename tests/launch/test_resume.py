@@ -173,7 +173,7 @@ def test_a_checkpoint_that_does_not_fit_the_network_is_not_used(tmp_path):
     shutil.rmtree(folder / "checkpoint")
     write.checkpoint(folder, found._replace(leaves={"other": next(iter(found.leaves.values()))}))
     outcome = launch(tiny(tmp_path, *LONG))
-    assert outcome.message == "checkpoint of step 28 is damaged, went on from step 0"
+    assert outcome.message == "the checkpoint of step 28 is of another network or other probes; began again"
 
 
 @pytest.mark.slow

@@ -33,7 +33,7 @@ def test_an_example_of_the_documents_runs(line, tmp_path, monkeypatch):
         Path(name).write_text(text)
     words = [word for word in shlex.split(line)[1:] if not word.startswith(("steps=", "depth="))]
     assert main([*words, "depth=3", "steps=2", "eval.every=2", "quiet=true"]) == 0
-    (run,) = [gradlab.load(folder) for folder in Path("outputs/default").iterdir()]
+    (run,) = [gradlab.load(folder) for folder in Path("outputs").glob("*/*")]
     assert run.layer.nunique() == 5
     assert np.isfinite(run.log10_backward.astype(float)).all()
 

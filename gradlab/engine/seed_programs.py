@@ -20,7 +20,7 @@ from gradlab.engine.gradients import StepContext, objective
 from gradlab.engine.setup import Setup, make_setup
 from gradlab.engine.step import init_state, train_step
 from gradlab.engine.update import TrainState
-from gradlab.measure.probing import RowShapes, checked
+from gradlab.measure.probing import checked
 from gradlab.measure.row import Row
 from gradlab.measure.snapshot import RecurrentKernel, SnapshotInputs
 from gradlab.nn import chain
@@ -224,7 +224,7 @@ def snapshot(
     computed = jax.tree.map(jnp.asarray, taken.compute(SnapshotInputs(state.params, loss, kernels)))
     if taken.finish is not None:
         return computed
-    shapes = RowShapes(chain.layer_count(setup.chain), chain.layer_axes(setup.chain, state.params))
+    shapes = chain.row_shapes(setup.chain, state.params)
     return checked(taken.columns, computed, shapes.fit)
 
 

@@ -12,7 +12,6 @@ from gradlab.engine.setup import Setup
 from gradlab.engine.update import TrainState, UpdateResult, compute_update, penalized
 from gradlab.measure import probing
 from gradlab.measure.probe import UpdateSignal
-from gradlab.measure.probing import RowShapes
 from gradlab.measure.row import Row, RowValues, pack, row_columns
 from gradlab.nn import chain
 from gradlab.numerics import norms
@@ -110,7 +109,7 @@ def _row(
     terms = _loss_terms(context.y, context.recipe.accumulate)
     steps = _step_columns(context, state.params, result, update, stacked_axes, grad_norms)._asdict()
     backward = chain.backward_norms(setup.chain, result.tap_measures, terms)
-    shapes = RowShapes(chain.layer_count(setup.chain), chain.layer_axes(setup.chain, state.params))
+    shapes = chain.row_shapes(setup.chain, state.params)
     by_update, probe_states = probing.update_values(
         setup.probes, state.probes, context.is_due, signal, shapes
     )

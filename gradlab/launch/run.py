@@ -125,8 +125,7 @@ def _remark_on_status(folder: Path) -> list[str]:
 
 def _note_merged(folder: Path, status: dict[str, Any], merged: Mapping[str, str]) -> None:
     """Write the status of an ended run with the digests of its merged tables."""
-    files = {name: noted for name, noted in status.get("files", {}).items() if "/part-" not in name}
-    write_status(folder, status | {"files": files | dict(merged)})
+    write_status(folder, status | {"files": {**status.get("files", {}), **merged}})
 
 
 def _data_summary(recipe: Recipe, task: Task) -> dict[str, Any]:

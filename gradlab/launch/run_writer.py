@@ -4,7 +4,7 @@ import math
 import shutil
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -61,16 +61,15 @@ class RunWriter:
             "steps_done": 0,
         }
         self.status |= {"started": started, **facts, "nonfinite": []}
-        # the digests of the files that are written
-        self.files: dict[str, str] = dict(before.get("files", {})) | write.noted_digests(folder)
+        # the digests of the files that are written; those of the parts, which may be thousands, are not in the status
+        self.files: dict[str, str] = dict(before.get("files", {}))
+        self.parts = write.noted_digests(folder)
 
     def update_status(self, **changes: Any) -> None:
         """Write the status, with these changes."""
         seconds = round(self.spent + time.perf_counter() - self.began, 3)
         memory = round(machine.memory_mib(), 1)
-        self.status |= changes | {"seconds": seconds, "memory_mib": memory}
-        # those of the parts, which may be thousands, are appended to a list of their own
-        self.status["files"] = {name: noted for name, noted in self.files.items() if "/part-" not in name}
+        self.status |= changes | {"seconds": seconds, "memory_mib": memory, "files": self.files}
         write_status(self.folder, self.status)
 
     def add(self, rows: dict[str, pa.Table]) -> None:
@@ -83,7 +82,7 @@ class RunWriter:
         for table, pieces in self.pending.items():
             parts = write.part(self.folder, table, self.next, pieces)
             write.note_digests(self.folder, parts)
-            self.files |= parts
+            self.parts |= parts
             pieces.clear()
         self.next = following
         self.update_status(
@@ -107,7 +106,7 @@ class RunWriter:
 
         The rows beyond it are deleted: they are made again.
         """
-        gap = write.first_damage(self.folder, self.files)
+        gap = write.first_damage(self.folder, self.parts)
         checkpoint, damaged = write.restore(self.folder, gap[0] if gap else math.inf)
         if checkpoint and not (
             _same_shapes(tracker.state, checkpoint.leaves) and checkpoint.facts.get("columns") == self.columns
@@ -117,9 +116,12 @@ class RunWriter:
             )
             checkpoint = None
         self.next = checkpoint.facts["next"] if checkpoint else 0
-        self.files = {name: noted for name, noted in self.files.items() if self._is_kept(name)}
+        self.parts = {
+            name: noted for name, noted in self.parts.items() if (write.first_step(name) or 0) < self.next
+        }
+        self.files = {name: noted for name, noted in self.files.items() if name == "recipe.yaml"}
         (self.folder / write.DIGESTS).unlink(missing_ok=True)
-        write.note_digests(self.folder, {name: d for name, d in self.files.items() if "/part-" in name})
+        write.note_digests(self.folder, self.parts)
         write.remove_parts_from(self.folder, self.next)
         step = checkpoint.step if checkpoint else 0
         self.remarks += [f"checkpoint {name} is damaged, went on from step {step}" for name in damaged]
@@ -136,12 +138,6 @@ class RunWriter:
         }
         return step
 
-    def _is_kept(self, name: str) -> bool:
-        """Whether a file stays when the run goes on from step `next`."""
-        if name == "recipe.yaml":
-            return True
-        return "/part-" in name and int(name.rpartition("-")[2].removesuffix(".parquet")) < self.next
-
     def write_recipe(self, values: dict[str, Any]) -> None:
         """Write recipe.yaml."""
         self.files |= write.recipe(self.folder, values)
@@ -151,12 +147,11 @@ class RunWriter:
         message = "; ".join(filter(None, [message, *self.remarks]))
         self.update_status(state=state, message=message)
         if state in write.RESULTS:
-            write.compact(self.folder, self.files, self._note_merged)
+            write.compact(self.folder, self.parts, self._note_merged)
         return End(state, message)
 
-    def _note_merged(self, merged: Mapping[str, str]) -> None:
-        """Write the status with the digests of the merged tables in the place of those of their parts."""
-        self.files = {name: noted for name, noted in self.files.items() if "/part-" not in name}
+    def _note_merged(self, merged: dict[str, str]) -> None:
+        """Write the status with the digests of the merged tables."""
         self.files |= merged
         self.update_status()
 

@@ -165,6 +165,18 @@ FIXED_NAMES = frozenset(
 )
 
 
+def require_columns(columns: object, kind: str) -> None:
+    """Check what a probe or a snapshot, its `kind`, declares.
+
+    Raises:
+        RecipeError: it is no tuple or list of columns.
+    """
+    if not isinstance(columns, tuple | list) or not all(isinstance(column, Column) for column in columns):
+        raise RecipeError(
+            f"the columns of a {kind.lower()} are a tuple of gradlab.Column, as in {kind}((Column(…),), …)"
+        )
+
+
 def columns_of(table: str, declared: Iterable[Column] = ()) -> list[Column]:
     """The measured columns of a table: those that every run has, then those of the probes and snapshots `declared`."""
     measured = [column for column in declared if column.kind != "note"]

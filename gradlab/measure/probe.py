@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from jax import Array
 
-from gradlab.measure.columns import Column
+from gradlab.measure.columns import Column, require_columns
 from gradlab.numerics.norms import Norms
 from gradlab.numerics.tree import StackedAxes, Tree
 from gradlab.parts.family import Family
@@ -94,10 +94,7 @@ def checked_probe(probe: Any, every: int) -> Probe:
         raise RecipeError(
             f"a function of a probe returns a gradlab.measure.probe.Probe, not a {type(probe).__name__}"
         )
-    if not isinstance(probe.columns, tuple | list) or not all(isinstance(c, Column) for c in probe.columns):
-        raise RecipeError(
-            "the columns of a probe are a tuple of gradlab.Column, as in Probe((Column(…),), …)"
-        )
+    require_columns(probe.columns, "Probe")
     if sum(function is not None for function in (probe.signal, probe.backward, probe.update)) != 1:
         raise RecipeError("a probe has exactly one of signal, backward and update")
     allowed = ("layer",) if probe.update is None else ("layer", "parameter", "step")

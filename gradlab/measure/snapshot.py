@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from jax import Array
 
-from gradlab.measure.columns import Column
+from gradlab.measure.columns import Column, require_columns
 from gradlab.numerics.tree import Tree
 from gradlab.parts.family import Family
 from gradlab.recipe.bounds import Size
@@ -60,12 +60,7 @@ def checked_snapshot(snapshot: Any, every: int) -> Snapshot:
         raise RecipeError(
             f"a function of a snapshot returns a gradlab.measure.snapshot.Snapshot, not a {kind}"
         )
-    if not isinstance(snapshot.columns, tuple | list) or not all(
-        isinstance(c, Column) for c in snapshot.columns
-    ):
-        raise RecipeError(
-            "the columns of a snapshot are a tuple of gradlab.Column, as in Snapshot((Column(…),), …)"
-        )
+    require_columns(snapshot.columns, "Snapshot")
     return snapshot._replace(every=every)
 
 

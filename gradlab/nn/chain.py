@@ -18,6 +18,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from gradlab.measure.probe import BackwardNorms, BlockSignal
+from gradlab.measure.probing import RowShapes
 from gradlab.numerics import taps
 from gradlab.numerics.taps import TapRecord
 from gradlab.numerics.tree import StackedAxes, Tree, prefixed, under
@@ -271,15 +272,13 @@ def backward_norms(chain: list[Block], measured: TapValues, loss_terms: Array | 
     )
 
 
-def layer_count(chain: list[Block]) -> int:
-    """How many layers the chain has: the rows of a table of layers."""
-    return sum(block.layers for block in chain)
-
-
-def layer_axes(chain: list[Block], params: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
-    """The layer axis of each parameter by path: (layers,) in a stack, else ()."""
+def row_shapes(chain: list[Block], params: Mapping[str, Any]) -> RowShapes:
+    """The shapes of what is measured of the chain: its number of layers, and the layer axis of each parameter."""
     axes = stacked_axes(chain, dict(params))
-    return {path: tuple(w.shape[: axes[path]]) for path, w in params.items()}
+    return RowShapes(
+        layers=sum(block.layers for block in chain),
+        axes={path: tuple(w.shape[: axes[path]]) for path, w in params.items()},
+    )
 
 
 def true_norms(chain: list[Block], measured: TapValues, norms: Tree, is_mean: bool = False) -> Tree:

@@ -69,10 +69,8 @@ class Recipe:
 FAMILIES = (
     "model activation initializer normalization residual optimizer schedule clip penalty loss data".split()
 )
-LISTED = {
-    "probe": "probes",
-    "snapshot": "snapshots",
-}  # groups of which a recipe has several options: group -> field
+# groups of which a recipe has several options: group -> field
+LISTED = {"probe": "probes", "snapshot": "snapshots"}
 BOUNDS: dict[str, Any] = {  # the annotation that declares what each root key may be
     "depth": Size,
     "width": Size,

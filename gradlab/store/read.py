@@ -263,9 +263,9 @@ def _rows(run: Run, file: Path, table: str) -> pa.Table:
         if noted not in (None, digest(content)):
             raise OSError("its digest is not the one noted in status.json")
         rows = pq.read_table(pa.BufferReader(content), page_checksum_verification=True)
-        own = [field for field in rows.schema if field.name not in fixed.names]
+        probed = [field for field in rows.schema if field.name not in fixed.names]
         with_metadata = [rows.schema.field(field.name).with_type(field.type) for field in fixed]
-        schema = pa.schema([*with_metadata, *own], metadata=rows.schema.metadata)
+        schema = pa.schema([*with_metadata, *probed], metadata=rows.schema.metadata)
         return rows.select(schema.names).cast(schema)
     except FileNotFoundError:
         raise

@@ -27,9 +27,8 @@ FACTS = "notes"  # the entry of a checkpoint file that is not a leaf of the stat
 
 
 Digests = Mapping[str, str]  # of the files of a run by their names in its folder, as status.json notes them
-DIGESTS = (
-    "digests.txt"  # the digests of the parts while there are parts; those of other files are in status.json
-)
+# the digests of the parts, while there are parts; those of other files are in status.json
+DIGESTS = "digests.txt"
 NO_DIGESTS: Digests = MappingProxyType({})
 
 
@@ -41,11 +40,8 @@ class Checkpoint(NamedTuple):
     facts: dict[str, Any]
 
 
-def durable(path: Path, write: Callable[[BinaryIO], object]) -> str:
-    """Write a file that is complete or absent under its name: temporary name, sync, rename, sync of the folder.
-
-    Returns the file's digest.
-    """
+def durable(path: Path, write: Callable[[BinaryIO], object]) -> None:
+    """Write a file that is complete or absent under its name: temporary name, sync, rename, sync of the folder."""
     make_folder(path.parent)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -53,12 +49,10 @@ def durable(path: Path, write: Callable[[BinaryIO], object]) -> str:
             write(file)
             file.flush()
             os.fsync(file.fileno())
-        written = digest(temporary.read_bytes())
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
     _sync(path.parent)
-    return written
 
 
 def make_folder(folder: Path) -> None:
@@ -79,7 +73,13 @@ def _sync(folder: Path) -> None:
 
 def text(path: Path, content: str) -> str:
     """Write a small text file, UTF-8, durably; returns its digest."""
-    return durable(path, lambda file: file.write(content.encode()))
+    return _content(path, content.encode())
+
+
+def _content(path: Path, content: bytes) -> str:
+    """Write a file durably; returns its digest."""
+    durable(path, lambda file: file.write(content))
+    return digest(content)
 
 
 def recipe(folder: Path, values: Mapping[str, Any]) -> Digests:
@@ -135,7 +135,9 @@ def _parquet(path: Path, rows: pa.Table) -> str:
         "column_encoding": dict.fromkeys(floats, "BYTE_STREAM_SPLIT"),
         "write_page_checksum": True,
     }
-    return durable(path, lambda file: pq.write_table(rows, file, **options))
+    memory = io.BytesIO()
+    pq.write_table(rows, memory, **options)
+    return _content(path, memory.getvalue())
 
 
 def part_files(folder: Path, table: str) -> list[Path]:
@@ -144,7 +146,7 @@ def part_files(folder: Path, table: str) -> list[Path]:
 
 
 def compact(
-    folder: Path, digests: Digests = NO_DIGESTS, note: Callable[[Digests], object] = lambda _: None
+    folder: Path, digests: Digests = NO_DIGESTS, note: Callable[[dict[str, str]], object] = lambda _: None
 ) -> None:
     """Merge the parts of each table into one `all.parquet`, and keep only the newest checkpoint of an ended run.
 
@@ -173,9 +175,8 @@ def compact(
             merged_digests[name_in(folder, merged)] = _parquet(
                 merged, rows.unify_dictionaries().sort_by(order)
             )
-        elif (
-            merged.exists() and name_in(folder, merged) not in digests
-        ):  # of a compaction that was interrupted
+        elif merged.exists() and name_in(folder, merged) not in digests:
+            # of a compaction that was interrupted
             merged_digests[name_in(folder, merged)] = digest(merged.read_bytes())
     note(merged_digests)
     for path in [path for table in TABLES for path in part_files(folder, table)] + _older_checkpoints(folder):
@@ -209,20 +210,26 @@ def _older_checkpoints(folder: Path) -> list[Path]:
     return sorted((folder / "checkpoint").glob("*.npz"))[:-1]
 
 
+def first_step(name: str) -> int | None:
+    """The first step of a part by the name of its file; None for other files."""
+    found = re.search(r"/part-(\d+)\.parquet$", name)
+    return int(found[1]) if found else None
+
+
 def first_damage(folder: Path, digests: Digests) -> tuple[int, str] | None:
     """The first step of the earliest part that is missing or damaged, and its name; None where all parts are whole."""
-    noted = [name for name in digests if "/part-" in name]
-    there = [name_in(folder, path) for table in TABLES for path in part_files(folder, table)]
-    broken = [name for name in {*noted, *there} if not is_intact(folder, folder / name, digests)]
-    steps = [(int(name.rpartition("-")[2].removesuffix(".parquet")), name) for name in broken]
-    return min(steps, default=None)
+    present = [name_in(folder, path) for table in TABLES for path in part_files(folder, table)]
+    steps = {name: step for name in {*digests, *present} if (step := first_step(name)) is not None}
+    broken = [(step, name) for name, step in steps.items() if not is_intact(folder, folder / name, digests)]
+    return min(broken, default=None)
 
 
 def remove_parts_from(folder: Path, step: int) -> None:
     """Delete the parts whose first step is `step` or later, and incomplete files of a killed writer."""
     for table in TABLES:
         for path in part_files(folder, table):
-            if int(path.stem.removeprefix("part-")) >= step:
+            at = first_step(path.as_posix())
+            if at is not None and at >= step:
                 path.unlink()
     for path in _temporary_files(folder):
         path.unlink()

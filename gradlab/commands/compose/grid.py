@@ -70,12 +70,13 @@ def grid(words: Sequence[str], multirun: bool = False, config_dir: Path | None =
     groups = options.groups(*config_dirs)
     settings = parse([word.lstrip("+") for word in words], groups)  # +experiment=x means experiment=x
     trusted = vetting.trusted_functions([repr(setting.values) for setting in settings], config_dirs)
-    paths = vetting.own_paths({setting.key: setting.values for setting in settings}, config_dirs)
     by_folder: dict[str, tuple[str, Recipe]] = {}  # points of equal recipes are one run
     errors: dict[str, list[str]] = {}
     keys: list[str] = []
     with _hydra(config_dirs) as compose_groups:
         for experiment in _experiments(settings, groups):
+            given = {setting.key: setting.values for setting in settings}
+            paths = vetting.own_paths(given, config_dirs) if experiment else {}
             points = grid_points(_grids(experiment, settings, groups, multirun, config_dirs))
             differing = differing_keys(points)
             keys += differing
@@ -83,8 +84,7 @@ def grid(words: Sequence[str], multirun: bool = False, config_dir: Path | None =
                 point_label = label(point, differing)
                 try:
                     composed = _recipe(point, groups, compose_groups)
-                    if experiment:
-                        vetting.require_own_paths(composed, paths)
+                    vetting.require_own_paths(composed, paths)
                     recipe = check(vetting.require_trusted(composed, trusted))
                 except RecipeError as error:
                     errors.setdefault(str(error), []).append(point_label)

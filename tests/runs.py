@@ -76,7 +76,15 @@ def recipe(**changes: Any) -> dict[str, Any]:
 def status(state: str = "finished", **changes: Any) -> dict[str, Any]:
     """A status.json with changes."""
     made = {"schema": VERSION, "state": state, "message": "", "name": "x", "steps_done": 100, "versions": {}}
-    made |= {"device": "cpu", "threads": 1, "started": "2026-01-01T00:00:00", "seconds": 1.0, "parameters": 1}
+    made |= {
+        "device": "cpu",
+        "device_kind": "cpu",
+        "threads": 1,
+        "stopped": [],
+        "started": "2026-01-01T00:00:00",
+        "seconds": 1.0,
+        "parameters": 1,
+    }
     return made | {"compile_seconds": 1.0, "memory_mib": 1.0, "data": DATA, "nonfinite": []} | changes
 
 

@@ -19,7 +19,7 @@ from gradlab.engine.seed_programs import ChunkKind
 from gradlab.launch import machine, signals
 from gradlab.launch.run_writer import End, RunWriter
 from gradlab.launch.seed_tracker import SeedTracker
-from gradlab.measure.columns import READABLE, VERSION
+from gradlab.measure.columns import READABLE, RESULTS, VERSION
 from gradlab.parts.losses.chance import chance_loss
 from gradlab.recipe.errors import NonFiniteError, RecipeError
 from gradlab.recipe.recipe import Recipe, plain
@@ -140,7 +140,7 @@ def _data_summary(recipe: Recipe, task: Task) -> dict[str, Any]:
 def _run(recipe: Recipe, run: LoadedRun, writer: RunWriter, report: Report) -> End:
     """Train, and end in a known state whatever happens."""
     try:
-        (writer.folder / "run.log").unlink(missing_ok=True)
+        write.remove_log(writer.folder)
         writer.write_recipe(plain(recipe))
         writer.update_status()
         with signals.collected() as caught:
@@ -197,7 +197,7 @@ def _progress(run: LoadedRun, chunk: ChunkResult, steps_per_second: float) -> Pr
 def _ended(folder: Path, recipe: Recipe) -> Outcome | None:
     """The stored result of a run that has ended, or None; an interrupted compaction is completed first."""
     before = read_status(folder)
-    if before.get("state") not in write.RESULTS or before.get("schema") not in READABLE:
+    if before.get("state") not in RESULTS or before.get("schema") not in READABLE:
         return None
     if not write.compacted(folder):
         try:

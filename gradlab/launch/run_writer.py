@@ -18,7 +18,7 @@ import pyarrow as pa
 from gradlab.engine.update import TrainState
 from gradlab.launch import machine
 from gradlab.launch.seed_tracker import SeedTracker
-from gradlab.measure.columns import TABLES
+from gradlab.measure.columns import RESULTS, TABLES
 from gradlab.recipe.errors import NonFiniteError
 from gradlab.store import write
 from gradlab.store.status import read_status, write_status
@@ -120,8 +120,7 @@ class RunWriter:
             name: noted for name, noted in self.parts.items() if (write.first_step(name) or 0) < self.next
         }
         self.files = {name: noted for name, noted in self.files.items() if name == "recipe.yaml"}
-        (self.folder / write.DIGESTS).unlink(missing_ok=True)
-        write.note_digests(self.folder, self.parts)
+        write.renew_digests(self.folder, self.parts)
         write.remove_parts_from(self.folder, self.next)
         step = checkpoint.step if checkpoint else 0
         self.remarks += [f"checkpoint {name} is damaged, went on from step {step}" for name in damaged]
@@ -146,7 +145,7 @@ class RunWriter:
         """Write the final status, then compact the tables; an interrupted compaction is completed by a later run."""
         message = "; ".join(filter(None, [message, *self.remarks]))
         self.update_status(state=state, message=message)
-        if state in write.RESULTS:
+        if state in RESULTS:
             write.compact(self.folder, self.parts, self._note_merged)
         return End(state, message)
 
@@ -165,7 +164,7 @@ class RunWriter:
         elif not isinstance(error, NonFiniteError):
             reason = f"{type(error).__name__}: {reason}"
         with suppress(OSError):
-            write.text(self.folder / "run.log", "".join(traceback.format_exception(error)))
+            write.text(self.folder, "run.log", "".join(traceback.format_exception(error)))
         with suppress(OSError):
             self.end("failed", reason)
         return End("failed", reason, storage=isinstance(error, OSError))

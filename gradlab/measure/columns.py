@@ -16,7 +16,8 @@ from gradlab.recipe.recipe import BOUNDS, FAMILIES
 
 VERSION = 4
 READABLE = (3, 4)  # 3: the same columns, all of them in every run, and no metadata
-STATES = ("running", "finished", "diverged", "failed", "stopped", "interrupted")
+RESULTS = ("finished", "diverged", "stopped")  # the states of a run that has all its rows
+STATES = ("running", *RESULTS, "failed", "interrupted")
 TABLE_OF = {"layer": "layers", "parameter": "parameters", "step": "steps", "note": "notes"}
 OVER_KERNELS = {
     "norm": "of the layer's kernels together",

@@ -1,6 +1,7 @@
 """The figures of a run, drawn and saved in one piece: a picture's file is never incomplete."""
 
-import os
+import io
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING
 from gradlab.figures.registry import run_figures
 from gradlab.recipe.errors import RecipeError, hint
 from gradlab.report.summary import title
+from gradlab.store import files
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -26,7 +28,8 @@ def draw(
         RecipeError: the run has no figure of a name that was given, or a file cannot be written.
     """
     return [
-        save(figure, figure_path(run, name, suffix, folder)) for name, figure in named_figures(run, names)
+        save(figure, figure_path(run, name, suffix, folder), folder or run.folder)
+        for name, figure in named_figures(run, names)
     ]
 
 
@@ -38,7 +41,8 @@ def draw_column(run: "Run", name: str, suffix: str = "png", folder: Path | None 
     """
     from gradlab.figures.column import column
 
-    return save(column(run, name, title(run)), figure_path(run, f"column-{name}", suffix, folder))
+    figure = column(run, name, title(run))
+    return save(figure, figure_path(run, f"column-{name}", suffix, folder), folder or run.folder)
 
 
 def named_figures(run: "Run", names: Iterable[str] = ()) -> Iterator[tuple[str, "Figure"]]:
@@ -61,29 +65,29 @@ def default_names(run: "Run") -> list[str]:
 
 def figure_path(run: "Run", name: str, suffix: str, folder: Path | None = None) -> Path:
     """The file of a figure: `figures/NAME.SUFFIX` in the run's folder, or `RUN-NAME.SUFFIX` in `folder`."""
+    name = re.sub(r"[^A-Za-z0-9._-]+", "_", name)  # a column may have any name
     if folder is None:
         return run.folder / "figures" / f"{name}.{suffix}"
     return folder / f"{run.folder.name}-{name}.{suffix}"
 
 
-def save(figure: "Figure", path: Path) -> Path:
-    """Write a figure under a temporary name and rename it; the same figure is the same bytes. Returns the path.
+def save(figure: "Figure", path: Path, base: Path | None = None) -> Path:
+    """Write a figure; the same figure is the same bytes. Returns the path.
+
+    No link is followed below `base`, which is the file's own folder if it is not given.
 
     Raises:
         RecipeError: the file cannot be written.
     """
     from matplotlib import rc_context
 
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     without_date = {"svg": {"Date": None}, "png": {"Software": None}}[path.suffix[1:]]
+    content = io.BytesIO()
+    with rc_context({"svg.hashsalt": "gradlab"}):
+        figure.savefig(content, format=path.suffix[1:], dpi=150, metadata=without_date)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with rc_context({"svg.hashsalt": "gradlab"}):
-            figure.savefig(temporary, format=path.suffix[1:], dpi=150, metadata=without_date)
-        temporary.replace(path)
+        base = base or path.parent
+        files.write(base, path.relative_to(base).as_posix(), content.getvalue())
     except OSError as error:
         raise RecipeError(f"{path} cannot be written: {error.strerror or error}") from None
-    finally:
-        if temporary.exists():
-            temporary.unlink()
     return path

@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from gradlab.recipe.errors import RecipeError
+from gradlab.store import files
 
 NAME = ".lock"  # never deleted: two processes could each hold a lock on a deleted and a new file of this name
 ATTEMPTS, PAUSE = 10, 0.02  # `held` holds the lock for a moment, which is no reason to give up
@@ -18,10 +19,9 @@ def hold(folder: Path) -> Iterator[None]:
     """Hold the folder's lock inside the `with` block.
 
     Raises:
-        RecipeError: if another process is writing to the folder.
+        RecipeError: if another process is writing to the folder, or its lock is a link.
     """
-    descriptor = os.open(folder / NAME, os.O_RDWR | os.O_CREAT, 0o666)  # not inherited by child processes
-    try:
+    with files.file(folder, NAME, os.O_RDWR | os.O_CREAT) as descriptor:
         if not _acquire(descriptor):
             holder = os.pread(descriptor, 20, 0).decode(errors="replace").strip()
             raise RecipeError(f"{folder} is being written by process {holder}; wait for it or stop it")
@@ -29,18 +29,12 @@ def hold(folder: Path) -> Iterator[None]:
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
         yield
-    finally:
-        os.close(descriptor)
 
 
 def held(folder: Path) -> bool:
     """Whether a process is writing to this folder now; a process that was killed is not."""
-    with suppress(OSError):
-        descriptor = os.open(folder / NAME, os.O_RDONLY)
-        try:
-            return not _try_lock(descriptor, fcntl.LOCK_SH)
-        finally:
-            os.close(descriptor)
+    with suppress(OSError, RecipeError), files.file(folder, NAME, os.O_RDONLY) as descriptor:
+        return not _try_lock(descriptor, fcntl.LOCK_SH)
     return False
 
 

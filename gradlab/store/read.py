@@ -3,7 +3,6 @@
 In every float column null (`frame.loss.isna()`) means not measured; NaN, inf and −inf are measured values.
 """
 
-import json
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -15,14 +14,13 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-import yaml
 
-from gradlab.measure.columns import EXPECTED, KEYS, OPTIONAL, READABLE, STATES, schemas
+from gradlab.measure.columns import EXPECTED, KEYS, OPTIONAL, schemas
 from gradlab.recipe.errors import RecipeError
-from gradlab.recipe.recipe import FAMILIES
+from gradlab.store import contents, files
 from gradlab.store.lock import held
 from gradlab.store.status import is_whole
-from gradlab.store.write import digest, is_intact, name_in, noted_digests
+from gradlab.store.write import digest, is_intact, merged_file, noted_digests, part_files
 
 ROW_KEYS = ("seed", "step", "source", "layer", "time")
 
@@ -77,7 +75,7 @@ class Run:
         metadata = {field.name: field.metadata or {} for field in _table_schema(self, table)}
         keys = {name for name, _ in KEYS[table]}
         return {
-            name: Meaning(words.get(b"unit", b"").decode(), words.get(b"definition", b"").decode())
+            name: Meaning(*(words.get(key, b"").decode(errors="replace") for key in (b"unit", b"definition")))
             for name, words in metadata.items()
             if name not in keys
         }
@@ -97,9 +95,9 @@ def folders(path: str | Path) -> list[Path]:
         problem = "is not a folder" if path.exists() else "does not exist"
         raise RecipeError(f"{path} {problem}; give the folder of a run or of a study")
     run_folders = []
-    for folder, subfolders, files in os.walk(path):
+    for folder, subfolders, names in os.walk(path):
         subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
-        if "recipe.yaml" in files or "status.json" in files:
+        if "recipe.yaml" in names or "status.json" in names:
             run_folders.append(Path(folder))
             subfolders.clear()  # there are no runs inside a run
     return run_folders
@@ -118,12 +116,11 @@ def open_run(path: str | Path, running: bool = False) -> Run:
     for name in ("recipe.yaml", "status.json"):
         if not (path / name).exists():
             raise RecipeError(f"{path} is incomplete: it has no {name}; run its recipe again")
-    status = _mapping(path / "status.json")
+    status = contents.read_status(path)
     if not is_whole(status):
         raise RecipeError(f"{path}/status.json is damaged or was edited; run its recipe again")
-    recipe = _mapping(path / "recipe.yaml")
-    _check(path, recipe, status)
-    if not is_intact(path, path / "recipe.yaml", status.get("files", {})):
+    recipe = contents.read_recipe(path)
+    if not is_intact(path, "recipe.yaml", status.get("files", {})):
         raise RecipeError(f"{path}/recipe.yaml is damaged or was edited; run the recipe again with --force")
     if status["state"] == "running" and not running:
         progress = f"{status.get('steps_done', 0)} of {recipe.get('steps', '?')} steps"
@@ -178,55 +175,23 @@ def _refuse(path: Path) -> NoReturn:
     )
 
 
-def _mapping(path: Path) -> dict[str, Any]:
-    """The content of a YAML or JSON file, or a RecipeError."""
-    try:
-        text = path.read_text(encoding="utf-8")
-        value = yaml.safe_load(text) if path.suffix == ".yaml" else json.loads(text)
-    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
-        reason = str(error).splitlines()[0]
-        raise RecipeError(f"{path} is corrupt ({reason}); run its recipe again with --force") from error
-    if not isinstance(value, dict):
-        raise RecipeError(f"{path} is corrupt (it has no keys); run its recipe again with --force")
-    return value
-
-
-def _check(path: Path, recipe: dict[str, Any], status: dict[str, Any]) -> None:
-    """Raise a RecipeError for files that are not a recipe and a status of this schema."""
-    if status.get("schema") not in READABLE:
-        raise RecipeError(
-            f"{path} was written with schema {status.get('schema')}, and this version of gradlab reads "
-            f"{' and '.join(map(str, READABLE))}; run its recipe again"
-        )
-    if status.get("state") not in STATES:
-        raise RecipeError(
-            f"{path}/status.json is corrupt (state {status.get('state')!r}); run its recipe again"
-        )
-    for key in (*FAMILIES, "depth", "steps"):
-        value = recipe.get(key)
-        if value is None or (key in FAMILIES and not (isinstance(value, dict) and "name" in value)):
-            raise RecipeError(f"{path}/recipe.yaml is not a recipe (it has no {key}); give another folder")
-
-
 def _table(run: Run, table: str) -> pa.Table:
     """All rows of one table, each once, also while a writer adds parts or compacts them."""
-    folder = run.folder
-    table_folder = folder / table
+    folder, merged = run.folder, merged_file(table)
     for _ in range(20):  # again only if a compaction ends between two of the lines below
-        merged = table_folder / "all.parquet"
-        files = [merged] if merged.exists() else sorted(table_folder.glob("[!.]*.parquet"))
+        names = [merged] if (folder / merged).exists() else part_files(folder, table)
         try:
-            tables = [_rows(run, file, table) for file in files]
+            tables = [_rows(run, name, table) for name in names]
         except FileNotFoundError:
             continue
-        if files != [merged] and (missing := _missing_parts(run, table)):
+        if names != [merged] and (missing := _missing_parts(run, table)):
             raise RecipeError(f"{missing} is missing; run its recipe again to make the rows again")
         # parts are deleted only after all.parquet is complete: without it the listing was complete
-        if files == [merged] or not merged.exists():
+        if names == [merged] or not (folder / merged).exists():
             break
     else:
         raise RecipeError(
-            f"{table_folder} keeps changing; is the run being repeated? wait until it has ended"
+            f"{folder / table} keeps changing; is the run being repeated? wait until it has ended"
         )
     if not any(part.num_rows for part in tables):
         if table in OPTIONAL:
@@ -246,32 +211,44 @@ def _missing_parts(run: Run, table: str) -> str:
 
 def _table_schema(run: Run, table: str) -> pa.Schema:
     """The schema of a table as its files have it."""
-    files = sorted((run.folder / table).glob("[!.]*.parquet"))
+    names = files.listed(run.folder, table, "all.parquet", "part-*.parquet")
     try:
-        with files[0].open("rb") as stream:
-            return pq.read_schema(stream)
-    except (IndexError, OSError, pa.ArrowException):
+        return pq.read_schema(pa.BufferReader(files.read(run.folder, names[0])))
+    except (IndexError, OSError, ValueError, pa.ArrowException):
         return _table(run, table).schema  # it says what is wrong
 
 
-def _rows(run: Run, file: Path, table: str) -> pa.Table:
+def _rows(run: Run, name: str, table: str) -> pa.Table:
     """The rows of a file that is as it was written, with the columns that it has, among them those of every run."""
     fixed = schemas([])[table]
+    path = run.folder / name
     try:
-        content = file.read_bytes()
-        noted = run.digests.get(name_in(run.folder, file))
+        content = files.read(run.folder, name)
+        noted = run.digests.get(name)
         if noted not in (None, digest(content)):
             raise OSError("its digest is not the one noted in status.json")
+        _require_memory(path, pq.read_metadata(pa.BufferReader(content)))
         rows = pq.read_table(pa.BufferReader(content), page_checksum_verification=True)
         probed = [field for field in rows.schema if field.name not in fixed.names]
         with_metadata = [rows.schema.field(field.name).with_type(field.type) for field in fixed]
         schema = pa.schema([*with_metadata, *probed], metadata=rows.schema.metadata)
         return rows.select(schema.names).cast(schema)
-    except FileNotFoundError:
+    except (FileNotFoundError, RecipeError):
         raise
-    except (OSError, KeyError, pa.ArrowException) as error:
+    except (OSError, KeyError, ValueError, pa.ArrowException) as error:
         reason = str(error).splitlines()[0].strip("'\"")[:120]
-        raise RecipeError(f"{file} is corrupt ({reason}); run its recipe again with --force") from error
+        raise RecipeError(f"{path} is corrupt ({reason}); run its recipe again with --force") from error
+
+
+def _require_memory(path: Path, metadata: pq.FileMetaData) -> None:
+    """Raise a RecipeError for a file of more rows than fit into the machine's memory: few bytes may hold many rows."""
+    needed = metadata.num_rows * metadata.num_columns * 8
+    available = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if needed > available:
+        raise RecipeError(
+            f"{path} has {metadata.num_rows:,} rows, which take {needed / 2**30:,.0f} GiB, and this machine has "
+            f"{available / 2**30:,.0f}; read it elsewhere"
+        )
 
 
 def frames(table: str, runs: list[Run]) -> tuple[pd.DataFrame, np.ndarray]:

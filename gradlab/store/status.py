@@ -6,17 +6,18 @@ from pathlib import Path
 from typing import Any
 
 from gradlab.measure.columns import VERSION
-from gradlab.store import write
+from gradlab.recipe.errors import RecipeError
+from gradlab.store import contents, write
 from gradlab.store.json_safe import json_safe
 
 
 def read_status(folder: Path) -> dict[str, Any]:
     """The content of status.json; empty if the file is missing or damaged."""
     try:
-        status = dict(json.loads((folder / "status.json").read_text("utf-8")))
-        return status if is_whole(status) else {}
-    except (OSError, ValueError, TypeError, RecursionError):
+        status = contents.read_status(folder)
+    except RecipeError:
         return {}
+    return status if is_whole(status) else {}
 
 
 def is_whole(status: Mapping[str, Any]) -> bool:
@@ -35,4 +36,4 @@ def write_status(folder: Path, status: Mapping[str, Any]) -> None:
     """Write status.json durably, with the version of the schema; a number that is not finite becomes null."""
     content = json_safe({"schema": VERSION, **status})
     content["digest"] = _digest(content)
-    write.text(folder / "status.json", json.dumps(content, indent=2, allow_nan=False) + "\n")
+    write.text(folder, "status.json", json.dumps(content, indent=2, allow_nan=False) + "\n")

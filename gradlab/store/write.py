@@ -7,12 +7,12 @@ import hashlib
 import io
 import json
 import math
-import os
 import re
-from collections.abc import Callable, Mapping
+import zipfile
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -20,15 +20,18 @@ import pyarrow.parquet as pq
 import yaml
 
 from gradlab.measure.columns import TABLES
+from gradlab.recipe.errors import RecipeError
+from gradlab.store import files
 
 KEPT_CHECKPOINTS = 2  # the previous one stays, should the newest turn out to be damaged
-RESULTS = ("finished", "diverged", "stopped")  # the states of a run that has all its rows
 FACTS = "notes"  # the entry of a checkpoint file that is not a leaf of the state
 
 
 Digests = Mapping[str, str]  # of the files of a run by their names in its folder, as status.json notes them
 # the digests of the parts, while there are parts; those of other files are in status.json
 DIGESTS = "digests.txt"
+LOG = "run.log"
+CHECKPOINTS, FIGURES = "checkpoint", "figures"  # folders in that of a run
 NO_DIGESTS: Digests = MappingProxyType({})
 
 
@@ -40,93 +43,92 @@ class Checkpoint(NamedTuple):
     facts: dict[str, Any]
 
 
-def durable(path: Path, write: Callable[[BinaryIO], object]) -> None:
-    """Write a file that is complete or absent under its name: temporary name, sync, rename, sync of the folder."""
-    make_folder(path.parent)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    _sync(path.parent)
+def _from_outputs(folder: Path, name: str = "") -> tuple[Path, str]:
+    """The output root, and the name of a file of a run below it: what a run writes passes no link below the root."""
+    return folder.parent.parent, "/".join(filter(None, (folder.parent.name, folder.name, name)))
 
 
 def make_folder(folder: Path) -> None:
-    """Create the folder and its parents, and sync them, so that they survive a power failure."""
-    if not folder.is_dir():
-        make_folder(folder.parent)
-        folder.mkdir(exist_ok=True)
-        _sync(folder.parent)
+    """Create the folder of a run where it is missing.
+
+    Raises:
+        RecipeError: it, the folder of its study, or something that a run writes in it is a link.
+        OSError: it cannot be made.
+    """
+    with files.opened(*_from_outputs(folder), create=True):
+        pass
+    for name in (*TABLES, CHECKPOINTS, FIGURES, DIGESTS, "recipe.yaml", "status.json", LOG):
+        if files.is_link(folder, name):
+            raise RecipeError(f"{folder / name} is a link, and none is followed there; remove it")
 
 
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def text(path: Path, content: str) -> str:
-    """Write a small text file, UTF-8, durably; returns its digest."""
-    return _content(path, content.encode())
-
-
-def _content(path: Path, content: bytes) -> str:
-    """Write a file durably; returns its digest."""
-    durable(path, lambda file: file.write(content))
+def _save(folder: Path, name: str, content: bytes) -> str:
+    """Write a file of a run durably; returns its digest."""
+    files.write(*_from_outputs(folder, name), content)
     return digest(content)
+
+
+def _remove(folder: Path, names: Iterable[str]) -> None:
+    root, run = _from_outputs(folder)
+    files.remove(root, [f"{run}/{name}" for name in names])
+
+
+def text(folder: Path, name: str, content: str) -> str:
+    """Write a small text file of a run, UTF-8, durably; returns its digest."""
+    return _save(folder, name, content.encode())
+
+
+def remove_log(folder: Path) -> None:
+    """Delete the traceback of an earlier failure."""
+    _remove(folder, [LOG])
 
 
 def recipe(folder: Path, values: Mapping[str, Any]) -> Digests:
     """Write recipe.yaml, every choice and number of the run in the order of the recipe's fields; returns its digest."""
     content = yaml.safe_dump(dict(values), sort_keys=False, allow_unicode=True)
-    return {"recipe.yaml": text(folder / "recipe.yaml", content)}
+    return {"recipe.yaml": text(folder, "recipe.yaml", content)}
 
 
 def part(folder: Path, table: str, step: int, rows: list[pa.Table]) -> Digests:
     """Write one part of a table, named by its first step, and return its digest; no file if there are no rows."""
     if not any(batch.num_rows for batch in rows):
         return {}
-    path = folder / table / f"part-{step:09d}.parquet"
-    return {name_in(folder, path): _parquet(path, pa.concat_tables(rows))}
+    name = f"{table}/part-{step:09d}.parquet"
+    return {name: _save(folder, name, _parquet(pa.concat_tables(rows)))}
 
 
 def note_digests(folder: Path, digests: Digests) -> None:
     """Append the digests of parts to the folder's list; one that a power failure takes is only not checked."""
-    with (folder / DIGESTS).open("a", encoding="utf-8") as file:
-        file.write("".join(f"{noted}  {name}\n" for name, noted in digests.items()))
+    lines = "".join(f"{noted}  {name}\n" for name, noted in digests.items())
+    files.append(*_from_outputs(folder, DIGESTS), lines.encode())
+
+
+def renew_digests(folder: Path, digests: Digests) -> None:
+    """Replace the folder's list of the digests of parts."""
+    _remove(folder, [DIGESTS])
+    note_digests(folder, digests)
 
 
 def noted_digests(folder: Path) -> dict[str, str]:
     """The digests of the parts of a run that is not compacted; a line that was cut off is left out."""
     try:
-        content = (folder / DIGESTS).read_text("utf-8", errors="replace")
-    except OSError:
+        content = files.read(folder, DIGESTS).decode(errors="replace")
+    except (OSError, RecipeError):
         return {}
     lines = re.findall(r"^([0-9a-f]{16})  (\S+)$(?=\n)", content, re.MULTILINE)
     return {name: noted for noted, name in lines}
 
 
-def name_in(folder: Path, path: Path) -> str:
-    """The name of a run's file among its digests: `layers/all.parquet`."""
-    return path.relative_to(folder).as_posix()
-
-
-def is_intact(folder: Path, path: Path, digests: Digests) -> bool:
+def is_intact(folder: Path, name: str, digests: Digests) -> bool:
     """Whether a file is there, and has the digest that was noted when it was written; one that was not noted has."""
     try:
-        return digests.get(name_in(folder, path)) in (None, digest(path.read_bytes()))
+        return digests.get(name) in (None, digest(files.read(folder, name)))
     except OSError:
         return False
 
 
-def _parquet(path: Path, rows: pa.Table) -> str:
-    """Write a Parquet file; zstd and byte-stream split shrink floats to about two thirds and keys to almost nothing."""
+def _parquet(rows: pa.Table) -> bytes:
+    """A table as Parquet; zstd and byte-stream split shrink floats to about two thirds, keys to almost nothing."""
     floats = [field.name for field in rows.schema if pa.types.is_floating(field.type)]
     options = {
         "compression": "zstd",
@@ -137,12 +139,17 @@ def _parquet(path: Path, rows: pa.Table) -> str:
     }
     memory = io.BytesIO()
     pq.write_table(rows, memory, **options)
-    return _content(path, memory.getvalue())
+    return memory.getvalue()
 
 
-def part_files(folder: Path, table: str) -> list[Path]:
-    """The parts of a table that are not compacted yet, in the order of their steps."""
-    return sorted((folder / table).glob("part-*.parquet"))
+def part_files(folder: Path, table: str) -> list[str]:
+    """The names of the parts of a table that are not compacted yet, in the order of their steps."""
+    return files.listed(folder, table, "part-*.parquet")
+
+
+def merged_file(table: str) -> str:
+    """The name of the file that holds all rows of a table of an ended run."""
+    return f"{table}/all.parquet"
 
 
 def compact(
@@ -157,38 +164,37 @@ def compact(
     Raises:
         OSError: a part is missing or damaged; nothing is deleted then.
     """
-    for path in _temporary_files(folder):
-        path.unlink()
+    _remove(folder, temporary_files(folder))
     merged_digests: dict[str, str] = {}
     for table in TABLES:
-        parts = part_files(folder, table)
-        merged = folder / table / "all.parquet"
-        if parts and not merged.exists():
-            noted = [folder / name for name in digests if name.startswith(f"{table}/part-")]
-            for path in sorted({*parts, *noted}):
-                if not is_intact(folder, path, digests):
-                    raise OSError(f"{path} is {'damaged' if path.exists() else 'missing'}")
-            rows = pa.concat_tables(map(pq.read_table, parts), promote_options="default")
+        parts, merged = part_files(folder, table), merged_file(table)
+        if parts and not (folder / merged).exists():
+            noted = [name for name in digests if name.startswith(f"{table}/part-")]
+            for name in sorted({*parts, *noted}):
+                if not is_intact(folder, name, digests):
+                    raise OSError(
+                        f"{folder / name} is {'damaged' if (folder / name).exists() else 'missing'}"
+                    )
+            contents = [pa.BufferReader(files.read(folder, name)) for name in parts]
+            rows = pa.concat_tables(map(pq.read_table, contents), promote_options="default")
             order = [
                 (key, "ascending") for key in ("seed", "step", "layer", "time") if key in rows.column_names
             ]
-            merged_digests[name_in(folder, merged)] = _parquet(
-                merged, rows.unify_dictionaries().sort_by(order)
-            )
-        elif merged.exists() and name_in(folder, merged) not in digests:
+            content = _parquet(rows.unify_dictionaries().sort_by(order))
+            merged_digests[merged] = _save(folder, merged, content)
+        elif (folder / merged).exists() and merged not in digests:
             # of a compaction that was interrupted
-            merged_digests[name_in(folder, merged)] = digest(merged.read_bytes())
+            merged_digests[merged] = digest(files.read(folder, merged))
     note(merged_digests)
-    for path in [path for table in TABLES for path in part_files(folder, table)] + _older_checkpoints(folder):
-        path.unlink()
-    (folder / DIGESTS).unlink(missing_ok=True)
+    parts = [name for table in TABLES for name in part_files(folder, table)]
+    _remove(folder, [*parts, *checkpoints(folder)[:-1], DIGESTS])
 
 
 def compacted(folder: Path) -> bool:
     """Whether `compact` has nothing left to do, also after one that was interrupted."""
     return not (
-        _temporary_files(folder)
-        or _older_checkpoints(folder)
+        temporary_files(folder)
+        or checkpoints(folder)[:-1]
         or any(part_files(folder, table) for table in TABLES)
         or (folder / DIGESTS).exists()
     )
@@ -196,18 +202,19 @@ def compacted(folder: Path) -> bool:
 
 def has_rows(folder: Path) -> bool:
     """Whether the folder has rows or a checkpoint of a run."""
-    return any(part_files(folder, table) for table in TABLES) or any((folder / "checkpoint").glob("*.npz"))
+    return any(part_files(folder, table) for table in TABLES) or bool(checkpoints(folder))
 
 
-def _temporary_files(folder: Path) -> list[Path]:
-    """Incomplete files of a killed writer; not those of `figures/`, where another process may be drawing now."""
-    folders = [folder, folder / "checkpoint", *(folder / table for table in TABLES)]
-    return [path for parent in folders for path in parent.glob(".*.tmp")]
+def temporary_files(folder: Path) -> list[str]:
+    """Incomplete files of a killed writer; not those of figures, which another process may be drawing now."""
+    return [
+        name for place in ("", CHECKPOINTS, *TABLES) for name in files.listed(folder, place, files.TEMPORARY)
+    ]
 
 
-def _older_checkpoints(folder: Path) -> list[Path]:
-    """All checkpoints but the newest."""
-    return sorted((folder / "checkpoint").glob("*.npz"))[:-1]
+def checkpoints(folder: Path) -> list[str]:
+    """The names of the checkpoints that are kept, the newest last."""
+    return files.listed(folder, CHECKPOINTS, "[0-9]*-*.npz")
 
 
 def first_step(name: str) -> int | None:
@@ -218,31 +225,26 @@ def first_step(name: str) -> int | None:
 
 def first_damage(folder: Path, digests: Digests) -> tuple[int, str] | None:
     """The first step of the earliest part that is missing or damaged, and its name; None where all parts are whole."""
-    present = [name_in(folder, path) for table in TABLES for path in part_files(folder, table)]
+    present = [name for table in TABLES for name in part_files(folder, table)]
     steps = {name: step for name in {*digests, *present} if (step := first_step(name)) is not None}
-    broken = [(step, name) for name, step in steps.items() if not is_intact(folder, folder / name, digests)]
+    broken = [(step, name) for name, step in steps.items() if not is_intact(folder, name, digests)]
     return min(broken, default=None)
 
 
 def remove_parts_from(folder: Path, step: int) -> None:
     """Delete the parts whose first step is `step` or later, and incomplete files of a killed writer."""
-    for table in TABLES:
-        for path in part_files(folder, table):
-            at = first_step(path.as_posix())
-            if at is not None and at >= step:
-                path.unlink()
-    for path in _temporary_files(folder):
-        path.unlink()
+    parts = {name: first_step(name) for table in TABLES for name in part_files(folder, table)}
+    later = [name for name, at in parts.items() if at is not None and at >= step]
+    _remove(folder, [*later, *temporary_files(folder)])
 
 
 def clear(folder: Path) -> None:
     """Delete the files that a run wrote, and no others; status.json first: a folder without it is not a run."""
-    of_tables = [f"{table}/*.parquet" for table in TABLES]
-    for pattern in ("status.json", DIGESTS, "checkpoint/*", *of_tables, "figures/*.*", "run.log"):
-        for path in folder.glob(pattern):
-            if path.is_file() or path.is_symlink():
-                path.unlink()
-        _sync(folder)
+    _remove(folder, ["status.json"])
+    tables = [files.listed(folder, table, "part-*.parquet", "all.parquet") for table in TABLES]
+    saved = files.listed(folder, CHECKPOINTS, "[0-9]*-*.npz", "[0-9]*-*.bad")
+    figures = files.listed(folder, FIGURES, "*.png", "*.svg")
+    _remove(folder, [name for names in (*tables, saved, figures, [DIGESTS, LOG]) for name in names])
 
 
 def checkpoint(folder: Path, saved: Checkpoint) -> None:
@@ -250,12 +252,11 @@ def checkpoint(folder: Path, saved: Checkpoint) -> None:
     memory = io.BytesIO()
     np.savez(memory, **saved.leaves, **{FACTS: np.array(json.dumps(saved.facts))})  # type: ignore[arg-type]
     content = memory.getvalue()
-    path = folder / "checkpoint" / f"{saved.step:09d}-{digest(content)}.npz"
-    durable(path, lambda file: file.write(content))
-    others = set(path.parent.glob("*.npz")) - {path}
-    older = sorted(other for other in others if other.name < f"{saved.step:09d}")
-    for other in others - set(older[1 - KEPT_CHECKPOINTS :]):
-        other.unlink()
+    written = f"{CHECKPOINTS}/{saved.step:09d}-{digest(content)}.npz"
+    _save(folder, written, content)
+    others = set(checkpoints(folder)) - {written}
+    older = sorted(name for name in others if name < f"{CHECKPOINTS}/{saved.step:09d}")
+    _remove(folder, others - set(older[1 - KEPT_CHECKPOINTS :]))
 
 
 def digest(content: bytes) -> str:
@@ -270,16 +271,30 @@ def restore(folder: Path, before: float = math.inf) -> tuple[Checkpoint | None, 
     dtypes.
     """
     damaged: list[str] = []
-    for path in sorted((folder / "checkpoint").glob("*.npz"), reverse=True):
-        content = path.read_bytes()
-        step, _, noted = path.stem.partition("-")
-        if noted == digest(content):
-            with np.load(io.BytesIO(content), allow_pickle=False) as file:
-                leaves = dict(file)
-            facts = json.loads(str(leaves.pop(FACTS)))
-            if facts["next"] <= before:
-                return Checkpoint(int(step), leaves, facts), damaged
-            continue
-        path.replace(path.with_suffix(".bad"))
-        damaged.append(path.name)
+    for name in reversed(checkpoints(folder)):
+        saved = read_checkpoint(folder, name)
+        if saved is None:
+            files.rename(*_from_outputs(folder, name), Path(name).with_suffix(".bad").name)
+            damaged.append(Path(name).name)
+        elif saved.facts["next"] <= before:
+            return saved, damaged
     return None, damaged
+
+
+def read_checkpoint(folder: Path, name: str) -> Checkpoint | None:
+    """A checkpoint, or None where it is not what was written."""
+    step, _, noted = Path(name).stem.partition("-")
+    try:
+        content = files.read(folder, name)
+        if noted != digest(content):
+            return None
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            # it is written without compression: one that unpacks to more than itself is not ours
+            if sum(member.file_size for member in archive.infolist()) > len(content):
+                return None
+        with np.load(io.BytesIO(content), allow_pickle=False) as file:
+            leaves = dict(file)
+        facts = json.loads(str(leaves.pop(FACTS)))
+        return Checkpoint(int(step), leaves, facts) if isinstance(facts["next"], int) else None
+    except (RecipeError, ValueError, KeyError, TypeError, zipfile.BadZipFile):
+        return None

@@ -241,7 +241,9 @@ def test_an_unknown_word_to_fail_on_gets_a_hint(tmp_path):
 
 
 def test_a_run_that_failed_before_its_data_has_no_verdict(tmp_path):
-    folder = runs.write(tmp_path / "run", runs.recipe(), runs.status("failed", data=None), [], [])
+    status = runs.status("failed")
+    del status["data"]
+    folder = runs.write(tmp_path / "run", runs.recipe(), status, [], [])
     with pytest.raises(RecipeError, match=r"see its run\.log"):
         diagnose(open_run(folder))
 

@@ -132,7 +132,7 @@ def test_every_command_that_reads_it_names_it_in_one_line(damaged, capsys, comma
 def test_a_part_that_is_missing_is_made_again(tmp_path, whole):
     folder = cut(tiny(tmp_path, *LONG), 32)
     write_status(folder, read_status(folder) | {"state": "interrupted"})
-    lost = write.part_files(folder, "layers")[3]
+    lost = folder / write.part_files(folder, "layers")[3]
     lost.unlink()
     with pytest.raises(RecipeError, match=r"part-000000012\.parquet is missing"):
         _ = open_run(folder).layers
@@ -144,7 +144,7 @@ def test_a_part_that_is_missing_is_made_again(tmp_path, whole):
 @pytest.mark.usefixtures("eager")
 def test_a_part_that_is_damaged_is_made_again_and_does_not_stop_the_end(tmp_path, whole):
     folder = cut(tiny(tmp_path, *LONG), 32)
-    part = write.part_files(folder, "steps")[-1]
+    part = folder / write.part_files(folder, "steps")[-1]
     part.write_bytes(next(iter(flips(part.read_bytes(), 1))))
     outcome = launch(tiny(tmp_path, *LONG))
     assert f"steps/{part.name} is missing or damaged, went on from step" in outcome.message
@@ -155,7 +155,7 @@ def test_a_part_that_is_damaged_is_made_again_and_does_not_stop_the_end(tmp_path
 @pytest.mark.usefixtures("eager")
 def test_a_status_that_was_zeroed_costs_no_row(tmp_path, whole):
     folder = cut(tiny(tmp_path, *LONG), 32)
-    parts = [path.name for path in write.part_files(folder, "layers")]
+    parts = write.part_files(folder, "layers")
     status = folder / "status.json"
     status.write_bytes(bytes(len(status.read_bytes())))
     told = []

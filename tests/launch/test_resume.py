@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from gradlab.launch import run
+from gradlab.measure.columns import RESULTS
 from gradlab.recipe.recipe import Recipe, folder_name
 from gradlab.store import write
 from gradlab.store.status import read_status
@@ -197,7 +198,7 @@ def test_a_compaction_that_was_cut_off_is_done_by_the_next_call(tmp_path, done):
     for table in write.TABLES[:done]:  # so far had it come
         shutil.copy(folder / table / "all.parquet", cut_folder / table / "all.parquet")
     for part in write.part_files(cut_folder, "layers")[:done]:
-        part.unlink()
+        (cut_folder / part).unlink()
     shutil.copytree(folder / "checkpoint", cut_folder / "checkpoint")
     shutil.copy(folder / "status.json", cut_folder / "status.json")
     outcome = launch(tiny(tmp_path / "cut", *LONG))
@@ -276,7 +277,7 @@ def survives(children: Children, tmp_path: Path, kills: int, seed: int, *words: 
         kills -= killed(children, recipe, draw.uniform(0, 0.7 * seconds))
         for path in place(recipe).glob("*/*.parquet"):
             assert pq.read_table(path).num_rows
-        if read_status(place(recipe))["state"] in write.RESULTS:  # it was faster, or as good as done
+        if read_status(place(recipe))["state"] in RESULTS:  # it was faster, or as good as done
             assert children.run(recipe) == 0
             same(recipe, whole)
             shutil.rmtree(place(recipe))

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 
 import duckdb
 import numpy as np
@@ -16,7 +17,7 @@ from gradlab.engine.prepare import prepare
 from gradlab.launch import estimate
 from gradlab.measure.columns import VERSION
 from gradlab.recipe.recipe import plain
-from gradlab.store import write
+from gradlab.store import files, write
 from gradlab.store.rows import Rows, tables
 from gradlab.store.status import write_status
 from tests.launch import stored
@@ -154,14 +155,14 @@ def test_no_rows_are_no_part(tmp_path):
     assert list(tmp_path.rglob("*.parquet")) == []
 
 
-def test_a_file_under_its_final_name_is_complete_or_absent(tmp_path):
-    def half(file) -> None:
-        file.write(b"half")
+def test_a_file_under_its_final_name_is_complete_or_absent(tmp_path, monkeypatch):
+    def full(descriptor) -> None:
         raise OSError(28, "No space left on device")
 
-    write.text(tmp_path / "a", "before")
+    files.write(tmp_path, "a", b"before")
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space"):
-        write.durable(tmp_path / "a", half)
+        files.write(tmp_path, "a", b"half")
     assert (tmp_path / "a").read_text() == "before"
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
 

@@ -1,0 +1,231 @@
+"""What recipe.yaml and status.json hold, checked whenever they are read: a folder may come from anyone.
+
+Nothing is read beyond a limit, and what is read has the types and bounds that readers rely on.
+"""
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from types import NoneType
+from typing import Any
+
+import yaml
+
+from gradlab.measure.columns import READABLE, RESULTS, STATES
+from gradlab.recipe import options
+from gradlab.recipe.bounds import bound
+from gradlab.recipe.errors import RecipeError
+from gradlab.recipe.recipe import BOUNDS, FAMILIES, flat
+from gradlab.store import files
+
+LARGEST_RECIPE, LARGEST_STATUS = (
+    2**20,
+    2**24,
+)  # bytes; the largest in use have thousands of columns, or of seeds
+DEEPEST = 16  # mappings and lists in each other
+_YAML = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+# the types of the entries of status.json; [kind] is a list of them, {str: kind} a mapping with any keys
+_NUMBER, _NUMBER_OR_NULL = (int, float), (int, float, NoneType)
+_DATA = {
+    "name": str,
+    "source": str,
+    "metric": str,
+    "train": int,
+    "test": int,
+    "judged": int,
+    "practised": int,
+    "shape": [int],
+    "features": int,
+    "vocabulary": int,
+    "outputs": int,
+    "balanced_errors": [_NUMBER_OR_NULL],
+    "chance_accuracy": _NUMBER_OR_NULL,
+    "second_moment": _NUMBER_OR_NULL,
+    "cosine": _NUMBER_OR_NULL,
+    "chance_loss": _NUMBER_OR_NULL,
+}
+_PLACE = {"layer": (int, NoneType), "name": (str, NoneType), "where": str}
+STATUS: dict[str, Any] = {
+    "state": str,
+    "message": str,
+    "name": str,
+    "steps_done": int,
+    "started": str,
+    "versions": {str: str},
+    "device": str,
+    "device_kind": str,
+    "threads": int,
+    "data": _DATA,
+    "nonfinite": [{"seed": int, "step": int, **_PLACE}],
+    "stopped": [{"seed": int, "step": int, "why": str}],
+    "parameters": int,
+    "compile_seconds": _NUMBER,
+    "seconds": _NUMBER,
+    "memory_mib": _NUMBER,
+}
+# what only runs of schema 4 have, and what they have
+_LATER = {"files": {str: str}, "digest": str}
+_FROM_THE_START = ("state", "message")  # what a run has that ended before its data were read
+_ALWAYS_IN_DATA = ("source", "train", "test", "outputs", "chance_loss")
+
+
+def read_recipe(folder: Path) -> dict[str, Any]:
+    """The recipe of a stored run.
+
+    Raises:
+        RecipeError: it cannot be read, or is no recipe.
+    """
+    try:
+        text = files.read(folder, "recipe.yaml", LARGEST_RECIPE).decode("utf-8")
+        _require_plain(text)
+        recipe = yaml.load(text, _YAML)
+    except RecipeError:
+        raise
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise RecipeError(_corrupt(folder / "recipe.yaml", error)) from error
+    if problem := _recipe_problem(recipe):
+        raise RecipeError(
+            f"{folder}/recipe.yaml is not a recipe ({problem}); run the recipe again with --force"
+        )
+    return dict(recipe)
+
+
+def _require_plain(text: str) -> None:
+    """Raise a ValueError for YAML that is nested too deep, or in which a text stands for another."""
+    depth = 0
+    for event in yaml.parse(text, _YAML):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > DEEPEST:
+            raise ValueError(f"more than {DEEPEST} levels")
+        if isinstance(event, yaml.AliasEvent):
+            raise ValueError(f"an alias, *{event.anchor}")
+
+
+def read_status(folder: Path) -> dict[str, Any]:
+    """What status.json of a run holds, whether or not it is what was written.
+
+    Raises:
+        RecipeError: it cannot be read, or is no status of a schema that this version reads.
+    """
+    path = folder / "status.json"
+    try:
+        status = json.loads(files.read(folder, "status.json", LARGEST_STATUS), parse_constant=_refuse)
+    except RecipeError:
+        raise
+    except (OSError, ValueError, RecursionError) as error:
+        raise RecipeError(_corrupt(path, error)) from error
+    schema = status.get("schema") if isinstance(status, dict) else None
+    if schema not in READABLE and isinstance(schema, int):
+        raise RecipeError(
+            f"{folder} was written with schema {schema}, and this version of gradlab reads "
+            f"{' and '.join(map(str, READABLE))}; run its recipe again"
+        )
+    if problem := _status_problem(status):
+        raise RecipeError(f"{path} is corrupt ({problem}); run its recipe again")
+    return dict(status)
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON")
+
+
+def _corrupt(path: Path, error: Exception) -> str:
+    reason = error.strerror if isinstance(error, OSError) else str(error).splitlines()[0][:120]
+    return f"{path} is corrupt ({reason}); run its recipe again with --force"
+
+
+def _status_problem(status: Any) -> str:
+    if not isinstance(status, dict):
+        return "it has no keys"
+    if status.get("state") not in STATES:
+        return f"state {str(status.get('state'))[:40]!r}"
+    if problem := _mismatch(status, STATUS | _LATER):
+        return problem
+    data = status.get("data", {})
+    required = STATUS if status["state"] in RESULTS else _FROM_THE_START
+    absent = [key for key in required if key not in status]
+    absent += [f"data.{key}" for key in _ALWAYS_IN_DATA if data and key not in data]
+    if absent:
+        return f"it has no {absent[0]}"
+    if data and data["outputs"] < 1:
+        return f"data.outputs is {data['outputs']}"
+    if data.get("metric") == "bits" and data["chance_loss"] is None:
+        return "data.chance_loss is null"
+    return ""
+
+
+def _mismatch(value: Any, kind: Any, key: str = "") -> str:
+    """Which entry of a value is not of the kind that it must be, "" if all are."""
+    if isinstance(kind, list | dict) and isinstance(value, type(kind)):
+        return next(filter(None, (_mismatch(*entry) for entry in _entries(value, kind, key))), "")
+    if isinstance(kind, list | dict) or isinstance(value, bool) or not isinstance(value, kind):
+        return f"{key} is {str(value)[:40]!r}"
+    return "" if _is_usual(value) else f"{key} is {str(value)[:40]!r}"
+
+
+def _entries(value: Any, kind: Any, key: str) -> Iterator[tuple[Any, Any, str]]:
+    """The entries of a list or mapping, each with its kind and its key."""
+    if isinstance(kind, list):
+        yield from ((entry, kind[0], f"{key}.{index}") for index, entry in enumerate(value))
+        return
+    for name, entry in value.items():
+        if name in kind or str in kind:
+            yield entry, kind.get(name, kind.get(str)), f"{key}.{name}".lstrip(".")
+
+
+def _is_usual(value: Any) -> bool:
+    """Whether a number is finite and fits into 64 bits, as all that are written."""
+    if isinstance(value, int):
+        return abs(value) < 2**63
+    return not isinstance(value, float) or math.isfinite(value)
+
+
+def _recipe_problem(recipe: Any) -> str:
+    """Why a mapping is not a recipe, "" if it is one; user-defined parts may have any parameters."""
+    if not isinstance(recipe, dict) or not all(isinstance(key, str) for key in recipe):
+        return "it has no keys"
+    for family in FAMILIES:
+        if problem := _part_problem(family, recipe.get(family)):
+            return problem
+    by_key = flat(recipe)
+    for key, annotation in BOUNDS.items():
+        value = recipe.get(key) if key in recipe else by_key.get(key)
+        if value is None:
+            return f"it has no {key}"
+        try:
+            bound(annotation).check(key, value)
+        except RecipeError as error:
+            return str(error)[:120]
+    return ""
+
+
+def _part_problem(family: str, part: Any) -> str:
+    if not (isinstance(part, dict) and isinstance(part.get("name"), str)):
+        return f"it has no {family}"
+    for key, default in _number_defaults(family, part["name"]).items():
+        value = part.get(key, default)
+        if (
+            isinstance(value, bool)
+            or not (isinstance(value, int | float) or value == "auto")
+            or not _is_usual(value)
+        ):
+            return f"{family}.{key} is {str(value)[:40]!r}"
+    phases = part.get("phases", [])
+    if not (isinstance(phases, list) and all(isinstance(phase, dict) for phase in phases)):
+        return f"{family}.phases is no list of phases"
+    return ""
+
+
+@cache
+def _number_defaults(family: str, name: str) -> Mapping[str, float]:
+    """The parameters of an option of `conf/` that are numbers, with their defaults."""
+    numbers = {}
+    for key, text in options.parameters(family, name).items():
+        try:
+            numbers[key] = float(text)
+        except ValueError:
+            continue
+    return numbers

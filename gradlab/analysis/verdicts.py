@@ -60,11 +60,19 @@ def diagnose(run: Run) -> Diagnosis:
 
 
 def predicted(run: Run) -> "Prediction | None":
-    """Theory's prediction at initialization, or None where no theory covers the run."""
+    """Theory's prediction at initialization, or None where no theory covers the run.
+
+    Raises:
+        RecipeError: the recipe is not that of the stored rows.
+    """
     if run.recipe["model"]["name"] != "mlp" or not isinstance(run.status.get("data"), dict):
         return None
     from gradlab.theory.mlp import predict
 
+    if (blocks := run.layers.layer.nunique() - 2) != run.recipe["depth"]:
+        raise RecipeError(
+            f"{run.folder}/recipe.yaml says depth {run.recipe['depth']}, and its rows have {blocks} blocks"
+        )
     return predict(_recipe_seen_at_once(run), run.status["data"])
 
 

@@ -30,18 +30,22 @@ def main(argv: list[str]) -> int:
     """Draw and tabulate all runs at or below the paths, coloured by what differs.
 
     Raises:
-        RecipeError: fewer than two runs, an unknown choice in --by, or a file format that cannot be written.
+        RecipeError: fewer than two runs, an unknown choice in --by, or a file format that cannot be written; or a run
+            cannot be read, and the others were compared.
     """
     options = arguments().parse_args(argv)
-    from gradlab.store.read import collect
+    from gradlab.store.read import read_each, whole
 
-    runs = collect(options.paths)
+    runs, problems = read_each(options.paths, whole)
     if len(runs) < 2:
-        raise RecipeError(f"{runs[0].folder} is one run; give several runs, or the folder of a study")
+        one = f"{runs[0].folder} is one run; give several runs, or the folder of a study"
+        raise RecipeError("\n".join([one, *problems]))
     by = requested_keys(runs, options.by)
     path = options.out or comparison_path(runs, by, options.format)
     if path.suffix[1:] not in pictures.FORMATS:
         raise RecipeError(f"--out {path} must end in {' or '.join('.' + name for name in pictures.FORMATS)}")
     say(comparison_table(runs, by))
     say(pictures.save(comparison_figure(runs, by), path))
+    if problems:
+        raise RecipeError("\n".join(problems))
     return 0

@@ -4,6 +4,7 @@ import json
 import sys
 
 from gradlab.commands.arguments import Arguments, path_arguments, words
+from gradlab.recipe.errors import RecipeError
 from gradlab.report.terminal import say
 
 
@@ -20,14 +21,18 @@ def arguments() -> Arguments:
 
 
 def main(argv: list[str]) -> int:
-    """Print the verdicts of every run at or below the paths; exit code 1 if one of them is in --fail-on."""
+    """Print the verdicts of every run at or below the paths; exit code 1 if one of them is in --fail-on.
+
+    Raises:
+        RecipeError: a run cannot be read; those of the others are printed before.
+    """
     options = arguments().parse_args(argv)
     from gradlab.analysis.results import to_json
     from gradlab.analysis.sentences import of_diagnosis
     from gradlab.analysis.verdicts import diagnose, failed
-    from gradlab.store.read import collect
+    from gradlab.store.read import read_each
 
-    diagnoses = [diagnose(run) for run in collect(options.paths)]
+    diagnoses, problems = read_each(options.paths, diagnose)
     if options.json:
         say(json.dumps([to_json(diagnosis) for diagnosis in diagnoses], indent=2, ensure_ascii=False))
     else:
@@ -39,4 +44,6 @@ def main(argv: list[str]) -> int:
     for name, verdicts in unwanted.items():
         if verdicts:
             say(f"gradlab diagnose: --fail-on: {name} is {', '.join(verdicts)}", file=sys.stderr)
+    if problems:
+        raise RecipeError("\n".join(problems))
     return 1 if any(unwanted.values()) else 0

@@ -1,12 +1,16 @@
 """`gradlab plot PATH…`: draw the figures of stored runs again, or in another format."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gradlab.commands.arguments import Arguments, path_arguments
 from gradlab.figures.registry import run_figures
 from gradlab.recipe.errors import RecipeError
 from gradlab.report import pictures
 from gradlab.report.terminal import say
+
+if TYPE_CHECKING:
+    from gradlab.store.read import Run
 
 
 def arguments() -> Arguments:
@@ -32,17 +36,26 @@ def arguments() -> Arguments:
 
 
 def main(argv: list[str]) -> int:
-    """Draw the figures of every run at or below the paths, and print where they are."""
+    """Draw the figures of every run at or below the paths, and print where they are.
+
+    Raises:
+        RecipeError: there is no such figure, or a run cannot be read; those of the others are drawn before.
+    """
     options = arguments().parse_args(argv)
-    from gradlab.store.read import collect
+    from gradlab.store.read import read_each
 
     if options.kind and options.column:
         raise RecipeError("--kind and --column are two figures; give one of them")
-    for run in collect(options.paths):
+
+    def draw(run: "Run") -> None:
         if options.column:
             say(pictures.draw_column(run, options.column, options.format, options.out))
-            continue
+            return
         names = [options.kind] if options.kind else []
         for path in pictures.draw(run, names, options.format, options.out):
             say(path)
+
+    _, problems = read_each(options.paths, draw)
+    if problems:
+        raise RecipeError("\n".join(problems))
     return 0

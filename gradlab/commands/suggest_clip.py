@@ -60,30 +60,33 @@ def main(argv: list[str]) -> int:
     """Print and draw the advice for every run at or below the paths; a run without finite norms gets one line.
 
     Raises:
-        RecipeError: if no run has recorded a finite norm.
+        RecipeError: if no run has recorded a finite norm; or a run cannot be read, and the others got their advice.
     """
     options = arguments().parse_args(argv)
     from gradlab.analysis.clip_advice import advise
     from gradlab.analysis.results import to_json
-    from gradlab.store.read import collect
+    from gradlab.store.read import read_each, whole
 
+    runs, problems = read_each(options.paths, whole)
     advised: list[tuple[Run, ClipAdvice]] = []
     errors = []
-    for run in collect(options.paths):
+    for run in runs:
         try:
             advised.append((run, advise(run, options.threshold)))
         except RecipeError as error:
             errors.append(str(error))
     if not advised:
-        raise RecipeError("\n".join(errors))
+        raise RecipeError("\n".join([*errors, *problems]))
     if options.json:
         say(json.dumps([to_json(advice) for _, advice in advised], indent=2, ensure_ascii=False))
-        return 0
-    for run, advice in advised:
-        say(text(advice, percentiles=not options.threshold))
-        (figure,) = pictures.draw(run, ["clip_advice"], options.format, options.out)
-        say(f"  {'figure':<12}{figure}")
-    say("\n".join([*errors, CAUTION]))
+    else:
+        for run, advice in advised:
+            say(text(advice, percentiles=not options.threshold))
+            (figure,) = pictures.draw(run, ["clip_advice"], options.format, options.out)
+            say(f"  {'figure':<12}{figure}")
+        say("\n".join([*errors, CAUTION]))
+    if problems:
+        raise RecipeError("\n".join(problems))
     return 0
 
 

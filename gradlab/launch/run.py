@@ -81,6 +81,7 @@ def launch(prepared: PreparedRun, report: Report = None) -> Outcome:
             failure ends the run as `failed`.
     """
     recipe, folder = prepared.recipe, prepared.folder
+    write.require_no_links(folder)
     if (before := _ended(folder, recipe)) and not recipe.force:
         return before
     machine.prepare()

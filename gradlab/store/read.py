@@ -4,23 +4,23 @@ In every float column null (`frame.loss.isna()`) means not measured; NaN, inf an
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn, TypeVar
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from gradlab.measure.columns import EXPECTED, KEYS, OPTIONAL, schemas
+from gradlab.measure.columns import EXPECTED, KEYS, OPTIONAL, TABLES, schemas
 from gradlab.recipe.errors import RecipeError
 from gradlab.store import contents, files
 from gradlab.store.lock import held
 from gradlab.store.status import is_whole
-from gradlab.store.write import digest, is_intact, merged_file, noted_digests, part_files
+from gradlab.store.write import digest, is_intact, merged_file, noted_digests, part_files, table_files
 
 ROW_KEYS = ("seed", "step", "source", "layer", "time")
 
@@ -82,6 +82,8 @@ class Run:
 
 
 Paths = str | Path | Run | Iterable[str | Path | Run]
+Result = TypeVar("Result")
+_NO_PATH = "no path was given; give the folder of a run or of a study"
 
 
 def folders(path: str | Path) -> list[Path]:
@@ -130,33 +132,66 @@ def open_run(path: str | Path, running: bool = False) -> Run:
     return Run(path, recipe, status)
 
 
-def find_runs(path: str | Path, running: bool = False) -> list[Run]:
-    """The run at `path`, or every run below it.
-
-    Raises:
-        RecipeError: if there is no run, or one cannot be opened (see `open_run`).
-    """
-    run_folders = folders(path)
-    if not run_folders:
-        _refuse(Path(path))
-    return [open_run(folder, running) for folder in run_folders]
-
-
 def collect(paths: Paths) -> list[Run]:
     """The runs at and below all of `paths`, each once; a run that is already open stands for itself.
 
     Raises:
         RecipeError: if `paths` is empty, or a run cannot be opened (see `open_run`).
     """
-    listed = [paths] if isinstance(paths, str | Path | Run) else list(paths)
-    runs = {
-        run.folder.resolve(): run
-        for path in listed
-        for run in ([path] if isinstance(path, Run) else find_runs(path))
-    }
+    runs = [given if isinstance(given, Run) else open_run(given) for given in _given(paths)]
     if not runs:
-        raise RecipeError("no path was given; give the folder of a run or of a study")
-    return list(runs.values())
+        raise RecipeError(_NO_PATH)
+    return runs
+
+
+def _given(paths: Paths) -> list[Path | Run]:
+    """The folders of the runs at and below all of `paths`, each once; a run that is already open stands for itself.
+
+    Raises:
+        RecipeError: there is no run at or below one of them.
+    """
+    listed = [paths] if isinstance(paths, str | Path | Run) else paths
+    found: dict[Path, Path | Run] = {}
+    for path in listed:
+        if isinstance(path, Run):
+            found[path.folder.resolve()] = path
+        else:
+            below = folders(path) or _refuse(Path(path))
+            found |= {folder.resolve(): folder for folder in below}
+    return list(found.values())
+
+
+def read_each(paths: Paths, use: Callable[[Run], Result]) -> tuple[list[Result], list[str]]:
+    """What `use` gives for every run at and below `paths`, and why the other runs cannot be read, a line for each.
+
+    Raises:
+        RecipeError: no run can be read, or there is none at or below one of the paths.
+    """
+    results, problems = [], []
+    for given in _given(paths):
+        try:
+            results.append(use(given if isinstance(given, Run) else open_run(given)))
+        except RecipeError as error:
+            problems.append(str(error))
+    problems = list(dict.fromkeys(problems))
+    if not results:
+        raise RecipeError("\n".join(problems) or _NO_PATH)
+    return results, problems
+
+
+def whole(run: Run) -> Run:
+    """A run all of whose tables can be read.
+
+    Raises:
+        RecipeError: one is missing or damaged.
+    """
+    for table in TABLES:
+        stored = table_files(run.folder, table)
+        noted = [name for name in run.digests if name.startswith(f"{table}/")]
+        intact = all(is_intact(run.folder, name, run.digests) for name in {*stored, *noted})
+        if not intact or (stored and not noted):
+            _table(run, table)  # it says what is wrong
+    return run
 
 
 def _refuse(path: Path) -> NoReturn:
@@ -211,7 +246,7 @@ def _missing_parts(run: Run, table: str) -> str:
 
 def _table_schema(run: Run, table: str) -> pa.Schema:
     """The schema of a table as its files have it."""
-    names = files.listed(run.folder, table, "all.parquet", "part-*.parquet")
+    names = table_files(run.folder, table)
     try:
         return pq.read_schema(pa.BufferReader(files.read(run.folder, names[0])))
     except (IndexError, OSError, ValueError, pa.ArrowException):

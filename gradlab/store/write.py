@@ -10,6 +10,7 @@ import math
 import re
 import zipfile
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -21,7 +22,7 @@ import yaml
 
 from gradlab.measure.columns import TABLES
 from gradlab.recipe.errors import RecipeError
-from gradlab.store import files
+from gradlab.store import files, lock
 
 KEPT_CHECKPOINTS = 2  # the previous one stays, should the newest turn out to be damaged
 FACTS = "notes"  # the entry of a checkpoint file that is not a leaf of the state
@@ -52,14 +53,24 @@ def make_folder(folder: Path) -> None:
     """Create the folder of a run where it is missing.
 
     Raises:
-        RecipeError: it, the folder of its study, or something that a run writes in it is a link.
+        RecipeError: it or the folder of its study is a link.
         OSError: it cannot be made.
     """
     with files.opened(*_from_outputs(folder), create=True):
         pass
-    for name in (*TABLES, CHECKPOINTS, FIGURES, DIGESTS, "recipe.yaml", "status.json", LOG):
-        if files.is_link(folder, name):
-            raise RecipeError(f"{folder / name} is a link, and none is followed there; remove it")
+
+
+def require_no_links(folder: Path) -> None:
+    """Check the folder of a run, which may not exist, before anything in it is read or written.
+
+    Raises:
+        RecipeError: it, the folder of its study, or something that a run writes in it is a link.
+    """
+    root, run = _from_outputs(folder)
+    with suppress(OSError), files.opened(root, run):
+        for name in (*TABLES, CHECKPOINTS, FIGURES, DIGESTS, "recipe.yaml", "status.json", LOG, lock.NAME):
+            if files.is_link(folder, name):
+                raise RecipeError(f"{folder / name} is a link, and none is followed there; remove it")
 
 
 def _save(folder: Path, name: str, content: bytes) -> str:
@@ -123,7 +134,7 @@ def is_intact(folder: Path, name: str, digests: Digests) -> bool:
     """Whether a file is there, and has the digest that was noted when it was written; one that was not noted has."""
     try:
         return digests.get(name) in (None, digest(files.read(folder, name)))
-    except OSError:
+    except (OSError, RecipeError):
         return False
 
 
@@ -145,6 +156,11 @@ def _parquet(rows: pa.Table) -> bytes:
 def part_files(folder: Path, table: str) -> list[str]:
     """The names of the parts of a table that are not compacted yet, in the order of their steps."""
     return files.listed(folder, table, "part-*.parquet")
+
+
+def table_files(folder: Path, table: str) -> list[str]:
+    """The names of all files of a table."""
+    return files.listed(folder, table, "all.parquet", "part-*.parquet")
 
 
 def merged_file(table: str) -> str:
@@ -241,7 +257,7 @@ def remove_parts_from(folder: Path, step: int) -> None:
 def clear(folder: Path) -> None:
     """Delete the files that a run wrote, and no others; status.json first: a folder without it is not a run."""
     _remove(folder, ["status.json"])
-    tables = [files.listed(folder, table, "part-*.parquet", "all.parquet") for table in TABLES]
+    tables = [table_files(folder, table) for table in TABLES]
     saved = files.listed(folder, CHECKPOINTS, "[0-9]*-*.npz", "[0-9]*-*.bad")
     figures = files.listed(folder, FIGURES, "*.png", "*.svg")
     _remove(folder, [name for names in (*tables, saved, figures, [DIGESTS, LOG]) for name in names])

@@ -6,7 +6,7 @@ import pytest
 
 from gradlab.commands.main import main
 from gradlab.report.comparison import comparison_figure, distinguishing_keys
-from gradlab.store.read import find_runs
+from gradlab.store.read import collect
 from tests import runs
 from tests.analysis.test_clip_advice import noise, recorded
 
@@ -170,7 +170,7 @@ def test_several_choices_are_one_name_without_what_is_not_there(tmp_path):
     runs.simple(tmp_path / "a")
     runs.simple(tmp_path / "b", clip={"name": "norm", "threshold": 0.5})
     runs.simple(tmp_path / "c", activation={"name": "relu"})
-    figure = comparison_figure(find_runs(tmp_path), ["activation", "clip", "clip.threshold"])
+    figure = comparison_figure(collect(tmp_path), ["activation", "clip", "clip.threshold"])
     assert [text.get_text() for text in figure.legends[0].get_texts()] == [
         "tanh",
         "tanh, norm, threshold 0.5",
@@ -198,6 +198,6 @@ def test_a_grid_is_told_without_what_its_choices_imply(tmp_path):
     for name in ("none", "l2"):
         penalty = {"name": name} | ({"strength": 0.1} if name == "l2" else {})
         runs.simple(tmp_path / name, penalty=penalty, depth=5)
-    assert distinguishing_keys(find_runs(tmp_path), ["penalty", "penalty.strength", "depth"]) == [
+    assert distinguishing_keys(collect(tmp_path), ["penalty", "penalty.strength", "depth"]) == [
         "penalty.name"
     ]

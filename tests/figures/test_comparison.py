@@ -3,7 +3,7 @@ import pytest
 
 from gradlab.figures.comparison import comparison
 from gradlab.store.gather import gather
-from gradlab.store.read import find_runs
+from gradlab.store.read import collect
 from tests import runs
 from tests.figures.frames import data, legend, render
 
@@ -12,7 +12,7 @@ def study(folder, by, **changes):
     """The layers and steps of runs that differ as `changes` says: a list of values for each key."""
     for i, values in enumerate(zip(*changes.values(), strict=True)):
         runs.simple(folder / f"run{i}", **dict(zip(changes, values, strict=True)))
-    stored = find_runs(folder)
+    stored = collect(folder)
     return gather(stored, "layers", [by]), gather(stored, "steps", [by])
 
 
@@ -52,7 +52,7 @@ def test_nonfinite_seeds_are_counted_and_marked(tmp_path):
     losses = [runs.step_table([2.3, 0.1], [0, 100]), runs.step_table([2.3, np.inf], [0, 50], seed=1)]
     runs.opened(tmp_path / "a", layers, losses, seeds=2)
     runs.simple(tmp_path / "b", depth=9)
-    stored = find_runs(tmp_path)
+    stored = collect(tmp_path)
     figure = comparison(gather(stored), gather(stored, "steps"), "depth")
     assert legend(figure)[:2] == ["9", "20 (2 seeds, 1 of 2 non-finite)"]
     assert {"NaN", "infinite"} <= set(legend(figure))
@@ -85,7 +85,7 @@ def test_a_diverged_loss_does_not_flatten_the_others(tmp_path):
     for depth, (name, losses) in enumerate(tables.items(), 5):
         steps = runs.step_table(losses, [0, 100], train_loss=losses)
         runs.opened(tmp_path / name, [runs.layer_table(runs.walk(5, 2), [0, 100])], [steps], depth=depth)
-    stored = find_runs(tmp_path)
+    stored = collect(tmp_path)
     figure = comparison(gather(stored), gather(stored, "steps"), "depth")
     assert figure.axes[2].get_ylim()[1] < 10
     assert "above the axis range" in legend(figure)
@@ -112,7 +112,7 @@ def test_the_step_at_which_another_optimizer_takes_over_is_seen(tmp_path):
         steps = runs.step_table([2.3, 1.0, 0.5], [0, 50, 100], phase=phase)
         layers = [runs.layer_table(runs.walk(depth, 3), [0, 50, 100])]
         runs.opened(tmp_path / f"d{depth}", layers, [steps], depth=depth)
-    stored = find_runs(tmp_path)
+    stored = collect(tmp_path)
     figure = comparison(gather(stored), gather(stored, "steps"), "depth")
     for panel in figure.axes[2:]:
         (line,) = [line for line in panel.get_lines() if line.get_label() == "_switch"]
@@ -126,7 +126,7 @@ def test_training_is_counted_in_loss_evaluations_where_steps_cost_unlike(tmp_pat
         steps = runs.step_table([2.3, 0.5], [0, 100], evaluations=[0, 100 * cost], train_loss=[2.3, 0.5])
         layers = [runs.layer_table(runs.walk(depth, 2), [0, 100])]
         runs.opened(tmp_path / f"d{depth}", layers, [steps], depth=depth)
-    stored = find_runs(tmp_path)
+    stored = collect(tmp_path)
     panel = comparison(gather(stored), gather(stored, "steps"), "depth").axes[2]
     assert [line.get_xdata().tolist() for line in data(panel)] == [[0, 100], [0, 100 * dear]]
     assert panel.get_xscale() == scale

@@ -11,7 +11,7 @@ import yaml
 
 from gradlab.recipe.errors import RecipeError
 from gradlab.store.gather import load
-from gradlab.store.read import collect, find_runs, folders, open_run
+from gradlab.store.read import collect, folders, open_run
 from tests import runs
 
 
@@ -63,7 +63,7 @@ def test_an_empty_folder_is_reported(tmp_path):
 def test_a_foreign_folder_is_reported(tmp_path):
     (tmp_path / "holiday.jpg").touch()
     with pytest.raises(RecipeError, match="not the folder of a run"):
-        find_runs(tmp_path)
+        collect(tmp_path)
 
 
 def test_a_folder_that_does_not_exist_and_a_file_are_reported(tmp_path):
@@ -201,7 +201,7 @@ def test_folders_lists_what_cannot_be_read_too(tmp_path):
     (tmp_path / "b" / "recipe.yaml").write_text(yaml.safe_dump({}))
     assert [folder.name for folder in folders(tmp_path)] == ["a", "b"]
     with pytest.raises(RecipeError, match="b is incomplete"):
-        find_runs(tmp_path)
+        collect(tmp_path)
 
 
 def test_reading_imports_neither_jax_nor_matplotlib():

@@ -18,6 +18,7 @@ from gradlab.recipe.errors import RecipeError
 from gradlab.store.read import Run
 
 PERCENTILES = (5, 10, 25, 50, 75, 90, 95, 99)
+REPRESENTABLE = 300  # decades: float64 goes a little further
 WINDOW = 50  # the recorded steps before a step whose median is its level
 MIN_WINDOW = 10  # the fewest of them; the steps at the very start have the median of these
 # a spike is three times its level, and that many robust standard deviations above it
@@ -31,7 +32,8 @@ def advise(run: Run, thresholds: Sequence[float] = ()) -> ClipAdvice:
     Without `thresholds` the percentiles stand for them.
 
     Raises:
-        RecipeError: the run took no step whose gradient was recorded, or recorded no finite norm.
+        RecipeError: the run took no step whose gradient was recorded, or recorded no finite norm, or norms that are no
+            float64.
     """
     frame = recorded_norms(run)
     log10_norms = to_float64(frame.log10_norm)
@@ -42,6 +44,10 @@ def advise(run: Run, thresholds: Sequence[float] = ()) -> ClipAdvice:
         )
     positive = to_float64(defined.log10_norm)
     positive = positive[np.isfinite(positive)]
+    if np.abs(positive).max() > REPRESENTABLE:
+        raise RecipeError(
+            f"{run.folder} recorded norms beyond 10^±{REPRESENTABLE}; no threshold is such a number"
+        )
     values = np.percentile(positive, PERCENTILES)
     percentiles = {str(q): float(10**value) for q, value in zip(PERCENTILES, values, strict=True)}
     effects = threshold_effects(defined, thresholds or list(percentiles.values()))

@@ -86,13 +86,13 @@ def missing_theory(run: Run) -> str | None:
     if reason := unavailable(_recipe_seen_at_once(run)):
         return f"no prediction: {reason}"
     data = run.status["data"]
-    return None if data["second_moment"] > 0 else "no prediction: the inputs of the training set are all zero"
+    return None if data["second_moment"] else "no prediction: the inputs of the training set are all zero"
 
 
 def _recipe_seen_at_once(run: Run) -> dict[str, Any]:
     """The recipe whose batch size is the number of examples that are normalized together."""
     examples = (run.recipe["batch_size"] or run.status["data"]["train"]) // run.recipe["accumulate"]
-    return {**run.recipe, "batch_size": examples}
+    return {**run.recipe, "batch_size": max(examples, 1)}
 
 
 def _theory_sentence(run: Run, prediction: "Prediction | None") -> str:

@@ -2,7 +2,7 @@
 
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +24,7 @@ from gradlab.parts.losses.chance import chance_loss
 from gradlab.recipe.errors import NonFiniteError, RecipeError
 from gradlab.recipe.recipe import Recipe, plain
 from gradlab.store import lock, write
-from gradlab.store.status import read_status, write_status
+from gradlab.store.status import merge, read_status
 
 CHECKPOINT_SECONDS = 5.0  # between two checkpoints; tables are written every chunk
 
@@ -82,7 +82,7 @@ def launch(prepared: PreparedRun, report: Report = None) -> Outcome:
     """
     recipe, folder = prepared.recipe, prepared.folder
     write.require_no_links(folder)
-    if (before := _ended(folder, recipe)) and not recipe.force:
+    if not recipe.force and (before := _ended(folder, recipe)):
         return before
     machine.prepare()
     with machine.device(recipe) as device:
@@ -90,7 +90,7 @@ def launch(prepared: PreparedRun, report: Report = None) -> Outcome:
         data = _data_summary(recipe, run.task)
         with _locked_folder(folder, recipe):
             # another process may have finished it since
-            if (before := _ended(folder, recipe)) and not recipe.force:
+            if not recipe.force and (before := _ended(folder, recipe)):
                 return before
             run_remarks = prepared.remarks
             if recipe.force:
@@ -122,11 +122,6 @@ def _remark_on_status(folder: Path) -> list[str]:
             "this version; use --force to run it again and delete its rows, or another study"
         )
     return []
-
-
-def _note_merged(folder: Path, status: dict[str, Any], merged: Mapping[str, str]) -> None:
-    """Write the status of an ended run with the digests of its merged tables."""
-    write_status(folder, status | {"files": {**status.get("files", {}), **merged}})
 
 
 def _data_summary(recipe: Recipe, task: Task) -> dict[str, Any]:
@@ -196,19 +191,25 @@ def _progress(run: LoadedRun, chunk: ChunkResult, steps_per_second: float) -> Pr
 
 
 def _ended(folder: Path, recipe: Recipe) -> Outcome | None:
-    """The stored result of a run that has ended, or None; an interrupted compaction is completed first."""
+    """The stored result of a run that has ended, or None; an interrupted compaction is completed first.
+
+    Raises:
+        RecipeError: a file of the result is missing or damaged.
+    """
     before = read_status(folder)
     if before.get("state") not in RESULTS or before.get("schema") not in READABLE:
         return None
     if not write.compacted(folder):
         try:
             with lock.hold(folder):
-                files = before.get("files", {}) | write.noted_digests(folder)
-                write.compact(folder, files, lambda merged: _note_merged(folder, before, merged))
+                merge(folder, before)
         except RecipeError:  # another process is doing it
             pass
         except OSError:  # a part is missing or damaged: the run goes on from before it
             return None
+    for name in before.get("files", {}):
+        if not write.is_intact(folder, name, before["files"]):
+            raise RecipeError(f"{folder / name} is missing or damaged; run the recipe again with --force")
     other = machine.differing(before.get("versions", {}), machine.versions(recipe))
     messages = [before["message"], f"made by {other}" if other else ""]
     return Outcome(folder, before["state"], "; ".join(filter(None, messages)), fresh=False)

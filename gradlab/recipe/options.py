@@ -8,6 +8,7 @@ from pathlib import Path
 
 from gradlab.recipe.paths import CONF, EXPERIMENTS
 
+_NAME = re.compile(r"[\w-]{1,100}")  # of an option's file, which is in its group's folder
 _KEY = re.compile(r"^(?P<indent> *)(?P<key>\w+):(?: +(?P<value>[^#]*?))?(?: +# (?P<meaning>.*))?$")
 
 
@@ -44,7 +45,9 @@ def keys() -> dict[str, tuple[str, str]]:
 
 
 def parameters(group: str, option: str, *folders: Path) -> dict[str, str]:
-    """The parameters of an option with their defaults."""
+    """The parameters of an option with their defaults; of a name that no option has, none."""
+    if not _NAME.fullmatch(option):
+        return {}
     files = [folder / group / f"{option}.yaml" for folder in (CONF, *folders)]
     text = next((file.read_text("utf-8") for file in files if file.is_file()), "")
     pairs = _pairs(_part(text, group))

@@ -4,18 +4,16 @@ Nothing is read beyond a limit, and what is read has the types and bounds that r
 """
 
 import json
-import math
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
-from types import NoneType
 from typing import Any
 
 import yaml
 
 from gradlab.measure.columns import READABLE, RESULTS, STATES
 from gradlab.recipe import options
-from gradlab.recipe.bounds import bound
+from gradlab.recipe.bounds import Bound, bound
 from gradlab.recipe.errors import RecipeError
 from gradlab.recipe.recipe import BOUNDS, FAMILIES, flat
 from gradlab.store import files
@@ -27,49 +25,49 @@ LARGEST_RECIPE, LARGEST_STATUS = (
 DEEPEST = 16  # mappings and lists in each other
 _YAML = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
-# the types of the entries of status.json; [kind] is a list of them, {str: kind} a mapping with any keys
-_NUMBER, _NUMBER_OR_NULL = (int, float), (int, float, NoneType)
+# what the entries of status.json must be: [kind] is a list of them, {str: kind} a mapping with any keys, and
+# (kind, None) may be null
+_TEXT, _COUNT, _SIZE, _NUMBER = Bound(str), Bound(int, 0, 2**63), Bound(int, 1, 2**63), Bound(float)
 _DATA = {
-    "name": str,
-    "source": str,
-    "metric": str,
-    "train": int,
-    "test": int,
-    "judged": int,
-    "practised": int,
-    "shape": [int],
-    "features": int,
-    "vocabulary": int,
-    "outputs": int,
-    "balanced_errors": [_NUMBER_OR_NULL],
-    "chance_accuracy": _NUMBER_OR_NULL,
-    "second_moment": _NUMBER_OR_NULL,
-    "cosine": _NUMBER_OR_NULL,
-    "chance_loss": _NUMBER_OR_NULL,
+    "name": _TEXT,
+    "source": _TEXT,
+    "metric": _TEXT,
+    "train": _SIZE,
+    "test": _SIZE,
+    "judged": _COUNT,
+    "practised": _COUNT,
+    "shape": [_COUNT],
+    "features": _SIZE,
+    "vocabulary": _COUNT,
+    "outputs": _SIZE,
+    "balanced_errors": [(_NUMBER, None)],
+    "chance_accuracy": (Bound(float, 0, 1), None),
+    "second_moment": (Bound(float, 0), None),
+    "cosine": (Bound(float, -1, 1.0001), None),
+    "chance_loss": (_NUMBER, None),
 }
-_PLACE = {"layer": (int, NoneType), "name": (str, NoneType), "where": str}
+_SEED_AND_STEP = {"seed": _COUNT, "step": _COUNT}
 STATUS: dict[str, Any] = {
-    "state": str,
-    "message": str,
-    "name": str,
-    "steps_done": int,
-    "started": str,
-    "versions": {str: str},
-    "device": str,
-    "device_kind": str,
-    "threads": int,
+    "state": Bound(str, among=STATES),
+    "message": _TEXT,
+    "name": _TEXT,
+    "steps_done": _COUNT,
+    "started": _TEXT,
+    "versions": {str: _TEXT},
+    "device": _TEXT,
+    "device_kind": _TEXT,
+    "threads": _COUNT,
     "data": _DATA,
-    "nonfinite": [{"seed": int, "step": int, **_PLACE}],
-    "stopped": [{"seed": int, "step": int, "why": str}],
-    "parameters": int,
+    "nonfinite": [{**_SEED_AND_STEP, "layer": (_COUNT, None), "name": (_TEXT, None), "where": _TEXT}],
+    "stopped": [{**_SEED_AND_STEP, "why": _TEXT}],
+    "parameters": _COUNT,
     "compile_seconds": _NUMBER,
     "seconds": _NUMBER,
     "memory_mib": _NUMBER,
 }
-# what only runs of schema 4 have, and what they have
-_LATER = {"files": {str: str}, "digest": str}
+_LATER = {"files": {str: _TEXT}, "digest": _TEXT}  # what only runs of schema 4 have
 _FROM_THE_START = ("state", "message")  # what a run has that ended before its data were read
-_ALWAYS_IN_DATA = ("source", "train", "test", "outputs", "chance_loss")
+_ALWAYS_IN_DATA = ("source", "train", "test", "features", "outputs", "second_moment", "cosine", "chance_loss")
 
 
 def read_recipe(folder: Path) -> dict[str, Any]:
@@ -140,30 +138,38 @@ def _corrupt(path: Path, error: Exception) -> str:
 def _status_problem(status: Any) -> str:
     if not isinstance(status, dict):
         return "it has no keys"
-    if status.get("state") not in STATES:
-        return f"state {str(status.get('state'))[:40]!r}"
+    if "state" not in status:
+        return "it has no state"
     if problem := _mismatch(status, STATUS | _LATER):
         return problem
-    data = status.get("data", {})
+    data = status.get("data")
     required = STATUS if status["state"] in RESULTS else _FROM_THE_START
     absent = [key for key in required if key not in status]
-    absent += [f"data.{key}" for key in _ALWAYS_IN_DATA if data and key not in data]
+    absent += [f"data.{key}" for key in _ALWAYS_IN_DATA if data is not None and key not in data]
     if absent:
         return f"it has no {absent[0]}"
-    if data and data["outputs"] < 1:
-        return f"data.outputs is {data['outputs']}"
-    if data.get("metric") == "bits" and data["chance_loss"] is None:
+    if data and data.get("metric") == "bits" and data["chance_loss"] is None:
         return "data.chance_loss is null"
     return ""
 
 
 def _mismatch(value: Any, kind: Any, key: str = "") -> str:
     """Which entry of a value is not of the kind that it must be, "" if all are."""
-    if isinstance(kind, list | dict) and isinstance(value, type(kind)):
+    if isinstance(kind, tuple):
+        return "" if value is None else _mismatch(value, kind[0], key)
+    if isinstance(kind, list | dict):
+        if not isinstance(value, type(kind)):
+            return f"{key} is {_short(value)}"
         return next(filter(None, (_mismatch(*entry) for entry in _entries(value, kind, key))), "")
-    if isinstance(kind, list | dict) or isinstance(value, bool) or not isinstance(value, kind):
-        return f"{key} is {str(value)[:40]!r}"
-    return "" if _is_usual(value) else f"{key} is {str(value)[:40]!r}"
+    try:
+        kind.check(key, value)
+    except (RecipeError, OverflowError):
+        return f"{key} is {_short(value)}"
+    return ""
+
+
+def _short(value: Any) -> str:
+    return ascii(value)[:40]
 
 
 def _entries(value: Any, kind: Any, key: str) -> Iterator[tuple[Any, Any, str]]:
@@ -174,13 +180,6 @@ def _entries(value: Any, kind: Any, key: str) -> Iterator[tuple[Any, Any, str]]:
     for name, entry in value.items():
         if name in kind or str in kind:
             yield entry, kind.get(name, kind.get(str)), f"{key}.{name}".lstrip(".")
-
-
-def _is_usual(value: Any) -> bool:
-    """Whether a number is finite and fits into 64 bits, as all that are written."""
-    if isinstance(value, int):
-        return abs(value) < 2**63
-    return not isinstance(value, float) or math.isfinite(value)
 
 
 def _recipe_problem(recipe: Any) -> str:
@@ -195,10 +194,8 @@ def _recipe_problem(recipe: Any) -> str:
         value = recipe.get(key) if key in recipe else by_key.get(key)
         if value is None:
             return f"it has no {key}"
-        try:
-            bound(annotation).check(key, value)
-        except RecipeError as error:
-            return str(error)[:120]
+        if problem := _mismatch(value, bound(annotation), key):
+            return problem
     return ""
 
 
@@ -207,12 +204,8 @@ def _part_problem(family: str, part: Any) -> str:
         return f"it has no {family}"
     for key, default in _number_defaults(family, part["name"]).items():
         value = part.get(key, default)
-        if (
-            isinstance(value, bool)
-            or not (isinstance(value, int | float) or value == "auto")
-            or not _is_usual(value)
-        ):
-            return f"{family}.{key} is {str(value)[:40]!r}"
+        if value != "auto" and (problem := _mismatch(value, _NUMBER, f"{family}.{key}")):
+            return problem
     phases = part.get("phases", [])
     if not (isinstance(phases, list) and all(isinstance(phase, dict) for phase in phases)):
         return f"{family}.phases is no list of phases"

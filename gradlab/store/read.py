@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, NoReturn, TypeVar
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from gradlab.measure.columns import EXPECTED, KEYS, OPTIONAL, TABLES, schemas
@@ -23,6 +24,7 @@ from gradlab.store.status import is_whole
 from gradlab.store.write import digest, is_intact, merged_file, noted_digests, part_files, table_files
 
 ROW_KEYS = ("seed", "step", "source", "layer", "time")
+SOURCES = ("batch", "probe")
 
 
 class Meaning(NamedTuple):
@@ -186,12 +188,21 @@ def whole(run: Run) -> Run:
         RecipeError: one is missing or damaged.
     """
     for table in TABLES:
-        stored = table_files(run.folder, table)
-        noted = [name for name in run.digests if name.startswith(f"{table}/")]
-        intact = all(is_intact(run.folder, name, run.digests) for name in {*stored, *noted})
-        if not intact or (stored and not noted):
-            _table(run, table)  # it says what is wrong
+        require_table(run, table)
     return run
+
+
+def require_table(run: Run, table: str) -> None:
+    """Check that a table can be read, without reading its rows where digests can tell.
+
+    Raises:
+        RecipeError: it is missing or damaged.
+    """
+    stored = table_files(run.folder, table)
+    noted = [name for name in run.digests if name.startswith(f"{table}/")]
+    intact = all(is_intact(run.folder, name, run.digests) for name in {*stored, *noted})
+    if not intact or (stored and not noted):
+        _table(run, table)  # it says what is wrong
 
 
 def _refuse(path: Path) -> NoReturn:
@@ -228,13 +239,14 @@ def _table(run: Run, table: str) -> pa.Table:
         raise RecipeError(
             f"{folder / table} keeps changing; is the run being repeated? wait until it has ended"
         )
-    if not any(part.num_rows for part in tables):
+    rows = pa.concat_tables(tables, promote_options="default") if tables else schemas([])[table].empty_table()
+    if "batch" not in _sources(rows):
         if table in OPTIONAL:
             return schemas([])[table].empty_table()
         raise RecipeError(
             f"{folder} is incomplete: it has no rows in {table}; run its recipe again with --force"
         )
-    return pa.concat_tables(tables, promote_options="default")
+    return rows
 
 
 def _missing_parts(run: Run, table: str) -> str:
@@ -267,12 +279,44 @@ def _rows(run: Run, name: str, table: str) -> pa.Table:
         probed = [field for field in rows.schema if field.name not in fixed.names]
         with_metadata = [rows.schema.field(field.name).with_type(field.type) for field in fixed]
         schema = pa.schema([*with_metadata, *probed], metadata=rows.schema.metadata)
-        return rows.select(schema.names).cast(schema)
+        rows = rows.select(schema.names).cast(schema)
+        if problem := _problem(rows, table):
+            raise OSError(problem)
+        return rows
     except (FileNotFoundError, RecipeError):
         raise
     except (OSError, KeyError, ValueError, pa.ArrowException) as error:
         reason = str(error).splitlines()[0].strip("'\"")[:120]
         raise RecipeError(f"{path} is corrupt ({reason}); run its recipe again with --force") from error
+
+
+def _problem(rows: pa.Table, table: str) -> str:
+    """Why rows are not those of a run, "" if they may be: keys must be whole and counts finite."""
+    keys = dict(KEYS[table])
+    for field in rows.schema:
+        column = rows[field.name]
+        if field.name not in keys and not (pa.types.is_int32(field.type) or pa.types.is_float32(field.type)):
+            return f"the column {field.name} holds no numbers"
+        if field.name in ROW_KEYS and column.null_count:
+            return f"the column {field.name} is null"
+        is_key = field.name in ROW_KEYS and field.name != "source"
+        if (is_key or (field.metadata or {}).get(b"unit") == b"count") and not _counts(column):
+            return f"the column {field.name} holds a negative or infinite value"
+    return (
+        ""
+        if _sources(rows) <= set(SOURCES)
+        else f"the column source holds other words than {' and '.join(SOURCES)}"
+    )
+
+
+def _sources(rows: pa.Table) -> set[str]:
+    return {word for chunk in rows["source"].chunks for word in pc.unique(chunk).to_pylist()}
+
+
+def _counts(column: pa.ChunkedArray) -> bool:
+    """Whether all values that were measured are from 0 to 2³¹, or NaN."""
+    limits = pc.min_max(column).as_py()
+    return limits["min"] is None or (limits["min"] >= 0 and limits["max"] <= 2**31)
 
 
 def _require_memory(path: Path, metadata: pq.FileMetaData) -> None:
@@ -303,7 +347,21 @@ def frames(table: str, runs: list[Run]) -> tuple[pd.DataFrame, np.ndarray]:
     origin = np.repeat(np.arange(len(tables)), [rows.num_rows for rows in tables])
     ranks = [frame[key].cat.codes if key == "source" else frame[key] for key in keys]
     order = np.lexsort([*reversed(ranks), origin])
+    if table == "layers":
+        _require_all_layers(frame.layer.to_numpy()[order], origin[order], runs)
     return frame.iloc[order].reset_index(drop=True), origin[order]
+
+
+def _require_all_layers(layer: np.ndarray, origin: np.ndarray, runs: list[Run]) -> None:
+    """Raise a RecipeError unless each step of a run has a row for each of its layers; both arrays (rows,), sorted."""
+    for index, run in enumerate(runs):
+        of_run = layer[np.searchsorted(origin, index) : np.searchsorted(origin, index, side="right")]
+        count = int(of_run.max()) + 1
+        if of_run.size % count or (of_run.reshape(-1, count) != np.arange(count)).any():
+            problem = "a step has not a row for each layer"
+            raise RecipeError(
+                f"{run.folder}/layers is corrupt ({problem}); run its recipe again with --force"
+            )
 
 
 def _pandas_dtype(dtype: pa.DataType) -> pd.ArrowDtype | None:

@@ -20,6 +20,17 @@ def read_status(folder: Path) -> dict[str, Any]:
     return status if is_whole(status) else {}
 
 
+def merge(folder: Path, status: Mapping[str, Any]) -> None:
+    """Complete an interrupted compaction of an ended run with this status, which gets the digests of the merged files.
+
+    Raises:
+        OSError: a part is missing or damaged, or the folder cannot be written.
+    """
+    noted = dict(status.get("files", {}))
+    note = lambda merged: write_status(folder, {**status, "files": noted | merged})
+    write.compact(folder, noted | write.noted_digests(folder), note)
+
+
 def is_whole(status: Mapping[str, Any]) -> bool:
     """Whether the content of status.json is what was written; one without digests, of schema 3, is not checked."""
     if "digest" not in status and "files" not in status:

@@ -290,11 +290,16 @@ def restore(folder: Path, before: float = math.inf) -> tuple[Checkpoint | None, 
     for name in reversed(checkpoints(folder)):
         saved = read_checkpoint(folder, name)
         if saved is None:
-            files.rename(*_from_outputs(folder, name), Path(name).with_suffix(".bad").name)
+            set_aside(folder, name)
             damaged.append(Path(name).name)
         elif saved.facts["next"] <= before:
             return saved, damaged
     return None, damaged
+
+
+def set_aside(folder: Path, name: str) -> None:
+    """Rename a damaged checkpoint to `.bad`."""
+    files.rename(*_from_outputs(folder, name), Path(name).with_suffix(".bad").name)
 
 
 def read_checkpoint(folder: Path, name: str) -> Checkpoint | None:

@@ -83,7 +83,7 @@ def predict(recipe: dict[str, Any], data: dict[str, Any]) -> Prediction | None:
     `recipe` as in recipe.yaml; of `data` (as in status.json) the features, outputs, second_moment and cosine.
     Formulas: `forward`, `backward` (means), `fluctuation`, `coherence` (finite width).
     """
-    if unavailable(recipe) or not data["second_moment"] > 0:
+    if unavailable(recipe) or not data["second_moment"]:
         return None
     network = network_of(recipe, data["features"], data["outputs"])
     forward = forward_signal(network, data["second_moment"], data["cosine"])

@@ -1,4 +1,4 @@
-"""Links in a folder of outputs: nothing is written, deleted or read through them, and what is outside stays as it was."""
+"""Links in a folder of outputs: nothing is written, deleted or read through them; what is outside stays as it was."""
 
 import os
 import shutil
@@ -167,7 +167,7 @@ def test_a_folder_of_ones_own_inside_a_run_is_neither_entered_nor_an_error(tmp_p
 
 
 @pytest.mark.parametrize("name", ["layers/all.parquet", "recipe.yaml", "status.json"])
-@pytest.mark.parametrize("made", [os.mkfifo, os.mkdir, lambda path: os.symlink("/dev/zero", path)])
+@pytest.mark.parametrize("made", [os.mkfifo, os.mkdir, lambda path: path.symlink_to("/dev/zero")])
 def test_what_is_no_regular_file_is_named_and_not_read(tmp_path, capsys, name, made):
     run = launch(tiny(tmp_path)).folder
     (run / name).unlink()

@@ -1,6 +1,8 @@
 """A NumPy archive of the user's: arrays x and y, or x_train, y_train, x_test, y_test as in Keras's mnist.npz."""
 
+import io
 import zipfile
+from math import prod
 from pathlib import Path
 from typing import Any, Literal
 
@@ -8,8 +10,8 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from gradlab.data.files import check_count, existing_file
-from gradlab.data.sizes import check_size
+from gradlab.data.files import Stream, check_count, opened, shown, user_path
+from gradlab.data.sizes import check_bytes, check_size
 from gradlab.data.standardization import standardize_channels, standardize_features
 from gradlab.data.targets import Kind, check_finite, make_targets
 from gradlab.data.task import Split, Task, data, split
@@ -20,6 +22,9 @@ Inputs = Literal["auto", "vectors", "sequences", "images", "tokens"]
 _AXES = {"vectors": (2,), "sequences": (3,), "images": (3, 4), "tokens": (2,)}
 _SPLIT_NAMES = ("x_train", "y_train", "x_test", "y_test")  # in the order of Split's fields
 _VOCABULARY_LIMIT = 1_000_000
+_LISTED_NAMES = 10  # names of arrays in a message
+_LARGEST_PART = 4 << 20  # bytes read at once: the list of members is, and 4 MiB are 90 000 members
+_LONGEST_HEADER = 10_000  # bytes of an array's header, as in NumPy
 
 
 @data
@@ -30,10 +35,11 @@ def npz(path: Text, inputs: Inputs, kind: Kind, seed: Count, test_fraction: Frac
     auto: two axes are vectors; three axes are images if they are bytes, else sequences; four axes are images.
 
     Raises:
-        RecipeError: the examples of the training and the test set differ in shape.
+        RecipeError: the file cannot be read, or the examples of the training and the test set differ in shape.
     """
-    file = existing_file(path, "npz")
-    arrays = _read_arrays(file)
+    file = user_path(path, "npz")
+    with opened(file, "npz", "an npz archive", at_once=_LARGEST_PART) as stream:
+        arrays = _read_arrays(stream)
     if "x" in arrays:
         _check_pair(arrays["x"], arrays["y"], file)
         examples = split(arrays["x"], arrays["y"], seed, test_fraction)
@@ -49,7 +55,7 @@ def npz(path: Text, inputs: Inputs, kind: Kind, seed: Count, test_fraction: Frac
     targets = make_targets(train_y.reshape(-1), test_y.reshape(-1), kind, f"{file}, y")
     train_x, test_x, vocabulary = _inputs(train_x, test_x, inputs, file)
     shape = "×".join(map(str, train_x.shape[1:]))
-    source = f"file: {file.name}, {len(train_x):,} and {len(test_x):,} of {shape}"
+    source = f"file: {shown(file.name)}, {len(train_x):,} and {len(test_x):,} of {shape}"
     return Task(
         source,
         train_x,
@@ -62,44 +68,41 @@ def npz(path: Text, inputs: Inputs, kind: Kind, seed: Count, test_fraction: Frac
     )
 
 
-def _read_arrays(file: Path) -> dict[str, NDArray[Any]]:
+def _read_arrays(stream: Stream) -> dict[str, NDArray[Any]]:
     """The arrays x and y, or the four of `_SPLIT_NAMES`. Arrays of objects are refused: pickles may run code."""
-    try:
-        with zipfile.ZipFile(file) as archive:
-            members = {member.filename.removesuffix(".npy"): member for member in archive.infolist()}
-            names = _SPLIT_NAMES if "x_train" in members else ("x", "y")
-            missing = [name for name in names if name not in members]
-            if missing:
-                raise RecipeError(
-                    f"{file} has no array '{missing[0]}'; there are: {', '.join(sorted(members))[:200]}"
-                )
-            return {name: _read_array(archive, members[name], file) for name in names}
-    except (zipfile.BadZipFile, EOFError, OSError, ValueError, NotImplementedError) as error:
-        if isinstance(error, RecipeError):
-            raise
-        raise RecipeError(
-            f"{file} cannot be read as an npz archive: {' '.join(str(error).split())[:160]}"
-        ) from None
+    with zipfile.ZipFile(stream) as archive:
+        members = [member.removesuffix(".npy") for member in archive.namelist()]
+        names = _SPLIT_NAMES if "x_train" in members else ("x", "y")
+        for name in names:
+            if members.count(name) != 1:
+                there = ", ".join(shown(member) for member in sorted(members)[:_LISTED_NAMES])
+                number = "two arrays" if name in members else "no array"
+                raise RecipeError(f"it has {number} '{name}'; there are: {there}")
+        return {name: _read_array(archive, archive.infolist()[members.index(name)]) for name in names}
 
 
-def _read_array(archive: zipfile.ZipFile, member: zipfile.ZipInfo, file: Path) -> NDArray[Any]:
+def _read_array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> NDArray[Any]:
     """One array; its header is checked before memory is allocated."""
     with archive.open(member) as stream:
-        version = npy.read_magic(stream)
-        read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-        shape, _, dtype = read_header(stream)
+        header = io.BytesIO(stream.read(_LONGEST_HEADER))  # it may be longer only by a lie
+    version = npy.read_magic(header)
+    read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+    shape, _, dtype = read_header(header)
     if dtype.kind not in "biufU":
-        raise RecipeError(f"{file}: '{member.filename}' is of type {dtype}, not numbers; save it as numbers")
+        raise RecipeError(
+            f"'{member.filename}' is of type {shown(str(dtype))}, not numbers; save it as numbers"
+        )
     check_size(*shape)
-    if dtype.itemsize * int(np.prod(shape, dtype=object)) > member.file_size:
-        raise RecipeError(f"{file}: '{member.filename}' is shorter than its header says; is it cut off?")
+    check_bytes(dtype.itemsize, *shape)
+    if dtype.itemsize * prod(shape) > member.file_size:
+        raise RecipeError(f"'{member.filename}' is shorter than its header says; is it cut off?")
     with archive.open(member) as stream:
         return npy.read_array(stream, allow_pickle=False)
 
 
 def _check_pair(x: NDArray[Any], y: NDArray[Any], file: Path) -> None:
     """Check that x holds enough examples (examples, …) of finite numbers, and y one target for each."""
-    if x.ndim < 2 or x.dtype.kind == "U":
+    if x.ndim < 2 or x.dtype.kind == "U" or not x.size:
         raise RecipeError(f"{file}: x of shape {x.shape} and type {x.dtype} is not an array of examples")
     if len(x) != len(y) or y.size != len(y):
         raise RecipeError(

@@ -26,24 +26,22 @@ def cifar10(path: Text, seed: Count, train: Count, test: Count) -> Task:
     are the numbers of examples that are drawn at random from each set, 0 for all.
     """
     folder, rng = existing_folder(path, "cifar10"), np.random.default_rng(seed)
-    train_x, train_y = _read_set(folder, "data_batch_*.bin", train, "data.train", rng)
-    test_x, test_y = _read_set(folder, "test_batch.bin", test, "data.test", rng)
+    batches = files_in(folder, "data_batch_*.bin", "cifar10", _MOST_BATCHES)
+    if not batches:
+        only_pickles = (folder / "data_batch_1").exists()
+        reason = "only the Python version, pickles that may run code; get the binary version"
+        raise RecipeError(f"data=cifar10: {folder} has {reason if only_pickles else 'no data_batch_*.bin'}")
+    train_x, train_y = _read_set(batches, train, "data.train", rng)
+    test_x, test_y = _read_set([folder / "test_batch.bin"], test, "data.test", rng)
     source = f"file: {shown(folder.name)}, CIFAR-10, {len(train_x):,} and {len(test_x):,} images of 32×32"
     train_x, test_x = standardize_channels(train_x, test_x)
     return Task(source, train_x, train_y, test_x, test_y, outputs=10)
 
 
 def _read_set(
-    folder: Path, pattern: str, count: int, key: str, rng: np.random.Generator
+    files: list[Path], count: int, key: str, rng: np.random.Generator
 ) -> tuple[NDArray[Any], NDArray[Any]]:
     """Images (examples, 32, 32, 3) and labels (examples,): `count` random ones, or all for 0."""
-    files = files_in(folder, pattern, "cifar10", _MOST_BATCHES)
-    if not files and (folder / "data_batch_1").exists():
-        raise RecipeError(
-            f"data=cifar10: {folder} has only the Python version, pickles that may run code; get the binary version"
-        )
-    if not files:
-        raise RecipeError(f"data=cifar10: {folder} has no {pattern}")
     batches: list[NDArray[np.uint8]] = []
     for file in files:
         batches.append(_read_records(file))

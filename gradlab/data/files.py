@@ -21,7 +21,7 @@ from gradlab.recipe.errors import RecipeError, hint
 LARGEST_FILE = 4 << 30  # bytes: arrays of the most numbers that a data set may have, in 8 bytes each, twice
 FEWEST_EXAMPLES = 10
 _SHOWN = 60  # characters of a name or of a word of a file in a message
-_REASON = 160  # characters of what a parser says
+_REASON = 200  # characters of what a parser says
 _KINDS = {
     stat.S_IFDIR: "a folder",
     stat.S_IFIFO: "a pipe",
@@ -75,8 +75,10 @@ def opened(
         _check_regular(status, place)
         length = status.st_size
         if not 0 < length <= largest:
-            problem = f"has {length:,} bytes, more than {largest:,}" if length else "is empty"
-            raise RecipeError(_in_one_line(f"{place} {problem}; it is not {kind}"))
+            problem = (
+                f"has {length:,} bytes, more than the {largest:,} of" if length else "is empty; it is not"
+            )
+            raise RecipeError(_in_one_line(f"{place} {problem} {kind}"))
         with explained(place, kind), Stream(raw, length, at_once) as stream:
             yield stream
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from gradlab.data.characters import alphabet, tokens, unseen, windows
 from gradlab.data.english import chapters
-from gradlab.data.files import choose_rows, opened, shown, user_path
+from gradlab.data.files import choose_rows, explained, opened, shown, user_path
 from gradlab.data.sizes import Length, check_size
 from gradlab.data.task import Split, Task, data
 from gradlab.recipe.bounds import Bound, Count, Fraction, Text
@@ -44,7 +44,8 @@ def text(path: Text, seed: Count, train: Count, test: Count, length: Length, tes
         except UnicodeDecodeError as error:
             raise RecipeError(f"it is not UTF-8 text (byte {error.start}); save it as UTF-8") from None
     source = f"file: {shown(file.name)}, {len(content):,} characters"
-    return _next_character_task(source, content, seed, train, test, length, test_fraction)
+    with explained(f"data=text: {file}", "text"):
+        return _next_character_task(source, content, seed, train, test, length, test_fraction)
 
 
 def _next_character_task(

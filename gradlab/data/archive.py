@@ -85,7 +85,7 @@ def _read_arrays(stream: Stream) -> dict[str, NDArray[Any]]:
 def _read_array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> NDArray[Any]:
     """One array; its header is checked before memory is allocated."""
     with archive.open(member) as stream:
-        header = io.BytesIO(stream.read(_LONGEST_HEADER))  # it may be longer only by a lie
+        header = io.BytesIO(stream.read(_LONGEST_HEADER))  # however long it says that it is
     version = npy.read_magic(header)
     read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
     shape, _, dtype = read_header(header)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from gradlab.recipe.errors import RecipeError, hint
 
-LARGEST_FILE = 4 << 30  # bytes: arrays of the most numbers that a data set may have, in 8 bytes each, twice
+LARGEST_FILE = 4 << 30  # bytes: inputs and targets of as many numbers of 8 bytes as an array may have
 FEWEST_EXAMPLES = 10
 _SHOWN = 60  # characters of a name or of a word of a file in a message
 _REASON = 200  # characters of what a parser says

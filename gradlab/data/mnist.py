@@ -16,9 +16,7 @@ from gradlab.data.task import Task, data
 from gradlab.recipe.bounds import Count, Text
 from gradlab.recipe.errors import RecipeError
 
-_LARGEST_IDX = LARGEST_ARRAY + (
-    1 << 20
-)  # bytes of a file: its numbers and a header; gzip makes it little longer
+_LARGEST_IDX = LARGEST_ARRAY + (1 << 20)  # bytes of a file: a header and its numbers, gzipped or not
 _MOST_FILES = 1000  # in the folder; there are four
 _GZIP = 31  # zlib's number for its largest window and a gzip header
 _UNSIGNED_BYTES = 0x08  # the type code in an IDX header; the next byte is the number of axes

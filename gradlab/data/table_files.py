@@ -24,6 +24,7 @@ from gradlab.recipe.errors import RecipeError, hint
 ColumnNames = Annotated[list[str], Many(Bound(str))]
 Words = Literal["refuse", "one_hot"]
 _LARGEST_TABLE = 1 << 30  # bytes of a file, decompressed
+_LARGEST_DECODED = 4 << 30  # bytes of a Parquet file's columns
 _CODECS = {".gz": "gzip", ".bz2": "bz2", ".lz4": "lz4", ".zst": "zstd"}
 _LARGEST_FOOTER = 128 << 20  # bytes of a Parquet file's footer, which takes several times as much in memory
 _MOST_COLUMNS = 50_000  # a column takes 15 KB of memory and 50 µs, however few rows it has
@@ -122,9 +123,10 @@ def _read_parquet(stream: Stream, path: Path, options: TableOptions) -> Any:
         _check_type(schema.field(name).type, f"column '{shown(name)}'")
     groups = [metadata.row_group(index) for index in range(metadata.num_row_groups)]
     check_size(sum(group.num_rows for group in groups), len(names))
-    chosen = set(names)
-    chunks = (group.column(index) for group in groups for index in range(metadata.num_columns))
-    check_bytes(sum(chunk.total_uncompressed_size for chunk in chunks if chunk.path_in_schema in chosen))
+    # of all columns: pyarrow's `group.column` ends the process where a column's statistics are damaged
+    decoded = sum(group.total_byte_size for group in groups)
+    if decoded > _LARGEST_DECODED:
+        raise RecipeError(f"it has {decoded:,} bytes when decompressed, more than {_LARGEST_DECODED:,}")
     words = [name for name in names if _is_text(schema.field(name).type)]
     with pyarrow.parquet.ParquetFile(
         stream, metadata=metadata, read_dictionary=words, page_checksum_verification=True
@@ -220,8 +222,8 @@ def _words(column: Any, where: str, most: int, rule: str) -> tuple[NDArray[np.in
 
     The words are stored once: a file of a few bytes can say that a million rows have the same long one.
     """
-    encoded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
-    encoded = encoded.unify_dictionaries()
+    by_words = pa.types.is_dictionary(column.type)
+    encoded = column.unify_dictionaries() if by_words else column.dictionary_encode()
     stored = encoded.chunk(0).dictionary
     indices = np.concatenate([chunk.indices.to_numpy() for chunk in encoded.chunks])
     used = np.flatnonzero(np.bincount(indices, minlength=len(stored)))

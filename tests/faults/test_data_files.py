@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from gradlab.commands.main import main
@@ -145,6 +147,24 @@ def test_a_content_that_lies_is_refused_or_read_rightly(tmp_path, kind):
         assert message.startswith(f"data={name}: ")
     assert CALLED == []
     assert (sorted(tmp_path.parent.iterdir()), sorted(tmp_path.rglob("*"))) == before
+
+
+def test_large_arrays_and_odd_names_are_read(tmp_path):
+    """The bounds are for what no reader of such files needs."""
+    x = np.arange(3 << 20, dtype=np.float64).reshape(48, -1)
+    np.savez(tmp_path / "user.npz", x=x, y=np.arange(48) % 2)
+    assert make_task("npz", path=str(tmp_path / "user.npz")).train_x.shape[1] == x.shape[1]
+    columns = {
+        "a.b": np.arange(50.0),
+        "a": np.arange(50.0) ** 2,
+        "": np.arange(50.0) % 3,
+        "y": np.arange(50) % 2,
+    }
+    pq.write_table(pa.table(columns), tmp_path / "user.parquet")
+    path = str(tmp_path / "user.parquet")
+    assert make_task("parquet", path=path, target="y").train_x.shape == (40, 3)
+    assert make_task("parquet", path=path, target="y", drop=["a.b"]).train_x.shape == (40, 2)
+    assert make_task("parquet", path=path, target="y", drop=["a", ""]).train_x.shape == (40, 1)
 
 
 # by the command
@@ -436,6 +456,24 @@ def fuzz(folder, victim, count):
 @pytest.mark.parametrize("victim", VICTIMS)
 def test_a_damaged_file_is_refused_or_read(tmp_path, victim):
     assert fuzz(tmp_path, victim, 20) >= 3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("options", [{"drop": [], "words": "one_hot"}, {}], ids=["all columns", "some"])
+def test_a_footer_with_any_wrong_byte_is_refused_or_read(tmp_path, options):
+    """Of some, pyarrow's own functions for single columns end the process."""
+    good, file = written(tmp_path, "parquet")
+    content = file.read_bytes()
+    start = len(content) - 8 - int.from_bytes(content[-8:-4], "little")
+    refused = 0
+    for place in range(start, len(content)):
+        for wrong in {content[place] ^ 1, content[place] ^ 128, 0, 255} - {content[place]}:
+            file.write_bytes(content[:place] + bytes([wrong]) + content[place + 1 :])
+            try:
+                make_task("parquet", **good | options)
+            except RecipeError:
+                refused += 1
+    assert refused > len(content) - start
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ import csv as csv_format
 import io
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -25,6 +26,7 @@ ColumnNames = Annotated[list[str], Many(Bound(str))]
 Words = Literal["refuse", "one_hot"]
 _LARGEST_TABLE = 1 << 30  # bytes of a file, decompressed
 _LARGEST_DECODED = 4 << 30  # bytes of a Parquet file's columns
+_ROWS_AT_ONCE = 256  # few, as nobody knows the length of a word before it is read
 _CODECS = {".gz": "gzip", ".bz2": "bz2", ".lz4": "lz4", ".zst": "zstd"}
 _LARGEST_FOOTER = 128 << 20  # bytes of a Parquet file's footer, which takes several times as much in memory
 _MOST_COLUMNS = 50_000  # a column takes 15 KB of memory and 50 µs, however few rows it has
@@ -128,10 +130,28 @@ def _read_parquet(stream: Stream, path: Path, options: TableOptions) -> Any:
     if decoded > _LARGEST_DECODED:
         raise RecipeError(f"it has {decoded:,} bytes when decompressed, more than {_LARGEST_DECODED:,}")
     words = [name for name in names if _is_text(schema.field(name).type)]
-    with pyarrow.parquet.ParquetFile(
-        stream, metadata=metadata, read_dictionary=words, page_checksum_verification=True
-    ) as parquet_file:
-        return parquet_file.read(names).select(names)
+    open_file = partial(
+        pyarrow.parquet.ParquetFile, stream, metadata=metadata, page_checksum_verification=True
+    )
+    try:
+        return open_file(read_dictionary=words).read(names).select(names)
+    except OSError:  # of damage, and of words stored as differences, which are not read as indices
+        return _read_by_rows(open_file(), names)
+
+
+def _read_by_rows(parquet_file: Any, names: list[str]) -> Any:
+    """The columns of a Parquet file, read a few rows at a time, whose text becomes indices of its words at once."""
+    parts, size = [], 0
+    for batch in parquet_file.iter_batches(_ROWS_AT_ONCE, columns=names):
+        columns = [
+            column.dictionary_encode() if _is_text(column.type) else column
+            for column in map(batch.column, names)
+        ]
+        parts.append(pa.table(columns, names))
+        size += parts[-1].nbytes
+        if size > _LARGEST_DECODED:
+            raise RecipeError(f"it takes more than {_LARGEST_DECODED:,} bytes in memory")
+    return pa.concat_tables(parts)
 
 
 def _task(

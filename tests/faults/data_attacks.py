@@ -478,9 +478,21 @@ PARQUET = {
     "Parquet: views of text": Attack("parquet", _as(pa.string_view()), None),
     "Parquet: groups of rows": Attack("parquet", lambda _: parquet(table(), row_group_size=7), None),
     "Parquet: without lists of words": Attack("parquet", lambda _: parquet(table(), use_dictionary=False), None),
+    "Parquet: words as differences": Attack(
+        "parquet",
+        lambda _: parquet(table(), use_dictionary=False, column_encoding={"city": "DELTA_BYTE_ARRAY"}),
+        None,
+    ),
     "Parquet: pages with sums": Attack("parquet", lambda _: parquet(table(), write_page_checksum=True), None),
 }  # fmt: skip
-for kind in ("text by its words", "large text", "views of text", "groups of rows", "without lists of words"):
+for kind in (
+    "text by its words",
+    "large text",
+    "views of text",
+    "groups of rows",
+    "without lists of words",
+    "words as differences",
+):
     PARQUET[f"Parquet: {kind}, as features"] = PARQUET[f"Parquet: {kind}"]._replace(options=AS_WRITTEN)
 
 

@@ -1,5 +1,16 @@
-"""The user's files: checked before they are read."""
+"""The user's files: every file of data is opened here.
 
+Only a regular file is opened, never a pipe, a device or a folder, and only one that its reader can hold. No read goes
+beyond the end that the file had when it was opened. Whatever its parser raises becomes one line that names the file.
+"""
+
+import io
+import os
+import stat
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -7,24 +18,105 @@ from numpy.typing import NDArray
 
 from gradlab.recipe.errors import RecipeError, hint
 
-LARGEST_FILE = 4 << 30  # bytes of a file that is read at once
+LARGEST_FILE = 4 << 30  # bytes: inputs and targets of as many numbers of 8 bytes as an array may have
 FEWEST_EXAMPLES = 10
+_SHOWN = 60  # characters of a name or of a word of a file in a message
+_REASON = 200  # characters of what a parser says
+_KINDS = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
 
 
-def existing_file(path: str, name: str, largest: int = LARGEST_FILE) -> Path:
-    """The file at `data.path` of the data set `name`.
+class Stream(io.BufferedReader):
+    """An opened file, as long as it was then: no read allocates more, or follows a file that grows.
+
+    A read of more than `at_once` bytes is an error, for parsers that hold what they read in many small objects.
+    """
+
+    def __init__(self, raw: io.FileIO, length: int, at_once: int) -> None:
+        super().__init__(raw)
+        self.length = length
+        self.at_once = at_once
+
+    def read(self, count: int | None = -1, /) -> bytes:
+        """The next `count` bytes, or all, up to the end."""
+        left = max(0, self.length - self.tell())
+        wanted = left if count is None or count < 0 else min(count, left)
+        if wanted > self.at_once:
+            raise RecipeError(
+                f"a part of {wanted:,} bytes is larger than the {self.at_once:,} that are read at once"
+            )
+        return super().read(wanted)
+
+
+@contextmanager
+def opened(
+    file: Path, name: str, kind: str, largest: int = LARGEST_FILE, at_once: int = LARGEST_FILE
+) -> Iterator[Stream]:
+    """A file of the data set `name`, to be read as `kind` ("a CSV table") inside the block.
 
     Raises:
-        RecipeError: no path is given, there is no such file, or it is empty or has more than `largest` bytes.
+        RecipeError: it is not a regular file of 1 to `largest` bytes, or cannot be opened; or whatever the block
+            raises, a RecipeError's message following the file's name.
     """
-    file = _expanded(path, name, "FILE")
-    if not file.is_file():
-        raise RecipeError(f"data={name}: {file} is not a file{_suggestion(file)}")
-    size = file.stat().st_size
-    if not 0 < size <= largest:
-        problem = f"has {size:,} bytes, more than {largest:,}" if size else "is empty"
-        raise RecipeError(f"data={name}: {file} {problem}")
-    return file
+    place = f"data={name}: {file}"
+    _check_regular(_status(file, place, "file"), place)
+    try:
+        # a pipe that has just taken the file's place does not block
+        descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    except OSError as error:
+        raise RecipeError(_in_one_line(f"{place} cannot be opened: {error.strerror}")) from None
+    with io.FileIO(descriptor) as raw:
+        status = os.fstat(descriptor)
+        _check_regular(status, place)
+        length = status.st_size
+        if not 0 < length <= largest:
+            problem = (
+                f"has {length:,} bytes, more than the {largest:,} of" if length else "is empty; it is not"
+            )
+            raise RecipeError(_in_one_line(f"{place} {problem} {kind}"))
+        with explained(place, kind), Stream(raw, length, at_once) as stream:
+            yield stream
+
+
+@contextmanager
+def explained(place: str, kind: str) -> Iterator[None]:
+    """Whatever the block raises becomes a RecipeError in one line: a file can make its parser raise anything.
+
+    Raises:
+        RecipeError: that `place` cannot be read as `kind`, and why.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a parser's own, as NumPy's about the header of an old file
+            yield
+    except RecipeError as error:
+        raise RecipeError(_in_one_line(f"{place}: {error}")) from error
+    except MemoryError as error:
+        raise RecipeError(
+            _in_one_line(f"{place} needs more memory than there is to be read as {kind}")
+        ) from error
+    except Exception as error:
+        reason = " ".join(str(error).split())[:_REASON] or type(error).__name__
+        raise RecipeError(_in_one_line(f"{place} cannot be read as {kind}: {reason}")) from error
+
+
+def user_path(path: str, name: str, metavar: str = "FILE") -> Path:
+    """`data.path` of the data set `name`, with ~ expanded.
+
+    Raises:
+        RecipeError: no path is given, or there is no such user.
+    """
+    if not path:
+        raise RecipeError(f"data={name} needs data.path={metavar}")
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise RecipeError(f"data={name}: {shown(path)}: {error}") from None
 
 
 def existing_folder(path: str, name: str) -> Path:
@@ -33,10 +125,56 @@ def existing_folder(path: str, name: str) -> Path:
     Raises:
         RecipeError: no path is given, or there is no such folder.
     """
-    folder = _expanded(path, name, "FOLDER")
-    if not folder.is_dir():
-        raise RecipeError(f"data={name}: {folder} is not a folder{_suggestion(folder)}")
+    folder = user_path(path, name, "FOLDER")
+    place = f"data={name}: {folder}"
+    if not stat.S_ISDIR(_status(folder, place, "folder").st_mode):
+        raise RecipeError(_in_one_line(f"{place} is not a folder"))
     return folder
+
+
+def files_in(folder: Path, pattern: str, name: str, most: int) -> list[Path]:
+    """What matches the pattern in a folder, whatever it is, in the order of the names.
+
+    Raises:
+        RecipeError: there are more than `most`.
+    """
+    with explained(f"data={name}: {folder}", "a folder"):
+        files = sorted(islice(folder.glob(pattern), most + 1))
+        if len(files) > most:
+            raise RecipeError(f"there are more than {most:,} files {pattern}; give fewer")
+    return files
+
+
+def check_tree(folder: Path, most: int) -> None:
+    """Check a folder that another library will read: regular files and folders, none of which leads back to itself.
+
+    Raises:
+        RecipeError: naming what is something else, or if there are more than `most` files and folders.
+    """
+    status = folder.stat()
+    seen, open_folders, count = {(status.st_dev, status.st_ino)}, [folder], 0
+    while open_folders:
+        for path in open_folders.pop().iterdir():
+            count += 1
+            if count > most:
+                raise RecipeError(f"there are more than {most:,} files and folders; give fewer")
+            status = _status(path, str(path), "file")
+            if not stat.S_ISDIR(status.st_mode):
+                _check_regular(status, str(path))
+            elif (status.st_dev, status.st_ino) in seen:
+                raise RecipeError(f"{path} is a folder that is there twice, by a link")
+            else:
+                seen.add((status.st_dev, status.st_ino))
+                open_folders.append(path)
+
+
+def shown(text: str) -> str:
+    """A name or a word from a file as it stands in a message: its beginning, in one line."""
+    return _in_one_line(text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…")
+
+
+def _in_one_line(text: str) -> str:
+    return text.replace("\n", "\\n").replace("\r", "\\r")
 
 
 def check_count(count: int, name: str) -> None:
@@ -49,22 +187,35 @@ def check_count(count: int, name: str) -> None:
         raise RecipeError(f"data={name}: {count} examples are too few; give at least {FEWEST_EXAMPLES}")
 
 
-def _expanded(path: str, name: str, metavar: str) -> Path:
-    """`data.path` with ~ expanded."""
-    if not path:
-        raise RecipeError(f"data={name} needs data.path={metavar}")
-    return Path(path).expanduser()
+def _status(path: Path, place: str, kind: str) -> os.stat_result:
+    """What a path leads to, links followed; `kind` is what should be there, file or folder."""
+    try:
+        return path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        reason = "; it is a link to nothing" if path.is_symlink() else _suggestion(path)
+        raise RecipeError(_in_one_line(f"{place} is not a {kind}{reason}")) from None
+    except (OSError, ValueError) as error:  # a loop of links, a name too long, a zero byte
+        reason = getattr(error, "strerror", None) or str(error)
+        raise RecipeError(_in_one_line(f"{place} is not a {kind}: {reason}")) from None
+
+
+def _check_regular(status: os.stat_result, place: str) -> None:
+    """Check that what stands at `place` is a regular file."""
+    if not stat.S_ISREG(status.st_mode):
+        kind = _KINDS.get(stat.S_IFMT(status.st_mode), "something else")
+        raise RecipeError(_in_one_line(f"{place} is {kind}, not a regular file"))
 
 
 def _suggestion(path: Path) -> str:
     """The end of a message about a path that does not exist: a similar name beside it, if there is one."""
-    if path.exists():
-        return ""
     if not path.parent.is_dir():
         return f"; there is no folder {path.parent}"
-    siblings = [sibling.name for sibling in path.parent.iterdir()][:1000]
-    suggestion = hint(path.name, siblings)
-    return suggestion if suggestion.startswith("; did") else "; it does not exist"
+    with suppress(OSError):  # a folder that may not be listed
+        siblings = [sibling.name for sibling in islice(path.parent.iterdir(), 1000)]
+        suggestion = hint(path.name, siblings)
+        if suggestion.startswith("; did"):
+            return suggestion
+    return "; it does not exist"
 
 
 def choose_rows(available: int, requested: int, key: str, rng: np.random.Generator) -> NDArray[np.int64]:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradlab.data.characters import alphabet, tokens
-from gradlab.data.files import check_count, choose_rows
+from gradlab.data.files import check_count, check_tree, choose_rows, explained, shown
 from gradlab.data.sizes import Length, check_size
 from gradlab.data.standardization import standardize_channels, standardize_features
 from gradlab.data.table_files import ColumnNames
@@ -17,6 +17,8 @@ from gradlab.data.task import Task, data
 from gradlab.recipe.bounds import Count, Fraction, Text
 from gradlab.recipe.errors import RecipeError, hint
 
+_KIND = "a data set of the Hugging Face hub"
+_MOST_FILES = 100_000  # files and folders of a folder of data
 Pair = tuple[NDArray[Any], NDArray[Any]]  # of the training and the test set
 
 
@@ -51,12 +53,14 @@ def hf(
         part.with_format("numpy") for part in _load_split(path, subset, seed, train, test, test_fraction)
     ]
     where = f"data=hf: {path}"
-    for column in (*x, y):
-        if column not in subsets[0].column_names:
-            raise RecipeError(f"{where} has no column '{column}'{hint(column, subsets[0].column_names)}")
-    train_y, test_y = (_column(rows, y, where) for rows in subsets)
+    with explained(where, _KIND):
+        names = [shown(name) for name in subsets[0].column_names]
+        for column in (*x, y):
+            if column not in subsets[0].column_names:
+                raise RecipeError(f"it has no column '{column}'{hint(column, names)}")
+        train_y, test_y = (_column(rows, y) for rows in subsets)
+        (train_x, test_x), vocabulary = _inputs(subsets, x, length)
     targets = make_targets(train_y, test_y, kind, f"{where}, column '{y}'")
-    (train_x, test_x), vocabulary = _inputs(subsets, x, length, where)
     source = f"file: {path} (Hugging Face), {len(train_x):,} and {len(test_x):,} examples, {', '.join(x)}"
     return Task(
         source,
@@ -72,13 +76,12 @@ def hf(
 
 def _load_split(path: str, subset: str, seed: int, train: int, test: int, test_fraction: float) -> list[Any]:
     """The training and the test set as `datasets.Dataset`; their columns are not read yet."""
-    splits = _load(path, subset)
+    splits, rng = _load(path, subset), np.random.default_rng(seed)
     if "train" not in splits:
         raise RecipeError(f"data=hf: {path} has no split 'train'; there are: {', '.join(splits)}")
+    check_count(len(splits["train"]), "hf")
     if "test" not in splits:
         splits = splits["train"].train_test_split(test_fraction, seed=seed)
-    rng = np.random.default_rng(seed)
-    check_count(len(splits["train"]), "hf")
     return [
         splits[name].select(choose_rows(len(splits[name]), count, f"data.{name}", rng))
         for name, count in (("train", train), ("test", test))
@@ -91,61 +94,52 @@ def _load(path: str, subset: str) -> Any:
         from datasets import load_dataset  # optional, and slow to import
     except ImportError:
         raise RecipeError("data=hf needs the package datasets: pip install 'gradlab-jax[hf]'") from None
-    from datasets.exceptions import DatasetsError
-
-    if not (Path(path).is_dir() or re.fullmatch(r"[\w.-]+/[\w.-]+", path)):
-        # the library takes a bare name such as "csv" for one of its readers, which reads the current folder
-        raise RecipeError(
-            f"data=hf: data.path={path} is neither a folder nor OWNER/NAME, such as ylecun/mnist"
-        )
-    try:
-        return load_dataset(path, subset or None)
-    except ConnectionError:
-        raise RecipeError(
-            f"data=hf: the hub cannot be reached for {path}, and it is not in the cache; go online once, or "
-            "give a folder of files"
-        ) from None
-    except (
-        OSError,
-        ValueError,
-        RuntimeError,
-        DatasetsError,
-    ) as error:  # not found, unreadable, no such subset
-        raise RecipeError(f"data=hf: {path}: {' '.join(str(error).split())[:200]}") from None
+    with explained(f"data=hf: {path}", _KIND):
+        if Path(path).is_dir():
+            check_tree(Path(path), _MOST_FILES)
+        elif not re.fullmatch(r"[\w.-]+/[\w.-]+", path):
+            # the library takes a bare name such as "csv" for one of its readers, which reads the current folder
+            raise RecipeError("it is neither a folder nor OWNER/NAME, such as ylecun/mnist")
+        try:
+            return load_dataset(path, subset or None)
+        except ConnectionError:
+            raise RecipeError(
+                f"the hub cannot be reached for {path}, and it is not in the cache; go online once, or "
+                "give a folder of files"
+            ) from None
 
 
-def _column(rows: Any, column: str, where: str) -> NDArray[Any]:
+def _column(rows: Any, column: str) -> NDArray[Any]:
     """One column of a `datasets.Dataset` as (examples, …): numbers, or text of one axis."""
-    values = np.asarray(rows[:][column])
+    values = np.asarray(rows.select_columns([column])[:][column])
     if values.dtype == object:
         is_text = all(isinstance(value, str) for value in values)
         values = np.array(values.tolist() if is_text else [None])
     if values.dtype == object or len(values) != len(rows):
         raise RecipeError(
-            f"{where}, column '{column}': some examples differ in shape or are missing; all must have one shape"
+            f"column '{column}': some examples differ in shape or are missing; all must have one shape"
         )
     return values
 
 
-def _inputs(subsets: list[Any], columns: list[str], length: int, where: str) -> tuple[Pair, int]:
+def _inputs(subsets: list[Any], columns: list[str], length: int) -> tuple[Pair, int]:
     """The inputs of the training and the test set as in a `Task`, and the vocabulary."""
     if len(columns) > 1:
-        train, test = (
-            np.stack([_column(rows, column, where) for column in columns], axis=1) for rows in subsets
-        )
+        train, test = (np.stack([_column(rows, column) for column in columns], axis=1) for rows in subsets)
     else:
-        train, test = (_column(rows, columns[0], where) for rows in subsets)
+        train, test = (_column(rows, columns[0]) for rows in subsets)
     if train.dtype.kind == "U":
         if len(columns) > 1:
-            raise RecipeError(f"{where}: text is taken from one column, got data.x={columns}")
+            raise RecipeError(f"text is taken from one column, got data.x={columns}")
         return _text_inputs(train, test, length)
     check_size(*train.shape)
-    check_finite(train, f"{where}, columns {', '.join(columns)}")
+    for values in (train, test):
+        check_finite(values, f"columns {', '.join(columns)}")
     if train.ndim == 1:
         train, test = train[:, None], test[:, None]
     if train.shape[1:] != test.shape[1:] or train.ndim > 4:
         raise RecipeError(
-            f"{where}: training examples have the shape {train.shape[1:]}, test examples {test.shape[1:]}; "
+            f"training examples have the shape {train.shape[1:]}, test examples {test.shape[1:]}; "
             "both must be the same, of at most three axes"
         )
     if train.ndim == 2:

@@ -1,6 +1,5 @@
 """MNIST, Fashion-MNIST and other data sets in four IDX files, gzipped or not, in a folder of the user's."""
 
-import gzip
 import zlib
 from math import prod
 from pathlib import Path
@@ -9,14 +8,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradlab.data.files import check_count, choose_rows, existing_file, existing_folder
-from gradlab.data.sizes import check_size
+from gradlab.data.files import Stream, check_count, choose_rows, existing_folder, files_in, opened, shown
+from gradlab.data.sizes import LARGEST_ARRAY, check_size
 from gradlab.data.standardization import standardize_channels
 from gradlab.data.targets import make_targets
 from gradlab.data.task import Task, data
 from gradlab.recipe.bounds import Count, Text
 from gradlab.recipe.errors import RecipeError
 
+_LARGEST_IDX = LARGEST_ARRAY + (1 << 20)  # bytes of a file: a header and its numbers, gzipped or not
+_MOST_FILES = 1000  # in the folder; there are four
+_GZIP = 31  # zlib's number for its largest window and a gzip header
 _UNSIGNED_BYTES = 0x08  # the type code in an IDX header; the next byte is the number of axes
 
 
@@ -39,7 +41,7 @@ def mnist(path: Text, seed: Count, train: Count, test: Count) -> Task:
         )
     labels = make_targets(train_y, test_y, "classification", f"data=mnist: {folder}")
     size = "×".join(map(str, train_x.shape[1:3]))
-    source = f"file: {folder.name}, {len(train_x):,} and {len(test_x):,} images of {size}"
+    source = f"file: {shown(folder.name)}, {len(train_x):,} and {len(test_x):,} images of {size}"
     train_x, test_x = standardize_channels(train_x, test_x)
     return Task(source, train_x, labels.train, test_x, labels.test, labels.outputs, metric=labels.metric)
 
@@ -59,13 +61,13 @@ def _read_set(
 
 def _find_file(folder: Path, stem: str) -> Path:
     """The file `train-images-idx3-ubyte` or `train-images.idx3-ubyte`, with any prefix and suffix."""
-    files = sorted(file for file in folder.glob(f"*{stem}[-.]idx*") if file.is_file())
+    files = files_in(folder, f"*{stem}[-.]idx*", "mnist", _MOST_FILES)
     if not files:
         raise RecipeError(
             f"data=mnist: {folder} has no {stem}-idx…-ubyte or {stem}-idx…-ubyte.gz; "
             "are these the four files as they were published?"
         )
-    return existing_file(str(files[0]), "mnist")
+    return files[0]
 
 
 def read_idx(file: Path, axes: int) -> NDArray[np.uint8]:
@@ -74,21 +76,29 @@ def read_idx(file: Path, axes: int) -> NDArray[np.uint8]:
     Raises:
         RecipeError: the file cannot be read, or its header is not that of such an array of the file's length.
     """
-    open_file = gzip.open if file.suffix == ".gz" else open
-    try:
-        with open_file(file, "rb") as stream:
-            header = stream.read(4 + 4 * axes)
-            if header[:3] != bytes([0, 0, _UNSIGNED_BYTES]) or header[3:4] != bytes([axes]):
-                raise RecipeError(f"{file} is not an IDX file of unsigned bytes with {axes} axes")
-            complete = len(header) == 4 + 4 * axes
-            shape = np.frombuffer(header, ">u4", offset=4).tolist() if complete else [0]
-            check_size(*shape)  # before memory is allocated: the header may be wrong
-            content = stream.read(prod(shape) + 1)
-    except (EOFError, OSError, zlib.error) as error:
-        raise RecipeError(f"{file} cannot be read: {error}") from None
-    if len(content) != prod(shape) or not content:
-        raise RecipeError(
-            f"{file} has a header of {' × '.join(map(str, shape))} bytes and contains "
-            f"{'more' if len(content) > prod(shape) else len(content)}; is it cut off?"
-        )
+    with opened(file, "mnist", "an IDX file", _LARGEST_IDX) as stream:
+        head = 4 + 4 * axes
+        start = _read(file, stream, head)
+        if start[:3] != bytes([0, 0, _UNSIGNED_BYTES]) or start[3:4] != bytes([axes]):
+            raise RecipeError(f"it is not an IDX file of unsigned bytes with {axes} axes")
+        shape = np.frombuffer(start, ">u4", offset=4).tolist() if len(start) == head else [0]
+        check_size(*shape)  # before memory is allocated: the header may be wrong
+        stream.seek(0)
+        content = _read(file, stream, head + prod(shape) + 1)[head:]
+        if len(content) != prod(shape) or not content:
+            raise RecipeError(
+                f"it has a header of {' × '.join(map(str, shape))} bytes and contains "
+                f"{'more' if len(content) > prod(shape) else len(content)}; is it cut off?"
+            )
     return np.frombuffer(content, np.uint8).reshape(shape)
+
+
+def _read(file: Path, stream: Stream, count: int) -> bytes:
+    """The first `count` bytes, decompressed if the name ends with .gz: no more is decompressed than is asked for."""
+    if file.suffix != ".gz":
+        return stream.read(count)
+    decompressor = zlib.decompressobj(_GZIP)
+    content = decompressor.decompress(stream.read(), count)
+    if len(content) < count and not decompressor.eof:
+        raise RecipeError("it cannot be read: its gzip stream is cut off")
+    return content

@@ -1,5 +1,6 @@
 """Language: predict the next character of a text, or the chapter of a book that a passage comes from."""
 
+from io import TextIOWrapper
 from platform import python_version
 from typing import Annotated
 
@@ -8,7 +9,7 @@ from numpy.typing import NDArray
 
 from gradlab.data.characters import alphabet, tokens, unseen, windows
 from gradlab.data.english import chapters
-from gradlab.data.files import choose_rows, existing_file
+from gradlab.data.files import choose_rows, explained, opened, shown, user_path
 from gradlab.data.sizes import Length, check_size
 from gradlab.data.task import Split, Task, data
 from gradlab.recipe.bounds import Bound, Count, Fraction, Text
@@ -34,15 +35,17 @@ def text(path: Text, seed: Count, train: Count, test: Count, length: Length, tes
     """The next character of a UTF-8 text file of the user's; otherwise as `prose`.
 
     Raises:
-        RecipeError: the file is not UTF-8.
+        RecipeError: the file cannot be read, or is not UTF-8.
     """
-    file = existing_file(path, "text", _LARGEST_TEXT)
-    try:
-        content = file.read_text("utf-8")
-    except UnicodeDecodeError as error:
-        raise RecipeError(f"{file} is not UTF-8 text (byte {error.start}); save it as UTF-8") from None
-    source = f"file: {file.name}, {len(content):,} characters"
-    return _next_character_task(source, content, seed, train, test, length, test_fraction)
+    file = user_path(path, "text")
+    with opened(file, "text", "UTF-8 text", _LARGEST_TEXT) as stream:
+        try:
+            content = TextIOWrapper(stream, "utf-8").read()
+        except UnicodeDecodeError as error:
+            raise RecipeError(f"it is not UTF-8 text (byte {error.start}); save it as UTF-8") from None
+    source = f"file: {shown(file.name)}, {len(content):,} characters"
+    with explained(f"data=text: {file}", "text"):
+        return _next_character_task(source, content, seed, train, test, length, test_fraction)
 
 
 def _next_character_task(

@@ -5,12 +5,16 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from gradlab.data.files import shown
 from gradlab.data.standardization import standardize_features
 from gradlab.recipe.errors import RecipeError
 
 Kind = Literal["auto", "classification", "regression"]
 _AUTO_CLASSES = 20  # at most so many different whole numbers are classes with data.kind=auto
-_MOST_CLASSES = 10_000
+MOST_CLASSES = 10_000
+_LARGEST_NUMBER = (
+    1e30  # squares are finite in float64, and sums in float32; markers of missing values are larger
+)
 
 
 class Targets(NamedTuple):
@@ -54,8 +58,8 @@ def _resolved_kind(values: NDArray[Any], where: str) -> str:
 def _class_targets(train: NDArray[Any], test: NDArray[Any], where: str) -> Targets:
     names, indices = np.unique(np.concatenate([train, test]), return_inverse=True)
     if len(names) < 2:
-        raise RecipeError(f"{where} has only one class, {names[0]}; there is nothing to classify")
-    if len(names) > min(_MOST_CLASSES, len(indices) // 2):
+        raise RecipeError(f"{where} has only one class, {shown(str(names[0]))}; there is nothing to classify")
+    if len(names) > min(MOST_CLASSES, len(indices) // 2):
         raise RecipeError(
             f"{where} has {len(names)} classes for {len(indices)} examples; did you mean data.kind=regression?"
         )
@@ -77,15 +81,20 @@ def _number_targets(train: NDArray[Any], test: NDArray[Any], where: str) -> Targ
 
 
 def check_finite(values: NDArray[Any], where: str) -> None:
-    """Check that an array of any shape contains no NaN and no infinity.
+    """Check that an array of any shape contains no NaN and no infinity, and nothing of their size.
 
     Raises:
-        RecipeError: with the number of values that are not finite.
+        RecipeError: with the number of values that are not finite, or that are too large to compute with.
     """
-    if values.dtype.kind != "f":
+    if values.dtype.kind != "f" or not values.size:
         return
     count = values.size - int(np.isfinite(values).sum())
     if count:
         raise RecipeError(
             f"{where} has {count} NaN or infinite values out of {values.size}; replace or remove them"
+        )
+    largest = max(values.max(), -values.min())
+    if largest > _LARGEST_NUMBER:
+        raise RecipeError(
+            f"{where} has values up to {largest:g}, beyond ±{_LARGEST_NUMBER:g}; are they missing values? remove them"
         )

@@ -68,7 +68,9 @@ def test_a_wrong_column_and_a_wrong_folder_are_reported(write_folder, tmp_path):
     assert_refused("hf", "has no column 'agee'; did you mean 'age'?", path=path, x=["agee"], y="city")
     assert_refused("hf", "no column 'town'", path=path, x=["age"], y="town")
     assert_refused("hf", "text is taken from one column", path=path, x=["city", "age"], y="paid")
-    assert_refused("hf", "Couldn't find any data file", path=str(tmp_path / "none"), x=["age"], y="city")
+    assert_refused(
+        "hf", "is neither a folder nor OWNER/NAME", path=str(tmp_path / "none"), x=["age"], y="city"
+    )
 
 
 @needs_datasets

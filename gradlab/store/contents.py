@@ -39,7 +39,7 @@ _DATA = {
     "shape": [_COUNT],
     "features": _SIZE,
     "vocabulary": _COUNT,
-    "outputs": _SIZE,
+    "outputs": Bound(int, 1, 10**6),  # classes or tokens: theory draws logits for each
     "balanced_errors": [(_NUMBER, None)],
     "chance_accuracy": (Bound(float, 0, 1), None),
     "second_moment": (Bound(float, 0), None),

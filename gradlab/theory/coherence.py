@@ -99,9 +99,11 @@ def at_loss(classes: int, logit_variance: float) -> tuple[float, float]:
     """κ = n·(gᵀh)²/(‖g‖²‖h‖²) of the cross-entropy's gradient at random logits and labels, and its spread.
 
     gᵀh = ℓᵀ(p − e): κ = 1 while the logits ℓ are small, 1.95 for ten classes when they are large. The spread
-    is the relative variance over networks of its mean over labels. From 4096 fixed draws of ℓ, to 3 %.
+    is the relative variance over networks of its mean over labels. From 4096 fixed draws of ℓ, to 3 %; of very many
+    classes from fewer, as each draw has so many labels.
     """
-    logits = np.random.default_rng(0).standard_normal((4096, classes))
+    draws = max(16, min(4096, 4 * 10**7 // classes))
+    logits = np.random.default_rng(0).standard_normal((draws, classes))
     scaled = logits * np.sqrt(min(logit_variance, 1e12))
     p = np.exp(scaled - scaled.max(1, keepdims=True))
     p /= p.sum(1, keepdims=True)

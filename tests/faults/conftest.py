@@ -1,6 +1,9 @@
 import pytest
 
 from gradlab.launch import run
+from tests.launch.conftest import children
+
+__all__ = ["children"]
 
 
 @pytest.fixture

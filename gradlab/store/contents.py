@@ -150,6 +150,8 @@ def _status_problem(status: Any) -> str:
         return f"it has no {absent[0]}"
     if data and data.get("metric") == "bits" and data["chance_loss"] is None:
         return "data.chance_loss is null"
+    if data and (data["second_moment"] is None) != (data["cosine"] is None):
+        return "one of data.second_moment and data.cosine is null"
     return ""
 
 

@@ -65,6 +65,9 @@ def unavailable(recipe: dict[str, Any]) -> str | None:
     for family, names in _COVERED.items():
         if (name := recipe[family]["name"]) not in names:
             return _REASONS.get(name, f"no mean-field theory for {family}={name}")
+        for key, value in recipe[family].items():
+            if isinstance(value, float) and value and not 1e-38 < abs(value) < 1e38:
+                return f"{family}.{key}={value:g} is no number of float32"
     if recipe["model"].get("branch", 1) > 1:  # older recipes do not have it
         return f"no mean-field theory for model.branch={recipe['model']['branch']}"
     initializer, norm = recipe["initializer"], recipe["normalization"]

@@ -125,6 +125,45 @@ def stored() -> None:
     _say("bytes stored a logged float", size / floats, "≤ 3.5", f"{floats} floats, {size / 1e6:.2f} MB")
 
 
+def safety() -> None:
+    """A run with digests, page checksums and files opened by descriptor, over one that writes the files plainly."""
+    import pyarrow.parquet as pq
+    import pytest
+
+    from gradlab.store import files, write
+    from tests.recipes import launch, recipe
+
+    def plainly(base: Path, name: str, content: bytes) -> None:
+        place = base / name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with (base / f"{name}.tmp").open("wb") as file:
+            file.write(content)
+            os.fsync(file.fileno())
+        Path(file.name).replace(place)
+        folder = os.open(place.parent, os.O_RDONLY)
+        os.fsync(folder)
+        os.close(folder)
+
+    write_table = pq.write_table
+    plain = {
+        (write, "digest"): lambda content: "",
+        (write, "note_digests"): lambda folder, digests: None,
+        (write, "require_no_links"): lambda folder: None,
+        (files, "write"): plainly,
+        (pq, "write_table"): lambda *given, write_page_checksum, **options: write_table(*given, **options),
+    }
+
+    def once(patches: dict) -> None:
+        with pytest.MonkeyPatch.context() as patched, tempfile.TemporaryDirectory() as folder:
+            for (module, name), function in patches.items():
+                patched.setattr(module, name, function)
+            launch(recipe("model=mlp", "depth=50", "clip=norm", f"outputs={folder}"))
+
+    spent = interleaved({"guarded": lambda: once({}), "plain": lambda: once(plain)}, rounds=8)
+    detail = f"{spent['guarded']:.2f} s"
+    _say("a run's checks ÷ the run, %", 100 * (spent["guarded"] / spent["plain"] - 1), "≤ 1", detail)
+
+
 def _run(words: list[str], cache: str | bool = True, outputs: str = "") -> dict:
     """One run in a process of its own; its status."""
     environment = dict(os.environ, NPROC="1")
@@ -182,6 +221,7 @@ ALL = {
     "first": first_command,
     "help": help_page,
     "stored": stored,
+    "safety": safety,
     "prediction": prediction,
     "images": images,
     "sequences": sequences,

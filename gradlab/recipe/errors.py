@@ -1,11 +1,25 @@
 """Errors that are addressed to a person, each in a line or two."""
 
 import difflib
+import re
 from collections.abc import Iterable
+
+_LINE_BREAK = re.compile(r"[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]")  # all at which a text is split into lines
 
 
 class RecipeError(ValueError):
-    """The recipe, the command or the folder cannot be used; the message says what to change."""
+    """The recipe, the command or the folder cannot be used; the message says what to change.
+
+    Each of `lines` is one line: a line break inside it, as of a name, is written as `\\n`.
+    """
+
+    def __init__(self, *lines: str) -> None:
+        super().__init__("\n".join(map(one_line, lines)))
+
+
+def one_line(text: object) -> str:
+    """The text with its line breaks written as `\\n`: a name cannot look like a line of its own."""
+    return _LINE_BREAK.sub(lambda found: ascii(found[0])[1:-1], str(text))
 
 
 class NonFiniteError(ArithmeticError):

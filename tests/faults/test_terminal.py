@@ -5,6 +5,7 @@ import json
 import pytest
 
 from gradlab.commands.main import main
+from gradlab.recipe.errors import one_line
 from gradlab.report import terminal
 from tests import runs
 
@@ -19,6 +20,8 @@ ATTACKS = {
     "invisible": "a\u200bb",
     "tag": "\U000e0041",
     "not UTF-8": "\udcff",
+    "a line": "\ngradlab: all is well",
+    "a separator": "\u2028gradlab: all is well",
 }
 COMMANDS = [
     ["ls"],
@@ -44,7 +47,8 @@ def study(request, tmp_path):
     for number, gain in enumerate((0.9, 0.97)):
         folder = runs.simple(tmp_path / "study" / f"run{number}", gain=gain, study=in_recipe, lr=0.1 + number)
         status = json.loads((folder / "status.json").read_text())
-        status |= {"message": attack, "data": status["data"] | {"source": f"real: {attack}"}}
+        if attack == one_line(attack):  # a status of texts of several lines is refused
+            status |= {"message": attack, "data": status["data"] | {"source": f"real: {attack}"}}
         (folder / "status.json").write_text(json.dumps(status))
     return (tmp_path / "study").rename(tmp_path / f"study{in_name}")
 
@@ -55,6 +59,7 @@ def test_no_command_lets_the_terminal_obey(study, capsys, words):
     main([*words, str(study)])
     printed = capsys.readouterr()
     assert obeyed(printed.out + printed.err) == []
+    assert "gradlab: all is well" not in (printed.out + printed.err).splitlines()
     assert len(printed.out + printed.err) > 20
     if "--json" in words:
         assert len(json.loads(printed.out)) == 2
@@ -65,6 +70,7 @@ def test_a_mistyped_word_is_shown_as_text(capsys, attack):
     assert main(["run", f"depht{attack}=3"]) == 2
     printed = capsys.readouterr()
     assert obeyed(printed.out + printed.err) == []
+    assert len(printed.err.splitlines()) == 1
 
 
 def test_control_without_it_the_terminal_obeys(tmp_path, capsys, monkeypatch):

@@ -91,7 +91,7 @@ def grid(words: Sequence[str], multirun: bool = False, config_dir: Path | None =
                 else:
                     by_folder.setdefault(f"{recipe.study}/{folder_name(recipe)}", (point_label, recipe))
     if errors:
-        raise RecipeError("\n".join(_error_line(error, labels) for error, labels in errors.items()))
+        raise RecipeError(*(_error_line(error, labels) for error, labels in errors.items()))
     labels, recipes = zip(*by_folder.values(), strict=True)
     return Grid(list(recipes), list(labels), list(dict.fromkeys(keys)))
 

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from gradlab.commands.arguments import Arguments, path_arguments, words
-from gradlab.recipe.errors import RecipeError, one_line
+from gradlab.recipe.errors import RecipeError
+from gradlab.recipe.printing import one_line
 from gradlab.report import pictures
 from gradlab.report.comparison import comparison_figure, comparison_path, comparison_table, requested_keys
 from gradlab.report.terminal import say

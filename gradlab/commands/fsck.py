@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from gradlab.commands.arguments import Arguments, path_arguments
-from gradlab.recipe.errors import one_line
+from gradlab.recipe.printing import one_line
 from gradlab.report.terminal import say
 
 

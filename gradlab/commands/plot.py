@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 from gradlab.commands.arguments import Arguments, path_arguments
 from gradlab.figures.registry import run_figures
-from gradlab.recipe.errors import RecipeError, one_line
+from gradlab.recipe.errors import RecipeError
+from gradlab.recipe.printing import one_line
 from gradlab.report import pictures
 from gradlab.report.terminal import say
 

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gradlab.commands.arguments import Arguments, path_arguments, words
-from gradlab.recipe.errors import RecipeError, one_line
+from gradlab.recipe.errors import RecipeError
+from gradlab.recipe.printing import one_line
 from gradlab.report import pictures
 from gradlab.report.summary import aligned
 from gradlab.report.terminal import say

@@ -1,10 +1,9 @@
 """Errors that are addressed to a person, each in a line or two."""
 
 import difflib
-import re
 from collections.abc import Iterable
 
-_LINE_BREAK = re.compile(r"[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]")  # all at which a text is split into lines
+from gradlab.recipe.printing import one_line
 
 
 class RecipeError(ValueError):
@@ -15,11 +14,6 @@ class RecipeError(ValueError):
 
     def __init__(self, *lines: str) -> None:
         super().__init__("\n".join(map(one_line, lines)))
-
-
-def one_line(text: object) -> str:
-    """The text with its line breaks written as `\\n`: a name cannot look like a line of its own."""
-    return _LINE_BREAK.sub(lambda found: ascii(found[0])[1:-1], str(text))
 
 
 class NonFiniteError(ArithmeticError):

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from gradlab.recipe import options
-from gradlab.recipe.errors import one_line
+from gradlab.recipe.printing import one_line
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -14,7 +14,8 @@ import yaml
 from gradlab.measure.columns import READABLE, RESULTS, STATES
 from gradlab.recipe import options
 from gradlab.recipe.bounds import Bound, bound
-from gradlab.recipe.errors import RecipeError, one_line
+from gradlab.recipe.errors import RecipeError
+from gradlab.recipe.printing import one_line
 from gradlab.recipe.recipe import BOUNDS, FAMILIES, flat
 from gradlab.store import files
 

@@ -17,7 +17,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from gradlab.measure.columns import EXPECTED, KEYS, OPTIONAL, TABLES, schemas
-from gradlab.recipe.errors import RecipeError, one_line
+from gradlab.recipe.errors import RecipeError
+from gradlab.recipe.printing import one_line
 from gradlab.store import contents, files
 from gradlab.store.lock import held
 from gradlab.store.status import is_whole

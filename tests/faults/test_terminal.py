@@ -5,7 +5,7 @@ import json
 import pytest
 
 from gradlab.commands.main import main
-from gradlab.recipe.errors import one_line
+from gradlab.recipe.printing import one_line, printable
 from gradlab.report import terminal
 from tests import runs
 
@@ -81,4 +81,4 @@ def test_control_without_it_the_terminal_obeys(tmp_path, capsys, monkeypatch):
 
 def test_letters_signs_and_spaces_of_all_languages_stay():
     text = "σ = 10⁻³·‖∂L/∂h‖ − 1 797 手写数字 ▅▅ été\u00a0ß\n"
-    assert terminal.printable(text) == text
+    assert printable(text) == text

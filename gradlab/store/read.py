@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 
 from gradlab.measure.columns import EXPECTED, KEYS, OPTIONAL, TABLES, schemas
 from gradlab.recipe.errors import RecipeError
+from gradlab.recipe.paths import is_folder
 from gradlab.recipe.printing import one_line
 from gradlab.store import contents, files
 from gradlab.store.lock import held
@@ -101,8 +102,8 @@ def folders(path: str | Path) -> list[Path]:
         RecipeError: if `path` is not a folder.
     """
     path = Path(path)
-    if not path.is_dir():
-        problem = "is not a folder" if path.exists() else "does not exist"
+    if not is_folder(path):
+        problem = "is not a folder" if os.path.lexists(path) else "does not exist"
         raise RecipeError(f"{path} {problem}; give the folder of a run or of a study")
     run_folders = []
     for folder, subfolders, names in os.walk(path):

@@ -135,7 +135,7 @@ PLACES = [
     *(["fsck", "NAME"], ["suggest-clip", "NAME"], ["--completion", "NAME"], ["ls", "--NAME"], ["diagnose", "-NAME"]),
     *(["plot", RUN, "--kind", "NAME"], ["plot", RUN, "--column", "NAME"], ["plot", RUN, "--format", "NAME"]),
     *(["compare", STUDY, "--by", "NAME"], ["diagnose", STUDY, "--fail-on", "NAME"], ["diagnose", STUDY, "NAME"]),
-    *(["compare", STUDY, "--out", "NAME"], ["suggest-clip", STUDY, "--threshold", "NAME"]),
+    *(["compare", STUDY, "--out", "NAME"], ["suggest-clip", RUN, "--threshold", "NAME"]),
     *(["run", "--cfg", "job", word] for word in ("NAME", "study=NAME", "model=NAME", "experiment=NAME", "NAME=1")),
     *(["run", "--cfg", "job", word] for word in ("clip.NAME=1", "depth=NAME", "data.path=NAME", "+NAME")),
     *(["run", "--cfg", "job", word] for word in ("probe=[NAME]", "--config-dir=NAME", "--NAME")),
@@ -169,7 +169,7 @@ def complaint(words: list[str], here: Path, capsys) -> str:
         return f"{type(error).__name__}: {error}"
     printed = capsys.readouterr()
     written = {path for path, time in listed(here.parent).items() if before.get(path) != time}
-    allowed = str(here / "outputs") if "--out" not in words else str(here)
+    allowed = str(here)
     if code not in (0, 1, 2):
         return f"exit code {code}"
     if any(not path.startswith(allowed) for path in written):

@@ -16,12 +16,13 @@ from gradlab.engine.loop import ChunkResult, LoadedRun, compile_run, load_run, t
 from gradlab.engine.prepare import PreparedRun
 from gradlab.engine.rows import last_backward, step_values
 from gradlab.engine.seed_programs import ChunkKind
-from gradlab.launch import machine, signals
+from gradlab.launch import machine
 from gradlab.launch.run_writer import End, RunWriter
 from gradlab.launch.seed_tracker import SeedTracker
 from gradlab.measure.columns import READABLE, RESULTS, VERSION
 from gradlab.parts.losses.chance import chance_loss
-from gradlab.recipe.errors import NonFiniteError, RecipeError
+from gradlab.recipe import signals
+from gradlab.recipe.errors import NonFiniteError, RecipeError, unwritable
 from gradlab.recipe.recipe import Recipe, plain
 from gradlab.store import lock, write
 from gradlab.store.status import read_status, write_status
@@ -47,7 +48,7 @@ class Outcome:
     """Where a run is and how it ended.
 
     fresh: False for a folder that was finished before; storage: whether it failed because the folder could not be
-    written.
+    written; notice: what the machine could not do for it, though the result is the same.
     """
 
     folder: Path
@@ -55,6 +56,7 @@ class Outcome:
     message: str
     storage: bool = False
     fresh: bool = True
+    notice: str = ""
 
     @property
     def exit_code(self) -> int:
@@ -79,16 +81,18 @@ def launch(prepared: PreparedRun, report: Report = None) -> Outcome:
     Raises:
         RecipeError: where the recipe cannot be run as it is, or another process is writing to the folder. Any other
             failure ends the run as `failed`.
+        StorageError: where the file system does not take the folder.
+        Stop: a signal came before the folder was locked; later it ends the run as `interrupted`.
     """
     recipe, folder = prepared.recipe, prepared.folder
     write.require_no_links(folder)
     if (before := _ended(folder, recipe)) and not recipe.force:
         return before
     machine.prepare()
-    with machine.device(recipe) as device:
+    with machine.compilation_cache() as faults, machine.device(recipe) as device:
         run = load_run(prepared)
         data = _data_summary(recipe, run.task)
-        with _locked_folder(folder, recipe):
+        with signals.collected() as caught, _locked_folder(folder, recipe):
             # another process may have finished it since
             if (before := _ended(folder, recipe)) and not recipe.force:
                 return before
@@ -99,7 +103,8 @@ def launch(prepared: PreparedRun, report: Report = None) -> Outcome:
                 run_remarks += _remark_on_status(folder)
             facts = machine.facts(recipe, device) | {"data": data}
             writer = RunWriter(folder, facts, run_remarks, run.layout.schemas)
-            return Outcome(folder, *_run(recipe, run, writer, report))
+            end = _run(recipe, run, writer, report, caught)
+    return Outcome(folder, *end, notice=machine.notice(faults))
 
 
 def _remark_on_status(folder: Path) -> list[str]:
@@ -138,22 +143,32 @@ def _data_summary(recipe: Recipe, task: Task) -> dict[str, Any]:
     return summary | ({"metric": "accuracy"} if other_loss else {})
 
 
-def _run(recipe: Recipe, run: LoadedRun, writer: RunWriter, report: Report) -> End:
-    """Train, and end in a known state whatever happens."""
+def _run(recipe: Recipe, run: LoadedRun, writer: RunWriter, report: Report, caught: list[int]) -> End:
+    """Train, and end in a known state whatever happens, but for a second signal: that ends it as a kill does."""
     try:
         write.remove_log(writer.folder)
         writer.write_recipe(plain(recipe))
         writer.update_status()
-        with signals.collected() as caught:
-            return _train(recipe, run, writer, report, caught)
-    except Exception as error:
+        return _train(recipe, run, writer, report, caught)
+    except signals.Stop as stop:
+        return _interrupt(writer, stop.number)
+    except BaseException as error:  # a user's function may raise anything
+        if signals.is_request(error):
+            raise
         return writer.fail(error)
+
+
+def _interrupt(writer: RunWriter, number: int) -> End:
+    return writer.end(
+        "interrupted", f"{signal.Signals(number).name} after step {writer.status['steps_done']}"
+    )
 
 
 def _train(recipe: Recipe, run: LoadedRun, writer: RunWriter, report: Report, caught: list[int]) -> End:
     """Train chunk by chunk; the rows of a chunk are written before the checkpoint that covers them."""
     began = time.perf_counter()
-    programs = compile_run(run)
+    with signals.raised():  # it may take long, and nothing is lost
+        programs = compile_run(run)
     compiled_at = saved_at = time.perf_counter()
     state = programs.start(jnp.asarray(run.seeds), run.numbers, run.data)
     tracker = SeedTracker(recipe, run.layout, run.seeds, state)
@@ -180,8 +195,7 @@ def _train(recipe: Recipe, run: LoadedRun, writer: RunWriter, report: Report, ca
             saved_at = time.perf_counter()
     writer.save_checkpoint(tracker)
     if not complete:
-        name = signal.Signals(caught[0]).name
-        return writer.end("interrupted", f"{name} after step {writer.status['steps_done']}")
+        return _interrupt(writer, caught[0])
     return writer.end(tracker.run_state(), tracker.message())
 
 
@@ -216,12 +230,17 @@ def _ended(folder: Path, recipe: Recipe) -> Outcome | None:
 
 @contextmanager
 def _locked_folder(folder: Path, recipe: Recipe) -> Iterator[None]:
-    """The run's folder, locked while it is written; a RecipeError where it cannot be."""
+    """The run's folder, locked while it is written.
+
+    Raises:
+        RecipeError: it cannot be written.
+        StorageError: the file system does not take it.
+    """
     locks = ExitStack()
     try:
         write.make_folder(folder)
         locks.enter_context(lock.hold(folder))
     except OSError as error:
-        raise RecipeError(f"outputs={recipe.outputs} cannot be written: {error.strerror}") from None
+        raise unwritable(f"outputs={recipe.outputs}", error, recipe.outputs) from None
     with locks:
         yield

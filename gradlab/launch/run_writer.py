@@ -19,7 +19,7 @@ from gradlab.engine.update import TrainState
 from gradlab.launch import machine
 from gradlab.launch.seed_tracker import SeedTracker
 from gradlab.measure.columns import RESULTS, TABLES
-from gradlab.recipe.errors import NonFiniteError, free_space
+from gradlab.recipe.errors import NonFiniteError, described, free_space
 from gradlab.store import write
 from gradlab.store.status import read_status, write_status
 
@@ -156,15 +156,14 @@ class RunWriter:
 
     def fail(self, error: BaseException) -> End:
         """Ends as failed, with the reason, as far as the disk still takes it: the reason may be the disk."""
-        reason = " ".join(str(error).split())[:300]
+        reason = described(error, 300)
         if isinstance(error, OSError):
-            reason = (
-                f"{self.folder} cannot be written ({error.strerror or reason}; {free_space(self.folder)})"
-            )
+            said = error.strerror or described(error)
+            reason = f"{self.folder} cannot be written ({said}; {free_space(self.folder)})"
         elif (raised := _raised_on_the_host(str(error))) is not None:
             reason = f"a function that is called while training raised {raised}"
-        elif not isinstance(error, NonFiniteError):
-            reason = f"{type(error).__name__}: {reason}" if reason else type(error).__name__
+        elif isinstance(error, NonFiniteError):
+            reason = str(error)
         with suppress(OSError):
             write.text(self.folder, "run.log", "".join(traceback.format_exception(error)))
         with suppress(OSError):

@@ -20,7 +20,7 @@ from typing import Annotated, Any, NamedTuple, TypeVar, get_args, get_origin
 
 from gradlab.recipe import signals
 from gradlab.recipe.bounds import Bound, Limit, bound
-from gradlab.recipe.errors import RecipeError, UserError, hint
+from gradlab.recipe.errors import RecipeError, UserError, described, hint
 from gradlab.recipe.recipe import is_import_path
 
 Maker = Callable[..., Any]
@@ -259,7 +259,7 @@ def _import_module(module: str, choice: str) -> ModuleType:
     except BaseException as error:  # a user's module may raise anything
         if signals.is_request(error):
             raise
-        reason = str(error) if isinstance(error, Exception) else f"{type(error).__name__}: {error}"
+        reason = str(error) if isinstance(error, Exception) else described(error)
         raise UserError(
             f"{choice}: '{module}' cannot be imported ({reason}); is it on the Python path?"
         ) from None

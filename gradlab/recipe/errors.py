@@ -29,6 +29,12 @@ class NonFiniteError(ArithmeticError):
     """The loss or its gradient is not finite, and the recipe has `on_nonfinite=raise`."""
 
 
+def described(error: BaseException, longest: int = 200) -> str:
+    """An exception in one line: `TypeError: …`."""
+    reason = " ".join(str(error).split())[:longest]
+    return f"{type(error).__name__}: {reason}" if reason else type(error).__name__
+
+
 def unwritable(what: Path | str, error: OSError, place: Path | str = "") -> RecipeError | StorageError:
     """What to raise where a file at `place` cannot be written: the place was chosen wrong, or its file system fails."""
     if error.errno in STORAGE:

@@ -40,6 +40,7 @@ class _Block:
 
 _blocks: list[_Block] = []  # those that are open, from the outermost
 _caught: list[int] = []  # the first signal in the outermost block
+_lost: list[Stop] = []  # its exception, where that was lost
 _usual: dict[int, Any] = {}  # the handlers before it
 
 
@@ -96,6 +97,7 @@ def check() -> None:
         Stop: one was.
     """
     if _blocks and _caught and _in_main_thread():
+        _lost.clear()
         raise Stop(_caught[0])
 
 
@@ -124,6 +126,7 @@ def _close(block: _Block) -> None:
 
 def _begin(hook: Callable[[Any], object]) -> None:
     _caught.clear()
+    _lost.clear()
     for number in NUMBERS:
         if signal.getsignal(number) not in (signal.SIG_IGN, None):
             _usual[number] = signal.signal(number, _note)
@@ -131,6 +134,7 @@ def _begin(hook: Callable[[Any], object]) -> None:
     def ask_again(lost: Any) -> None:
         """`Stop` was raised where exceptions are lost, as in `__del__` and callbacks of the garbage collector."""
         if isinstance(lost.exc_value, Stop):
+            _lost.append(lost.exc_value)
             signal.signal(lost.exc_value.number, _note)
             _thread.start_new_thread(_send, (signal.Signals(lost.exc_value.number),))
         else:
@@ -141,15 +145,17 @@ def _begin(hook: Callable[[Any], object]) -> None:
 
 def _send(number: signal.Signals) -> None:
     time.sleep(PAUSE)
-    _thread.interrupt_main(number)
+    if _blocks and _lost:
+        _thread.interrupt_main(number)
 
 
 def _note(number: int, _: Any) -> None:
-    if not _caught:
+    first = not _caught
+    if first:
         _caught.append(number)
     _restore_handlers()
-    if _blocks and _blocks[-1].raises:
-        raise Stop(_caught[0])
+    if _blocks and _blocks[-1].raises and (first or _lost):
+        check()
 
 
 def _restore_handlers() -> None:

@@ -3,7 +3,6 @@
 Nothing here imports JAX, pandas or Hydra: help and Tab must answer at once.
 """
 
-import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -86,6 +85,8 @@ def _dispatch(words: list[str]) -> int:
     elif first == "run" and {"-h", "--help"} & set(rest):
         say(run_help())
     else:
+        import logging  # slow to import
+
         # of a font cache that cannot be written; it is made anew each time
         logging.getLogger("matplotlib").setLevel(logging.ERROR)
         return int(import_module(module(first)).main(rest))

@@ -82,29 +82,31 @@ def launch(prepared: PreparedRun, report: Report = None) -> Outcome:
         RecipeError: where the recipe cannot be run as it is, or another process is writing to the folder. Any other
             failure ends the run as `failed`.
         StorageError: where the file system does not take the folder.
-        Stop: a signal came before the folder was locked; later it ends the run as `interrupted`.
+        Stop: a signal came before anything was written; later it ends the run as `interrupted`.
     """
     recipe, folder = prepared.recipe, prepared.folder
     write.require_no_links(folder)
     if (before := _ended(folder, recipe)) and not recipe.force:
         return before
     machine.prepare()
-    with machine.compilation_cache() as faults, machine.device(recipe) as device:
-        run = load_run(prepared)
-        data = _data_summary(recipe, run.task)
-        with signals.collected() as caught, _locked_folder(folder, recipe):
-            # another process may have finished it since
-            if (before := _ended(folder, recipe)) and not recipe.force:
-                return before
-            run_remarks = prepared.remarks
-            if recipe.force:
-                write.clear(folder)
-            else:
-                run_remarks += _remark_on_status(folder)
-            facts = machine.facts(recipe, device) | {"data": data}
-            writer = RunWriter(folder, facts, run_remarks, run.layout.schemas)
-            end = _run(recipe, run, writer, report, caught)
-    return Outcome(folder, *end, notice=machine.notice(faults))
+    data = _data_summary(recipe, prepared.task)  # loaded here, where a signal is raised: it may take long
+    with signals.collected() as caught, machine.compilation_cache() as faults:
+        with machine.device(recipe) as device:
+            run = load_run(prepared)
+            signals.check()
+            with _locked_folder(folder, recipe):
+                # another process may have finished it since
+                if (before := _ended(folder, recipe)) and not recipe.force:
+                    return before
+                run_remarks = prepared.remarks
+                if recipe.force:
+                    write.clear(folder)
+                else:
+                    run_remarks += _remark_on_status(folder)
+                facts = machine.facts(recipe, device) | {"data": data}
+                writer = RunWriter(folder, facts, run_remarks, run.layout.schemas)
+                end = _run(recipe, run, writer, report, caught)
+        return Outcome(folder, *end, notice=machine.notice(faults))
 
 
 def _remark_on_status(folder: Path) -> list[str]:
@@ -167,8 +169,7 @@ def _interrupt(writer: RunWriter, number: int) -> End:
 def _train(recipe: Recipe, run: LoadedRun, writer: RunWriter, report: Report, caught: list[int]) -> End:
     """Train chunk by chunk; the rows of a chunk are written before the checkpoint that covers them."""
     began = time.perf_counter()
-    with signals.raised():  # it may take long, and nothing is lost
-        programs = compile_run(run)
+    programs = compile_run(run)
     compiled_at = saved_at = time.perf_counter()
     state = programs.start(jnp.asarray(run.seeds), run.numbers, run.data)
     tracker = SeedTracker(recipe, run.layout, run.seeds, state)

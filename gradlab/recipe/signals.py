@@ -12,10 +12,11 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
+T = TypeVar("T")
 NUMBERS = (signal.SIGINT, signal.SIGTERM)
 PAUSE = 0.01  # seconds until a stop that was lost in a callback is raised again
 
@@ -101,17 +102,46 @@ def check() -> None:
         raise Stop(_caught[0])
 
 
+def awaited(function: Callable[[], T]) -> T:
+    """What a function returns that runs in a thread of its own, and is left alone by a signal, which ends the waiting.
+
+    Raises:
+        Stop: a signal was caught; the thread goes on.
+    """
+    from concurrent.futures import Future  # slow to import, and no command that answers at once needs it
+
+    future: Future[T] = Future()
+
+    def work() -> None:
+        try:
+            future.set_result(function())
+        except BaseException as error:
+            future.set_exception(error)
+
+    with raised():
+        threading.Thread(target=work, daemon=True).start()
+        return future.result()
+
+
 def is_request(error: BaseException) -> bool:
     """Whether an exception may be of a signal: it goes on up; whatever else a user's function raises is its failure."""
     return isinstance(error, KeyboardInterrupt) and (bool(_caught) or not _blocks)
 
 
 def exit_at_once() -> None:
-    """From now on a signal ends the process: only its own tidying up is left, where an exception would be lost."""
+    """For the end of a process: from now on a signal ends it, as Python's tidying up would lose an exception.
+
+    One that a signal has stopped ends here: where it left something undone, as JAX, tidying up may crash.
+    """
     for number in NUMBERS:
         if signal.getsignal(number) not in (signal.SIG_IGN, None):
             signal.signal(number, lambda number, _: os._exit(128 + number))
     _usual.clear()
+    if _caught:
+        with suppress(OSError):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(128 + _caught[0])
 
 
 def _in_main_thread() -> bool:

@@ -6,13 +6,13 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from gradlab.recipe.printing import one_line
+
 STORAGE_CODE = (
     74  # the exit code of a command whose files the file system does not take: EX_IOERR of sysexits.h
 )
 # what a file system says that is full, over its quota, read-only or failing
 STORAGE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
-
-from gradlab.recipe.printing import one_line
 
 
 class RecipeError(ValueError):

@@ -206,7 +206,8 @@ def test_a_compaction_that_was_cut_off_is_done_by_the_next_call(tmp_path, done):
     for part in write.part_files(cut_folder, "layers")[:done]:
         (cut_folder / part).unlink()
     shutil.copytree(folder / "checkpoint", cut_folder / "checkpoint")
-    shutil.copy(folder / "status.json", cut_folder / "status.json")
+    for name in ("status.json", "recipe.yaml"):
+        shutil.copy(folder / name, cut_folder / name)
     outcome = launch(tiny(tmp_path / "cut", *LONG))
     assert not outcome.fresh
     assert stored.result(cut_folder) == stored.result(folder)

@@ -9,7 +9,9 @@ import sys
 import time
 from pathlib import Path
 
+import jax
 import pytest
+from matplotlib.figure import Figure
 
 from gradlab.commands.main import main
 from gradlab.parts import family
@@ -24,7 +26,7 @@ from tests.launch import stored
 from tests.launch.test_disk import no_file_above
 from tests.recipes import TINY
 
-RUN = ["run", *TINY, "device=cpu", "--quiet"]
+RUN = ["run", *TINY, "device=cpu", "steps=4", "probe=[backward]", "--quiet"]
 EXITS = {
     "SystemExit: 3": "raise SystemExit(3)",
     "SystemExit": "raise SystemExit",
@@ -67,8 +69,11 @@ CASES = [(place, raises) for place in OWN for raises in EXITS]
 
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path, monkeypatch):
+    """In a folder of its own, compiled fast to run slower."""
     monkeypatch.chdir(tmp_path)
-    return tmp_path
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield tmp_path
+    jax.config.update("jax_disable_most_optimizations", False)
 
 
 def own(place: Path, where: str, raises: str) -> str:
@@ -192,6 +197,7 @@ def refuse(monkeypatch, number: int, place: object = files, name: str = "write")
     monkeypatch.setattr(place, name, fails)
 
 
+@pytest.mark.few(6)
 @pytest.mark.parametrize("number", [*FAILING, errno.EACCES], ids=errno.errorcode.get)
 @pytest.mark.parametrize("words", [pytest.param(words, id=name) for name, words in DRAWN.items()])
 def test_a_picture_that_the_disk_does_not_take_is_told(elsewhere, monkeypatch, capsys, words, number):
@@ -254,13 +260,11 @@ def test_control_an_error_that_is_not_of_the_disk_is_not_called_so(elsewhere, mo
 
 def drawn_beside(elsewhere: Path, age: float) -> bool:
     """Whether an incomplete picture of this age is still there when the picture is drawn again."""
-    folder = runs.simple(elsewhere / "study" / f"d{age:g}") / "figures"
-    folder.mkdir()
-    left = folder / ".training.png.1234.tmp"
+    left = elsewhere / "figures" / ".training.png.1234.tmp"
+    left.parent.mkdir(exist_ok=True)
     left.write_bytes(b"half")
     os.utime(left, (time.time() - age,) * 2)
-    assert main(["plot", str(folder.parent), "--kind", "training"]) == 0
-    assert (folder / "training.png").exists()
+    assert pictures.save(Figure(), elsewhere / "figures" / "training.png", elsewhere).exists()
     return left.exists()
 
 

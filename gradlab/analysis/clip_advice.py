@@ -52,7 +52,7 @@ def advise(run: Run, thresholds: Sequence[float] = ()) -> ClipAdvice:
     percentiles = {str(q): float(10**value) for q, value in zip(PERCENTILES, values, strict=True)}
     effects = threshold_effects(defined, thresholds or list(percentiles.values()))
     result = ClipAdvice(
-        run=run.folder.resolve().name,
+        run=run.name,
         state=run.status["state"],
         steps=len(frame),
         seeds=int(frame.seed.nunique()),

@@ -47,7 +47,7 @@ def diagnose(run: Run) -> Diagnosis:
     cosine = float(data.get("cosine") or 0.0)
     first_step, last_rows = rows.step.min(), _last_rows(rows)
     return Diagnosis(
-        run=run.folder.resolve().name,
+        run=run.name,
         state=run.status["state"],
         data=data.get("source"),
         signal_start=signal_verdict(rows[rows.step == first_step], SignalContext(unit, gain, cosine)),

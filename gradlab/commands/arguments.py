@@ -14,6 +14,13 @@ class Arguments(argparse.ArgumentParser):
         summary = commands()[command]
         super().__init__(prog=f"gradlab {command}", description=summary, allow_abbrev=False, **options)
 
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Refuse `--flag=--`, of which argparse would make an empty list."""
+        for word in args or ():
+            if word.startswith("--") and word.endswith("=--"):
+                self.error(f"{word.removesuffix('=--')} has no value")
+        return super().parse_known_args(args, namespace)
+
     def error(self, message: str) -> NoReturn:
         """Raise what argparse found.
 

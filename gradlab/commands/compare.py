@@ -4,6 +4,7 @@ from pathlib import Path
 
 from gradlab.commands.arguments import Arguments, path_arguments, words
 from gradlab.recipe.errors import RecipeError
+from gradlab.recipe.printing import one_line
 from gradlab.report import pictures
 from gradlab.report.comparison import comparison_figure, comparison_path, comparison_table, requested_keys
 from gradlab.report.terminal import say
@@ -39,13 +40,13 @@ def main(argv: list[str]) -> int:
     runs, problems = read_each(options.paths, whole)
     if len(runs) < 2:
         one = f"{runs[0].folder} is one run; give several runs, or the folder of a study"
-        raise RecipeError("\n".join([one, *problems]))
+        raise RecipeError(one, *problems)
     by = requested_keys(runs, options.by)
     path = options.out or comparison_path(runs, by, options.format)
     if path.suffix[1:] not in pictures.FORMATS:
         raise RecipeError(f"--out {path} must end in {' or '.join('.' + name for name in pictures.FORMATS)}")
     say(comparison_table(runs, by))
-    say(pictures.save(comparison_figure(runs, by), path))
+    say(one_line(pictures.save(comparison_figure(runs, by), path)))
     if problems:
-        raise RecipeError("\n".join(problems))
+        raise RecipeError(*problems)
     return 0

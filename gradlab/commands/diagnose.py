@@ -45,5 +45,5 @@ def main(argv: list[str]) -> int:
         if verdicts:
             say(f"gradlab diagnose: --fail-on: {name} is {', '.join(verdicts)}", file=sys.stderr)
     if problems:
-        raise RecipeError("\n".join(problems))
+        raise RecipeError(*problems)
     return 1 if any(unwanted.values()) else 0

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from gradlab.commands.arguments import Arguments, path_arguments
+from gradlab.recipe.printing import one_line
 from gradlab.report.terminal import say
 
 
@@ -43,5 +44,5 @@ def _report(folder: Path, repairing: bool) -> bool:
     for finding in findings:
         about = finding.problem if str(folder) in finding.problem else f"{folder} {finding.problem}"
         remedy = f"; {'it was' if done else '--repair: it is'} {finding.repair}" if finding.repair else ""
-        say(f"{about}{remedy}")
+        say(one_line(f"{about}{remedy}"))
     return any(finding.damage for finding in (examine(folder) if done else findings))

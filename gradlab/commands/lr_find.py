@@ -12,11 +12,12 @@ from rich.console import Console
 from gradlab.commands.arguments import Arguments
 from gradlab.commands.compose.grid import grid
 from gradlab.recipe.errors import RecipeError
+from gradlab.recipe.printing import printable
 from gradlab.recipe.recipe import Recipe, plain
 from gradlab.report import pictures
 from gradlab.report.progress import progress_display
 from gradlab.report.summary import cost, describe
-from gradlab.report.terminal import printable, say
+from gradlab.report.terminal import say
 
 if TYPE_CHECKING:
     from gradlab.analysis.results import RangeTest

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from gradlab.commands.arguments import Arguments, path_arguments
 from gradlab.figures.registry import run_figures
 from gradlab.recipe.errors import RecipeError
+from gradlab.recipe.printing import one_line
 from gradlab.report import pictures
 from gradlab.report.terminal import say
 
@@ -49,13 +50,13 @@ def main(argv: list[str]) -> int:
 
     def draw(run: "Run") -> None:
         if options.column:
-            say(pictures.draw_column(run, options.column, options.format, options.out))
+            say(one_line(pictures.draw_column(run, options.column, options.format, options.out)))
             return
         names = [options.kind] if options.kind else []
         for path in pictures.draw(run, names, options.format, options.out):
-            say(path)
+            say(one_line(path))
 
     _, problems = read_each(options.paths, draw)
     if problems:
-        raise RecipeError("\n".join(problems))
+        raise RecipeError(*problems)
     return 0

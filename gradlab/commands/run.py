@@ -151,7 +151,7 @@ def _data(study: Grid) -> Load:
         except RecipeError as error:
             errors[str(error)] = None
     if errors:
-        raise RecipeError("\n".join(errors))
+        raise RecipeError(*errors)
     return load
 
 

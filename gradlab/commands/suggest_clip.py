@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from gradlab.commands.arguments import Arguments, path_arguments, words
 from gradlab.recipe.errors import RecipeError
+from gradlab.recipe.printing import one_line
 from gradlab.report import pictures
 from gradlab.report.summary import aligned
 from gradlab.report.terminal import say
@@ -76,17 +77,17 @@ def main(argv: list[str]) -> int:
         except RecipeError as error:
             errors.append(str(error))
     if not advised:
-        raise RecipeError("\n".join([*errors, *problems]))
+        raise RecipeError(*errors, *problems)
     if options.json:
         say(json.dumps([to_json(advice) for _, advice in advised], indent=2, ensure_ascii=False))
     else:
         for run, advice in advised:
             say(text(advice, percentiles=not options.threshold))
             (figure,) = pictures.draw(run, ["clip_advice"], options.format, options.out)
-            say(f"  {'figure':<12}{figure}")
+            say(f"  {'figure':<12}{one_line(figure)}")
         say("\n".join([*errors, CAUTION]))
     if problems:
-        raise RecipeError("\n".join(problems))
+        raise RecipeError(*problems)
     return 0
 
 

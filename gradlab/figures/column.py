@@ -63,7 +63,8 @@ def column(run: Run, name: str, title: str = "") -> Figure:
 def _panels(run: Run, name: str) -> list[Panel]:
     """The panels of the column: those of the first of the tables that has it, of layers, and those of steps."""
     of_tables = {table: set(run.meanings(table)) for table in TABLES}
-    notes = run.notes[(run.notes.measure.astype(str) == name).to_numpy()]
+    measures = set(run.notes.measure.unique())
+    notes = run.notes[(run.notes.measure == name).to_numpy()] if name in measures else run.notes[:0]
     panels: list[Panel] = []
     if name in of_tables["layers"]:
         rows, batch = _measured(run.layers, name)
@@ -86,7 +87,7 @@ def _panels(run: Run, name: str) -> list[Panel]:
         rows, batch = _measured(notes, "value")
         panels.append(Panel(f"Over training{batch}", "step", "value", _by(rows, "name")))
     if not panels:
-        known = sorted({*set().union(*of_tables.values()), *run.notes.measure.astype(str)})
+        known = sorted({*set().union(*of_tables.values()), *measures})
         raise RecipeError(f"{run.folder} has no column '{name}'{hint(name, known)}")
     panels = [panel for panel in panels if panel.lines]
     if not panels:

@@ -14,6 +14,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from gradlab.recipe.printing import printable
+
 # Okabe and Ito (2008), in an order in which neighbours differ most on a projector
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7A5195", "#222222")
 FIRST, MIDDLE, LAST = "#0072B2", "#E69F00", "#D55E00"  # the first, middle and last step of a run
@@ -69,7 +71,7 @@ def empty_note(axes: Axes, text: str) -> None:
 
 def literal_text(text: Any) -> str:
     """The text, shown as it is: a `$` begins no formula, a leading `_` hides no legend entry."""
-    escaped = str(text).replace("$", r"\$")
+    escaped = printable(str(text)).replace("$", r"\$")
     return f" {escaped}" if escaped.startswith("_") else escaped
 
 

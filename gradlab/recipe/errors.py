@@ -3,9 +3,17 @@
 import difflib
 from collections.abc import Iterable
 
+from gradlab.recipe.printing import one_line
+
 
 class RecipeError(ValueError):
-    """The recipe, the command or the folder cannot be used; the message says what to change."""
+    """The recipe, the command or the folder cannot be used; the message says what to change.
+
+    Each of `lines` is one line: a line break inside it, as of a name, is written as `\\n`.
+    """
+
+    def __init__(self, *lines: str) -> None:
+        super().__init__("\n".join(map(one_line, lines)))
 
 
 class NonFiniteError(ArithmeticError):

@@ -11,5 +11,13 @@ def shipped(folder: str) -> Path:
     return in_package if in_package.is_dir() else _PACKAGE.parent / folder
 
 
+def is_folder(path: Path) -> bool:
+    """Whether there is a folder of this name; one that the file system does not take is the name of none."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
 CONF = shipped("conf")
 EXPERIMENTS = shipped("experiments")

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Protocol
 from rich.console import Console
 
 from gradlab.recipe.errors import RecipeError
+from gradlab.recipe.printing import printable
 from gradlab.recipe.recipe import Recipe, plain
 from gradlab.report import pictures, summary
 from gradlab.report.progress import ProgressCallback, progress_display
-from gradlab.report.terminal import printable, say
+from gradlab.report.terminal import say
 
 if TYPE_CHECKING:
     from gradlab.store.read import Run

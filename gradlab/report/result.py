@@ -11,6 +11,7 @@ from gradlab.analysis.results import Diagnosis
 from gradlab.analysis.sentences import of_diagnosis
 from gradlab.analysis.verdicts import diagnose
 from gradlab.recipe.errors import RecipeError
+from gradlab.recipe.printing import printable
 from gradlab.report.pictures import default_names, named_figures
 from gradlab.report.summary import cost, describe, start_and_end
 from gradlab.store.read import Run
@@ -50,7 +51,7 @@ class RunResult(Run):
             f"stored      {self.folder}  ({cost(self.status)})",
             f"python      {' '.join(ATTRIBUTES)}",
         ]
-        return "\n".join(lines)
+        return printable("\n".join(lines))
 
     def _sentences(self) -> list[tuple[str, str]]:
         try:

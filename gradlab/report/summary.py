@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from gradlab.recipe import options
+from gradlab.recipe.printing import one_line
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,7 +32,7 @@ def describe(recipe: dict[str, Any]) -> str:
     words += [f"accumulate {recipe['accumulate']}"] if recipe["accumulate"] > 1 else []
     words += [f"rate of {path} × {factor:g}" for path, factor in recipe["lr_factors"].items()]
     first, last = recipe["seed"], recipe["seed"] + recipe["seeds"] - 1
-    return " · ".join([*words, f"seed {first}" if first == last else f"seeds {first}–{last}"])
+    return one_line(" · ".join([*words, f"seed {first}" if first == last else f"seeds {first}–{last}"]))
 
 
 def title(run: "Run") -> str:
@@ -132,7 +133,7 @@ def power_of_ten(log10: float) -> str:
 
 def aligned(rows: Iterable[Sequence[str]], indent: str = "") -> str:
     """Rows of cells as a table, the first column aligned to the left and the others to the right."""
-    table = [list(row) for row in rows]
+    table = [[one_line(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     return "\n".join(indent + "  ".join(_pad(row, widths)) for row in table)
 

@@ -15,6 +15,7 @@ from gradlab.measure.columns import READABLE, RESULTS, STATES
 from gradlab.recipe import options
 from gradlab.recipe.bounds import Bound, bound
 from gradlab.recipe.errors import RecipeError
+from gradlab.recipe.printing import one_line
 from gradlab.recipe.recipe import BOUNDS, FAMILIES, flat
 from gradlab.store import files
 
@@ -25,9 +26,24 @@ LARGEST_RECIPE, LARGEST_STATUS = (
 DEEPEST = 16  # mappings and lists in each other
 _YAML = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
+
+class OneLine:
+    """A limit: a text without line breaks, as all that stand in sentences."""
+
+    def check(self, key: str, value: Any) -> str:
+        """The text.
+
+        Raises:
+            RecipeError: it is none, or has several lines.
+        """
+        if not isinstance(value, str) or value != one_line(value):
+            raise RecipeError(f"{key}={value} must be a line of text")
+        return value
+
+
 # what the entries of status.json must be: [kind] is a list of them, {str: kind} a mapping with any keys, and
 # (kind, None) may be null
-_TEXT, _COUNT, _SIZE, _NUMBER = Bound(str), Bound(int, 0, 2**63), Bound(int, 1, 2**63), Bound(float)
+_TEXT, _COUNT, _SIZE, _NUMBER = OneLine(), Bound(int, 0, 2**63), Bound(int, 1, 2**63), Bound(float)
 _DATA = {
     "name": _TEXT,
     "source": _TEXT,

@@ -45,7 +45,7 @@ def gather(runs: list[Run], table: str = "layers", by: Iterable[str] = ()) -> pd
 
 def names(runs: list[Run]) -> list[str]:
     """A distinct name for each run: the folder's name, or its path if two folders have the same name."""
-    short = [run.folder.resolve().name for run in runs]
+    short = [run.name for run in runs]
     return short if len(set(short)) == len(short) else [str(run.folder) for run in runs]
 
 

@@ -18,6 +18,8 @@ import pyarrow.parquet as pq
 
 from gradlab.measure.columns import EXPECTED, KEYS, OPTIONAL, TABLES, schemas
 from gradlab.recipe.errors import RecipeError
+from gradlab.recipe.paths import is_folder
+from gradlab.recipe.printing import one_line
 from gradlab.store import contents, files
 from gradlab.store.lock import held
 from gradlab.store.status import is_whole
@@ -41,6 +43,11 @@ class Run:
     folder: Path
     recipe: dict[str, Any]
     status: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """The name of its folder, in one line."""
+        return one_line(self.folder.resolve().name)
 
     @cached_property
     def layers(self) -> pd.DataFrame:
@@ -95,8 +102,8 @@ def folders(path: str | Path) -> list[Path]:
         RecipeError: if `path` is not a folder.
     """
     path = Path(path)
-    if not path.is_dir():
-        problem = "is not a folder" if path.exists() else "does not exist"
+    if not is_folder(path):
+        problem = "is not a folder" if os.path.lexists(path) else "does not exist"
         raise RecipeError(f"{path} {problem}; give the folder of a run or of a study")
     run_folders = []
     for folder, subfolders, names in os.walk(path):
@@ -177,7 +184,7 @@ def read_each(paths: Paths, use: Callable[[Run], Result]) -> tuple[list[Result],
             problems.append(str(error))
     problems = list(dict.fromkeys(problems))
     if not results:
-        raise RecipeError("\n".join(problems) or _NO_PATH)
+        raise RecipeError(*problems or [_NO_PATH])
     return results, problems
 
 
@@ -240,7 +247,7 @@ def _table(run: Run, table: str) -> pa.Table:
             f"{folder / table} keeps changing; is the run being repeated? wait until it has ended"
         )
     rows = pa.concat_tables(tables, promote_options="default") if tables else schemas([])[table].empty_table()
-    if "batch" not in _sources(rows):
+    if "batch" not in _words(rows["source"]):
         if table in OPTIONAL:
             return schemas([])[table].empty_table()
         raise RecipeError(
@@ -297,20 +304,20 @@ def _problem(rows: pa.Table, table: str) -> str:
         column = rows[field.name]
         if field.name not in keys and not (pa.types.is_int32(field.type) or pa.types.is_float32(field.type)):
             return f"the column {field.name} holds no numbers"
+        words = _words(column) if pa.types.is_dictionary(field.type) else set()
+        if any(word is not None and word != one_line(word) for word in words):
+            return f"the column {field.name} holds words of several lines"
         if field.name in ROW_KEYS and column.null_count:
             return f"the column {field.name} is null"
         is_key = field.name in ROW_KEYS and field.name != "source"
         if (is_key or (field.metadata or {}).get(b"unit") == b"count") and not _counts(column):
             return f"the column {field.name} holds a negative or infinite value"
-    return (
-        ""
-        if _sources(rows) <= set(SOURCES)
-        else f"the column source holds other words than {' and '.join(SOURCES)}"
-    )
+    other = _words(rows["source"]) - set(SOURCES)
+    return f"the column source holds other words than {' and '.join(SOURCES)}" if other else ""
 
 
-def _sources(rows: pa.Table) -> set[str]:
-    return {word for chunk in rows["source"].chunks for word in pc.unique(chunk).to_pylist()}
+def _words(column: pa.ChunkedArray) -> set[str | None]:
+    return {word for chunk in column.chunks for word in pc.unique(chunk).to_pylist()}
 
 
 def _counts(column: pa.ChunkedArray) -> bool:

@@ -21,7 +21,7 @@ from gradlab.commands.main import main
 from gradlab.data import archive, files, mnist, prose, recordings, table_files, targets
 from gradlab.data.task import check_task
 from gradlab.recipe.errors import RecipeError
-from gradlab.report.terminal import printable
+from gradlab.recipe.printing import printable
 from tests.data.tasks import FILES, make_task
 from tests.faults.data_attacks import CALLED, CONTENTS, MEMORY, THINGS, VICTIMS, name_of, with_x
 from tests.recipes import TINY

@@ -33,7 +33,7 @@ from gradlab.commands.compose.spelling import Groups, require_key, require_optio
 from gradlab.recipe import options
 from gradlab.recipe.bounds import bound
 from gradlab.recipe.errors import RecipeError
-from gradlab.recipe.paths import CONF
+from gradlab.recipe.paths import CONF, is_folder
 from gradlab.recipe.recipe import (
     BOUNDS,
     FAMILIES,
@@ -91,7 +91,7 @@ def grid(words: Sequence[str], multirun: bool = False, config_dir: Path | None =
                 else:
                     by_folder.setdefault(f"{recipe.study}/{folder_name(recipe)}", (point_label, recipe))
     if errors:
-        raise RecipeError("\n".join(_error_line(error, labels) for error, labels in errors.items()))
+        raise RecipeError(*(_error_line(error, labels) for error, labels in errors.items()))
     labels, recipes = zip(*by_folder.values(), strict=True)
     return Grid(list(recipes), list(labels), list(dict.fromkeys(keys)))
 
@@ -146,7 +146,7 @@ def _checked_config_dirs(config_dir: Path | None) -> list[Path]:
     """The user's folder of options, if there is one, checked before Hydra reads it."""
     if config_dir is None:
         return []
-    if not config_dir.is_dir():
+    if not is_folder(config_dir):
         raise RecipeError(f"--config-dir {config_dir}: there is no such folder")
     families = [group for group in options.groups() if group != "experiment"]
     for path in sorted(config_dir.glob("*/*.yaml")):

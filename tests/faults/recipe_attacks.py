@@ -662,3 +662,10 @@ def of_size() -> Iterator[Attack]:
     """Networks that no machine holds."""
     for kind, words in LARGE.items():
         yield Attack(f"large: {kind}", words)
+
+
+def of_largest() -> Iterator[Attack]:
+    """The largest whole number that each bound allows: more than a machine holds, or a good recipe."""
+    for key, limit, choice in keys():
+        if isinstance(limit, Bound) and limit.value_type is int and limit.high < math.inf and not key.startswith("data"):
+            yield Attack(f"{key}: the largest", (*choice, f"{key}={int(limit.high)}"))

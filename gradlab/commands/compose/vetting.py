@@ -21,6 +21,7 @@ from gradlab.recipe.recipe import Recipe, flat, is_import_path, named, plain
 PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,79}")  # no dots, no slashes: a name cannot leave its folder
 _MOST_BYTES, _MOST_NODES, _MOST_LEVELS = 1 << 20, 10_000, 50
 _REFERENCE = re.compile(r"\$\{[A-Za-z_][\w.]*\}")  # ${depth} is allowed, ${oc.env:TOKEN} and ${${a}} are not
+_FUNCTION = re.compile(r"(?<![\w.])[\w.]+:[\w.]+")  # begins where a word does, lest a long one take its square
 PATH_KEYS = ("outputs", "data.path")  # what is written where, and which of the user's files are read
 
 
@@ -85,7 +86,7 @@ def trusted_functions(texts: Iterable[str], config_dirs: Iterable[Path]) -> set[
         if file.parent.name != "experiments"
     ]
     all_texts = [*texts, *(file.read_text("utf-8") for file in files)]
-    return {name for text in all_texts for name in re.findall(r"[\w.]+:[\w.]+", text)}
+    return {name for text in all_texts for name in _FUNCTION.findall(text)}
 
 
 def require_trusted(recipe: Recipe, trusted: set[str]) -> Recipe:

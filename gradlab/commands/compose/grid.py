@@ -30,7 +30,7 @@ from gradlab.commands.compose.overrides import (
     parse_grid,
 )
 from gradlab.commands.compose.spelling import Groups, require_key, require_option, suggestion
-from gradlab.recipe import options
+from gradlab.recipe import options, small_files
 from gradlab.recipe.bounds import bound
 from gradlab.recipe.errors import RecipeError
 from gradlab.recipe.paths import CONF, is_folder
@@ -155,7 +155,7 @@ def _checked_config_dirs(config_dir: Path | None) -> list[Path]:
     if not is_folder(config_dir):
         raise RecipeError(f"--config-dir {config_dir}: there is no such folder")
     families = [group for group in options.groups() if group != "experiment"]
-    for path in sorted(config_dir.glob("*/*.yaml")):
+    for path in small_files.option_files(config_dir):
         group = path.parent.name
         if group == "experiments":
             continue  # checked when chosen

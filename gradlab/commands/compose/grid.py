@@ -241,7 +241,8 @@ def _recipe(point: GridPoint, groups: Groups, compose_groups: Compose) -> Recipe
         vetting.require_plain_references(OmegaConf.to_container(config, resolve=False))
         values = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     except (HydraException, OmegaConfBaseException) as error:
-        raise RecipeError(" ".join(str(error).splitlines()[0].split())) from None
+        place = getattr(error, "full_key", None)
+        raise RecipeError(f"{f'{place}: ' if place else ''}{' '.join(str(error).splitlines()[0].split())}") from None
     assert isinstance(values, dict)
     return recipe_of({str(key): _with_defaults(str(key), value) for key, value in values.items()})
 

@@ -167,9 +167,9 @@ def _check_range(swept: RangeSweep, word: str) -> None:
 
 
 def text(value: Any) -> str:
-    """A value of YAML or Python as it is written on the command line: a list is a grid; null is refused later."""
+    """A value of YAML or Python as it is written on the command line: a list is a grid, maybe of lists."""
     if isinstance(value, list | tuple):
-        return ",".join(map(text, value))
+        return ",".join(f"[{text(entry)}]" if isinstance(entry, list) else text(entry) for entry in value)
     if isinstance(value, bool):
         return str(value).lower()
     return "null" if value is None else str(value)

@@ -173,7 +173,7 @@ def _check_default(path: Path, line: Any) -> None:
         return
     ((key, names),) = line.items() if isinstance(line, dict) and len(line) == 1 else (("", ""),)
     names = names if isinstance(names, list) else [names]
-    if not re.fullmatch(r"override /\w+", str(key)) or not all(PLAIN.fullmatch(str(name)) for name in names):
+    if not re.fullmatch(r"override /(?!experiment$)\w+", str(key)) or not all(PLAIN.fullmatch(str(name)) for name in names):
         raise RecipeError(f"{path}: '{line}' in defaults is not '- override /group: option'")
 
 
@@ -182,8 +182,19 @@ def _mapping(path: Path) -> dict[str, Any]:
     content = _content(path, small_files.read(path))
     if not isinstance(content, dict):
         raise RecipeError(f"{path} is not a mapping of keys to values")
+    _require_text_keys(path, content)
     require_plain_references(content, f"{path}: ")
     return content
+
+
+def _require_text_keys(path: Path, values: Any) -> None:
+    """Check the keys of all mappings, through lists; YAML makes a number of `1:` and a flag of `yes:`."""
+    entries = list(values.items()) if isinstance(values, dict) else [("", value) for value in values]
+    for key, value in entries:
+        if not isinstance(key, str):
+            raise RecipeError(f"{path}: the key {key} is not text; put quotes around it")
+        if isinstance(value, dict | list):
+            _require_text_keys(path, value)
 
 
 def _content(path: Path, text: str) -> Any:

@@ -1,5 +1,7 @@
 """What stands where in a Row: the names of its columns, layers and parameters, from shapes alone."""
 
+import math
+import os
 from typing import Any, NamedTuple
 
 import jax
@@ -69,7 +71,8 @@ def layout(recipe: Recipe, task: Task) -> Layout:
     """The layout of a recipe's rows; nothing is allocated.
 
     Raises:
-        RecipeError: where the network's outputs are not what the targets need, or two probes declare one column.
+        RecipeError: where the network's outputs are not what the targets need, or two probes declare one column, or
+            the state does not fit into memory.
     """
     recipe = with_batch_size(recipe, task)
     values: dict[str, Any] = seed_programs.numbers_for(numbers(recipe), recipe.dtype)
@@ -77,6 +80,7 @@ def layout(recipe: Recipe, task: Task) -> Layout:
     dtype = jnp.int32 if task.vocabulary else jnp.dtype(recipe.dtype)
     x = jax.ShapeDtypeStruct((recipe.batch_size, *task.form.shape), dtype)
     state = jax.eval_shape(lambda x: step.init_state(setup, jax.random.key(0), x), x)
+    _check_memory(recipe, state)
     if task.form.label_per_step or is_import_path(recipe.model["name"]):
         _check_outputs(recipe, setup, state, x, task)
     layers = _block_layers(setup.chain)
@@ -104,6 +108,18 @@ def layout(recipe: Recipe, task: Task) -> Layout:
         schemas=schemas([*columns.declared, *of_snapshots]),
         shapes=chain.row_shapes(setup.chain, state.params),
     )
+
+
+def _check_memory(recipe: Recipe, state: TrainState) -> None:
+    """Refuse a state that is larger than all memory there is, before any of it is allocated."""
+    seed_bytes = sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
+    needed, memory = recipe.seeds * seed_bytes, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if needed > memory:
+        raise RecipeError(
+            f"the parameters and the optimizer's state of depth={recipe.depth} width={recipe.width} "
+            f"seeds={recipe.seeds} take {needed / 2**30:,.0f} GiB, and there are {memory / 2**30:,.0f}; "
+            "choose smaller ones"
+        )
 
 
 def _block_layers(blocks: list[Block]) -> dict[str, range]:

@@ -57,7 +57,7 @@ def load_run(run: PreparedRun) -> LoadedRun:
     Raises:
         RecipeError: what `PreparedRun.task` and `layout` raise.
     """
-    task = run.task
+    task, row_layout = run.task, run.layout  # the layout refuses what does not fit into memory
     recipe = with_batch_size(run.recipe, task)
     cast: Callable[[np.ndarray], np.ndarray] = lambda x: (
         x if np.issubdtype(x.dtype, np.integer) else x.astype(recipe.dtype)
@@ -69,8 +69,8 @@ def load_run(run: PreparedRun) -> LoadedRun:
         data=Data(*(jnp.asarray(array) for array in arrays)),
         numbers=numbers_for(numbers(recipe), recipe.dtype),
         seeds=np.arange(recipe.seed, recipe.seed + recipe.seeds, dtype=np.uint32),
-        layout=run.layout,
-        length=_chunk_length(recipe, run.layout),
+        layout=row_layout,
+        length=_chunk_length(recipe, row_layout),
     )
 
 

@@ -7,11 +7,11 @@ from gradlab.nn.blocks import ResidualSpec
 from gradlab.nn.chain import Block
 from gradlab.nn.linear_layer import WeightLayerSpec
 from gradlab.nn.model import Model, Plan, model
-from gradlab.recipe.bounds import Size
+from gradlab.recipe.bounds import Branch, Size
 
 
 @model
-def cnn(branch: Size, window: Size, stem_stride: Size, padding: Literal["same", "circular"]) -> Model:
+def cnn(branch: Branch, window: Size, stem_stride: Size, padding: Literal["same", "circular"]) -> Model:
     """h_0 = layer(x) with a stride; h_l = residual(h_{l−1}, f), f of `branch` layers; logits = W·mean(h_depth) + b.
 
     Every layer but the last is a convolution of `width` channels: over images in two axes, over sequences

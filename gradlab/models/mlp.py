@@ -5,11 +5,11 @@ from gradlab.nn.blocks import ResidualSpec
 from gradlab.nn.chain import Block
 from gradlab.nn.linear_layer import WeightLayerSpec
 from gradlab.nn.model import Model, Plan, model
-from gradlab.recipe.bounds import Size
+from gradlab.recipe.bounds import Branch
 
 
 @model
-def mlp(branch: Size) -> Model:
+def mlp(branch: Branch) -> Model:
     """h_0 = layer(x); h_l = residual(h_{l−1}, f), f of `branch` layers, l = 1…depth; logits = W h_depth + b.
 
     Where the activation comes first in a branch, h_0 = W x + b, as in He et al. 2016b. Any numeric input is

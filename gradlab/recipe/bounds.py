@@ -1,6 +1,7 @@
 """The values that a parameter may take, declared by its annotation: `slope: NonNegative`."""
 
 import math
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Protocol, get_args, get_origin, runtime_checkable
 
@@ -58,7 +59,8 @@ class Bound:
         if isinstance(value, str) and value in self.words:
             return value
         if self.value_type is float and type(value) is int:
-            value = float(value)
+            with suppress(OverflowError):  # an integer beyond the largest float stays one, and is refused
+                value = float(value)
         if type(value) is not self.value_type or not self._contains(value):
             raise RecipeError(f"{key}={value} must be {self}")
         return value
@@ -118,6 +120,9 @@ Share = Annotated[float, Bound(float, 0, 1, open_high=True)]  # [0, 1)
 Fraction = Annotated[float, Bound(float, 0, 1, open_low=True, open_high=True)]  # (0, 1)
 LARGEST = 2**31 - 1  # the tables and the compiled programs count in int32
 Size = Annotated[int, Bound(int, 1, LARGEST)]
+Depth = Annotated[int, Bound(int, 1, 100_000)]  # layers: each has a row in every table
+Branch = Annotated[int, Bound(int, 1, 100)]  # layers of one block, each compiled by itself
+Evaluations = Annotated[int, Bound(int, 1, 1_000_000)]  # of the loss in a step
 Count = Annotated[int, Bound(int, 0, LARGEST)]
 Flag = Annotated[bool, Bound(bool)]
 Text = Annotated[str, Bound(str)]

@@ -6,11 +6,12 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from gradlab.recipe.printing import one_line
+from gradlab.recipe.printing import one_line, shortened
 
-STORAGE_CODE = (
-    74  # the exit code of a command whose files the file system does not take: EX_IOERR of sysexits.h
-)
+LONGEST_WORD = 200  # characters of a word that is compared with known ones, which takes their product
+
+# the exit code of a command whose files the file system does not take: EX_IOERR of sysexits.h
+STORAGE_CODE = 74
 # what a file system says that is full, over its quota, read-only or failing
 STORAGE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
 
@@ -18,11 +19,12 @@ STORAGE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
 class RecipeError(ValueError):
     """The recipe, the command or the folder cannot be used; the message says what to change.
 
-    Each of `lines` is one line: a line break inside it, as of a name, is written as `\\n`.
+    Each of `lines` is one line: a line break inside it, as of a name, is written as `\\n`, and the middle of one that
+    is very long, as with a value of a million characters, is left out.
     """
 
     def __init__(self, *lines: str) -> None:
-        super().__init__("\n".join(map(one_line, lines)))
+        super().__init__("\n".join(shortened(one_line(line)) for line in lines))
 
 
 class UserError(RecipeError):
@@ -60,8 +62,15 @@ def free_space(path: Path | str) -> str:
     return f"{facts.f_bavail * facts.f_frsize / 2**20:,.0f} MiB are free"
 
 
+def similar(word: str, known: Iterable[str]) -> str:
+    """The known word closest to a misspelt `word`, "" if none is close."""
+    if len(word) > LONGEST_WORD:
+        return ""
+    return next(iter(difflib.get_close_matches(word, sorted(known), n=1, cutoff=0.6)), "")
+
+
 def hint(word: str, known: Iterable[str]) -> str:
     """The end of a sentence that offers the known word closest to a misspelt `word`, else all known words."""
     known = sorted(known)
-    close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
-    return f"; did you mean '{close[0]}'?" if close else f"; there are: {', '.join(known)}"
+    close = similar(word, known)
+    return f"; did you mean '{close}'?" if close else f"; there are: {', '.join(known)}"

@@ -6,16 +6,18 @@ Help and Tab completion must answer at once, so these simple files are read line
 import re
 from pathlib import Path
 
+from gradlab.recipe import small_files
 from gradlab.recipe.paths import CONF, EXPERIMENTS
 
 _NAME = re.compile(r"[\w-]{1,100}")  # of an option's file, which is in its group's folder
+LONGEST_QUESTION = 1000  # characters
 _KEY = re.compile(r"^(?P<indent> *)(?P<key>\w+):(?: +(?P<value>[^#]*?))?(?: +# (?P<meaning>.*))?$")
 
 
 def groups(*folders: Path) -> dict[str, list[str]]:
     """The sorted options of every group, `experiment` last, from `conf/` and the user's `--config-dir` folders."""
     options: dict[str, set[str]] = {group: set() for group in _default_options()}
-    for file in [file for folder in (CONF, *folders) for file in folder.glob("*/*.yaml")]:
+    for file in [file for folder in (CONF, *folders) for file in small_files.option_files(folder)]:
         if file.parent.name in options:
             options[file.parent.name].add(file.stem)
     options["experiment"] = set(experiments(*folders))
@@ -49,7 +51,7 @@ def parameters(group: str, option: str, *folders: Path) -> dict[str, str]:
     if not _NAME.fullmatch(option):
         return {}
     files = [folder / group / f"{option}.yaml" for folder in (CONF, *folders)]
-    text = next((file.read_text("utf-8") for file in files if file.is_file()), "")
+    text = next((small_files.read(file) for file in files if file.is_file()), "")
     pairs = _pairs(_part(text, group))
     return {key: value for key, value in pairs.items() if key != "name"}
 
@@ -70,7 +72,7 @@ def _pairs(text: str) -> dict[str, str]:
 def question(file: Path) -> str:
     """The question that an experiment asks: the comment in its first line."""
     with file.open(encoding="utf-8", errors="replace") as lines:
-        return lines.readline().removeprefix("#").strip()
+        return lines.readline(LONGEST_QUESTION).removeprefix("#").strip()
 
 
 def default(group: str) -> str:

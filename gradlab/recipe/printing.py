@@ -3,6 +3,7 @@
 import re
 import unicodedata
 
+LONGEST = 800  # characters of one line of an error
 _LINE_BREAK = re.compile(r"[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]")  # all at which a text is split into lines
 
 
@@ -25,3 +26,12 @@ def _code(character: str) -> str:
 def one_line(text: object) -> str:
     """The text with its line breaks written as `\\n`: a name cannot look like a line of its own."""
     return _LINE_BREAK.sub(lambda found: ascii(found[0])[1:-1], str(text))
+
+
+def shortened(line: str, longest: int = LONGEST) -> str:
+    """A line whose middle is left out where it is too long: what is wrong stands at the start, what to do at the end."""
+    left_out = len(line) - longest
+    if left_out <= 0:
+        return line
+    end = longest * 3 // 8
+    return f"{line[: longest - end]}… ({left_out:,} characters) …{line[-end:]}"

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, fields
 from typing import Annotated, Any, Literal
 
-from gradlab.recipe.bounds import Bound, Count, Flag, Many, NonNegative, Positive, Share, Size, Text
+from gradlab.recipe.bounds import Bound, Count, Depth, Flag, Many, NonNegative, Positive, Share, Size, Text
 
 Part = dict[str, Any]  # {"name": ..., and the parameters of that option}
 
@@ -72,7 +72,7 @@ FAMILIES = (
 # groups of which a recipe has several options: group -> field
 LISTED = {"probe": "probes", "snapshot": "snapshots"}
 BOUNDS: dict[str, Any] = {  # the annotation that declares what each root key may be
-    "depth": Size,
+    "depth": Depth,
     "width": Size,
     "steps": Count,
     "batch_size": Count,

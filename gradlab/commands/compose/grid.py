@@ -30,7 +30,7 @@ from gradlab.commands.compose.overrides import (
     parse_grid,
 )
 from gradlab.commands.compose.spelling import Groups, require_key, require_option, suggestion
-from gradlab.recipe import options
+from gradlab.recipe import options, small_files
 from gradlab.recipe.bounds import bound
 from gradlab.recipe.errors import RecipeError
 from gradlab.recipe.paths import CONF, is_folder
@@ -46,6 +46,7 @@ from gradlab.recipe.recipe import (
     is_import_path,
 )
 
+MOST_ERRORS = 20  # that are reported at once
 Compose = Callable[[tuple[str, ...]], DictConfig]  # from choices of groups to the composed config
 
 
@@ -81,6 +82,8 @@ def grid(words: Sequence[str], multirun: bool = False, config_dir: Path | None =
             differing = differing_keys(points)
             keys += differing
             for point in points:
+                if len(errors) == MOST_ERRORS:
+                    break
                 point_label = label(point, differing)
                 try:
                     composed = _recipe(point, groups, compose_groups)
@@ -91,7 +94,10 @@ def grid(words: Sequence[str], multirun: bool = False, config_dir: Path | None =
                 else:
                     by_folder.setdefault(f"{recipe.study}/{folder_name(recipe)}", (point_label, recipe))
     if errors:
-        raise RecipeError(*(_error_line(error, labels) for error, labels in errors.items()))
+        raise RecipeError(
+            *(_error_line(error, labels) for error, labels in errors.items()),
+            *(["…"] if len(errors) == MOST_ERRORS else []),
+        )
     labels, recipes = zip(*by_folder.values(), strict=True)
     return Grid(list(recipes), list(labels), list(dict.fromkeys(keys)))
 
@@ -116,8 +122,11 @@ def recipe_of(values: dict[str, Any]) -> Recipe:
         parts = part.values() if group in LISTED.values() and isinstance(part, dict) else [part]
         if group in (*FAMILIES, *LISTED.values()) and not all(map(_has_name, parts)):
             raise RecipeError(f"{group} is chosen by an option's name, got {part}")
-    study, outputs = str(values["study"]), str(values["outputs"])  # study=2026 is a name
-    if not outputs or values["outputs"] is None:
+    for key in ("study", "outputs"):  # study=2026 is a name
+        if type(values[key]) not in (str, int, float):
+            raise RecipeError(f"{key}={values[key]} must be a name")
+    study, outputs = str(values["study"]), str(values["outputs"])
+    if not outputs:
         raise RecipeError("outputs= must name a folder")
     if not vetting.PLAIN.fullmatch(study.replace(".", "_")) or study.startswith("."):
         raise RecipeError(f"study={study} must be a plain name: letters, digits, '.', '_', '-'")
@@ -149,7 +158,7 @@ def _checked_config_dirs(config_dir: Path | None) -> list[Path]:
     if not is_folder(config_dir):
         raise RecipeError(f"--config-dir {config_dir}: there is no such folder")
     families = [group for group in options.groups() if group != "experiment"]
-    for path in sorted(config_dir.glob("*/*.yaml")):
+    for path in small_files.option_files(config_dir):
         group = path.parent.name
         if group == "experiments":
             continue  # checked when chosen
@@ -235,7 +244,10 @@ def _recipe(point: GridPoint, groups: Groups, compose_groups: Compose) -> Recipe
         vetting.require_plain_references(OmegaConf.to_container(config, resolve=False))
         values = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     except (HydraException, OmegaConfBaseException) as error:
-        raise RecipeError(" ".join(str(error).splitlines()[0].split())) from None
+        place = getattr(error, "full_key", None)
+        raise RecipeError(
+            f"{f'{place}: ' if place else ''}{' '.join(str(error).splitlines()[0].split())}"
+        ) from None
     assert isinstance(values, dict)
     return recipe_of({str(key): _with_defaults(str(key), value) for key, value in values.items()})
 
@@ -283,7 +295,9 @@ def _common_defaults(group: str, name: str) -> dict[str, Any]:
     """The keys that a user-defined function shares with every option of its group, with the options' defaults."""
     from gradlab.engine.families import FAMILIES
 
-    keys = FAMILIES[group].common if is_import_path(name) else {}
+    if not is_import_path(name):
+        return {}
+    keys = FAMILIES[group].common
     all_defaults = [_defaults(group, option) for option in options.groups()[group]]
     having = next((defaults for defaults in all_defaults if keys.keys() <= defaults.keys()), {})
     return {key: having[key] for key in keys}

@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Glob, Override, QuotedString
-from hydra.errors import HydraException
+from hydra.core.override_parser.types import Glob, Override, QuotedString, RangeSweep
 
 from gradlab.commands.compose.spelling import Groups, suggestion
 from gradlab.recipe.errors import RecipeError
 
 MOST_RUNS = 10_000
+LONGEST_WORD = 100_000  # characters: ten thousand seeds; the parser takes a second for them
+LONGEST_LIST = 5_000  # values of a list in brackets, for which it takes a second too
+DEEPEST = 20  # lists and mappings in each other
 LABEL_LENGTH = 60  # characters of one key=value in a label
 
 
@@ -84,10 +86,31 @@ def _setting(word: str, groups: Groups) -> Setting:
         raise RecipeError(f"'{word}': a key cannot be removed; choose another option, as in clip=none")
     if override.package is not None:
         raise RecipeError(f"'{word}': a key cannot have an '@'; the place of every option is fixed")
-    return Setting(key, _values(override, word, groups), bool(override.is_sweep_override()))
+    values = _values(override, word, groups)
+    if not values:
+        raise RecipeError(f"'{word}' is a list without a value; give one or more")
+    if _levels(values) > DEEPEST:
+        raise RecipeError(f"'{word}' is a list or mapping of more than {DEEPEST} levels")
+    return Setting(key, values, bool(override.is_sweep_override()))
+
+
+def _levels(values: tuple[Any, ...]) -> int:
+    """How deep lists and mappings stand in each other."""
+    levels, entries = 0, list(values)
+    while entries:
+        inner = [value for value in entries if isinstance(value, dict | list)]
+        entries = [
+            entry for value in inner for entry in (value.values() if isinstance(value, dict) else value)
+        ]
+        levels += 1
+    return levels
 
 
 def _parse_word(word: str, groups: Groups) -> Override:
+    if len(word) > LONGEST_WORD:
+        raise RecipeError(f"'{word}' has {len(word):,} characters; at most {LONGEST_WORD:,} are read")
+    if "[" in word and word.count(",") >= LONGEST_LIST:
+        raise RecipeError(f"'{word}': a list in brackets has at most {LONGEST_LIST:,} values")
     if "=" not in word and not word.startswith("~"):
         group = next((group for group, names in groups.items() if word in names), "")
         hint = f"; did you mean '{group}={word}'?" if group else ", as in depth=50"
@@ -97,8 +120,10 @@ def _parse_word(word: str, groups: Groups) -> Override:
         raise RecipeError(f"'{key}': write the value itself; references (${{…}}) are not allowed")
     try:
         return OverridesParser.create().parse_override(word)
-    except HydraException as error:
-        reason = str(error).splitlines()[0]
+    except (
+        Exception
+    ) as error:  # besides its own errors, those of Python that it meets: an integer of 5000 digits
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise RecipeError(
             f"'{word}' cannot be parsed: {reason}; put quotes around a value with commas, spaces or brackets"
         ) from None
@@ -116,14 +141,39 @@ def _values(override: Override, word: str, groups: Groups) -> tuple[Any, ...]:
         raise RecipeError(
             f"'{word}': an interval is not a list of values; write a,b or range(start,stop,step)"
         )
+    if isinstance(swept, RangeSweep):
+        _check_range(swept, word)
     values = itertools.islice(override.sweep_iterator(), MOST_RUNS + 1)  # a range may be long
-    return tuple(value.text if isinstance(value, QuotedString) else value for value in values)
+    return tuple(map(_unquoted, values))
+
+
+def _unquoted(value: Any) -> Any:
+    """A value of a sweep as it stands alone: Hydra leaves the quotes of those."""
+    if isinstance(value, list):
+        return [_unquoted(entry) for entry in value]
+    if isinstance(value, dict):
+        return {_unquoted(key): _unquoted(entry) for key, entry in value.items()}
+    return value.text if isinstance(value, QuotedString) else value
+
+
+def _check_range(swept: RangeSweep, word: str) -> None:
+    """Refuse a range that has no end, or more values than a grid may have, before any of them is made."""
+    assert swept.start is not None
+    assert swept.stop is not None
+    try:
+        count = (swept.stop - swept.start) / swept.step
+    except (ZeroDivisionError, OverflowError):
+        count = math.nan
+    if not math.isfinite(count):
+        raise RecipeError(f"'{word}': a range needs finite numbers and a step other than 0")
+    if count > MOST_RUNS:
+        raise RecipeError(f"'{word}' has {count:.4g} values; at most {MOST_RUNS} can run at once")
 
 
 def text(value: Any) -> str:
-    """A value of YAML or Python as it is written on the command line: a list is a grid; null is refused later."""
+    """A value of YAML or Python as it is written on the command line: a list is a grid, maybe of lists."""
     if isinstance(value, list | tuple):
-        return ",".join(map(text, value))
+        return ",".join(f"[{text(entry)}]" if isinstance(entry, list) else text(entry) for entry in value)
     if isinstance(value, bool):
         return str(value).lower()
     return "null" if value is None else str(value)

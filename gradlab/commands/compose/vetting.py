@@ -12,15 +12,20 @@ from typing import Any
 
 import yaml
 from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
+from gradlab.recipe import small_files
 from gradlab.recipe.errors import RecipeError
 from gradlab.recipe.paths import CONF
 from gradlab.recipe.recipe import Recipe, flat, is_import_path, named, plain
 
 PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,79}")  # no dots, no slashes: a name cannot leave its folder
-_MOST_BYTES, _MOST_NODES, _MOST_LEVELS = 1 << 20, 10_000, 50
+_MOST_NODES, _MOST_LEVELS, _LONGEST_NUMBER = 10_000, 50, 300
+_NUMBER = re.compile(r"[-+]?[0-9][0-9a-fA-FxXoO_:.]*$")
+_PARSER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _REFERENCE = re.compile(r"\$\{[A-Za-z_][\w.]*\}")  # ${depth} is allowed, ${oc.env:TOKEN} and ${${a}} are not
+_FUNCTION = re.compile(
+    r"(?<![\w.])[\w.]+:[\w.]+"
+)  # begins where a word does, lest a long one take its square
 PATH_KEYS = ("outputs", "data.path")  # what is written where, and which of the user's files are read
 
 
@@ -78,14 +83,14 @@ def trusted_functions(texts: Iterable[str], config_dirs: Iterable[Path]) -> set[
 
     Experiments are not trusted, those of the config dirs included.
     """
-    files = [
-        file
-        for folder in config_dirs
-        for file in folder.glob("*/*.yaml")
-        if file.parent.name != "experiments"
-    ]
-    all_texts = [*texts, *(file.read_text("utf-8") for file in files)]
-    return {name for text in all_texts for name in re.findall(r"[\w.]+:[\w.]+", text)}
+    all_texts = [*texts, *map(small_files.read, _option_files(config_dirs))]
+    return {name for text in all_texts for name in _FUNCTION.findall(text)}
+
+
+def _option_files(folders: Iterable[Path]) -> list[Path]:
+    """The files of options in these folders, those of experiments left out."""
+    files = [file for folder in folders for file in small_files.option_files(folder)]
+    return [file for file in files if file.parent.name != "experiments"]
 
 
 def require_trusted(recipe: Recipe, trusted: set[str]) -> Recipe:
@@ -126,13 +131,12 @@ def require_plain_references(values: Any, place: str = "") -> None:
 
 def own_paths(given: Mapping[str, Iterable[Any]], config_dirs: Iterable[Path]) -> dict[str, set[str]]:
     """The values that each key of a path may have: those of the command line, `given` by key, and of options' files."""
-    files = [file for folder in (CONF, *config_dirs) for file in folder.glob("*/*.yaml")]
     paths: dict[str, set[str]] = {key: set(map(str, given.get(key, ()))) for key in PATH_KEYS}
-    for file in [CONF / "config.yaml", *(file for file in files if file.parent.name != "experiments")]:
-        text = file.read_text("utf-8")
+    for file in [CONF / "config.yaml", *_option_files([CONF, *config_dirs])]:
+        text = small_files.read(file)
         for key in PATH_KEYS:
             if f"{key.rpartition('.')[2]}:" in text:
-                values = yaml.safe_load(text)
+                values = _content(file, text)
                 group, _, name = key.rpartition(".")
                 part = values.get(group, values) if group == file.parent.name or not group else {}
                 paths[key] |= {str(part[name])} if isinstance(part, dict) and name in part else set()
@@ -171,25 +175,62 @@ def _check_default(path: Path, line: Any) -> None:
         return
     ((key, names),) = line.items() if isinstance(line, dict) and len(line) == 1 else (("", ""),)
     names = names if isinstance(names, list) else [names]
-    if not re.fullmatch(r"override /\w+", str(key)) or not all(PLAIN.fullmatch(str(name)) for name in names):
+    if not re.fullmatch(r"override /(?!experiment$)\w+", str(key)) or not all(
+        PLAIN.fullmatch(str(name)) for name in names
+    ):
         raise RecipeError(f"{path}: '{line}' in defaults is not '- override /group: option'")
 
 
 def _mapping(path: Path) -> dict[str, Any]:
     """The file's content with unresolved references, if it is a small mapping without resolvers."""
-    if path.stat().st_size > _MOST_BYTES:
-        raise RecipeError(f"{path}: larger than 1 MiB, which no file of an option or experiment needs")
-    try:
-        text = path.read_text("utf-8")
-        _count_nodes(path, yaml.compose(text, Loader=yaml.SafeLoader))
-        content = OmegaConf.to_container(OmegaConf.create(text), resolve=False)
-    except (yaml.YAMLError, OmegaConfBaseException, RecursionError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())[:120]
-        raise RecipeError(f"{path} cannot be read as YAML: {reason}") from None
+    content = _content(path, small_files.read(path))
     if not isinstance(content, dict):
         raise RecipeError(f"{path} is not a mapping of keys to values")
+    _require_text_keys(path, content)
     require_plain_references(content, f"{path}: ")
-    return {str(key): value for key, value in content.items()}
+    return content
+
+
+def _require_text_keys(path: Path, values: Any) -> None:
+    """Check the keys of all mappings, through lists; YAML makes a number of `1:` and a flag of `yes:`."""
+    entries = list(values.items()) if isinstance(values, dict) else [("", value) for value in values]
+    for key, value in entries:
+        if not isinstance(key, str):
+            raise RecipeError(f"{path}: the key {key} is not text; put quotes around it")
+        if isinstance(value, dict | list):
+            _require_text_keys(path, value)
+
+
+def _content(path: Path, text: str) -> Any:
+    """What the file's YAML says, with unresolved references; it is looked through before anything is made of it."""
+    try:
+        _check_events(path, text)
+        _count_nodes(path, yaml.compose(text, Loader=yaml.SafeLoader))
+        return OmegaConf.to_container(OmegaConf.create(text), resolve=False)
+    except RecipeError:
+        raise
+    except Exception as error:  # a tag or a date makes PyYAML raise Python's own errors too
+        reason = " ".join(str(error).split())[:120] or type(error).__name__
+        raise RecipeError(f"{path} cannot be read as YAML: {reason}") from None
+
+
+def _check_events(path: Path, text: str) -> None:
+    """Refuse too many entries, too deep ones, and numbers that are too long, as the parser meets them."""
+    level = 0
+    for count, event in enumerate(yaml.parse(text, Loader=_PARSER)):
+        level += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if count > 2 * _MOST_NODES or level > _MOST_LEVELS:
+            raise RecipeError(_too_large(path))
+        if (
+            isinstance(event, yaml.ScalarEvent)
+            and len(event.value) > _LONGEST_NUMBER
+            and _NUMBER.match(event.value)
+        ):
+            raise RecipeError(f"{path}: a number of {len(event.value):,} digits is too long")
+
+
+def _too_large(path: Path) -> str:
+    return f"{path}: too large or too deep for a file of an option or experiment"
 
 
 def _count_nodes(
@@ -203,6 +244,6 @@ def _count_nodes(
     children = [child for entry in entries for child in (entry if isinstance(entry, tuple) else (entry,))]
     count = 1 + sum(_count_nodes(path, child, level + 1, counts) for child in children)
     if level > _MOST_LEVELS or count > _MOST_NODES:
-        raise RecipeError(f"{path}: too large or too deep for a file of an option or experiment")
+        raise RecipeError(_too_large(path))
     counts[id(node)] = count
     return count

@@ -25,7 +25,7 @@ from gradlab.parts.optimizers.contract import (
 )
 from gradlab.parts.optimizers.registry import optimizer
 from gradlab.parts.optimizers.rules import momentum, sgd
-from gradlab.recipe.bounds import Positive, Share, Size
+from gradlab.recipe.bounds import Evaluations, Positive, Share
 from gradlab.recipe.errors import RecipeError
 
 Strategy = Literal["open_es", "sep_cma_es", "snes", "pgpe"]
@@ -49,7 +49,7 @@ def sam(rho: Positive, decay: Share) -> Optimizer:
 
 
 @optimizer
-def spsa(perturbation: Positive, pairs: Size) -> Optimizer:
+def spsa(perturbation: Positive, pairs: Evaluations) -> Optimizer:
     """g = (L(θ + cΔ) − L(θ − cΔ))/(2c)·Δ with random Δ = ±1, averaged over `pairs` draws of Δ (Spall 1992).
 
     Two losses per pair whatever the number of parameters P; an unbiased gradient but for c², with P times its noise.
@@ -92,7 +92,7 @@ def _check_es(population: int, **others: Any) -> None:
 
 
 @optimizer.checked(_check_es)
-def es(strategy: Strategy, population: Size, sigma: Positive) -> Optimizer:
+def es(strategy: Strategy, population: Evaluations, sigma: Positive) -> Optimizer:
     """An evolution strategy of evosax: a population around θ, of deviation sigma at first, judged by losses alone.
 
     g = θ − the mean that the strategy would move to at its own rate 1, so lr=1 is the strategy itself. OpenAI's

@@ -5,8 +5,6 @@ from collections.abc import Iterable
 
 from gradlab.recipe.printing import one_line, shortened
 
-LONGEST_WORD = 200  # characters of a word that is compared with known ones, which takes their product
-
 
 class RecipeError(ValueError):
     """The recipe, the command or the folder cannot be used; the message says what to change.
@@ -23,15 +21,8 @@ class NonFiniteError(ArithmeticError):
     """The loss or its gradient is not finite, and the recipe has `on_nonfinite=raise`."""
 
 
-def similar(word: str, known: Iterable[str]) -> str:
-    """The known word closest to a misspelt `word`, "" if none is close."""
-    if len(word) > LONGEST_WORD:
-        return ""
-    return next(iter(difflib.get_close_matches(word, sorted(known), n=1, cutoff=0.6)), "")
-
-
 def hint(word: str, known: Iterable[str]) -> str:
     """The end of a sentence that offers the known word closest to a misspelt `word`, else all known words."""
     known = sorted(known)
-    close = similar(word, known)
-    return f"; did you mean '{close}'?" if close else f"; there are: {', '.join(known)}"
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    return f"; did you mean '{close[0]}'?" if close else f"; there are: {', '.join(known)}"

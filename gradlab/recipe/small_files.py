@@ -1,4 +1,4 @@
-"""Small text files that a stranger may have written: only a regular file is opened, and not more is read than it may hold."""
+"""Small text files that a stranger may have written: only a regular one is opened, and no more read than it may hold."""
 
 import os
 import stat

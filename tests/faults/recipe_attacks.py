@@ -1,4 +1,4 @@
-"""Bad recipes by class, made from the families' own parts, parameters and bounds: a new part is attacked by being there.
+"""Bad recipes by class, from the families' own parts, parameters and bounds: a new part is attacked by being there.
 
 An attack is the words of a command line. Whether a value is bad is said here from what a bound declares (type, limits,
 names), not by asking its check.
@@ -55,7 +55,12 @@ def _listed_keys(family: Family) -> list[Key]:
     ]
 
 
-OF_NO_TYPE = {"null": "null", "list of lists": "[[1]]", "mapping in a list": "[{a: 1}]", "mapping": "{a: {b: 1}}"}
+OF_NO_TYPE = {
+    "null": "null",
+    "list of lists": "[[1]]",
+    "mapping in a list": "[{a: 1}]",
+    "mapping": "{a: {b: 1}}",
+}
 OF_NO_NUMBER = {
     **OF_NO_TYPE,
     "nan": "nan",
@@ -77,16 +82,37 @@ def bad_values(limit: Limit) -> dict[str, str]:
     if isinstance(limit, Many):
         entries = {f"an entry: {kind}": value for kind, value in bad_values(limit.entry).items() if value}
         write = "{{a: {}}}" if limit.named else "[{}]"
-        wrong = {**OF_NO_TYPE, "no list": "3", "text": "abc", "the other kind": "[1]" if limit.named else "{a: 1}"}
-        wrong = {kind: value for kind, value in wrong.items() if not (limit.entry.value_type is str and kind == "text")}
+        wrong = {
+            **OF_NO_TYPE,
+            "no list": "3",
+            "text": "abc",
+            "the other kind": "[1]" if limit.named else "{a: 1}",
+        }
+        wrong = {
+            kind: value
+            for kind, value in wrong.items()
+            if not (limit.entry.value_type is str and kind == "text")
+        }
         return wrong | {kind: write.format(value) for kind, value in entries.items()}
     if not isinstance(limit, Bound):
         return OF_NO_NUMBER
     if limit.among:
-        near = {f"near {name}": near for name in limit.among for near in (name[:-1], name + "x", name.upper() + "_")}
+        near = {
+            f"near {name}": near
+            for name in limit.among
+            for near in (name[:-1], name + "x", name.upper() + "_")
+        }
         return {**OF_NO_TYPE, "number": "3", "true": "true", "nothing": "", "quoted nothing": "''", **near}
     if limit.value_type is bool:
-        return {**OF_NO_TYPE, "one": "1", "float": "1.0", "text": "yes_", "quoted": "'true'", "nothing": "", "y": "y"}
+        return {
+            **OF_NO_TYPE,
+            "one": "1",
+            "float": "1.0",
+            "text": "yes_",
+            "quoted": "'true'",
+            "nothing": "",
+            "y": "y",
+        }
     if limit.value_type is str:
         return OF_NO_TYPE | {"list": "[3]", "empty mapping": "{}"}
     return OF_NO_NUMBER | _beyond(limit) | {f"near {word}": word + "x" for word in limit.words}
@@ -96,13 +122,21 @@ def _beyond(limit: Bound) -> dict[str, str]:
     """Numbers outside the bound's limits, or of the other type."""
     beyond = {}
     if limit.value_type is int:
-        beyond |= {"float": "3.5", "whole float": "3.0", "exponent": "1e1", "infinity": "inf", "huge": "9" * 19}
+        beyond |= {
+            "float": "3.5",
+            "whole float": "3.0",
+            "exponent": "1e1",
+            "infinity": "inf",
+            "huge": "9" * 19,
+        }
         beyond |= {"long": LONG, "minus long": "-" + LONG}
     elif limit.finite:
         beyond |= {"infinity": "inf", "overflow": "1e999", "long": LONG}
     if limit.low > -math.inf:
         beyond["below"] = f"{limit.low - 1:g}" if limit.value_type is float else str(int(limit.low) - 1)
-        beyond |= {"minus overflow": "-1e999"} | ({"at the low end": f"{limit.low:g}"} if limit.open_low else {})
+        beyond |= {"minus overflow": "-1e999"} | (
+            {"at the low end": f"{limit.low:g}"} if limit.open_low else {}
+        )
     if limit.high < math.inf:
         beyond["above"] = f"{limit.high + 1:.12g}" if limit.value_type is float else str(int(limit.high) + 1)
         beyond |= {"at the high end": f"{limit.high:g}"} if limit.open_high else {}
@@ -123,12 +157,27 @@ def of_spelling() -> Iterator[Attack]:
     groups = options.groups()
     names = {*groups, *BOUNDS, *(key.key for key in keys()), *LISTED.values(), "log", "eval", "stop"}
     for name in sorted(names):
-        for near in {name[:-1], name + "s", name.upper(), name[1:], name.replace("_", "-"), f"{name}.x", f"x.{name}"}:
+        for near in {
+            name[:-1],
+            name + "s",
+            name.upper(),
+            name[1:],
+            name.replace("_", "-"),
+            f"{name}.x",
+            f"x.{name}",
+        }:
             if near not in names:
                 yield Attack(f"key {near} for {name}", (f"{near}=1",))
     for group, known in groups.items():
         for name in known:
-            for near in {name[:-1], name + "s", name.upper(), name.replace("_", "-") + "-", name + "/x", "../" + name}:
+            for near in {
+                name[:-1],
+                name + "s",
+                name.upper(),
+                name.replace("_", "-") + "-",
+                name + "/x",
+                "../" + name,
+            }:
                 if near not in known and near != "all":
                     yield Attack(f"{group}={near}", (f"{group}={near}",))
 
@@ -136,7 +185,11 @@ def of_spelling() -> Iterator[Attack]:
 def of_combinations() -> Iterator[Attack]:
     """A part with a parameter of another part of its group."""
     for group, family in FAMILIES.items():
-        known = {name: set(options.parameters(group, name)) for name in options.groups()[group] if name in family.makers}
+        known = {
+            name: set(options.parameters(group, name))
+            for name in options.groups()[group]
+            if name in family.makers
+        }
         every = sorted(set().union(*known.values()))
         for name, own in known.items():
             for key in every:
@@ -166,7 +219,6 @@ IMPORTS = [
     "a b:c",
     "optax:sgd.x",
     "optax:no_such",
-    "optax:apply_updates",
     "jax.numpy:pi",
 ]
 
@@ -204,7 +256,6 @@ SWEEPS = {
         "range(1,2,3,4)",
         "range(start=1)",
         "range(stop=3,x=1)",
-        "range(true,3)",
         f"range(1,{LONG})",
         f"range({LONG},1)",
         "range(range(1,2),3)",
@@ -223,7 +274,6 @@ SWEEPS = {
         "shuffle(glob(*))",
         "choice()",
         "choice(choice(1,2))",
-        "choice(1)",
         "choice([1])",
         "choice({a:1})",
         "choice(a=1)",
@@ -408,11 +458,61 @@ SWEEPS = {
         "true",
     ],
     "snapshot": ["no_such", "[null]", "[[x]]", "{a:b}", "[../x]"],
-    "experiment": ["no_such", "[a,b]", "null", "../x", "/etc/passwd", "{a:1}", "glob(no_such)", "''", "1", "x" * 100_000],
-    "lr_factors": ["{a:b}", "{a:-1}", "{a:{b:1}}", "[a]", "{'${oc.env:HOME}':1}", "{no_such/*:0.5}", "{'':1}", "{1:1}", "{[:1}"],
+    "experiment": [
+        "no_such",
+        "[a,b]",
+        "null",
+        "../x",
+        "/etc/passwd",
+        "{a:1}",
+        "glob(no_such)",
+        "''",
+        "1",
+        "x" * 100_000,
+    ],
+    "lr_factors": [
+        "{a:b}",
+        "{a:-1}",
+        "{a:{b:1}}",
+        "[a]",
+        "{'${oc.env:HOME}':1}",
+        "{no_such/*:0.5}",
+        "{'':1}",
+        "{1:1}",
+        "{[:1}",
+    ],
     "model.start": ["[1]", "[a]"],
-    "optimizer.phases": ["[]", "[1]", "[{}]", "[{optimizer:sgd}]", "[{optimizer:os:system},{optimizer:sgd}]", "{a:1}"],
-    "study": ["''", ".", "..", "a/b", "../x", "/x", "-x.", ".x", "a\x00b", "a\nb", "a b", "x" * 300, "\udcff", "ü", "[a]", "{a:b}", "null", "a\\\\b", "~", "con:", "'a '"],
+    "optimizer.phases": [
+        "[]",
+        "[1]",
+        "[{}]",
+        "[{optimizer:sgd}]",
+        "[{optimizer:os:system},{optimizer:sgd}]",
+        "{a:1}",
+    ],
+    "study": [
+        "''",
+        ".",
+        "..",
+        "a/b",
+        "../x",
+        "/x",
+        "-x.",
+        ".x",
+        "a\x00b",
+        "a\nb",
+        "a b",
+        "x" * 300,
+        "\udcff",
+        "ü",
+        "[a]",
+        "{a:b}",
+        "null",
+        "a\\\\b",
+        "~",
+        "con:",
+        "'a '",
+    ],
     "outputs": ["''", "null", "[a]", "{a:b}", "a\x00b", "x" * 5000, "/dev/null/x", "/proc/x", "\udcff\x00"],
     "device": ["tpu", "gpu:0", "cuda", "CPU"],
     "steps": ["1000000000000000000", "9223372036854775808", "1e18"],
@@ -658,7 +758,6 @@ def of_size() -> Iterator[Attack]:
     """Networks that no machine holds."""
     for kind, words in LARGE.items():
         yield Attack(f"large: {kind}", words)
-
 
 
 CLASSES = {

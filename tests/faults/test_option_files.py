@@ -20,7 +20,7 @@ def _socket(path: Path) -> None:
     """A socket, made under a short name: those of sockets are limited."""
     with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX) as made:
         made.bind(f"{folder}/s")
-        os.rename(f"{folder}/s", path)
+        Path(folder, "s").rename(path)
 
 
 def _huge(path: Path) -> None:
@@ -41,7 +41,9 @@ THINGS = {
     "a link to itself": lambda path: path.symlink_to(path.name),
     "a huge file": _huge,
 }
-ALIASES = "a0: &a0 [1, 1]\n" + "".join(f"a{i + 1}: &a{i + 1} [{', '.join([f'*a{i}'] * 9)}]\n" for i in range(9))
+ALIASES = "a0: &a0 [1, 1]\n" + "".join(
+    f"a{i + 1}: &a{i + 1} [{', '.join([f'*a{i}'] * 9)}]\n" for i in range(9)
+)
 TEXTS = {
     "no mapping": b"- name\n",
     "a word": b"name\n",
@@ -229,7 +231,9 @@ def test_an_experiment_that_says_nonsense_is_refused(capsys, kind):
     assert_one_line(run(capsys, "experiment=odd"), "")
 
 
-@pytest.mark.parametrize("kind", ["a pipe", "an endless device", "a huge file", "many aliases", "a date that is none"])
+@pytest.mark.parametrize(
+    "kind", ["a pipe", "an endless device", "a huge file", "many aliases", "a date that is none"]
+)
 def test_a_hostile_experiment_of_a_config_dir_is_refused(capsys, kind):
     hostile(kind, Path("mine/experiments/odd.yaml"))
     assert_one_line(run(capsys, "--config-dir=mine", "experiment=odd"), "")

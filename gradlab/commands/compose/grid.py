@@ -94,7 +94,8 @@ def grid(words: Sequence[str], multirun: bool = False, config_dir: Path | None =
                 else:
                     by_folder.setdefault(f"{recipe.study}/{folder_name(recipe)}", (point_label, recipe))
     if errors:
-        raise RecipeError(*(_error_line(error, labels) for error, labels in errors.items()), *(["…"] if len(errors) == MOST_ERRORS else []))
+        more = ["the recipes after these were not checked"] if len(errors) == MOST_ERRORS else []
+        raise RecipeError(*(_error_line(error, labels) for error, labels in errors.items()), *more)
     labels, recipes = zip(*by_folder.values(), strict=True)
     return Grid(list(recipes), list(labels), list(dict.fromkeys(keys)))
 
@@ -242,7 +243,9 @@ def _recipe(point: GridPoint, groups: Groups, compose_groups: Compose) -> Recipe
         values = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     except (HydraException, OmegaConfBaseException) as error:
         place = getattr(error, "full_key", None)
-        raise RecipeError(f"{f'{place}: ' if place else ''}{' '.join(str(error).splitlines()[0].split())}") from None
+        raise RecipeError(
+            f"{f'{place}: ' if place else ''}{' '.join(str(error).splitlines()[0].split())}"
+        ) from None
     assert isinstance(values, dict)
     return recipe_of({str(key): _with_defaults(str(key), value) for key, value in values.items()})
 

@@ -99,7 +99,9 @@ def _levels(values: tuple[Any, ...]) -> int:
     levels, entries = 0, list(values)
     while entries:
         inner = [value for value in entries if isinstance(value, dict | list)]
-        entries = [entry for value in inner for entry in (value.values() if isinstance(value, dict) else value)]
+        entries = [
+            entry for value in inner for entry in (value.values() if isinstance(value, dict) else value)
+        ]
         levels += 1
     return levels
 
@@ -118,7 +120,9 @@ def _parse_word(word: str, groups: Groups) -> Override:
         raise RecipeError(f"'{key}': write the value itself; references (${{…}}) are not allowed")
     try:
         return OverridesParser.create().parse_override(word)
-    except Exception as error:  # besides its own errors, those of Python that it meets: an integer of 5000 digits
+    except (
+        Exception
+    ) as error:  # besides its own errors, those of Python that it meets: an integer of 5000 digits
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise RecipeError(
             f"'{word}' cannot be parsed: {reason}; put quotes around a value with commas, spaces or brackets"

@@ -23,7 +23,9 @@ _MOST_NODES, _MOST_LEVELS, _LONGEST_NUMBER = 10_000, 50, 300
 _NUMBER = re.compile(r"[-+]?[0-9][0-9a-fA-FxXoO_:.]*$")
 _PARSER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _REFERENCE = re.compile(r"\$\{[A-Za-z_][\w.]*\}")  # ${depth} is allowed, ${oc.env:TOKEN} and ${${a}} are not
-_FUNCTION = re.compile(r"(?<![\w.])[\w.]+:[\w.]+")  # begins where a word does, lest a long one take its square
+_FUNCTION = re.compile(
+    r"(?<![\w.])[\w.]+:[\w.]+"
+)  # begins where a word does, lest a long one take its square
 PATH_KEYS = ("outputs", "data.path")  # what is written where, and which of the user's files are read
 
 
@@ -100,6 +102,8 @@ def require_trusted(recipe: Recipe, trusted: set[str]) -> Recipe:
         RecipeError: naming the function that is not trusted.
     """
     for group, name in named(recipe):
+        if is_import_path(name) and not _FUNCTION.fullmatch(name):
+            raise RecipeError(f"{group}={name} is not the name of a function, package.module:function")
         if is_import_path(name) and name not in trusted and not (group == "optimizer" and in_optax(name)):
             raise RecipeError(
                 f"{group}={name} names a function, which an experiment may not; put it into the file of an "
@@ -173,7 +177,8 @@ def _check_default(path: Path, line: Any) -> None:
         return
     ((key, names),) = line.items() if isinstance(line, dict) and len(line) == 1 else (("", ""),)
     names = names if isinstance(names, list) else [names]
-    if not re.fullmatch(r"override /(?!experiment$)\w+", str(key)) or not all(PLAIN.fullmatch(str(name)) for name in names):
+    is_group = re.fullmatch(r"override /(?!experiment$)\w+", str(key))
+    if not is_group or not all(PLAIN.fullmatch(str(name)) for name in names):
         raise RecipeError(f"{path}: '{line}' in defaults is not '- override /group: option'")
 
 
@@ -217,7 +222,11 @@ def _check_events(path: Path, text: str) -> None:
         level += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if count > 2 * _MOST_NODES or level > _MOST_LEVELS:
             raise RecipeError(_too_large(path))
-        if isinstance(event, yaml.ScalarEvent) and len(event.value) > _LONGEST_NUMBER and _NUMBER.match(event.value):
+        if (
+            isinstance(event, yaml.ScalarEvent)
+            and len(event.value) > _LONGEST_NUMBER
+            and _NUMBER.match(event.value)
+        ):
             raise RecipeError(f"{path}: a number of {len(event.value):,} digits is too long")
 
 

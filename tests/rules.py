@@ -43,7 +43,8 @@ def factor(
     remaining = max((horizon or total_steps) - warmup, 0.0)
     rise = min(1.0, (step + 1) / (warmup + 1))
     after_warmup = losses[math.ceil(warmup) :]
-    t = min(max(step - warmup, 0.0), max(remaining - 1, 0.0))
+    last = remaining if part["name"] in ("linear", "polynomial", "cosine") else max(remaining - 1, 0.0)
+    t = min(max(step - warmup, 0.0), last)
     return rise * _without_warmup(part, t, remaining, after_warmup, losses, gradient, lr)
 
 
@@ -57,7 +58,8 @@ def _without_warmup(
     lr: float,
 ) -> float:
     """The factor without a warm-up."""
-    u = min(1.0, t / max(total_steps - 1, 1))
+    falls = part["name"] in ("linear", "polynomial", "cosine")  # over T updates, the others over T − 1
+    u = min(1.0, t / (total_steps or 1)) if falls else min(1.0, t / max(total_steps - 1, 1))
     half_cosine = lambda start, end, x: end + (start - end) * (1 + math.cos(math.pi * x)) / 2
     match part["name"]:
         case "linear":

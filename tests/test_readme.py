@@ -67,6 +67,14 @@ def test_all_commands_and_python_of_the_readme_run():
     assert known["signals"].log10_forward.shape == (50,)
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("newcomer")
+def test_the_first_function_of_one_s_own_learns(capsys):
+    (line,) = (line for line in COMMAND_LINES if "my_acts" in line)
+    assert main(shlex.split(line)[1:]) == 0
+    assert "training    learned" in capsys.readouterr().out
+
+
 def test_the_two_newcomer_s_commands_stand_at_the_top():
     first, second = blocks("bash")[:2]
     assert first == "pip install -e . && gradlab run model=mlp depth=50 clip=norm\n"

@@ -1,9 +1,12 @@
 """A recipe's name, digest, numbers and structure: what makes two runs the same run, or the same program."""
 
+import json
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,7 +15,9 @@ from gradlab.recipe.recipe import (
     BOUNDS,
     NOT_IN_DIGEST,
     Every,
+    Recipe,
     Stop,
+    changed_meanings,
     flat,
     folder_name,
     numbers,
@@ -104,6 +109,7 @@ def test_numbers_and_structure_have_all_that_counts():
         "steps",
         "seed",
         "stop.patience",
+        "on_nonfinite",
         *NOT_IN_DIGEST,
     }  # data of the program, and what it does not know
     assert numbers(RICH).keys() | dict(structure(RICH)).keys() == given.keys() - apart | {"lr_factors"}
@@ -153,3 +159,26 @@ def test_a_folder_s_name_is_short_and_plain_whatever_a_part_is_called(name):
     made = folder_name(replace(PLAIN, activation={"name": name}))
     assert re.fullmatch(r"[A-Za-z0-9._-]{1,90}", made)
     assert not made.startswith(".")
+
+
+@pytest.mark.parametrize("name", ["linear", "polynomial", "cosine"])
+def test_a_part_that_computes_other_numbers_than_before_gets_another_folder(name):
+    one = recipe(f"schedule={name}")
+    assert folder_name(one) != folder_name(one, before=True)
+    assert changed_meanings(one) == {f"schedule={name}": 2}
+
+
+def test_a_recipe_whose_parts_mean_what_they_did_keeps_its_folder():
+    """The names of folders of version 0.3.0."""
+    golden = Path(__file__).parent / "store" / "golden"
+    for run in ("schema3_mlp", "schema3_lstm"):
+        name = json.loads((golden / run / "status.json").read_text())["name"]
+        values = yaml.safe_load((golden / run / "recipe.yaml").read_text())
+        nested = {
+            "log": Every(**values["log"]),
+            "eval": Every(**values["eval"]),
+            "stop": Stop(**values["stop"]),
+        }
+        snapshots = {"recurrent_spectrum": {"name": "recurrent_spectrum"}}
+        one = Recipe(**{"snapshots": snapshots, **values, **nested})
+        assert folder_name(one) == folder_name(one, before=True) == name

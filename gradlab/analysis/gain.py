@@ -15,6 +15,7 @@ import pandas as pd
 from scipy.special import stdtrit
 
 from gradlab.analysis.selection import is_measured, pivot, rows_with, to_float64
+from gradlab.measure.fault import first_fault
 
 VERDICT_DECADES = float(np.log10(20))  # 20 = e^3: a change beyond three e-folds is known to harm training
 EDGE = 3  # differences left out at each end: the first and last blocks have other shapes
@@ -25,12 +26,17 @@ UNDERFLOW = -20.0  # a forward signal below 1e-20 that becomes zero has underflo
 
 @dataclass(frozen=True)
 class Defect:
-    """Why one seed's signal has no gain over all layers: `kind` is cut, underflow or non-finite."""
+    """Why one seed's signal has no gain over all layers: `kind` is cut, underflow or non-finite.
+
+    layer: the one that breaks the signal in its forward or backward pass (`where`); L + 1 where the loss does (`loss`).
+    cause: `dead units` or `zero weights` where that layer's own measures say so, else "".
+    """
 
     seed: int
     kind: str
     layer: int
-    where: str  # forward or backward
+    where: str
+    cause: str = ""
 
 
 @dataclass(frozen=True)
@@ -127,26 +133,37 @@ def inner_gain(log10_backward: np.ndarray) -> float | None:
 def first_defects(layers: pd.DataFrame) -> tuple[Defect, ...]:
     """For each seed whose signal is cut, underflows or is not finite: where that begins."""
     rows = rows_with(layers, "log10_backward")
-    seeds, depths, backward = pivot(rows, "log10_backward")
+    seeds, _, backward = pivot(rows, "log10_backward")
     # a forward signal that was not measured has no defect
     log10_forward = np.where(is_measured(rows.log10_forward), to_float64(rows.log10_forward), 0.0)
     forward = pivot(rows.assign(log10_forward=log10_forward), "log10_forward")[2]
-    defects = (_defect(int(seed), depths, forward[i], backward[i]) for i, seed in enumerate(seeds))
+    defects = (_defect(int(seed), forward[i], backward[i], rows) for i, seed in enumerate(seeds))
     return tuple(defect for defect in defects if defect)
 
 
-def _defect(seed: int, depths: np.ndarray, forward: np.ndarray, backward: np.ndarray) -> Defect | None:
-    """A forward defect begins at the first bad layer, a backward defect at the last; all arrays are (layers,)."""
-    if (bad := np.flatnonzero(~np.isfinite(forward) & (forward != -np.inf))).size:
-        return Defect(seed, "non-finite", int(depths[bad[0]]), "forward")
-    if (bad := np.flatnonzero(~np.isfinite(backward) & (backward != -np.inf))).size:
-        return Defect(seed, "non-finite", int(depths[bad[-1]]), "backward")
-    if (bad := np.flatnonzero(forward == -np.inf)).size and bad[0] and forward[bad[0] - 1] < UNDERFLOW:
-        return Defect(seed, "underflow", int(depths[bad[0]]), "forward")
-    if (bad := np.flatnonzero(backward == -np.inf)).size:
-        dead = np.flatnonzero(forward[:-1] == -np.inf)  # an output of zeros, as fixup's, is no dead unit
-        return Defect(seed, "cut", int(depths[bad[-1]]), "forward" if dead.size else "backward")
-    return None
+def _defect(seed: int, forward: np.ndarray, backward: np.ndarray, rows: pd.DataFrame) -> Defect | None:
+    """What breaks one seed's signal; the profiles are (layers,)."""
+    fault = first_fault(forward, backward)
+    if fault is None:
+        return None
+    layer, where, log10 = fault
+    if log10 != -np.inf:
+        return Defect(seed, "non-finite", layer, where)
+    if where == "forward" and layer and forward[layer - 1] < UNDERFLOW:
+        return Defect(seed, "underflow", layer, where)
+    if np.isfinite(backward).all():
+        return None  # the zeros of a layer that is passed by, as in a residual block
+    return Defect(
+        seed, "cut", layer, where, _cause(rows[((rows.seed == seed) & (rows.layer == layer)).to_numpy()])
+    )
+
+
+def _cause(row: pd.DataFrame) -> str:
+    """Why a layer makes an exact zero, from its own row; "" where its measures do not tell."""
+    measured = {name: to_float64(row[name]) for name in ("dead", "log10_weight") if name in row}
+    if (measured.get("log10_weight", np.array([])) == -np.inf).any():
+        return "zero weights"
+    return "dead units" if (measured.get("dead", np.array([])) == 1).any() else ""
 
 
 def _gain_above_zero(hidden: np.ndarray) -> float | None:

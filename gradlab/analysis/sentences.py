@@ -106,7 +106,7 @@ def _defects(result: SignalVerdict, nonfinite: Sequence[dict[str, Any]]) -> list
     for kind in DEFECTS:
         defects = [defect for defect in result.defects if defect.kind == kind]
         if defects:
-            phrases.append(_broken_seeds(kind, len(defects), result) + _defect(defects[0], result.layers + 1))
+            phrases.append(_broken_seeds(kind, len(defects), result) + _defect(defects[0]))
     return phrases
 
 
@@ -116,20 +116,30 @@ def _broken_seeds(kind: str, count: int, result: SignalVerdict) -> str:
     return text if kind == result.verdict else f"{kind} {text}"
 
 
-def _defect(defect: Defect, output: int) -> str:
-    """Where one seed's signal ends; `output` is the number of the output block."""
+_CAUSES = {"dead units": "all units are dead", "zero weights": "all weights are zero"}
+
+
+def _defect(defect: Defect) -> str:
+    """Where one seed's signal ends."""
     layer = defect.layer
     if defect.kind == "non-finite":
-        return f"first {place_text({'layer': layer, 'where': defect.where})}"
+        return (
+            f"first {place_text({'layer': None if defect.where == 'loss' else layer, 'where': defect.where})}"
+        )
     if defect.kind == "underflow":
         return (
             f"the forward signal underflows at layer {layer} (it is too small for the number format), "
             "so the gradients from there on mean little"
         )
-    if layer == output:
+    if defect.where == "loss":
         return "the loss sends back an exact zero (its minimum is reached, or its softmax is saturated)"
-    reason = "all units are dead" if defect.where == "forward" else "the backward signal is exactly zero"
-    return f"{reason} at layer {layer}, so no gradient reaches the layers before it"
+    zero = "the forward signal is" if defect.where == "forward" else "the backward pass makes it"
+    reason = f"{_CAUSES.get(defect.cause, f'{zero} exactly zero')} at layer {layer}"
+    return (
+        f"{reason}, so no gradient reaches the layers before it"
+        if layer
+        else f"{reason}, so no signal passes it"
+    )
 
 
 # ---- the signal over time

@@ -3,7 +3,7 @@
 import math
 from typing import Any
 
-_PLACES = {"forward": "in the forward signal", "backward": "in the backward signal"}
+_PLACES = {"forward": "in the forward signal", "backward": "in the backward pass"}
 
 
 def signed_decades(exponent: float) -> str:
@@ -34,7 +34,7 @@ def percent(fraction: float) -> str:
 
 
 def place_text(entry: dict[str, Any]) -> str:
-    """Where a number was not finite: `in the backward signal at layer 3 (hidden 3)`, `in the loss`."""
+    """Where a number was not finite: `in the backward pass at layer 3 (hidden 3)`, `in the loss`."""
     if entry["layer"] is None:
         return "in the loss"
     name = f" ({entry['name']})" if entry.get("name") else ""

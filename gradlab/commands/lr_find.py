@@ -76,6 +76,8 @@ def main(argv: list[str]) -> int:
     if options.json:
         say(json.dumps({"run": str(run.folder), **to_json(result)}, indent=2, ensure_ascii=False))
         return 0
+    if outcome.notice and console:
+        say(f"{'note':<12}{outcome.notice}")
     note = "" if outcome.fresh else "; already finished; use --force to run it again"
     (figure,) = pictures.draw(run, ["lr_range"], options.format)
     lines = [

@@ -1,6 +1,6 @@
 """`gradlab run`: train a network, or a grid of them, measure every layer, and report what the gradients do."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -8,7 +8,8 @@ from gradlab.commands.arguments import Arguments, words
 from gradlab.commands.compose.grid import Grid, grid
 from gradlab.commands.compose.overrides import text
 from gradlab.commands.compose.spelling import suggestion
-from gradlab.recipe.errors import RecipeError
+from gradlab.recipe import signals
+from gradlab.recipe.errors import STORAGE_CODE, RecipeError, UserError
 from gradlab.recipe.recipe import Recipe, plain, structure
 from gradlab.report.console import RunConsole
 from gradlab.report.summary import aligned
@@ -83,8 +84,17 @@ def run(
     Raises:
         RecipeError: if an override is wrong, or the data does not fit.
         RuntimeError: if a run failed.
-        KeyboardInterrupt: if it was interrupted.
+        StorageError: if the file system does not take a run.
+        KeyboardInterrupt: if it was interrupted, by SIGTERM too.
     """
+    with signals.raised():
+        return _results(overrides, config_dir, choices)
+
+
+def _results(
+    overrides: Sequence[str], config_dir: str | Path | None, choices: Mapping[str, Any]
+) -> "RunResult | list[RunResult]":
+    """What `run` returns."""
     from gradlab.report.result import RunResult
     from gradlab.store.read import open_run
 
@@ -156,7 +166,21 @@ def _data(study: Grid) -> Load:
 
 
 def _run(study: Grid, load: Load, console: RunConsole) -> int:
-    """Train one recipe after the other in this process; the console's lists end in the grid's order."""
+    """Train one recipe after the other in this process, up to a signal."""
+    try:
+        return _run_all(study, load, console)
+    except signals.Stop as stop:
+        console.interrupted(str(stop))
+        return stop.exit_code
+
+
+def _run_all(study: Grid, load: Load, console: RunConsole) -> int:
+    """Train one recipe after the other; the console's lists end in the grid's order.
+
+    Raises:
+        RecipeError: the first run, or the only one, cannot start.
+        Stop: a signal came, and not while a run was trained.
+    """
     from gradlab.engine.prepare import prepare
     from gradlab.launch import launch
 
@@ -168,12 +192,13 @@ def _run(study: Grid, load: Load, console: RunConsole) -> int:
             with console.training(recipe, label) as show:
                 outcome = launch(prepare(recipe, load), show)
         except RecipeError as error:
-            if not console.folders:
+            # what the first run is refused for is true of the others, but for a function that only it uses
+            if not console.folders and not (study.keys and isinstance(error, UserError)):
                 raise
             console.refused(error, label)
             continue
         if outcome.state == "interrupted":
-            console.interrupted(outcome)
+            console.interrupted(outcome.message, outcome.folder)
             return outcome.exit_code
         code = max(code, outcome.exit_code)
         positions[outcome.folder] = index
@@ -181,6 +206,8 @@ def _run(study: Grid, load: Load, console: RunConsole) -> int:
     for folders in (console.folders, console.with_results):
         folders.sort(key=positions.__getitem__)
     console.close()
+    if console.no_storage:
+        return STORAGE_CODE
     return code or (1 if console.failures or console.unwanted else 0)
 
 

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradlab.recipe.errors import RecipeError, hint
+from gradlab.recipe.printing import one_line
 
 LARGEST_FILE = 4 << 30  # bytes: inputs and targets of as many numbers of 8 bytes as an array may have
 FEWEST_EXAMPLES = 10
@@ -69,7 +70,7 @@ def opened(
         # a pipe that has just taken the file's place does not block
         descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     except OSError as error:
-        raise RecipeError(_in_one_line(f"{place} cannot be opened: {error.strerror}")) from None
+        raise RecipeError(f"{place} cannot be opened: {error.strerror}") from None
     with io.FileIO(descriptor) as raw:
         status = os.fstat(descriptor)
         _check_regular(status, place)
@@ -78,7 +79,7 @@ def opened(
             problem = (
                 f"has {length:,} bytes, more than the {largest:,} of" if length else "is empty; it is not"
             )
-            raise RecipeError(_in_one_line(f"{place} {problem} {kind}"))
+            raise RecipeError(f"{place} {problem} {kind}")
         with explained(place, kind), Stream(raw, length, at_once) as stream:
             yield stream
 
@@ -95,14 +96,12 @@ def explained(place: str, kind: str) -> Iterator[None]:
             warnings.simplefilter("ignore")  # a parser's own, as NumPy's about the header of an old file
             yield
     except RecipeError as error:
-        raise RecipeError(_in_one_line(f"{place}: {error}")) from error
+        raise RecipeError(f"{place}: {error}") from error
     except MemoryError as error:
-        raise RecipeError(
-            _in_one_line(f"{place} needs more memory than there is to be read as {kind}")
-        ) from error
+        raise RecipeError(f"{place} needs more memory than there is to be read as {kind}") from error
     except Exception as error:
         reason = " ".join(str(error).split())[:_REASON] or type(error).__name__
-        raise RecipeError(_in_one_line(f"{place} cannot be read as {kind}: {reason}")) from error
+        raise RecipeError(f"{place} cannot be read as {kind}: {reason}") from error
 
 
 def user_path(path: str, name: str, metavar: str = "FILE") -> Path:
@@ -128,7 +127,7 @@ def existing_folder(path: str, name: str) -> Path:
     folder = user_path(path, name, "FOLDER")
     place = f"data={name}: {folder}"
     if not stat.S_ISDIR(_status(folder, place, "folder").st_mode):
-        raise RecipeError(_in_one_line(f"{place} is not a folder"))
+        raise RecipeError(f"{place} is not a folder")
     return folder
 
 
@@ -170,11 +169,7 @@ def check_tree(folder: Path, most: int) -> None:
 
 def shown(text: str) -> str:
     """A name or a word from a file as it stands in a message: its beginning, in one line."""
-    return _in_one_line(text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…")
-
-
-def _in_one_line(text: str) -> str:
-    return text.replace("\n", "\\n").replace("\r", "\\r")
+    return one_line(text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…")
 
 
 def check_count(count: int, name: str) -> None:
@@ -193,17 +188,17 @@ def _status(path: Path, place: str, kind: str) -> os.stat_result:
         return path.stat()
     except (FileNotFoundError, NotADirectoryError):
         reason = "; it is a link to nothing" if path.is_symlink() else _suggestion(path)
-        raise RecipeError(_in_one_line(f"{place} is not a {kind}{reason}")) from None
+        raise RecipeError(f"{place} is not a {kind}{reason}") from None
     except (OSError, ValueError) as error:  # a loop of links, a name too long, a zero byte
         reason = getattr(error, "strerror", None) or str(error)
-        raise RecipeError(_in_one_line(f"{place} is not a {kind}: {reason}")) from None
+        raise RecipeError(f"{place} is not a {kind}: {reason}") from None
 
 
 def _check_regular(status: os.stat_result, place: str) -> None:
     """Check that what stands at `place` is a regular file."""
     if not stat.S_ISREG(status.st_mode):
         kind = _KINDS.get(stat.S_IFMT(status.st_mode), "something else")
-        raise RecipeError(_in_one_line(f"{place} is {kind}, not a regular file"))
+        raise RecipeError(f"{place} is {kind}, not a regular file")
 
 
 def _suggestion(path: Path) -> str:

@@ -250,7 +250,7 @@ def _words(column: Any, where: str, most: int, rule: str) -> tuple[NDArray[np.in
     if len(used) > most:
         raise RecipeError(f"{where} contains {len(used)} different words, and {rule.format(most)}")
     texts = stored.take(pa.array(used)).to_pylist()
-    if None in texts:
+    if None in texts or not all(map(str.strip, texts)):
         raise RecipeError(f"{where} has missing values; fill or remove them")
     words = sorted(set(texts))
     positions = {word: position for position, word in enumerate(words)}

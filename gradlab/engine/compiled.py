@@ -16,6 +16,7 @@ from gradlab.engine import seed_programs
 from gradlab.engine.seed_programs import Data, Numbers, Span
 from gradlab.engine.update import TrainState
 from gradlab.measure.row import Row
+from gradlab.recipe import signals
 from gradlab.recipe.recipe import Recipe, structure
 
 MOST_KEPT = 4  # structures whose programs a process holds: each has about 900 memory maps and 60–100 MiB
@@ -119,12 +120,16 @@ def _compile(recipe: Recipe, numbers: Numbers, data: Data, form: Form, length: i
     seeds = jax.ShapeDtypeStruct((recipe.seeds,), jnp.uint32)
     number: Any = jax.ShapeDtypeStruct((), jnp.int32)
     span = Span(number, number, number, number)
+    # a signal is looked for between these: an exception inside JAX may crash the process
     lowered_start = jax.jit(start).lower(seeds, numbers, data)
     state = lowered_start.out_info
+    signals.check()
     lowered_chunk = jax.jit(chunk, donate_argnums=0).lower(state, seeds, numbers, data, span)
+    signals.check()
     lowered_evaluate = jax.jit(evaluate).lower(state, numbers, data)
     lowered_snapshots = {}
     for key in recipe.snapshots:
+        signals.check()
         take = partial(_snapshot, over_seeds, partial(seed_programs.snapshot, recipe, form, key))
         lowered = jax.jit(take).lower(state, seeds, numbers, data, number)
         if jax.tree.leaves(lowered.out_info):  # a network without recurrent kernels has no spectrum
@@ -132,11 +137,15 @@ def _compile(recipe: Recipe, numbers: Numbers, data: Data, form: Form, length: i
     # a start runs once: on CPU LLVM's highest level of optimization takes longer than it saves, for equal bits
     options: Any = {"xla_backend_optimization_level": 2} if _on_cpu(data) else {}
     return Programs(
-        start=lowered_start.compile(options),
-        chunk=lowered_chunk.compile(),
-        evaluate=lowered_evaluate.compile(),
-        snapshots={key: lowered.compile() for key, lowered in lowered_snapshots.items()},
+        start=_compiled(lowered_start, options),
+        chunk=_compiled(lowered_chunk),
+        evaluate=_compiled(lowered_evaluate),
+        snapshots={key: _compiled(lowered) for key, lowered in lowered_snapshots.items()},
     )
+
+
+def _compiled(lowered: Any, options: Any = None) -> Any:
+    return signals.awaited(lambda: lowered.compile(options))
 
 
 def _snapshot(

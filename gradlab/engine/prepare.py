@@ -15,7 +15,8 @@ from gradlab.engine import checks, compiled
 from gradlab.engine.layout import Layout, layout
 from gradlab.engine.seed_programs import Data, numbers_for
 from gradlab.engine.tasks import load_task, with_batch_size
-from gradlab.recipe.errors import RecipeError, hint
+from gradlab.recipe import signals
+from gradlab.recipe.errors import RecipeError, UserError, described, hint
 from gradlab.recipe.recipe import Recipe, folder_name, is_import_path, named, numbers
 
 ONE_BLOCK = (
@@ -58,13 +59,10 @@ class PreparedRun:
                 self._trace()
         except RecipeError:
             raise
-        except Exception as error:  # whatever a user-defined function may raise
-            if not self._user_defined:
+        except BaseException as error:  # whatever a user-defined function may raise
+            if signals.is_request(error) or not self._user_defined:
                 raise
-            reason = " ".join(str(error).split())[:200]
-            raise RecipeError(
-                f"{', '.join(self._user_defined)} does not fit: {type(error).__name__}: {reason}"
-            ) from error
+            raise UserError(f"{', '.join(self._user_defined)} does not fit: {described(error)}") from error
         _check_lr_factors(self.recipe, row_layout)
         return row_layout
 

@@ -6,7 +6,8 @@ from functools import lru_cache
 from typing import Any
 
 from gradlab.data.task import Task, check_task, data, has_labels
-from gradlab.recipe.errors import RecipeError
+from gradlab.recipe import signals
+from gradlab.recipe.errors import RecipeError, UserError, described
 from gradlab.recipe.recipe import Recipe, is_import_path
 
 MOST_KEPT = 4  # data sets that a loader keeps
@@ -56,11 +57,10 @@ def _load(part: dict[str, Any]) -> Task:
         task = data.make(part)
     except RecipeError:
         raise
-    except Exception as error:  # a user-defined data set may raise anything
-        if not is_import_path(name):
+    except BaseException as error:  # a user-defined data set may raise anything
+        if signals.is_request(error) or not is_import_path(name):
             raise
-        reason = " ".join(str(error).split())[:200]
-        raise RecipeError(f"data={name} raises {type(error).__name__}: {reason}") from error
+        raise UserError(f"data={name} raises {described(error)}") from error
     if not isinstance(task, Task):
         raise RecipeError(f"data={name} gives a {type(task).__name__}, not a gradlab.data.task.Task")
     check_task(task, name)

@@ -129,14 +129,15 @@ def _limits(steps: np.ndarray) -> tuple[float, float]:
 
 
 def _mark_first_nonfinite(panel: Axes, rows: pd.DataFrame) -> dict[str, Line2D | Patch]:
-    """Draw a line at the first step whose signal is not finite, and a cross at its layer; returns its legend entry."""
+    """Draw a line at the first step whose signal is not finite, and a cross at the layer that made it so."""
     signal = to_float64(rows.log10_backward)
     nonfinite = rows[np.isnan(signal) | (signal == np.inf)]
     if nonfinite.empty:
         return {}
     step = int(nonfinite.step.min())
-    defects = first_defects(rows[rows.step == step])
-    layer = next(defect.layer for defect in defects if defect.kind == "non-finite")
+    seed = int(nonfinite.seed[(nonfinite.step == step).to_numpy()].iloc[0])
+    (defect,) = first_defects(rows[((rows.step == step) & (rows.seed == seed)).to_numpy()])
+    layer = defect.layer
     panel.axvline(step, color=style.INK, linewidth=1.2, linestyle=":")
     panel.plot([step], [layer], "X", color="white", markeredgecolor=style.INK, markersize=11, clip_on=False)
     mark = Line2D([], [], marker="X", color="white", markeredgecolor=style.INK, markersize=10, linestyle="")

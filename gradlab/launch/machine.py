@@ -1,11 +1,14 @@
 """The machine at hand: its threads, which change the bits of a run, its compilation cache, its devices."""
 
+import logging
 import os
 import platform
+import re
 import resource
 import sys
+import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -17,17 +20,76 @@ from gradlab.parts.family import source_digests
 from gradlab.recipe.errors import RecipeError
 from gradlab.recipe.recipe import Recipe, is_import_path, named
 
+CACHE_FAULT = "Error (reading|writing) persistent compilation cache entry for '(.*)': "  # so JAX warns
 THREADS = "NPROC"  # read by XLA on CPU when its first program starts; 1 unless the user has set it
 
 
 def prepare() -> None:
-    """Pin the threads and turn the persistent compilation cache on, before the first program is compiled."""
+    """Pin the threads and turn the persistent compilation cache on, before the first program is compiled.
+
+    What JAX says of a cache that cannot be used is silenced; `compilation_cache` and `notice` say it in one line.
+    """
     os.environ.setdefault(THREADS, "1")
-    if jax.config.jax_compilation_cache_dir is None:  # type: ignore[attr-defined]
-        folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "gradlab" / "jax"
+    warnings.filterwarnings("ignore", CACHE_FAULT)
+    # it prints the traceback of a host callback, which the run's log holds
+    logging.getLogger("jax._src.callback").setLevel(logging.CRITICAL)
+    if _cache_folder() is None and (folder := _own_cache()) is not None:
         jax.config.update("jax_compilation_cache_dir", str(folder))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
         jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
+def _cache_folder() -> str | None:
+    """The persistent compilation cache that JAX uses: gradlab's own, or one that the user has set."""
+    folder: str | None = jax.config.jax_compilation_cache_dir  # type: ignore[attr-defined]
+    return folder
+
+
+def _own_cache() -> Path | None:
+    """gradlab's own compilation cache; None for a user without a home."""
+    with suppress(RuntimeError):
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "gradlab" / "jax"
+    return None
+
+
+@contextmanager
+def compilation_cache() -> Iterator[list[str]]:
+    """Yields a list that receives what JAX says of a cache that it cannot use."""
+    faults: list[str] = []
+    with warnings.catch_warnings():
+        warnings.filterwarnings("always", CACHE_FAULT)
+        usual = warnings.showwarning
+
+        def show(message: Any, *where: Any, **options: Any) -> None:
+            if re.match(CACHE_FAULT, str(message)):
+                faults.append(str(message))
+            else:
+                usual(message, *where, **options)
+
+        warnings.showwarning = show
+        yield faults
+
+
+def notice(faults: list[str]) -> str:
+    """One line on a compilation cache that could not be used, "" without faults; what is damaged in it is deleted.
+
+    JAX leaves an entry that the disk did not take, or that a kill has cut off, and never writes it again.
+    """
+    folder = _cache_folder()
+    if folder is None:
+        return (
+            "there is no home folder for the compilation cache; set XDG_CACHE_HOME to keep compiled programs"
+        )
+    if not faults:
+        return ""
+    if Path(folder) == _own_cache():
+        for fault in faults:
+            program = re.match(CACHE_FAULT, fault)
+            for entry in Path(folder).glob(f"{program[2] if program else ''}-*-cache"):
+                with suppress(OSError):
+                    entry.unlink()
+    reason = re.sub(CACHE_FAULT, "", faults[0]).splitlines()[0]
+    return f"the compilation cache {folder} cannot be used: {reason}; programs are compiled anew"
 
 
 @contextmanager

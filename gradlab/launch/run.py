@@ -16,13 +16,14 @@ from gradlab.engine.loop import ChunkResult, LoadedRun, compile_run, load_run, t
 from gradlab.engine.prepare import PreparedRun
 from gradlab.engine.rows import last_backward, step_values
 from gradlab.engine.seed_programs import ChunkKind
-from gradlab.launch import machine, signals
+from gradlab.launch import machine
 from gradlab.launch.run_writer import End, RunWriter
 from gradlab.launch.seed_tracker import SeedTracker
 from gradlab.measure.columns import READABLE, RESULTS, VERSION
 from gradlab.parts.losses.chance import chance_loss
-from gradlab.recipe.errors import NonFiniteError, RecipeError
-from gradlab.recipe.recipe import Recipe, plain
+from gradlab.recipe import signals
+from gradlab.recipe.errors import NonFiniteError, RecipeError, unwritable
+from gradlab.recipe.recipe import Recipe, changed_meanings, folder_name, plain
 from gradlab.store import lock, write
 from gradlab.store.status import merge, read_status
 
@@ -47,7 +48,7 @@ class Outcome:
     """Where a run is and how it ended.
 
     fresh: False for a folder that was finished before; storage: whether it failed because the folder could not be
-    written.
+    written; notice: what the machine could not do for it, though the result is the same.
     """
 
     folder: Path
@@ -55,6 +56,7 @@ class Outcome:
     message: str
     storage: bool = False
     fresh: bool = True
+    notice: str = ""
 
     @property
     def exit_code(self) -> int:
@@ -79,27 +81,41 @@ def launch(prepared: PreparedRun, report: Report = None) -> Outcome:
     Raises:
         RecipeError: where the recipe cannot be run as it is, or another process is writing to the folder. Any other
             failure ends the run as `failed`.
+        StorageError: where the file system does not take the folder.
+        Stop: a signal came before anything was written; later it ends the run as `interrupted`.
     """
     recipe, folder = prepared.recipe, prepared.folder
     write.require_no_links(folder)
     if not recipe.force and (before := _ended(folder, recipe)):
         return before
     machine.prepare()
-    with machine.device(recipe) as device:
-        run = load_run(prepared)
-        data = _data_summary(recipe, run.task)
-        with _locked_folder(folder, recipe):
-            # another process may have finished it since
-            if not recipe.force and (before := _ended(folder, recipe)):
-                return before
-            run_remarks = prepared.remarks
-            if recipe.force:
-                write.clear(folder)
-            else:
-                run_remarks += _remark_on_status(folder)
-            facts = machine.facts(recipe, device) | {"data": data}
-            writer = RunWriter(folder, facts, run_remarks, run.layout.schemas)
-            return Outcome(folder, *_run(recipe, run, writer, report))
+    data = _data_summary(recipe, prepared.task)  # loaded here, where a signal is raised: it may take long
+    with signals.collected() as caught, machine.compilation_cache() as faults:
+        with machine.device(recipe) as device:
+            run = load_run(prepared)
+            signals.check()
+            with _locked_folder(folder, recipe):
+                # another process may have finished it since
+                if not recipe.force and (before := _ended(folder, recipe)):
+                    return before
+                run_remarks = prepared.remarks + _remark_on_meaning(recipe, folder)
+                if recipe.force:
+                    write.clear(folder)
+                else:
+                    run_remarks += _remark_on_status(folder)
+                facts = machine.facts(recipe, device) | {"data": data}
+                writer = RunWriter(folder, facts, run_remarks, run.layout.schemas)
+                end = _run(recipe, run, writer, report, caught)
+        return Outcome(folder, *end, notice=machine.notice(faults))
+
+
+def _remark_on_meaning(recipe: Recipe, folder: Path) -> list[str]:
+    """What to say where there is a result of an earlier version, whose parts computed other numbers."""
+    earlier = folder_name(recipe, before=True)
+    if earlier == folder.name or not (folder.parent / earlier / "status.json").exists():
+        return []
+    parts = " and ".join(changed_meanings(recipe))
+    return [f"{earlier} is of an earlier version, in which {parts} computed other numbers"]
 
 
 def _remark_on_status(folder: Path) -> list[str]:
@@ -133,16 +149,25 @@ def _data_summary(recipe: Recipe, task: Task) -> dict[str, Any]:
     return summary | ({"metric": "accuracy"} if other_loss else {})
 
 
-def _run(recipe: Recipe, run: LoadedRun, writer: RunWriter, report: Report) -> End:
-    """Train, and end in a known state whatever happens."""
+def _run(recipe: Recipe, run: LoadedRun, writer: RunWriter, report: Report, caught: list[int]) -> End:
+    """Train, and end in a known state whatever happens, but for a second signal: that ends it as a kill does."""
     try:
         write.remove_log(writer.folder)
         writer.write_recipe(plain(recipe))
         writer.update_status()
-        with signals.collected() as caught:
-            return _train(recipe, run, writer, report, caught)
-    except Exception as error:
+        return _train(recipe, run, writer, report, caught)
+    except signals.Stop as stop:
+        return _interrupt(writer, stop.number)
+    except BaseException as error:  # a user's function may raise anything
+        if signals.is_request(error):
+            raise
         return writer.fail(error)
+
+
+def _interrupt(writer: RunWriter, number: int) -> End:
+    return writer.end(
+        "interrupted", f"{signal.Signals(number).name} after step {writer.status['steps_done']}"
+    )
 
 
 def _train(recipe: Recipe, run: LoadedRun, writer: RunWriter, report: Report, caught: list[int]) -> End:
@@ -175,8 +200,7 @@ def _train(recipe: Recipe, run: LoadedRun, writer: RunWriter, report: Report, ca
             saved_at = time.perf_counter()
     writer.save_checkpoint(tracker)
     if not complete:
-        name = signal.Signals(caught[0]).name
-        return writer.end("interrupted", f"{name} after step {writer.status['steps_done']}")
+        return _interrupt(writer, caught[0])
     return writer.end(tracker.run_state(), tracker.message())
 
 
@@ -217,12 +241,17 @@ def _ended(folder: Path, recipe: Recipe) -> Outcome | None:
 
 @contextmanager
 def _locked_folder(folder: Path, recipe: Recipe) -> Iterator[None]:
-    """The run's folder, locked while it is written; a RecipeError where it cannot be."""
+    """The run's folder, locked while it is written.
+
+    Raises:
+        RecipeError: it cannot be written.
+        StorageError: the file system does not take it.
+    """
     locks = ExitStack()
     try:
         write.make_folder(folder)
         locks.enter_context(lock.hold(folder))
     except OSError as error:
-        raise RecipeError(f"outputs={recipe.outputs} cannot be written: {error.strerror}") from None
+        raise unwritable(f"outputs={recipe.outputs}", error, recipe.outputs) from None
     with locks:
         yield

@@ -1,7 +1,7 @@
 """Writes a run as it goes: rows, then the checkpoint that covers them, then the status."""
 
 import math
-import shutil
+import re
 import time
 import traceback
 from collections.abc import Callable
@@ -19,7 +19,7 @@ from gradlab.engine.update import TrainState
 from gradlab.launch import machine
 from gradlab.launch.seed_tracker import SeedTracker
 from gradlab.measure.columns import RESULTS, TABLES
-from gradlab.recipe.errors import NonFiniteError
+from gradlab.recipe.errors import NonFiniteError, described, free_space
 from gradlab.store import write
 from gradlab.store.status import read_status, write_status
 
@@ -58,9 +58,9 @@ class RunWriter:
             "state": "running",
             "message": "",
             "name": folder.name,
-            "steps_done": 0,
+            "steps_done": before.get("steps_done", 0),
         }
-        self.status |= {"started": started, **facts, "nonfinite": []}
+        self.status |= {"started": started, **facts, "nonfinite": before.get("nonfinite", [])}
         # the digests of the files that are written; those of the parts, which may be thousands, are not in the status
         self.files: dict[str, str] = dict(before.get("files", {}))
         self.parts = write.noted_digests(folder)
@@ -154,15 +154,16 @@ class RunWriter:
         self.files |= merged
         self.update_status()
 
-    def fail(self, error: Exception) -> End:
+    def fail(self, error: BaseException) -> End:
         """Ends as failed, with the reason, as far as the disk still takes it: the reason may be the disk."""
-        reason = " ".join(str(error).split())[:300]
+        reason = described(error, 300)
         if isinstance(error, OSError):
-            reason = (
-                f"{self.folder} cannot be written ({error.strerror or reason}; {_free_space(self.folder)})"
-            )
-        elif not isinstance(error, NonFiniteError):
-            reason = f"{type(error).__name__}: {reason}"
+            said = error.strerror or described(error)
+            reason = f"{self.folder} cannot be written ({said}; {free_space(self.folder)})"
+        elif (raised := _raised_on_the_host(str(error))) is not None:
+            reason = f"a function that is called while training raised {raised}"
+        elif isinstance(error, NonFiniteError):
+            reason = str(error)
         with suppress(OSError):
             write.text(self.folder, "run.log", "".join(traceback.format_exception(error)))
         with suppress(OSError):
@@ -170,11 +171,12 @@ class RunWriter:
         return End("failed", reason, storage=isinstance(error, OSError))
 
 
-def _free_space(folder: Path) -> str:
-    try:
-        return f"{shutil.disk_usage(folder).free / 2**20:,.0f} MiB are free"
-    except OSError:
-        return "its file system does not answer"
+def _raised_on_the_host(message: str) -> str | None:
+    """The exception of a host callback: the last line of its traceback, which is JAX's message."""
+    if "Traceback (most recent call last)" not in message:
+        return None
+    *_, last = re.finditer(r"^\S.*", message, re.MULTILINE)
+    return last[0][:300].rstrip(": ")
 
 
 def _bit_facts(facts: dict[str, Any]) -> dict[str, Any]:

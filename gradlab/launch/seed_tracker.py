@@ -14,6 +14,7 @@ from gradlab.engine.seed_programs import ChunkKind
 from gradlab.engine.update import TrainState
 from gradlab.launch.early_stopping import EarlyStopping
 from gradlab.measure.columns import EVALUATION
+from gradlab.measure.fault import first_nonfinite
 from gradlab.recipe.recipe import Recipe
 from gradlab.store.rows import Rows, tables
 from gradlab.store.write import Checkpoint
@@ -121,10 +122,7 @@ def _overflowed(log10: np.ndarray) -> np.ndarray:
 
 
 def _first_layer(profiles: dict[str, np.ndarray], names: list[str]) -> dict[str, Any]:
-    """Where it began: the first layer forward, else the last layer backward, that is not finite."""
-    for column, where, pick in zip(PROFILES, ("forward", "backward", "backward"), (0, -1, -1), strict=True):
-        layers = np.flatnonzero(_overflowed(profiles[column])) if column in profiles else np.array([])
-        if len(layers):
-            layer = int(layers[pick])
-            return {"layer": layer, "name": names[layer], "where": where}
-    return {"layer": None, "name": None, "where": "loss"}
+    """Where it began, as status.json says it; a profile that was not measured is taken for whole."""
+    whole = np.zeros(len(names))
+    layer, where = first_nonfinite(*(profiles.get(column, whole) for column in PROFILES))
+    return {"layer": layer, "name": None if layer is None else names[layer], "where": where}

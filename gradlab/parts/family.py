@@ -18,8 +18,9 @@ from pkgutil import iter_modules
 from types import MappingProxyType, ModuleType
 from typing import Annotated, Any, NamedTuple, TypeVar, get_args, get_origin
 
+from gradlab.recipe import signals
 from gradlab.recipe.bounds import Bound, Limit, bound
-from gradlab.recipe.errors import RecipeError, hint
+from gradlab.recipe.errors import RecipeError, UserError, described, hint
 from gradlab.recipe.recipe import is_import_path
 
 Maker = Callable[..., Any]
@@ -255,9 +256,12 @@ def _import_module(module: str, choice: str) -> ModuleType:
     sys.path.insert(0, str(Path.cwd()))
     try:
         return import_module(module)
-    except Exception as error:  # a user's module may raise anything
-        raise RecipeError(
-            f"{choice}: '{module}' cannot be imported ({error}); is it on the Python path?"
+    except BaseException as error:  # a user's module may raise anything
+        if signals.is_request(error):
+            raise
+        reason = str(error) if isinstance(error, Exception) else described(error)
+        raise UserError(
+            f"{choice}: '{module}' cannot be imported ({reason}); is it on the Python path?"
         ) from None
     finally:
         sys.path.remove(str(Path.cwd()))

@@ -1,7 +1,9 @@
 """Schedules: (context, state) -> (factor, state); the factor multiplies the peak learning rate `lr`.
 
-Most depend on the step alone: they begin at the first update and reach their end at the last one, T − 1, and stay
-there. Three follow the loss: plateau, loss_power and polyak. Each may begin with a warm-up.
+Most depend on the step alone: t counts the updates that were made before, 0 at the first and T − 1 at the last of T.
+linear, polynomial and cosine fall over T updates, as Optax's and PyTorch's do: the last update is made at t = T − 1,
+before the end is reached, and still moves; past a horizon T they stay at their end. one_cycle and range reach their
+end at the last update. Three follow the loss: plateau, loss_power and polyak. Each may begin with a warm-up.
 """
 
 from collections.abc import Callable
@@ -57,8 +59,23 @@ class PlateauState(NamedTuple):
 
 
 def _stateless(factor: StepFactor) -> Schedule:
-    """The schedule of a function (step, total steps) -> factor."""
-    return Schedule(lambda: (), lambda context, state: (factor(context.step, context.total_steps), state))
+    """The schedule of a function (step, total steps) -> factor; past the last step the factor stays as it was there."""
+
+    def apply(context: ScheduleContext, state: Any) -> tuple[Array, Any]:
+        last = jnp.maximum(context.total_steps - 1, 0)
+        return factor(jnp.minimum(context.step, last), context.total_steps), state
+
+    return Schedule(lambda: (), apply)
+
+
+def _falling(shape: Callable[[Array], Array]) -> Schedule:
+    """The schedule whose factor is a function of u = min(1, t/T)."""
+
+    def apply(context: ScheduleContext, state: Any) -> tuple[Array, Any]:
+        total_steps = jnp.where(context.total_steps > 0, context.total_steps, 1)
+        return shape(jnp.minimum(1.0, context.step / total_steps)), state
+
+    return Schedule(lambda: (), apply)
 
 
 def _with_warmup(schedule: Schedule, warmup: Array, horizon: Array) -> Schedule:
@@ -66,12 +83,12 @@ def _with_warmup(schedule: Schedule, warmup: Array, horizon: Array) -> Schedule:
 
     The factor rises as (t + 1)/(warmup + 1) to the schedule's first factor, so that no step has the rate 0
     (Goyal et al. 2017); the schedule's state and its own steps begin after the warm-up. From the horizon on, the factor
-    stays that of the last step.
+    stays that of the schedule's end.
     """
 
     def apply(context: ScheduleContext, state: Any) -> tuple[Array, Any]:
         total_steps = jnp.maximum(jnp.where(horizon > 0, horizon, context.total_steps) - warmup, 0)
-        step = jnp.clip(context.step - warmup, 0, jnp.maximum(total_steps - 1, 0))
+        step = jnp.clip(context.step - warmup, 0, total_steps)
         factor, after = schedule.apply(context._replace(step=step, total_steps=total_steps), state)
         rise = jnp.minimum(1.0, (context.step + 1) / (warmup + 1))
         waits = context.step < warmup
@@ -101,20 +118,20 @@ def constant() -> Schedule:
 
 @schedule
 def linear(end: NonNegative) -> Schedule:
-    """factor = 1 + (end − 1)·min(1, t/(T − 1)): from 1 at the first update to `end` at the last, never below 0."""
-    return _stateless(lambda step, total_steps: 1 + (end - 1) * _progress(step, total_steps))
+    """factor = 1 + (end − 1)·min(1, t/T): from 1 at the first update to `end` after T of them."""
+    return _falling(lambda u: 1 + (end - 1) * u)
 
 
 @schedule
 def polynomial(power: Positive, end: NonNegative) -> Schedule:
-    """factor = end + (1 − end)·(1 − u)^power, u = min(1, t/(T − 1)): without the min a complex number after T."""
-    return _stateless(lambda step, total_steps: end + (1 - end) * (1 - _progress(step, total_steps)) ** power)
+    """factor = end + (1 − end)·(1 − u)^power, u = min(1, t/T): without the min a complex number after T."""
+    return _falling(lambda u: end + (1 - end) * (1 - u) ** power)
 
 
 @schedule
 def cosine(end: NonNegative) -> Schedule:
-    """factor = end + (1 − end)·(1 + cos πu)/2, u = min(1, t/(T − 1)) (Loshchilov & Hutter 2017, one period)."""
-    return _stateless(lambda step, total_steps: _half_cosine(1.0, end, _progress(step, total_steps)))
+    """factor = end + (1 − end)·(1 + cos πu)/2, u = min(1, t/T) (Loshchilov & Hutter 2017, one period)."""
+    return _falling(lambda u: _half_cosine(1.0, end, u))
 
 
 def _half_cosine(start: float, end: float, progress: Array) -> Array:
@@ -126,7 +143,8 @@ def _half_cosine(start: float, end: float, progress: Array) -> Array:
 def one_cycle(start: NonNegative, rise: Fraction, end: NonNegative) -> Schedule:
     """Half a cosine from `start` up to 1 over the fraction `rise` of the steps, another down to `end` (Smith 2018).
 
-    Its shape and its numbers are Optax's: start = 1/div_factor, end = start/final_div_factor, peak at rise·(T − 1);
+    It ends at the last update, u = t/(T − 1). Its shape and its numbers are Optax's: start = 1/div_factor,
+    end = start/final_div_factor, peak at rise·(T − 1);
     PyTorch's peak is one step before rise·T. The momentum does not cycle.
     """
 

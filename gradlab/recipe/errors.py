@@ -1,9 +1,17 @@
 """Errors that are addressed to a person, each in a line or two."""
 
 import difflib
+import errno
+import os
 from collections.abc import Iterable
+from pathlib import Path
 
 from gradlab.recipe.printing import one_line, shortened
+
+# the exit code of a command whose files the file system does not take: EX_IOERR of sysexits.h
+STORAGE_CODE = 74
+# what a file system says that is full, over its quota, read-only or failing
+STORAGE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
 
 
 class RecipeError(ValueError):
@@ -17,8 +25,39 @@ class RecipeError(ValueError):
         super().__init__("\n".join(shortened(one_line(line)) for line in lines))
 
 
+class UserError(RecipeError):
+    """A user-defined function cannot be used: it does not fit, or raises."""
+
+
+class StorageError(OSError):
+    """The file system does not take a file: it is full, read-only or failing. The command's exit code is 74."""
+
+
 class NonFiniteError(ArithmeticError):
     """The loss or its gradient is not finite, and the recipe has `on_nonfinite=raise`."""
+
+
+def described(error: BaseException, longest: int = 200) -> str:
+    """An exception in one line: `TypeError: …`."""
+    reason = " ".join(str(error).split())[:longest]
+    return f"{type(error).__name__}: {reason}" if reason else type(error).__name__
+
+
+def unwritable(what: Path | str, error: OSError, place: Path | str = "") -> RecipeError | StorageError:
+    """What to raise where a file at `place` cannot be written: the place was chosen wrong, or its file system fails."""
+    if error.errno in STORAGE:
+        return StorageError(f"{what} cannot be written ({error.strerror}; {free_space(place or what)})")
+    return RecipeError(f"{what} cannot be written: {error.strerror or error}")
+
+
+def free_space(path: Path | str) -> str:
+    """The free space of the file system that a path is on, which may not exist."""
+    place = next((place for place in (Path(path), *Path(path).absolute().parents) if place.exists()), "/")
+    try:
+        facts = os.statvfs(place)
+    except OSError:
+        return "its file system does not answer"
+    return f"{facts.f_bavail * facts.f_frsize / 2**20:,.0f} MiB are free"
 
 
 def hint(word: str, known: Iterable[str]) -> str:

@@ -96,8 +96,13 @@ BOUNDS: dict[str, Any] = {  # the annotation that declares what each root key ma
     "outputs": Text,
 }
 # keys that came later: at these values they are not part of the digest
-LATER_DEFAULTS = {"snapshots": {"recurrent_spectrum": {"name": "recurrent_spectrum"}}}
-NOT_IN_DIGEST = frozenset("study outputs device quiet force on_nonfinite".split())
+LATER_DEFAULTS = {
+    "snapshots": {"recurrent_spectrum": {"name": "recurrent_spectrum"}},
+    "on_nonfinite": "stop",
+}
+NOT_IN_DIGEST = frozenset("study outputs device quiet force".split())  # they change no stored number
+# what a part means: one that computes other numbers than before gets the next number, and its recipes another digest
+MEANINGS = {("schedule", "linear"): 2, ("schedule", "polynomial"): 2, ("schedule", "cosine"): 2}
 STRUCTURAL_FLOATS = ("model.width_mult",)  # floats that decide shapes: structure, not data
 # options that the name of a run's folder leaves out
 UNNAMED_DEFAULTS = {"optimizer": "sgd", "schedule": "constant", "data": "digits"}
@@ -139,8 +144,17 @@ def _digest(values: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:8]
 
 
-def folder_name(recipe: Recipe) -> str:
-    """`mlp-d50-tanh-orthogonal-clip_norm-3f9a2c1b`: the choices that a reader looks for, then the digest."""
+def changed_meanings(recipe: Recipe) -> dict[str, int]:
+    """The parts of the recipe that compute other numbers than in an earlier version: {"schedule=linear": 2}."""
+    chosen = {f"{group}={name}": MEANINGS.get((group, name)) for group, name in named(recipe)}
+    return {part: meaning for part, meaning in chosen.items() if meaning}
+
+
+def folder_name(recipe: Recipe, before: bool = False) -> str:
+    """`mlp-d50-tanh-orthogonal-clip_norm-3f9a2c1b`: the choices that a reader looks for, then the digest.
+
+    `before`: the name that it had before any part's meaning changed.
+    """
     values = plain(recipe)
     words = [values["model"]["name"], f"d{recipe.depth}"]
     words += [values[group]["name"] for group in ("activation", "initializer")]
@@ -155,6 +169,8 @@ def folder_name(recipe: Recipe) -> str:
     }
     if recipe.lr_factors:
         kept["lr_factors"] = list(recipe.lr_factors.items())  # their order counts
+    if (meanings := changed_meanings(recipe)) and not before:
+        kept["meanings"] = meanings
     label = re.sub(r"[^A-Za-z0-9._-]+", "_", "-".join(words))[:80]
     return f"{label}-{_digest(kept)}"
 
@@ -187,7 +203,7 @@ def structure(recipe: Recipe) -> tuple[tuple[str, Any], ...]:
     Whether there is dropout is structure, its rate is a number. `steps` and `seed` are data, and whether to stop
     is decided between chunks.
     """
-    not_structure = {*NOT_IN_DIGEST, "steps", "seed", "stop.patience"}
+    not_structure = {*NOT_IN_DIGEST, "on_nonfinite", "steps", "seed", "stop.patience"}
     # a snapshot's program does not know how often it is run
     values = plain(recipe)
     values["snapshots"] = {

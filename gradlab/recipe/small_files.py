@@ -1,4 +1,4 @@
-"""Small text files that a stranger may have written: only a regular one is opened, and no more read than it may hold."""
+"""Small text files that a stranger may have written: only regular ones are opened, and a limit is read."""
 
 import os
 import stat

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from rich.console import Console
 
-from gradlab.recipe.errors import RecipeError
+from gradlab.recipe import signals
+from gradlab.recipe.errors import RecipeError, StorageError
 from gradlab.recipe.printing import printable
 from gradlab.recipe.recipe import Recipe, plain
 from gradlab.report import pictures, summary
@@ -20,7 +21,10 @@ if TYPE_CHECKING:
 
 
 class RunOutcome(Protocol):
-    """Where a run is stored and how it ended; `fresh` is False if it was finished before this command."""
+    """Where a run is stored and how it ended; `fresh` is False if it was finished before this command.
+
+    notice: what the machine could not do for it.
+    """
 
     @property
     def folder(self) -> Path: ...
@@ -32,6 +36,8 @@ class RunOutcome(Protocol):
     def complaint(self) -> str: ...
     @property
     def fresh(self) -> bool: ...
+    @property
+    def notice(self) -> str: ...
 
 
 class RunConsole:
@@ -47,6 +53,9 @@ class RunConsole:
         self.with_results: list[Path] = []  # the folders of the runs that did not fail
         self.failures: list[str] = []
         self.unwanted: list[str] = []
+        self.refusals = 0  # of the failures: runs that could not start
+        self.no_storage = False  # whether the file system did not take a figure
+        self.noticed = False
 
     @contextmanager
     def training(self, recipe: Recipe, label: str) -> Iterator[ProgressCallback | None]:
@@ -59,6 +68,9 @@ class RunConsole:
     def ended(self, outcome: RunOutcome, label: str) -> None:
         """Report a failure, or the results in sentences; a single run gets its table and figures too."""
         self.folders.append(outcome.folder)
+        if outcome.notice and not self.noticed:
+            self.say(f"note        {outcome.notice}")
+            self.noticed = True
         if outcome.state == "failed":
             self._fail(f"{label or outcome.folder.name} failed: {outcome.complaint}")
         else:
@@ -67,16 +79,20 @@ class RunConsole:
 
     def refused(self, error: RecipeError, label: str) -> None:
         """Report a run that cannot start here, as on a device that this machine has not; a grid goes on."""
+        self.refusals += 1
         self._fail(f"{label} failed: {error}")
 
-    def interrupted(self, outcome: RunOutcome) -> None:
-        """Report what is stored, and how to continue."""
-        remaining = self.total - self.started
-        not_started = f"; {remaining} of {self.total} runs not started" if remaining else ""
-        self.warn(
-            f"interrupted: {outcome.message}{not_started}; stored in {outcome.folder}; "
-            "run the same command again to continue"
-        )
+    def interrupted(self, message: str, folder: Path | None = None) -> None:
+        """Report what is stored, at last the run in this folder or the one that ended last, and how to continue."""
+        remaining = self.total - len(self.folders) - self.refusals - (folder is not None)
+        folder = folder or next(reversed(self.folders), None)
+        parts = [
+            f"interrupted: {message}",
+            f"{remaining} of {self.total} runs not started" if remaining else "",
+            f"stored in {folder}" if folder else "",
+            "run the same command again to continue",
+        ]
+        self.warn("; ".join(filter(None, parts)))
 
     def close(self) -> None:
         """Print the table of a grid and draw its picture, then repeat every failure and unwanted verdict."""
@@ -102,6 +118,7 @@ class RunConsole:
         self.warn(sentence)
 
     def _results(self, outcome: RunOutcome, label: str) -> None:
+        signals.check()  # one that came during the last steps
         from gradlab.store.read import open_run
 
         if not outcome.fresh:
@@ -154,6 +171,10 @@ class RunConsole:
     def _draw(self, draw: Callable[[], list[Path]]) -> None:
         try:
             paths = draw()
+        except StorageError as error:
+            self.no_storage = True
+            self.warn(f"figures: {error}")
+            return
         except RecipeError as error:
             self.say(f"figures     {error}")
             return

@@ -2,12 +2,15 @@
 
 import io
 import re
+import time
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gradlab.figures.registry import run_figures
-from gradlab.recipe.errors import RecipeError, hint
+from gradlab.recipe import signals
+from gradlab.recipe.errors import RecipeError, hint, unwritable
 from gradlab.report.summary import title
 from gradlab.store import files
 
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
     from gradlab.store.read import Run
 
 FORMATS = ("png", "svg")
+STALE = 600.0  # seconds after which a temporary file, written at once, is of a process that was killed
 
 
 def draw(
@@ -26,11 +30,14 @@ def draw(
 
     Raises:
         RecipeError: the run has no figure of a name that was given, or a file cannot be written.
+        StorageError: the file system does not take a file.
+        Stop: a signal came; it is looked for before each figure.
     """
-    return [
-        save(figure, figure_path(run, name, suffix, folder), folder or run.folder)
-        for name, figure in named_figures(run, names)
-    ]
+    with signals.collected():
+        return [
+            save(figure, figure_path(run, name, suffix, folder), folder or run.folder)
+            for name, figure in named_figures(run, names)
+        ]
 
 
 def draw_column(run: "Run", name: str, suffix: str = "png", folder: Path | None = None) -> Path:
@@ -38,6 +45,7 @@ def draw_column(run: "Run", name: str, suffix: str = "png", folder: Path | None 
 
     Raises:
         RecipeError: the run has no such column, or the file cannot be written.
+        StorageError: the file system does not take the file.
     """
     from gradlab.figures.column import column
 
@@ -55,6 +63,7 @@ def named_figures(run: "Run", names: Iterable[str] = ()) -> Iterator[tuple[str, 
     for name in list(names) or default_names(run):
         if name not in figures:
             raise RecipeError(f"there is no figure '{name}'{hint(name, figures)}")
+        signals.check()
         yield name, figures[name].draw(run, title(run))
 
 
@@ -78,6 +87,7 @@ def save(figure: "Figure", path: Path, base: Path | None = None) -> Path:
 
     Raises:
         RecipeError: the file cannot be written.
+        StorageError: the file system does not take the file.
     """
     from matplotlib import rc_context
 
@@ -85,9 +95,21 @@ def save(figure: "Figure", path: Path, base: Path | None = None) -> Path:
     content = io.BytesIO()
     with rc_context({"svg.hashsalt": "gradlab"}):
         figure.savefig(content, format=path.suffix[1:], dpi=150, metadata=without_date)
+    base = base or path.parent
+    name = path.relative_to(base).as_posix()
     try:
-        base = base or path.parent
-        files.write(base, path.relative_to(base).as_posix(), content.getvalue())
+        with signals.collected():
+            files.write(base, name, content.getvalue())
+            _remove_stale(base, name)
     except OSError as error:
-        raise RecipeError(f"{path} cannot be written: {error.strerror or error}") from None
+        raise unwritable(path, error) from None
     return path
+
+
+def _remove_stale(base: Path, name: str) -> None:
+    """Delete what processes that were killed while they wrote this file have left."""
+    folder, _, last = name.rpartition("/")
+    for temporary in files.listed(base, folder, f".{last}.*.tmp"):
+        with suppress(OSError):
+            if time.time() - (base / temporary).lstat().st_mtime > STALE:
+                files.remove(base, [temporary])

@@ -107,7 +107,7 @@ def test_an_exact_zero_cuts_and_ends_the_average(tmp_path):
     profile = np.arange(22) * 0.1
     profile[:8] = -np.inf
     found = backward_gain(frame(tmp_path, profile))
-    assert [(defect.kind, defect.layer) for defect in found.defects] == [("cut", 7)]
+    assert [(defect.kind, defect.layer) for defect in found.defects] == [("cut", 8)]
     assert found.gain == pytest.approx(10**-0.1, rel=1e-5)
     assert found.decades is None
 
@@ -115,7 +115,7 @@ def test_an_exact_zero_cuts_and_ends_the_average(tmp_path):
 def test_the_first_layer_that_is_not_finite_is_found_in_each_direction(tmp_path):
     profile = np.zeros(22)
     profile[:5] = np.nan
-    assert backward_gain(frame(tmp_path, profile)).defects[0].layer == 4
+    assert backward_gain(frame(tmp_path, profile)).defects[0].layer == 5  # it received a finite gradient
     forward = np.zeros(22)
     forward[6:] = np.inf
     found = backward_gain(frame(tmp_path / "b", np.full(22, np.nan), forward)).defects[0]
@@ -128,7 +128,7 @@ def test_a_forward_signal_that_leaves_the_format_is_no_dead_layer(tmp_path):
     backward = np.where(np.arange(22) < 9, -np.inf, 0.0)
     assert backward_gain(frame(tmp_path, backward, tiny)).defects[0].kind == "underflow"
     found = backward_gain(frame(tmp_path / "b", backward, dead)).defects[0]
-    assert (found.kind, found.layer, found.where) == ("cut", 8, "forward")
+    assert (found.kind, found.layer, found.where) == ("cut", 9, "forward")
 
 
 def test_an_unmeasured_forward_is_no_defect(tmp_path):

@@ -53,7 +53,9 @@ def test_a_diagnosis_has_its_keys(tmp_path):
 def test_a_defect_has_its_keys(tmp_path):
     layers = [runs.layer_table(np.full((1, 22), -np.inf), [0])]
     found = to_json(diagnose(runs.opened(tmp_path / "run", layers, [runs.step_table([2.0], [0])])))
-    assert found["signal_start"]["defects"] == [{"seed": 0, "kind": "cut", "layer": 21, "where": "backward"}]
+    assert found["signal_start"]["defects"] == [
+        {"seed": 0, "kind": "cut", "layer": 21, "where": "loss", "cause": ""}
+    ]
 
 
 def test_a_verdict_over_time_has_its_keys():

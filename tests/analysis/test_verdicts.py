@@ -106,8 +106,9 @@ def test_all_zeros_are_cut_at_the_output(tmp_path):
 
 def test_a_dead_layer_cuts(tmp_path):
     forward = np.where(np.arange(22) < 9, 0.0, -np.inf)
-    found = told(tmp_path, np.where(np.arange(22) < 9, -np.inf, 0.0), forward=forward).signal_start
-    assert "cut: all units are dead at layer 8" in found.sentence
+    backward = np.where(np.arange(22) < 9, -np.inf, 0.0)
+    found = told(tmp_path, backward, forward=forward).signal_start
+    assert "cut: the forward signal is exactly zero at layer 9" in found.sentence
     assert found.decades is None
 
 

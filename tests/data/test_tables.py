@@ -69,6 +69,15 @@ def test_few_rows_and_many_words_are_reported(tmp_path, kind):
     assert_refused(kind, message, path=write_table(tmp_path, names, kind), target="paid", words="one_hot")
 
 
+@tables
+@pytest.mark.parametrize("empty", ["", "  "])
+def test_an_empty_cell_of_words_is_no_class(tmp_path, kind, empty):
+    frame = table()
+    frame["city"] = [empty, *frame["city"][1:]]
+    message = "column 'city' has missing values; fill or remove them"
+    assert_refused(kind, message, path=write_table(tmp_path, frame, kind), target="paid", words="one_hot")
+
+
 def test_what_is_neither_a_number_nor_a_word_is_reported(tmp_path):
     dates = table().assign(day=pd.date_range("2020-01-01", periods=50))
     path = write_table(tmp_path, dates, "parquet")

@@ -214,6 +214,7 @@ IMPORTS = [
     "..os:x",
     "os:no_such",
     "os:environ",
+    "sys:exit",
     "numpy:array",
     "antigravity:x y",
     "a b:c",

@@ -20,6 +20,7 @@ import pytest
 from gradlab.commands.main import main
 from gradlab.data import archive, files, mnist, prose, recordings, table_files, targets
 from gradlab.data.task import check_task
+from gradlab.recipe import errors
 from gradlab.recipe.errors import RecipeError
 from gradlab.recipe.printing import printable
 from tests.data.tasks import FILES, make_task
@@ -231,7 +232,7 @@ def test_a_name_of_two_lines_is_one_line(tmp_path, monkeypatch):
     options = FILES["wav"](tmp_path)
     (tmp_path / "low" / "a\nb.wav").write_bytes(b"no")
     assert r"a\nb.wav" in refusal("wav", **options)
-    monkeypatch.setattr(files, "_in_one_line", lambda text: text)
+    monkeypatch.setattr(errors, "one_line", str)
     with pytest.raises(RecipeError, match="\n"):  # the control
         make_task("wav", **options)
 

@@ -16,6 +16,7 @@ import pytest
 
 from gradlab.launch import run
 from gradlab.measure.columns import RESULTS
+from gradlab.recipe.errors import StorageError
 from gradlab.recipe.recipe import folder_name
 from gradlab.store.status import read_status
 from tests.faults.disks import Disk
@@ -132,11 +133,13 @@ def test_a_disk_that_fails_once_ends_the_run_and_loses_nothing(tmp_path, monkeyp
     with monkeypatch.context() as patched:
         patched.setattr(run, "CHECKPOINT_SECONDS", 0.0)
         patched.setattr(os, call, failing)
+        outcome, refused = None, ""
         try:
             outcome = launch(tiny(tmp_path, *SHORT))
-        except ValueError as refused:  # before anything was written
-            outcome, message = None, str(refused)
-            assert message == f"outputs={tmp_path} cannot be written: {os.strerror(ERRORS[call])}"
+        except StorageError as error:  # before anything was written
+            refused = str(error)
+    if outcome is None:
+        assert refused.startswith(f"outputs={tmp_path} cannot be written ({os.strerror(ERRORS[call])}; ")
     folder = tmp_path / "default" / folder_name(tiny(tmp_path, *SHORT))
     if outcome and count >= number and outcome.state == "failed":
         assert outcome.exit_code == 74

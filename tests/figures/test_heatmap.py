@@ -28,7 +28,7 @@ def test_the_first_non_finite_value_and_the_clip_are_marked(tmp_path):
     backward[1:, :4] = np.nan
     layers, steps = frames(tmp_path / "run", backward, clipped=[1.0, 0.0, 0.0])
     words = legend(heatmap(layers, steps))
-    assert words == ["NaN", "first non-finite: step 50, layer 3", "the clip acted"]
+    assert words == ["NaN", "first non-finite: step 50, layer 4", "the clip acted"]
 
 
 @pytest.mark.parametrize(

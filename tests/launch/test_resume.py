@@ -26,7 +26,11 @@ WILD = ("seeds=3", "lr=1e37", "steps=40")  # two of the three seeds are lost on 
 
 
 class Stopped(BaseException):
-    """What no part of a run may catch, as no part may catch a kill."""
+    """A kill: nothing is written after it, of the failure neither."""
+
+
+def die(_, error) -> None:
+    raise error
 
 
 def cut(recipe: Recipe, step: int, last: bool = False) -> Path:
@@ -38,8 +42,10 @@ def cut(recipe: Recipe, step: int, last: bool = False) -> Path:
         if told[-1] >= step and (not last or told[-2:] == [step, step]):
             raise Stopped
 
-    with pytest.raises(Stopped):
-        launch(recipe, tell)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run.RunWriter, "fail", die)
+        with pytest.raises(Stopped):
+            launch(recipe, tell)
     return Path(recipe.outputs) / recipe.study / folder_name(recipe)
 
 
@@ -200,7 +206,8 @@ def test_a_compaction_that_was_cut_off_is_done_by_the_next_call(tmp_path, done):
     for part in write.part_files(cut_folder, "layers")[:done]:
         (cut_folder / part).unlink()
     shutil.copytree(folder / "checkpoint", cut_folder / "checkpoint")
-    shutil.copy(folder / "status.json", cut_folder / "status.json")
+    for name in ("status.json", "recipe.yaml"):
+        shutil.copy(folder / name, cut_folder / name)
     outcome = launch(tiny(tmp_path / "cut", *LONG))
     assert not outcome.fresh
     assert stored.result(cut_folder) == stored.result(folder)

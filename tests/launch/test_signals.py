@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from gradlab.launch import signals
+from gradlab.recipe import signals
 
 
 @pytest.fixture(autouse=True)

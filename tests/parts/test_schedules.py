@@ -148,7 +148,11 @@ def test_a_bad_loss_or_gradient_gives_no_bad_factor(part, loss, log2_gradient):
 @pytest.mark.parametrize("part", OF_TIME, ids=named)
 def test_past_its_horizon_a_schedule_stays_where_it_ended(part):
     short = factors({**part, "warmup": 2.0, "horizon": 9.0})
-    np.testing.assert_array_equal(short[8:], short[8])
+    np.testing.assert_array_equal(short[9:], short[9])
+    if part["name"] in ("linear", "polynomial", "cosine"):
+        assert short[9] == pytest.approx(part["end"], abs=1e-7)
+    else:
+        assert short[9] == short[8]
     np.testing.assert_allclose(short[:9], factors({**part, "warmup": 2.0, "horizon": 0.0}, horizon=9)[:9])
     held = alone({**part, "horizon": 0.0}, 10**6, STEPS)  # the recipe's own horizon holds alike
     assert held == pytest.approx(
@@ -167,18 +171,18 @@ def test_a_warm_up_rises_to_the_schedule_s_own_start(part):
 
 def test_a_linear_schedule_begins_at_one_and_ends_at_its_end():
     part = {**USUAL["linear"], "end": 0.25}
-    assert [alone(part, step, 20) for step in (0, 19, 25)] == [1.0, 0.25, 0.25]
+    assert [alone(part, step, 20) for step in (0, 10, 20, 25)] == [1.0, 0.625, 0.25, 0.25]
+    assert alone({**part, "end": 0.0}, 19, 20) == pytest.approx(1 / 20)  # the last update still moves
     assert alone(part, 0, 1) == 1.0  # a single step
     assert alone(part, 0, 0) == 1.0  # none
 
 
 @pytest.mark.slow
 def test_optax_has_the_same_numbers():
-    last = STEPS - 1  # theirs end at the step after
     theirs = {
-        "linear": (optax.linear_schedule(1, 0.25, last), {"end": 0.25}),
-        "polynomial": (optax.polynomial_schedule(1, 0.1, 0.9, last), {"end": 0.1, "power": 0.9}),
-        "cosine": (optax.cosine_decay_schedule(1.0, last, 0.1), {"end": 0.1}),
+        "linear": (optax.linear_schedule(1, 0.25, STEPS), {"end": 0.25}),
+        "polynomial": (optax.polynomial_schedule(1, 0.1, 0.9, STEPS), {"end": 0.1, "power": 0.9}),
+        "cosine": (optax.cosine_decay_schedule(1.0, STEPS, 0.1), {"end": 0.1}),
         "exponential": (
             optax.exponential_decay(1.0, 6, 0.5, staircase=True),
             {"rate": 0.5, "period": 6.0, "staircase": True},
@@ -252,9 +256,9 @@ def test_pytorch_has_the_same_numbers():
             lambda o: paces.MultiStepLR(o, [3, 12], 0.1),
             {"milestones": [3.0, 12.0], "rate": 0.1},
         ),
-        "cosine": (lambda o: paces.CosineAnnealingLR(o, STEPS - 1, 0.1), {"end": 0.1}),
-        "linear": (lambda o: paces.LinearLR(o, 1.0, 0.25, STEPS - 1), {"end": 0.25}),
-        "polynomial": (lambda o: paces.PolynomialLR(o, STEPS - 1, 0.9), {"power": 0.9, "end": 0.0}),
+        "cosine": (lambda o: paces.CosineAnnealingLR(o, STEPS, 0.1), {"end": 0.1}),
+        "linear": (lambda o: paces.LinearLR(o, 1.0, 0.25, STEPS), {"end": 0.25}),
+        "polynomial": (lambda o: paces.PolynomialLR(o, STEPS, 0.9), {"power": 0.9, "end": 0.0}),
     }
     for name, (make, numbers) in theirs.items():
         optimizer = torch.optim.SGD([torch.zeros(1)], lr=1.0)

@@ -8,8 +8,6 @@ from pathlib import Path
 
 from gradlab.recipe.printing import one_line, shortened
 
-LONGEST_WORD = 200  # characters of a word that is compared with known ones, which takes their product
-
 # the exit code of a command whose files the file system does not take: EX_IOERR of sysexits.h
 STORAGE_CODE = 74
 # what a file system says that is full, over its quota, read-only or failing
@@ -62,15 +60,8 @@ def free_space(path: Path | str) -> str:
     return f"{facts.f_bavail * facts.f_frsize / 2**20:,.0f} MiB are free"
 
 
-def similar(word: str, known: Iterable[str]) -> str:
-    """The known word closest to a misspelt `word`, "" if none is close."""
-    if len(word) > LONGEST_WORD:
-        return ""
-    return next(iter(difflib.get_close_matches(word, sorted(known), n=1, cutoff=0.6)), "")
-
-
 def hint(word: str, known: Iterable[str]) -> str:
     """The end of a sentence that offers the known word closest to a misspelt `word`, else all known words."""
     known = sorted(known)
-    close = similar(word, known)
-    return f"; did you mean '{close}'?" if close else f"; there are: {', '.join(known)}"
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    return f"; did you mean '{close[0]}'?" if close else f"; there are: {', '.join(known)}"

@@ -29,7 +29,7 @@ def one_line(text: object) -> str:
 
 
 def shortened(line: str, longest: int = LONGEST) -> str:
-    """A line whose middle is left out where it is too long: what is wrong stands at the start, what to do at the end."""
+    """A line, its middle left out where it is too long: what is wrong stands at its start, what to do at its end."""
     left_out = len(line) - longest
     if left_out <= 0:
         return line

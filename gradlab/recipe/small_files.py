@@ -1,4 +1,4 @@
-"""Small text files that a stranger may have written: only a regular file is opened, and not more is read than it may hold."""
+"""Small text files that a stranger may have written: only regular ones are opened, and a limit is read."""
 
 import os
 import stat

@@ -3,15 +3,28 @@
 The attacks are in `recipe_attacks.py`. Each safeguard has a control: with it switched off, the attack succeeds.
 """
 
+import re
+import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
+import gradlab
+from gradlab.commands.compose import grid as grids
+from gradlab.commands.compose import overrides, vetting
+from gradlab.commands.compose.grid import grid
 from gradlab.commands.main import main
+from gradlab.engine import checks, layout
 from gradlab.launch import run as launching
-from tests.faults.recipe_attacks import CLASSES, Attack, keys, spread
+from gradlab.recipe import bounds, errors, options
+from gradlab.recipe import recipe as recipes
+from gradlab.recipe.bounds import Bound
+from gradlab.recipe.errors import RecipeError
+from tests.faults.recipe_attacks import CLASSES, Attack, Key, keys, spread
 from tests.faults.test_data_files import Hang, confined
+from tests.recipes import TINY
 
 SECONDS = 6.0  # for any recipe
 DEFAULT = {"values": 50, "spelling": 15, "combinations": 8, "imports": 12, "sweeps": 36, "words": 20}
@@ -61,10 +74,13 @@ def assert_refused(run, attacks: list[Attack]) -> None:
     wrong = {}
     for kind, words in attacks:
         outcome = run(*words)
-        most = 20 if "-m" in words else 1
+        most = grids.MOST_ERRORS + 1 if "-m" in words else 1
         clear = all(line.strip() and len(line) < 1000 for line in outcome.lines)
-        if outcome.code != 2 or not 1 <= len(outcome.lines) <= most or not clear or any(Path().iterdir()):
-            wrong[kind] = outcome
+        made = [path.name for path in Path().iterdir()]
+        if outcome.code != 2 or not 1 <= len(outcome.lines) <= most or not clear or made:
+            wrong[kind] = outcome, made
+        for name in made:
+            shutil.rmtree(name)
     assert wrong == {}
 
 
@@ -86,3 +102,128 @@ def test_every_part_is_attacked():
     assert names <= attacked
     assert len(names) > 80
     assert sum(len(list(attacks())) for attacks in CLASSES.values()) > 1000
+
+
+def _default(key: Key) -> str | None:
+    """What the file of an option, or `conf/config.yaml`, says of a key; None where it says nothing."""
+    if not key.choice:
+        return options.keys().get(key.key, (None, ""))[0]
+    group, _, name = key.choice[0].partition("=")
+    return options.parameters(group, name.strip("[]")).get(key.key.rpartition(".")[2])
+
+
+GOOD = [(key, value) for key in keys() if (value := _default(key)) not in (None, "???")]
+
+
+def assert_accepted(cases: list[tuple[Key, str]]) -> None:
+    """Each good value, given as bad ones are, makes a recipe; a part that needs other parts has no recipe alone."""
+    accepted = 0
+    for key, value in cases:
+        with suppress(RecipeError):
+            grid(key.choice)
+            grid([*key.choice, f"{key.key}={value}"])
+            accepted += 1
+    assert accepted > 0.8 * len(cases)
+
+
+def test_control_a_good_value_of_each_key_is_accepted():
+    assert_accepted(GOOD[:: len(GOOD) // 15])
+
+
+@pytest.mark.slow
+def test_control_every_good_value_is_accepted():
+    assert_accepted(GOOD[::3])
+
+
+def test_control_a_good_run_makes_its_folder(run):
+    assert run(*TINY, "clip=norm", "clip.threshold=0.5") == ("Accepted", [])
+    assert [path.name for path in Path().iterdir()] == ["outputs"]
+
+
+BOUNDED = [
+    "depth=0",
+    "depth=2.5",
+    "depth=true",
+    "seeds=-1",
+    "lr=nan",
+    "lr=-inf",
+    "dropout=1.0",
+    "dtype=float8",
+    "remat=1",
+]
+BOUNDED += [
+    "clip=norm clip.threshold=0",
+    "clip=norm clip.where=nowhere",
+    "data.test_fraction=2.0",
+    "data.seed=0.5",
+]
+
+
+@pytest.mark.parametrize("words", BOUNDED)
+def test_control_without_its_bound_a_bad_value_is_accepted(monkeypatch, words):
+    with pytest.raises(RecipeError):
+        grid(words.split())
+    monkeypatch.setattr(Bound, "check", lambda self, key, value: value)
+    monkeypatch.setattr(checks, "checked_combination", lambda recipe: recipe)
+    assert len(grid(words.split()).recipes) == 1
+
+
+SAFEGUARDS = {  # what is switched off, and the words that are then not refused in time
+    "the values of a range are counted": (
+        overrides,
+        "_check_range",
+        lambda *_: None,
+        "depth=shuffle(range(0,1e12))",
+    ),
+    "a list has an end": (overrides, "LONGEST_LIST", 10**9, f"depth=[{'1,' * 40_000}1]"),
+    "a word has an end": (overrides, "LONGEST_WORD", 10**9, "depth=" + "-1" * 1_000_000),
+    "a function's name begins where a word does": (
+        vetting,
+        "_FUNCTION",
+        re.compile(r"[\w.]+:[\w.]+"),
+        "depth=" + "x" * 90_000,
+    ),
+    "errors are counted": (grids, "MOST_ERRORS", 10**9, "depth=range(-9999,0)"),
+    "the state has a size": (layout, "_check_memory", lambda *_: None, "seeds=1000000000"),
+    "layers are counted": (recipes.BOUNDS, "depth", bounds.Size, "depth=100000000 width=1"),
+}
+
+
+@pytest.mark.few(5)
+@pytest.mark.parametrize("safeguard", SAFEGUARDS)
+def test_control_without_a_safeguard_it_takes_long(run, monkeypatch, safeguard):
+    place, name, off, words = SAFEGUARDS[safeguard]
+    assert run("-m", *words.split()).code == 2
+    if isinstance(place, dict):
+        monkeypatch.setitem(place, name, off)
+    else:
+        monkeypatch.setattr(place, name, off)
+    assert run("-m", *words.split(), seconds=1.5).code in ("Hang", "MemoryError")
+
+
+def test_control_without_its_net_the_parser_raises_python_s_errors(run, monkeypatch):
+    word = f"depth={'9' * 5000}"
+    assert run(word).code == 2
+    monkeypatch.setattr(overrides, "RecipeError", lambda message: ArithmeticError(message))
+    assert "traceback" in str(run(word).code)
+
+
+def test_a_long_line_keeps_its_ends(monkeypatch):
+    message = "'" + "x" * 10**6 + "' is not key=value"
+    assert re.fullmatch(r"'x+… \(.* characters\) …x+' is not key=value", str(RecipeError(message)))
+    assert len(str(RecipeError(message))) < 900
+    monkeypatch.setattr(errors, "shortened", lambda line: line)
+    assert len(str(RecipeError(message))) > 10**6
+
+
+@pytest.mark.parametrize(
+    "word", ["seed=[[1]]", "lr=['0.1']", {"seed": [[1, 2]]}, {"clip__threshold": 10**400}]
+)
+def test_a_bad_keyword_of_the_function_is_refused_too(word):
+    with pytest.raises(RecipeError):
+        gradlab.run(**word) if isinstance(word, dict) else gradlab.run(word)
+
+
+def test_the_lists_of_a_grid_are_lists_and_their_texts_lose_their_quotes():
+    chosen = grid(["probe=['forward'],['backward','weight']"], multirun=True).recipes
+    assert [list(recipe.probes) for recipe in chosen] == [["forward"], ["backward", "weight"]]

@@ -20,7 +20,7 @@ def _socket(path: Path) -> None:
     """A socket, made under a short name: those of sockets are limited."""
     with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX) as made:
         made.bind(f"{folder}/s")
-        os.rename(f"{folder}/s", path)
+        Path(folder, "s").rename(path)
 
 
 def _huge(path: Path) -> None:

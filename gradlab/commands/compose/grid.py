@@ -94,10 +94,8 @@ def grid(words: Sequence[str], multirun: bool = False, config_dir: Path | None =
                 else:
                     by_folder.setdefault(f"{recipe.study}/{folder_name(recipe)}", (point_label, recipe))
     if errors:
-        raise RecipeError(
-            *(_error_line(error, labels) for error, labels in errors.items()),
-            *(["…"] if len(errors) == MOST_ERRORS else []),
-        )
+        more = ["the recipes after these were not checked"] if len(errors) == MOST_ERRORS else []
+        raise RecipeError(*(_error_line(error, labels) for error, labels in errors.items()), *more)
     labels, recipes = zip(*by_folder.values(), strict=True)
     return Grid(list(recipes), list(labels), list(dict.fromkeys(keys)))
 

@@ -1,11 +1,12 @@
 """Error messages for names that do not exist, with the name that was probably meant."""
 
+import difflib
 from collections.abc import Iterable
 from typing import Any
 
 from gradlab.commands.compose import vetting
 from gradlab.recipe import options
-from gradlab.recipe.errors import RecipeError, similar
+from gradlab.recipe.errors import RecipeError
 
 Groups = dict[str, list[str]]  # the names of the options of each group
 MOST_LISTED = 20  # names that a message lists
@@ -40,9 +41,9 @@ def closest(word: str, names: Iterable[str]) -> str:
     if "." in word and last in names:  # optimizer.lr
         return last
     longer = [name for name in names if len(word) > 2 and name.startswith(word)]  # init, norm, act, batch
-    alike = [name for name in [similar(word, names)] if name]
+    similar = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
     deeper = [name for name in names if name.endswith("." + last)]  # threshold, norm.threshold
-    return next(iter([*longer, *alike, *deeper]), "")
+    return next(iter([*longer, *similar, *deeper]), "")
 
 
 def suggestion(word: str, names: Iterable[str]) -> str:
@@ -97,5 +98,5 @@ def _hint_within_group(key: str, option: str, settable: list[str]) -> str:
     keys = [other.partition(".")[2] for other in settable if other.startswith(f"{group}.")]
     if not keys:
         return ""
-    meant = closest(name, keys)
-    return f"; did you mean '{group}.{meant}'?" if meant else f"; {group}={option} has {', '.join(keys)}"
+    similar = closest(name, keys)
+    return f"; did you mean '{group}.{similar}'?" if similar else f"; {group}={option} has {', '.join(keys)}"

@@ -102,6 +102,8 @@ def require_trusted(recipe: Recipe, trusted: set[str]) -> Recipe:
         RecipeError: naming the function that is not trusted.
     """
     for group, name in named(recipe):
+        if is_import_path(name) and not _FUNCTION.fullmatch(name):
+            raise RecipeError(f"{group}={name} is not the name of a function, package.module:function")
         if is_import_path(name) and name not in trusted and not (group == "optimizer" and in_optax(name)):
             raise RecipeError(
                 f"{group}={name} names a function, which an experiment may not; put it into the file of an "
@@ -175,9 +177,8 @@ def _check_default(path: Path, line: Any) -> None:
         return
     ((key, names),) = line.items() if isinstance(line, dict) and len(line) == 1 else (("", ""),)
     names = names if isinstance(names, list) else [names]
-    if not re.fullmatch(r"override /(?!experiment$)\w+", str(key)) or not all(
-        PLAIN.fullmatch(str(name)) for name in names
-    ):
+    is_group = re.fullmatch(r"override /(?!experiment$)\w+", str(key))
+    if not is_group or not all(PLAIN.fullmatch(str(name)) for name in names):
         raise RecipeError(f"{path}: '{line}' in defaults is not '- override /group: option'")
 
 

@@ -159,7 +159,7 @@ EXPERIMENTS = {
     "a grid of mappings": "hydra: {mode: MULTIRUN, sweeper: {params: {seed: {a: 1}}}}",
     "a grid of nothing": "hydra: {mode: MULTIRUN, sweeper: {params: {seed: []}}}",
     "a grid of null": "hydra: {mode: MULTIRUN, sweeper: {params: {seed: null}}}",
-    "a grid of lists": "hydra: {mode: MULTIRUN, sweeper: {params: {seed: [[1, 2], [0]]}}}",
+    "a grid of lists": "hydra: {mode: MULTIRUN, sweeper: {params: {seed: [[1, 2]]}}}",
     "a grid without end": "hydra: {mode: MULTIRUN, sweeper: {params: {seed: 'range(1, 10, 0)'}}}",
     "a grid of too many": "hydra: {mode: MULTIRUN, sweeper: {params: {seed: 'range(1e9)', seed: 'range(1e9)'}}}",
     "a grid with numbers as keys": "hydra: {mode: MULTIRUN, sweeper: {params: {1: 2}}}",

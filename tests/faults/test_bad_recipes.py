@@ -18,8 +18,7 @@ from gradlab.commands.compose.grid import grid
 from gradlab.commands.main import main
 from gradlab.engine import checks, layout
 from gradlab.launch import run as launching
-from gradlab.recipe import bounds, errors, options
-from gradlab.recipe import recipe as recipes
+from gradlab.recipe import errors, options
 from gradlab.recipe.bounds import Bound
 from gradlab.recipe.errors import RecipeError
 from tests.faults.recipe_attacks import CLASSES, Attack, Key, keys, spread
@@ -27,7 +26,7 @@ from tests.faults.test_data_files import Hang, confined
 from tests.recipes import TINY
 
 SECONDS = 6.0  # for any recipe
-DEFAULT = {"values": 50, "spelling": 15, "combinations": 8, "imports": 12, "sweeps": 36, "words": 20}
+DEFAULT = {"values": 45, "spelling": 12, "combinations": 8, "imports": 10, "sweeps": 36, "words": 25}
 SLOW = {"values": 600, "spelling": 200, "combinations": 150, "imports": 150}  # of the other classes all
 
 
@@ -86,7 +85,7 @@ def assert_refused(run, attacks: list[Attack]) -> None:
 
 @pytest.mark.parametrize("of", CLASSES)
 def test_a_bad_recipe_is_refused_in_one_line(run, of):
-    assert_refused(run, spread(CLASSES[of](), DEFAULT.get(of, 8)))
+    assert_refused(run, spread(CLASSES[of](), DEFAULT.get(of, 7)))
 
 
 @pytest.mark.slow
@@ -127,7 +126,7 @@ def assert_accepted(cases: list[tuple[Key, str]]) -> None:
 
 
 def test_control_a_good_value_of_each_key_is_accepted():
-    assert_accepted(GOOD[:: len(GOOD) // 15])
+    assert_accepted(GOOD[:: len(GOOD) // 8])
 
 
 @pytest.mark.slow
@@ -154,11 +153,13 @@ BOUNDED = [
 BOUNDED += [
     "clip=norm clip.threshold=0",
     "clip=norm clip.where=nowhere",
+    "depth=1000000000",
     "data.test_fraction=2.0",
     "data.seed=0.5",
 ]
 
 
+@pytest.mark.few(5)
 @pytest.mark.parametrize("words", BOUNDED)
 def test_control_without_its_bound_a_bad_value_is_accepted(monkeypatch, words):
     with pytest.raises(RecipeError):
@@ -185,20 +186,16 @@ SAFEGUARDS = {  # what is switched off, and the words that are then not refused 
     ),
     "errors are counted": (grids, "MOST_ERRORS", 10**9, "depth=range(-9999,0)"),
     "the state has a size": (layout, "_check_memory", lambda *_: None, "seeds=1000000000"),
-    "layers are counted": (recipes.BOUNDS, "depth", bounds.Size, "depth=100000000 width=1"),
 }
 
 
-@pytest.mark.few(5)
+@pytest.mark.few(3)
 @pytest.mark.parametrize("safeguard", SAFEGUARDS)
 def test_control_without_a_safeguard_it_takes_long(run, monkeypatch, safeguard):
     place, name, off, words = SAFEGUARDS[safeguard]
     assert run("-m", *words.split()).code == 2
-    if isinstance(place, dict):
-        monkeypatch.setitem(place, name, off)
-    else:
-        monkeypatch.setattr(place, name, off)
-    assert run("-m", *words.split(), seconds=1.5).code in ("Hang", "MemoryError")
+    monkeypatch.setattr(place, name, off)
+    assert run("-m", *words.split(), seconds=1.0).code in ("Hang", "MemoryError")
 
 
 def test_control_without_its_net_the_parser_raises_python_s_errors(run, monkeypatch):

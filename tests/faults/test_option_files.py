@@ -159,7 +159,7 @@ EXPERIMENTS = {
     "a grid of mappings": "hydra: {mode: MULTIRUN, sweeper: {params: {seed: {a: 1}}}}",
     "a grid of nothing": "hydra: {mode: MULTIRUN, sweeper: {params: {seed: []}}}",
     "a grid of null": "hydra: {mode: MULTIRUN, sweeper: {params: {seed: null}}}",
-    "a grid of lists": "hydra: {mode: MULTIRUN, sweeper: {params: {seed: [[1, 2], [0]]}}}",
+    "a grid of lists": "hydra: {mode: MULTIRUN, sweeper: {params: {seed: [[1, 2]]}}}",
     "a grid without end": "hydra: {mode: MULTIRUN, sweeper: {params: {seed: 'range(1, 10, 0)'}}}",
     "a grid of too many": "hydra: {mode: MULTIRUN, sweeper: {params: {seed: 'range(1e9)', seed: 'range(1e9)'}}}",
     "a grid with numbers as keys": "hydra: {mode: MULTIRUN, sweeper: {params: {1: 2}}}",
@@ -210,12 +210,14 @@ def assert_one_line(outcome: tuple[int, str], place: str) -> None:
     assert place in line
 
 
+@pytest.mark.few(30)
 @pytest.mark.parametrize("kind", [*THINGS, *TEXTS, *NAMES, *NO_OPTIONS])
 def test_a_hostile_option_is_refused(capsys, kind):
     hostile(kind, Path("mine/clip/odd.yaml"))
     assert_one_line(run(capsys, "--config-dir=mine", "clip=odd"), "clip")
 
 
+@pytest.mark.few(25)
 @pytest.mark.parametrize("kind", [*THINGS, *TEXTS])
 def test_a_hostile_experiment_is_refused(capsys, kind):
     place = Path("experiments/odd.yaml")
@@ -224,6 +226,7 @@ def test_a_hostile_experiment_is_refused(capsys, kind):
     assert_one_line(run(capsys, "experiment=odd"), "")
 
 
+@pytest.mark.few(15)
 @pytest.mark.parametrize("kind", EXPERIMENTS)
 def test_an_experiment_that_says_nonsense_is_refused(capsys, kind):
     Path("experiments").mkdir()
@@ -231,6 +234,7 @@ def test_an_experiment_that_says_nonsense_is_refused(capsys, kind):
     assert_one_line(run(capsys, "experiment=odd"), "")
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize(
     "kind", ["a pipe", "an endless device", "a huge file", "many aliases", "a date that is none"]
 )
@@ -239,6 +243,7 @@ def test_a_hostile_experiment_of_a_config_dir_is_refused(capsys, kind):
     assert_one_line(run(capsys, "--config-dir=mine", "experiment=odd"), "")
 
 
+@pytest.mark.few(4)
 @pytest.mark.parametrize("kind", THINGS)
 def test_a_hostile_option_that_is_not_chosen_is_refused_too(capsys, kind):
     hostile(kind, Path("mine/data/odd.yaml"))
@@ -291,7 +296,7 @@ def test_control_what_the_reader_refuses(monkeypatch, capsys, kind):
     """A plain `read_text` has no end, fills the memory or raises Python's own error."""
     hostile(kind, Path("mine/clip/odd.yaml"))
     monkeypatch.setattr(small_files, "read", lambda path: path.read_text("utf-8"))
-    with pytest.raises((Hang, MemoryError, UnicodeDecodeError)), confined(2.0, 1 << 30):
+    with pytest.raises((Hang, MemoryError, UnicodeDecodeError)), confined(1.0, 1 << 30):
         main(["run", "--dry-run", *TINY, "--config-dir=mine"])
 
 
@@ -305,5 +310,5 @@ def test_control_a_pipe_that_is_read_waits_for_ever():
 def test_control_without_the_look_at_the_events_a_bomb_takes_long(monkeypatch, kind):
     hostile(kind, Path("mine/clip/odd.yaml"))
     monkeypatch.setattr(vetting, "_check_events", lambda path, text: None)
-    with pytest.raises(Hang), confined(0.5):
+    with pytest.raises(Hang), confined(0.3):
         vetting.check_option(Path("mine/clip/odd.yaml"))

@@ -23,7 +23,15 @@ from gradlab.recipe.printing import one_line
 from gradlab.store import contents, files
 from gradlab.store.lock import held
 from gradlab.store.status import is_whole
-from gradlab.store.write import digest, is_intact, merged_file, noted_digests, part_files, table_files
+from gradlab.store.write import (
+    digest,
+    first_step,
+    is_intact,
+    merged_file,
+    noted_digests,
+    part_files,
+    table_files,
+)
 
 ROW_KEYS = ("seed", "step", "source", "layer", "time")
 SOURCES = ("batch", "probe")
@@ -280,7 +288,7 @@ def _rows(run: Run, name: str, table: str) -> pa.Table:
         content = files.read(run.folder, name)
         noted = run.digests.get(name)
         if noted not in (None, digest(content)):
-            raise OSError("its digest is not the one noted in status.json")
+            raise OSError("its digest is not the one noted when it was written")
         _require_memory(path, pq.read_metadata(pa.BufferReader(content)))
         rows = pq.read_table(pa.BufferReader(content), page_checksum_verification=True)
         probed = [field for field in rows.schema if field.name not in fixed.names]
@@ -294,7 +302,11 @@ def _rows(run: Run, name: str, table: str) -> pa.Table:
         raise
     except (OSError, KeyError, ValueError, pa.ArrowException) as error:
         reason = str(error).splitlines()[0].strip("'\"")[:120]
-        raise RecipeError(f"{path} is corrupt ({reason}); run its recipe again with --force") from error
+        # a run that goes on makes a part anew
+        remedy = (
+            "run its recipe again" if first_step(name) is not None else "run its recipe again with --force"
+        )
+        raise RecipeError(f"{path} is corrupt ({reason}); {remedy}") from error
 
 
 def _problem(rows: pa.Table, table: str) -> str:

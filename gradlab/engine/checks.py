@@ -1,7 +1,10 @@
 """A recipe checked on the host, before anything is built: every value, and every part against the others."""
 
+import math
 from dataclasses import replace
 from typing import Any
+
+import numpy as np
 
 from gradlab.engine.compatibility import checked_combination
 from gradlab.engine.families import FAMILIES
@@ -13,7 +16,7 @@ from gradlab.parts.losses import surfaces
 from gradlab.parts.optimizers import phases
 from gradlab.recipe.bounds import LARGEST, bound
 from gradlab.recipe.errors import RecipeError
-from gradlab.recipe.recipe import BOUNDS, LISTED, Every, Recipe, Stop, flat, is_import_path, plain
+from gradlab.recipe.recipe import BOUNDS, LISTED, Every, Recipe, Stop, is_import_path, numbers, plain
 
 
 def check(recipe: Recipe) -> Recipe:
@@ -22,11 +25,9 @@ def check(recipe: Recipe) -> Recipe:
     Raises:
         RecipeError: naming the key, the value and what is possible.
     """
-    values = flat(plain(recipe)) | {"lr_factors": recipe.lr_factors}
-    # a mapping in the place of a number is not among the flat values
-    values_by_key = {key: values.get(key, getattr(recipe, key.partition(".")[0])) for key in BOUNDS}
+    values = plain(recipe)
     top_level: dict[str, Any] = {
-        key: bound(kind).check(key, values_by_key[key]) for key, kind in BOUNDS.items()
+        key: bound(kind).check(key, _value(values, key)) for key, kind in BOUNDS.items()
     }
     if recipe.seed + recipe.seeds > LARGEST:
         raise RecipeError(f"seed={recipe.seed} leaves no room for seeds={recipe.seeds}; give a smaller one")
@@ -37,7 +38,25 @@ def check(recipe: Recipe) -> Recipe:
     _check_batch(recipe)
     _check_surface(parts["model"], parts["loss"])
     checked: dict[str, Any] = {**top_level, **parts, **intervals, **listed}
-    return checked_combination(replace(recipe, **checked))
+    return checked_combination(_in_precision(replace(recipe, **checked)))
+
+
+def _in_precision(recipe: Recipe) -> Recipe:
+    """The recipe, if no number of it becomes 0 or infinite in the precision in which it enters the program."""
+    low, high = float(np.finfo(np.float32).tiny), float(np.finfo(np.float32).max)
+    for key, value in () if recipe.dtype == "float64" else numbers(recipe).items():
+        if value and math.isfinite(value) and not low <= abs(value) <= high:
+            raise RecipeError(
+                f"{key}={value} is {'infinite' if abs(value) > high else '0'} in float32, whose numbers go from "
+                f"{low:.2g} to {high:.2g}; give another one, or dtype=float64"
+            )
+    return recipe
+
+
+def _value(values: dict[str, Any], key: str) -> Any:
+    """The value of a root key, `depth` or `log.every`, in nested values."""
+    head, _, tail = key.partition(".")
+    return values[head][tail] if tail else values[head]
 
 
 def _checked_list(recipe: Recipe, family: Family) -> dict[str, Any]:

@@ -29,11 +29,11 @@ def _sigma(part: str, sigma_b: float) -> float:
     refusal = f"initializer=critical: activation={values['name']} has no stable critical point at sigma_b={sigma_b:g}"
     with np.errstate(all="ignore"):
         flat = not chi(act, 1e-12, 1.0) + chi(act, 1.0, 1.0) > 0
-        weight = math.inf if flat else critical_weight(act, sigma_b**2)
+        weight = math.inf if flat else critical_weight(act, sigma_b * sigma_b)
         if not 0 < weight < math.inf:
             raise RecipeError(refusal)
         # signals of a usual size must settle at the root, and stay: GELU's do not
-        settled = fixed_length(act, weight, sigma_b**2, start=1.0, steps=200)
+        settled = fixed_length(act, weight, sigma_b * sigma_b, start=1.0, steps=200)
         settled = min(max(settled, 1e-12), 1e12)
         stays = length_slope(act, settled, weight) < 1 + 1e-6
         if not stays or abs(chi(act, settled, weight) - 1) > 0.02:

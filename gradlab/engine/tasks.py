@@ -5,6 +5,8 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
+
 from gradlab.data.task import Task, check_task, data, has_labels
 from gradlab.recipe import signals
 from gradlab.recipe.errors import RecipeError, UserError, described
@@ -54,7 +56,8 @@ def _load(part: dict[str, Any]) -> Task:
     """The task of a `data` part, checked."""
     name = part["name"]
     try:
-        task = data.make(part)
+        with np.errstate(all="ignore"):  # the task is checked for what is not finite
+            task = data.make(part)
     except RecipeError:
         raise
     except BaseException as error:  # a user-defined data set may raise anything

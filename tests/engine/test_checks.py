@@ -133,3 +133,12 @@ def test_every_root_key_is_checked():
         with pytest.raises(RecipeError, match=key):
             check(replace(PLAIN, **{head: wrong}))
     assert BOUNDS.keys() - {"lr_factors"} <= flat(plain(PLAIN)).keys()
+
+
+@pytest.mark.parametrize(("value", "told"), [(1e300, "is infinite in float32"), (1e-300, "is 0 in float32")])
+def test_a_number_that_float32_does_not_have_is_refused(value, told):
+    clip = {**recipe("clip=norm").clip, "threshold": value}
+    with pytest.raises(RecipeError, match=told):
+        check(replace(PLAIN, clip=clip))
+    assert check(replace(PLAIN, clip=clip, dtype="float64"))
+    assert check(replace(PLAIN, clip={**clip, "threshold": value**0.1}))  # 1e30 and 1e-30 it has

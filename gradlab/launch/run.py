@@ -89,10 +89,11 @@ def launch(prepared: PreparedRun, report: Report = None) -> Outcome:
     if not recipe.force and (before := _ended(folder, recipe)):
         return before
     machine.prepare()
-    data = _data_summary(recipe, prepared.task)  # loaded here, where a signal is raised: it may take long
+    task = prepared.task  # loaded here, where a signal is raised: it may take long
     with signals.collected() as caught, machine.compilation_cache() as faults:
         with machine.device(recipe) as device:
             run = load_run(prepared)
+            data = _data_summary(recipe, task)  # after the network, which a user-defined loss may not fit
             signals.check()
             with _locked_folder(folder, recipe):
                 # another process may have finished it since

@@ -17,7 +17,7 @@ _KEY = re.compile(r"^(?P<indent> *)(?P<key>\w+):(?: +(?P<value>[^#]*?))?(?: +# (
 def groups(*folders: Path) -> dict[str, list[str]]:
     """The sorted options of every group, `experiment` last, from `conf/` and the user's `--config-dir` folders."""
     options: dict[str, set[str]] = {group: set() for group in _default_options()}
-    for file in [file for folder in (CONF, *folders) for file in small_files.option_files(folder)]:
+    for file in [file for folder in (CONF, *folders) for file in small_files.listed(folder, "*/*.yaml")]:
         if file.parent.name in options:
             options[file.parent.name].add(file.stem)
     options["experiment"] = set(experiments(*folders))
@@ -27,7 +27,8 @@ def groups(*folders: Path) -> dict[str, list[str]]:
 def experiments(*folders: Path) -> dict[str, Path]:
     """The files of `experiments/` by name; of equal names the current folder's wins, then the `--config-dir`'s."""
     places = [EXPERIMENTS, *(folder / "experiments" for folder in reversed(folders)), Path("experiments")]
-    return {file.stem: file for place in places for file in sorted(place.glob("*.yaml")) if file.is_file()}
+    files = [file for place in places for file in small_files.listed(place, "*.yaml")]
+    return {file.stem: file for file in files if file.is_file()}
 
 
 def keys() -> dict[str, tuple[str, str]]:

@@ -40,13 +40,13 @@ def _require_regular(path: Path, status: os.stat_result) -> None:
         raise RecipeError(f"{path} is not a regular file; remove it")
 
 
-def option_files(folder: Path) -> list[Path]:
-    """Every `GROUP/OPTION.yaml` of a folder like `conf/`, and of its `experiments/`, in the order of their names.
+def listed(folder: Path, pattern: str) -> list[Path]:
+    """What matches the pattern in a folder, whatever it is, in the order of the names.
 
     Raises:
         RecipeError: there are more than `MOST_FILES`.
     """
-    files = sorted(islice(folder.glob("*/*.yaml"), MOST_FILES + 1))
+    files = sorted(islice(folder.glob(pattern), MOST_FILES + 1))
     if len(files) > MOST_FILES:
-        raise RecipeError(f"{folder} has more than {MOST_FILES} files of options; give fewer")
+        raise RecipeError(f"{folder} has more than {MOST_FILES:,} files {pattern}; give fewer")
     return files

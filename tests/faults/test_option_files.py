@@ -286,7 +286,7 @@ def test_a_hostile_folder_of_options_is_refused(capsys, kind):
 @pytest.mark.slow
 @pytest.mark.parametrize("folder", ["mine/clip", "mine/experiments", "experiments"])
 def test_a_folder_of_very_many_files_takes_seconds(capsys, folder):
-    _many(folder, 100_000)
+    _many(folder, 20_000)
     words = ["--config-dir=mine"] if folder.startswith("mine") else []
     assert_one_line(run(capsys, "experiment=no_such", *words), "")
 

@@ -156,7 +156,7 @@ def _checked_config_dirs(config_dir: Path | None) -> list[Path]:
     if not is_folder(config_dir):
         raise RecipeError(f"--config-dir {config_dir}: there is no such folder")
     families = [group for group in options.groups() if group != "experiment"]
-    for path in small_files.option_files(config_dir):
+    for path in small_files.listed(config_dir, "*/*.yaml"):
         group = path.parent.name
         if group == "experiments":
             continue  # checked when chosen

@@ -89,7 +89,7 @@ def trusted_functions(texts: Iterable[str], config_dirs: Iterable[Path]) -> set[
 
 def _option_files(folders: Iterable[Path]) -> list[Path]:
     """The files of options in these folders, those of experiments left out."""
-    files = [file for folder in folders for file in small_files.option_files(folder)]
+    files = [file for folder in folders for file in small_files.listed(folder, "*/*.yaml")]
     return [file for file in files if file.parent.name != "experiments"]
 
 

@@ -224,3 +224,11 @@ def test_a_bad_keyword_of_the_function_is_refused_too(word):
 def test_the_lists_of_a_grid_are_lists_and_their_texts_lose_their_quotes():
     chosen = grid(["probe=['forward'],['backward','weight']"], multirun=True).recipes
     assert [list(recipe.probes) for recipe in chosen] == [["forward"], ["backward", "weight"]]
+
+
+@pytest.mark.parametrize("name", ["a\0b", "\udcff"])
+def test_a_name_that_no_file_can_hold_is_refused(run, monkeypatch, name):
+    assert run(*TINY, f"outputs='{name}'").code == 2
+    assert not any(Path().iterdir())
+    monkeypatch.setattr(grids, "NO_TEXT", re.compile("(?!)"))
+    assert run(*TINY, f"outputs='{name}'").code != 2

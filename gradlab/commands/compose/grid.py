@@ -6,6 +6,7 @@ Only the compose API is used: no logging is set up, no launcher starts, nothing 
 """
 
 import copy
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
@@ -44,8 +45,10 @@ from gradlab.recipe.recipe import (
     flat,
     folder_name,
     is_import_path,
+    leaves,
 )
 
+NO_TEXT = re.compile("[\\0\\ud800-\\udfff]")  # what neither recipe.yaml nor a path can hold
 MOST_ERRORS = 20  # that are reported at once
 Compose = Callable[[tuple[str, ...]], DictConfig]  # from choices of groups to the composed config
 
@@ -120,6 +123,9 @@ def recipe_of(values: dict[str, Any]) -> Recipe:
         parts = part.values() if group in LISTED.values() and isinstance(part, dict) else [part]
         if group in (*FAMILIES, *LISTED.values()) and not all(map(_has_name, parts)):
             raise RecipeError(f"{group} is chosen by an option's name, got {part}")
+    for key, value in leaves(values).items():
+        if NO_TEXT.search(f"{key}={value}"):
+            raise RecipeError(f"{key}={value} is not text in UTF-8")
     for key in ("study", "outputs"):  # study=2026 is a name
         if type(values[key]) not in (str, int, float):
             raise RecipeError(f"{key}={values[key]} must be a name")

@@ -85,6 +85,7 @@ def test_weights_of_zeros_are_not_dead_units(tmp_path):
     assert "all weights are zero at layer 0, so no signal passes it" in found.signal_start.sentence
 
 
+@pytest.mark.slow
 def test_units_that_died_in_training_are_named_at_their_layer(tmp_path):
     """A rate of 0.5 for Adam kills relu layers; the layer that is named has no live unit, and those before have."""
     words = (
@@ -107,6 +108,7 @@ def test_units_that_died_in_training_are_named_at_their_layer(tmp_path):
     assert (dead[: defect.layer] < 1.0).all()
 
 
+@pytest.mark.slow
 def test_an_overflow_is_named_at_its_layer_in_the_status_too(tmp_path):
     words = ("depth=6", "activation=relu", "initializer=he", "lr=1e30", "steps=4")
     run = open_run(launch(tiny(tmp_path, *words)).folder)

@@ -45,8 +45,8 @@ SOON = 5.0  # seconds
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """A finished run, clipped and with several seeds, so that many entries are used."""
-    return launch(tiny(tmp_path_factory.mktemp("whole"), "seeds=2", "clip=norm", "schedule=cosine")).folder
+    """A finished run."""
+    return launch(tiny(tmp_path_factory.mktemp("whole"))).folder
 
 
 @pytest.fixture

@@ -96,7 +96,6 @@ def test_an_option_of_one_s_own_folder_may_name_it(tmp_path):
         "optimizer: {name: phases, phases: [{optimizer: 'os:system', until_step: 3}, {optimizer: sgd}]}",
         "study: os\nactivation: {name: '${study}:system'}",
         "hydra: {mode: MULTIRUN, sweeper: {params: {activation: 'os\\:system'}}}",
-        "clip: {name: 'optax:os:system'}",
     ],
 )
 def test_an_experiment_may_not_name_code(tmp_path, monkeypatch, text):
@@ -104,6 +103,14 @@ def test_an_experiment_may_not_name_code(tmp_path, monkeypatch, text):
     Path("experiments").mkdir()
     Path("experiments/mine.yaml").write_text(f"# Harmless?\n{text}\n")
     with pytest.raises(RecipeError, match="names a function, which an experiment may not"):
+        grid(["experiment=mine"])
+
+
+def test_an_experiment_may_not_name_code_through_a_library(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("experiments").mkdir()
+    Path("experiments/mine.yaml").write_text("# Harmless?\nclip: {name: 'optax:os:system'}\n")
+    with pytest.raises(RecipeError, match="clip=optax:os:system is not the name of a function"):
         grid(["experiment=mine"])
 
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from numpy.typing import NDArray
 
 
@@ -25,6 +26,24 @@ def rows_with(frame: pd.DataFrame, column: str) -> pd.DataFrame:
 def minibatch_rows(frame: pd.DataFrame) -> pd.DataFrame:
     """The rows measured on training minibatches, not those on the fixed batch."""
     return frame[(frame.source == "batch").to_numpy()]
+
+
+def defined_backward(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows, with NaN for each backward signal that is not defined: the forward signal of its step has overflowed.
+
+    It may be stored as zero, as JAX takes relu′(NaN) for 0; a zero behind a NaN is no zero.
+    """
+    forward = to_float64(rows.log10_forward)
+    overflowed = is_measured(rows.log10_forward) & (np.isnan(forward) | (forward == np.inf))
+    if not overflowed.any():
+        return rows
+    keys = [key for key in ("run", "seed", "step", "source") if key in rows]
+    undefined = (
+        rows[keys].assign(overflowed=overflowed).groupby(keys, observed=True).overflowed.transform("any")
+    )
+    values = np.where(undefined.to_numpy(dtype=bool), np.nan, to_float64(rows.log10_backward))
+    stored = pa.array(values, mask=~is_measured(rows.log10_backward), from_pandas=False)
+    return rows.assign(log10_backward=pd.Series(pd.arrays.ArrowExtensionArray(stored), index=rows.index))
 
 
 def pivot(

@@ -11,7 +11,7 @@ from matplotlib.patches import Patch
 from matplotlib.typing import LineStyleType
 
 from gradlab.analysis.score import Score
-from gradlab.analysis.selection import is_measured, minibatch_rows, rows_with, to_float64
+from gradlab.analysis.selection import defined_backward, is_measured, minibatch_rows, rows_with, to_float64
 from gradlab.analysis.training import switch_steps
 from gradlab.figures import marks, scales, style
 from gradlab.figures.marks import Curve, Legend
@@ -32,7 +32,7 @@ def comparison(
     if more than four groups are compared) is its median in a band from the lowest to the highest. The legend counts
     the seeds, and those that became non-finite.
     """
-    layers, steps = minibatch_rows(layers), minibatch_rows(steps)
+    layers, steps = defined_backward(minibatch_rows(layers)), minibatch_rows(steps)
     figure, (start, end, loss_panel, score_panel) = style.panels(2, 2, (12, 8.2), title)
     legend, groups = Legend(), _groups(layers, by)
     rows = {start: layers[layers.step == layers.step.min()], end: _last_rows(layers)}

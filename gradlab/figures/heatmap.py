@@ -15,7 +15,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from gradlab.analysis.gain import first_defects
-from gradlab.analysis.selection import minibatch_rows, pivot, rows_with, to_float64
+from gradlab.analysis.selection import defined_backward, minibatch_rows, pivot, rows_with, to_float64
 from gradlab.analysis.training import switch_steps
 from gradlab.figures import marks, style
 from gradlab.store.read import Run
@@ -46,7 +46,7 @@ def heatmap(layers: pd.DataFrame, steps: pd.DataFrame, title: str = "") -> Figur
         table[(table.seed == seeds[0]).to_numpy()]
         for table in (minibatch_rows(layers), minibatch_rows(steps))
     )
-    rows, clipped = rows_with(rows, "log10_backward"), _clipped_steps(steps)
+    rows, clipped = rows_with(defined_backward(rows), "log10_backward"), _clipped_steps(steps)
     figure, (panel,) = style.panels(1, 1, (11, 5.6), title)
     seed = f", seed {seeds[0]} of {len(seeds)} seeds" if len(seeds) > 1 else ""
     heading = f"Backward signal relative to the last hidden layer ({last - 1}){seed}"

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from gradlab.analysis.selection import is_measured, minibatch_rows
+from gradlab.analysis.selection import defined_backward, is_measured, minibatch_rows
 from gradlab.analysis.verdicts import predicted
 from gradlab.figures import marks, style
 from gradlab.figures.marks import Curve, Legend
@@ -42,7 +42,7 @@ def profile(layers: pd.DataFrame, prediction: "Prediction | None" = None, title:
     seed; from five seeds on it is their median in a band from the lowest to the highest. `prediction` is a
     `gradlab.theory.mlp.Prediction`; its band is one standard deviation over random networks of this width.
     """
-    rows = minibatch_rows(layers)
+    rows = defined_backward(minibatch_rows(layers))
     figure, axes = style.panels(1, 3, (13, 4.9), title)
     measured = np.logical_or.reduce([is_measured(rows[column]) for column in PANELS])
     steps = drawn_steps(rows[measured] if measured.any() else rows)

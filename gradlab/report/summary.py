@@ -80,6 +80,7 @@ def _same_value(text: str, default: str) -> bool:
 def start_and_end(run: "Run") -> str:
     """A table of the first and the last step: loss, scores, gradient norm, and the backward signal of two layers."""
     from gradlab.analysis.score import score_of
+    from gradlab.analysis.selection import defined_backward
 
     score = score_of(run.status["data"])
     rows = run.steps[(run.steps.source == "batch") & run.steps.train_loss.notna()]
@@ -90,7 +91,7 @@ def start_and_end(run: "Run") -> str:
     table = [["step", "train loss", *scores, "‖gradient‖", *(f"backward {layer}" for layer in hidden)]]
     for step in sorted({int(rows.step.min()), int(rows.step.max())}) if len(rows) else []:
         at_step = rows[rows.step == step]
-        layers = run.layers[(run.layers.source == "batch") & (run.layers.step == step)]
+        layers = defined_backward(run.layers[(run.layers.source == "batch") & (run.layers.step == step)])
         cells = [str(step), _mean_text(at_step.train_loss, "{:.3g}".format)]
         cells += [_mean_text(score.series(at_step, part), "{:.2f}".format) for part in parts]
         cells += [_mean_text(at_step.log10_gradient, power_of_ten)]

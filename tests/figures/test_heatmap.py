@@ -62,3 +62,15 @@ def test_any_size_and_any_number_is_drawn_without_a_warning(tmp_path, value, dep
 def test_of_several_seeds_the_first_is_shown_and_named(tmp_path):
     layers, steps = frames(tmp_path / "run", seeds=3)
     assert "seed 0 of 3 seeds" in heatmap(layers, steps).axes[0].get_title(loc="left")
+
+
+def test_a_zero_behind_an_overflow_is_not_drawn_as_zero(tmp_path):
+    """relu'(NaN) is 0 in JAX: the stored zeros of such a step are no zeros."""
+    backward, forward = np.zeros((3, 22)), np.zeros((3, 22))
+    backward[2, :18], backward[2, 18:] = -np.inf, np.nan
+    forward[2, 13:] = np.nan
+    layers, steps = frames(tmp_path / "run", backward)
+    overflowed = layers.assign(log10_forward=forward.ravel())
+    assert legend(heatmap(overflowed, steps)) == ["NaN", "first non-finite: step 100, layer 13"]
+    assert not np.isfinite(np.ma.filled(cells(heatmap(overflowed, steps)), np.nan))[:, 2].any()
+    assert "exactly zero" in legend(heatmap(layers, steps))  # the control: without an overflow a zero is one

@@ -83,6 +83,8 @@ def power_text(exponent: float, _position: int | None = None) -> str:
 
 def power_axis(axes: Axes, low: float, high: float) -> None:
     """Label the y axis of log10 values in powers of ten, between these two exponents."""
+    if low >= high:  # beyond 10^16 decades, which no run has, a float has no room for four of them
+        low, high = -MIN_DECADES / 2, MIN_DECADES / 2
     axes.set_ylim(low, high)
     axes.yaxis.set_major_locator(MaxNLocator(nbins=7, integer=True, min_n_ticks=2, steps=[1, 2, 5, 10]))
     axes.yaxis.set_major_formatter(FuncFormatter(power_text))

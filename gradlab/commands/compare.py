@@ -39,8 +39,8 @@ def main(argv: list[str]) -> int:
 
     runs, problems = read_each(options.paths, whole)
     if len(runs) < 2:
-        one = f"{runs[0].folder} is one run; give several runs, or the folder of a study"
-        raise RecipeError(one, *problems)
+        too_few = f"{runs[0].folder} is one run; give several runs, or the folder of a study"
+        raise RecipeError(too_few, *problems)
     by = requested_keys(runs, options.by)
     path = options.out or comparison_path(runs, by, options.format)
     if path.suffix[1:] not in pictures.FORMATS:

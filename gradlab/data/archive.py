@@ -76,9 +76,9 @@ def _read_arrays(stream: Stream) -> dict[str, NDArray[Any]]:
         names = _SPLIT_NAMES if "x_train" in members else ("x", "y")
         for name in names:
             if members.count(name) != 1:
-                there = ", ".join(shown(member) for member in sorted(members)[:_LISTED_NAMES])
+                member_names = ", ".join(shown(member) for member in sorted(members)[:_LISTED_NAMES])
                 number = "two arrays" if name in members else "no array"
-                raise RecipeError(f"it has {number} '{name}'; there are: {there}")
+                raise RecipeError(f"it has {number} '{name}'; there are: {member_names}")
         return {name: _read_array(archive, archive.infolist()[members.index(name)]) for name in names}
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from gradlab.recipe.errors import RecipeError, hint
+from gradlab.recipe.errors import RecipeError, hint, reason_of
 from gradlab.recipe.printing import one_line
 
 LARGEST_FILE = 4 << 30  # bytes: inputs and targets of as many numbers of 8 bytes as an array may have
@@ -100,7 +100,7 @@ def explained(place: str, kind: str) -> Iterator[None]:
     except MemoryError as error:
         raise RecipeError(f"{place} needs more memory than there is to be read as {kind}") from error
     except Exception as error:
-        reason = " ".join(str(error).split())[:_REASON] or type(error).__name__
+        reason = reason_of(error, _REASON)
         raise RecipeError(f"{place} cannot be read as {kind}: {reason}") from error
 
 

@@ -1,7 +1,6 @@
 """What stands where in a Row: the names of its columns, layers and parameters, from shapes alone."""
 
 import math
-import os
 from typing import Any, NamedTuple
 
 import jax
@@ -22,6 +21,7 @@ from gradlab.nn import chain
 from gradlab.nn.chain import Block
 from gradlab.numerics.tree import Tree
 from gradlab.recipe.errors import RecipeError
+from gradlab.recipe.memory import physical_memory
 from gradlab.recipe.recipe import Recipe, is_import_path, numbers
 
 
@@ -113,7 +113,7 @@ def layout(recipe: Recipe, task: Task) -> Layout:
 def _check_memory(recipe: Recipe, state: TrainState) -> None:
     """Refuse a state that is larger than all memory there is, before any of it is allocated."""
     seed_bytes = sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
-    needed, memory = recipe.seeds * seed_bytes, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    needed, memory = recipe.seeds * seed_bytes, physical_memory()
     if needed > memory:
         raise RecipeError(
             f"the parameters and the optimizer's state of depth={recipe.depth} width={recipe.width} "

@@ -158,8 +158,8 @@ class RunWriter:
         """Ends as failed, with the reason, as far as the disk still takes it: the reason may be the disk."""
         reason = described(error, 300)
         if isinstance(error, OSError):
-            said = error.strerror or described(error)
-            reason = f"{self.folder} cannot be written ({said}; {free_space(self.folder)})"
+            problem = error.strerror or described(error)
+            reason = f"{self.folder} cannot be written ({problem}; {free_space(self.folder)})"
         elif (raised := _raised_on_the_host(str(error))) is not None:
             reason = f"a function that is called while training raised {raised}"
         elif isinstance(error, NonFiniteError):

@@ -123,6 +123,6 @@ def _overflowed(log10: np.ndarray) -> np.ndarray:
 
 def _first_layer(profiles: dict[str, np.ndarray], names: list[str]) -> dict[str, Any]:
     """Where it began, as status.json says it; a profile that was not measured is taken for whole."""
-    whole = np.zeros(len(names))
-    layer, where = first_nonfinite(*(profiles.get(column, whole) for column in PROFILES))
+    unmeasured = np.zeros(len(names))
+    layer, where = first_nonfinite(*(profiles.get(column, unmeasured) for column in PROFILES))
     return {"layer": layer, "name": None if layer is None else names[layer], "where": where}

@@ -39,8 +39,13 @@ class NonFiniteError(ArithmeticError):
 
 def described(error: BaseException, longest: int = 200) -> str:
     """An exception in one line: `TypeError: …`."""
-    reason = " ".join(str(error).split())[:longest]
-    return f"{type(error).__name__}: {reason}" if reason else type(error).__name__
+    reason = reason_of(error, longest)
+    return f"{type(error).__name__}: {reason}" if str(error).strip() else reason
+
+
+def reason_of(error: BaseException, longest: int) -> str:
+    """What an exception says, in one line, or its type where it says nothing."""
+    return " ".join(str(error).split())[:longest] or type(error).__name__
 
 
 def unwritable(what: Path | str, error: OSError, place: Path | str = "") -> RecipeError | StorageError:

@@ -19,10 +19,8 @@ from gradlab.recipe.printing import one_line
 from gradlab.recipe.recipe import BOUNDS, FAMILIES, flat
 from gradlab.store import files
 
-LARGEST_RECIPE, LARGEST_STATUS = (
-    2**20,
-    2**24,
-)  # bytes; the largest in use have thousands of columns, or of seeds
+# bytes; the largest in use have thousands of columns, or of seeds
+LARGEST_RECIPE, LARGEST_STATUS = 2**20, 2**24
 DEEPEST = 16  # mappings and lists in each other
 _YAML = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 

@@ -44,14 +44,14 @@ def _contents(folder: Path) -> list[Finding]:
     except RecipeError as error:
         return [Finding(str(error))]
     state, steps = run.status["state"], run.status.get("steps_done", 0)
-    found = []
+    findings = []
     if state in ("running", "interrupted", "failed"):
         word = "was killed" if state == "running" else state
-        found.append(Finding(f"{word} after step {steps}; run its recipe again to go on", damage=False))
+        findings.append(Finding(f"{word} after step {steps}; run its recipe again to go on", damage=False))
     problems = [problem for table in TABLES if (problem := _problem(partial(require_table, run, table)))]
     if state in RESULTS and not problems:
         problems = [_problem(partial(_require_same_rows, run))]
-    return found + [Finding(problem) for problem in problems if problem]
+    return findings + [Finding(problem) for problem in problems if problem]
 
 
 def _problem(check: Callable[[], None]) -> str:
@@ -86,13 +86,13 @@ def _checkpoints(folder: Path) -> list[Finding]:
 
 def _left_over(folder: Path) -> list[Finding]:
     temporary = _temporary_files(folder)
-    found = [
+    findings = [
         Finding(f"{folder / name} was left by a killed process", damage=False, repair="deleted")
         for name in temporary
     ]
     if not temporary and read_status(folder).get("state") in RESULTS and not write.compacted(folder):
-        found.append(Finding("has ended, and its parts are not merged", damage=False, repair="merged"))
-    return found
+        findings.append(Finding("has ended, and its parts are not merged", damage=False, repair="merged"))
+    return findings
 
 
 def _temporary_files(folder: Path) -> list[str]:

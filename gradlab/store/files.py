@@ -65,23 +65,19 @@ def _open(folder: int, name: str, flags: int, place: Path) -> int:
     try:
         return os.open(name, flags | _NO_LINK, 0o666, dir_fd=folder)
     except OSError:
-        if _is_link(folder, name):
-            raise RecipeError(f"{place} is a link, and none is followed there; remove it") from None
+        require_no_link(folder, name, place)
         raise
 
 
-def _is_link(folder: int, name: str) -> bool:
+def require_no_link(folder: int, name: str, place: Path) -> None:
+    """Check an entry of an opened folder, which need not be there; `place` is its path.
+
+    Raises:
+        RecipeError: it is a link.
+    """
     with suppress(OSError):
-        return stat.S_ISLNK(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode)
-    return False
-
-
-def is_link(base: Path, name: str) -> bool:
-    """Whether there is a link of this name, which may point nowhere."""
-    *folders, last = PurePosixPath(name).parts
-    with suppress(OSError), opened(base, "/".join(folders)) as folder:
-        return _is_link(folder, last)
-    return False
+        if stat.S_ISLNK(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
+            raise RecipeError(f"{place} is a link, and none is followed there; remove it") from None
 
 
 @contextmanager

@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 
 from gradlab.measure.columns import EXPECTED, KEYS, OPTIONAL, TABLES, schemas
 from gradlab.recipe.errors import RecipeError
+from gradlab.recipe.memory import physical_memory
 from gradlab.recipe.paths import is_folder
 from gradlab.recipe.printing import one_line
 from gradlab.store import contents, files
@@ -168,14 +169,14 @@ def _given(paths: Paths) -> list[Path | Run]:
         RecipeError: there is no run at or below one of them.
     """
     listed = [paths] if isinstance(paths, str | Path | Run) else paths
-    found: dict[Path, Path | Run] = {}
+    by_path: dict[Path, Path | Run] = {}
     for path in listed:
         if isinstance(path, Run):
-            found[path.folder.resolve()] = path
+            by_path[path.folder.resolve()] = path
         else:
             below = folders(path) or _refuse(Path(path))
-            found |= {folder.resolve(): folder for folder in below}
-    return list(found.values())
+            by_path |= {folder.resolve(): folder for folder in below}
+    return list(by_path.values())
 
 
 def read_each(paths: Paths, use: Callable[[Run], Result]) -> tuple[list[Result], list[str]]:
@@ -341,7 +342,7 @@ def _counts(column: pa.ChunkedArray) -> bool:
 def _require_memory(path: Path, metadata: pq.FileMetaData) -> None:
     """Raise a RecipeError for a file of more rows than fit into the machine's memory: few bytes may hold many rows."""
     needed = metadata.num_rows * metadata.num_columns * 8
-    available = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    available = physical_memory()
     if needed > available:
         raise RecipeError(
             f"{path} has {metadata.num_rows:,} rows, which take {needed / 2**30:,.0f} GiB, and this machine has "

@@ -67,10 +67,9 @@ def require_no_links(folder: Path) -> None:
         RecipeError: it, the folder of its study, or something that a run writes in it is a link.
     """
     root, run = _from_outputs(folder)
-    with suppress(OSError), files.opened(root, run):
+    with suppress(OSError), files.opened(root, run) as opened:
         for name in (*TABLES, CHECKPOINTS, FIGURES, DIGESTS, "recipe.yaml", "status.json", LOG, lock.NAME):
-            if files.is_link(folder, name):
-                raise RecipeError(f"{folder / name} is a link, and none is followed there; remove it")
+            files.require_no_link(opened, name, folder / name)
 
 
 def _save(folder: Path, name: str, content: bytes) -> str:

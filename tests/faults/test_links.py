@@ -110,7 +110,7 @@ def test_nothing_outside_is_changed_through_a_second_name(tmp_path, place):
 @pytest.mark.parametrize("place", ["layers", "checkpoint", ".lock"])
 def test_control_where_links_are_followed_files_outside_change(tmp_path, monkeypatch, place):
     monkeypatch.setattr(files, "_NO_LINK", os.O_CLOEXEC)
-    monkeypatch.setattr(files, "is_link", lambda *_: False)
+    monkeypatch.setattr(files, "require_no_link", lambda *_: None)
     assert attacked(tmp_path, place, "forced") == (True, "")
 
 

@@ -14,7 +14,7 @@ import yaml
 from omegaconf import OmegaConf
 
 from gradlab.recipe import small_files
-from gradlab.recipe.errors import RecipeError
+from gradlab.recipe.errors import RecipeError, reason_of
 from gradlab.recipe.paths import CONF
 from gradlab.recipe.recipe import Recipe, flat, is_import_path, named, plain
 
@@ -211,7 +211,7 @@ def _content(path: Path, text: str) -> Any:
     except RecipeError:
         raise
     except Exception as error:  # a tag or a date makes PyYAML raise Python's own errors too
-        reason = " ".join(str(error).split())[:120] or type(error).__name__
+        reason = reason_of(error, 120)
         raise RecipeError(f"{path} cannot be read as YAML: {reason}") from None
 
 

@@ -16,3 +16,8 @@ def norm_threshold(clip: Mapping[str, Any]) -> float | None:
     """
     bounds_norm = clip["name"] in NORM_BOUNDING and float(clip.get("p", 2.0)) == 2.0
     return float(clip["threshold"]) if bounds_norm else None
+
+
+def drops(clip: Mapping[str, Any]) -> bool:
+    """Whether the clip may drop a whole step; then `clipped` is 1 in the row of a step that it dropped, else 0."""
+    return clip["name"] == "skip" or bool(clip.get("skip", False))

@@ -7,15 +7,18 @@ is a random walk of such differences, so the interval is a t-interval on the d_l
 
 import math
 import re
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from scipy.special import stdtrit
 
 from gradlab.analysis.selection import is_measured, pivot, rows_with, to_float64
-from gradlab.measure.fault import first_fault
+from gradlab.measure.fault import Fault, first_fault
 
 VERDICT_DECADES = float(np.log10(20))  # 20 = e^3: a change beyond three e-folds is known to harm training
 EDGE = 3  # differences left out at each end: the first and last blocks have other shapes
@@ -26,10 +29,13 @@ UNDERFLOW = -20.0  # a forward signal below 1e-20 that becomes zero has underflo
 
 @dataclass(frozen=True)
 class Defect:
-    """Why one seed's signal has no gain over all layers: `kind` is cut, underflow or non-finite.
+    """Why one seed's signal has no gain over all layers: `kind` is overflow, undefined, underflow or cut.
 
     layer: the one that breaks the signal in its forward or backward pass (`where`); L + 1 where the loss does (`loss`).
-    cause: `dead units` or `zero weights` where that layer's own measures say so, else "".
+    cause: `dead units`, `zero weights`, `weights` (which are not finite themselves) or `large inputs`, "" if unknown.
+    growth: of an overflow or an undefined number, the decades by which the signal grows over the hidden layers that it
+        passes before, forward or backward; None over fewer than two.
+    surely_grows: whether the 95 % interval of the growth lies above log10(20).
     """
 
     seed: int
@@ -37,6 +43,19 @@ class Defect:
     layer: int
     where: str
     cause: str = ""
+    step: int = 0
+    growth: float | None = None
+    surely_grows: bool = False
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What tells an overflow from an undefined number: log10 of the inputs' RMS, and of what is no ordinary number."""
+
+    inputs: float = 0.0
+    large: float = (
+        12.0  # beyond it a square or a product of two may leave float32, with some decades to spare
+    )
 
 
 @dataclass(frozen=True)
@@ -50,7 +69,6 @@ class Gain:
     decades: float | None = None  # log10_backward(1) − log10_backward(L)
     decades_interval: tuple[float, float] | None = None
     shape: str = ""  # where most of the change is, "" where it is even or unknown
-    defects: tuple[Defect, ...] = ()
     note: str = ""  # why there is no interval
 
 
@@ -60,16 +78,18 @@ def backward_gain(layers: pd.DataFrame) -> Gain:
     gain = 10^mean(d_l) over l = 2…L, three at each end left out, with a t-interval on the d_l; with three
     seeds or more a t-interval over the seeds' means. Only those d_l count whose two blocks are of the same kind
     (`stage 3` and `stage 4`); decades D = Σ d_l over all l, with D ± t·s·√(L−1) for one seed (s: the deviation
-    of the n inner d_l, n − 1 degrees of freedom), or a t-interval over seeds. An exact zero ends the average: then
-    the gain is that of the layers above it. Units: factors per layer; powers of ten.
+    of the n inner d_l, n − 1 degrees of freedom), or a t-interval over seeds. An exact zero ends the average: where
+    no seed is without one, the gain is the mean over seeds of that of the layers above the zero. A seed with a NaN does
+    not count. Units: factors per layer; powers of ten.
     """
     _, depths, backward = pivot(rows_with(layers, "log10_backward"), "log10_backward")
-    defects = first_defects(layers)
     last = int(layers.layer.max()) - 1 if len(layers) else 0
     hidden = backward[:, (depths >= 1) & (depths <= last)]
     finite = hidden[np.isfinite(hidden).all(axis=1)]
     if last < 2 or not len(finite):
-        return Gain(last, len(finite), gain=_gain_above_zero(hidden), defects=defects, note=_no_decades(last))
+        gains = _gains_above_zero(hidden)
+        mean_gain = _power(float(np.mean(gains))) if gains else None
+        return Gain(last, len(gains) or len(finite), gain=mean_gain, note=_no_decades(last))
     differences = finite[:, :-1] - finite[:, 1:]
     comparable = differences[:, _same_kind(layers, last)]
     if not comparable.shape[1]:
@@ -77,7 +97,6 @@ def backward_gain(layers: pd.DataFrame) -> Gain:
             layers=last,
             seeds=len(finite),
             decades=float(differences.sum(axis=1).mean()),
-            defects=defects,
             note="no two neighbouring layers are of the same kind, so there is no gain per layer",
         )
     inner = _inner(comparable)
@@ -92,7 +111,6 @@ def backward_gain(layers: pd.DataFrame) -> Gain:
         decades=decades,
         decades_interval=None if too_few else (decades - decades_half, decades + decades_half),
         shape=_shape(inner),
-        defects=defects,
         note="too few layers for an interval" if too_few else "",
     )
 
@@ -130,32 +148,95 @@ def inner_gain(log10_backward: np.ndarray) -> float | None:
     return _power(mean) if math.isfinite(mean) else None
 
 
-def first_defects(layers: pd.DataFrame) -> tuple[Defect, ...]:
-    """For each seed whose signal is cut, underflows or is not finite: where that begins."""
+def first_defects(
+    layers: pd.DataFrame, sizes: Sizes | None = None, nonfinite: Iterable[dict[str, Any]] = ()
+) -> tuple[Defect, ...]:
+    """For each seed whose signal breaks: where that begins, and why; of rows with one step for each seed.
+
+    `nonfinite` are the seeds whose loss or weight gradient is known to be not finite, as status.json has them: it
+    counts where the two signals are whole.
+    """
     rows = rows_with(layers, "log10_backward")
+    if rows.empty:
+        return ()
+    sizes = sizes or Sizes()
     seeds, _, backward = pivot(rows, "log10_backward")
     # a forward signal that was not measured has no defect
     log10_forward = np.where(is_measured(rows.log10_forward), to_float64(rows.log10_forward), 0.0)
     forward = pivot(rows.assign(log10_forward=log10_forward), "log10_forward")[2]
-    defects = (_defect(int(seed), forward[i], backward[i], rows) for i, seed in enumerate(seeds))
-    return tuple(defect for defect in defects if defect)
+    noted = {int(entry["seed"]): entry for entry in nonfinite}
+    defects = []
+    for i, seed in enumerate(map(int, seeds)):
+        own = rows[(rows.seed == seed).to_numpy()]
+        fault = first_fault(forward[i], backward[i])
+        if (fault is None or fault.log10 == -np.inf) and seed in noted:
+            fault = _noted_fault(noted[seed], len(backward[i]))
+        if fault and (defect := _defect(fault, forward[i], backward[i], own, sizes)):
+            defects.append(defect)
+    return tuple(defects)
 
 
-def _defect(seed: int, forward: np.ndarray, backward: np.ndarray, rows: pd.DataFrame) -> Defect | None:
-    """What breaks one seed's signal; the profiles are (layers,)."""
-    fault = first_fault(forward, backward)
-    if fault is None:
-        return None
+def _noted_fault(entry: dict[str, Any], layers: int) -> Fault:
+    """Where a seed became non-finite, as status.json says it."""
+    if entry["layer"] is None:
+        return Fault(layers - 1, "loss", np.nan)
+    return Fault(min(int(entry["layer"]), layers - 1), entry["where"], np.nan)
+
+
+def _defect(
+    fault: Fault, forward: np.ndarray, backward: np.ndarray, own: pd.DataFrame, sizes: Sizes
+) -> Defect | None:
+    """What breaks one seed's signal: the profiles are (layers,), `own` the seed's rows."""
     layer, where, log10 = fault
+    seed, step = int(own.seed.iloc[0]), int(own.step.max())
     if log10 != -np.inf:
-        return Defect(seed, "non-finite", layer, where)
+        return _not_finite(Defect(seed, "overflow", layer, where, step=step), forward, backward, own, sizes)
     if where == "forward" and layer and forward[layer - 1] < UNDERFLOW:
-        return Defect(seed, "underflow", layer, where)
+        return Defect(seed, "underflow", layer, where, step=step)
     if np.isfinite(backward).all():
         return None  # the zeros of a layer that is passed by, as in a residual block
-    return Defect(
-        seed, "cut", layer, where, _cause(rows[((rows.seed == seed) & (rows.layer == layer)).to_numpy()])
-    )
+    return Defect(seed, "cut", layer, where, _cause(own[(own.layer == layer).to_numpy()]), step)
+
+
+def _not_finite(
+    defect: Defect, forward: np.ndarray, backward: np.ndarray, own: pd.DataFrame, sizes: Sizes
+) -> Defect:
+    """The defect of a number that is not finite: overflow or undefined, its cause, and the growth before it."""
+    layer, in_backward = defect.layer, defect.where == "backward"
+    weights = _log10_weights(own)[: len(forward) if in_backward else layer + 1]
+    signals = np.r_[forward, backward[layer:]] if in_backward else forward[: max(layer, 0)]
+    given = np.r_[signals, weights, sizes.inputs]  # what the broken numbers were made of
+    cause = "large inputs" if sizes.inputs >= sizes.large else ""
+    if (np.isnan(weights) | (weights == np.inf)).any():
+        cause = "weights"
+    kind = "overflow" if np.nanmax(given) >= sizes.large else "undefined"
+    # from where the signal comes to where it still is finite
+    travelled = backward[max(layer, 1) : -1] if in_backward else forward[1:layer][::-1]
+    decades, low, _ = profile_decades(travelled)
+    return replace(defect, kind=kind, cause=cause, growth=decades, surely_grows=low > VERDICT_DECADES)
+
+
+def _log10_weights(own: pd.DataFrame) -> NDArray[np.float64]:
+    """log10 of each layer's kernels, of the rows of one seed and step; −inf where there are none, (layers,)."""
+    rows = own.sort_values("layer")
+    if "log10_weight" not in rows:
+        return np.full(len(rows), -np.inf)
+    return np.where(is_measured(rows.log10_weight), to_float64(rows.log10_weight), -np.inf)
+
+
+def profile_decades(log10: np.ndarray) -> tuple[float | None, float, float]:
+    """Decades D = log10[0] − log10[−1] of one profile over hidden layers, (layers,), and their 95 % interval.
+
+    The interval is that of `backward_gain` for one seed; over too few layers its ends are D itself. A profile of fewer
+    than two layers has no decades.
+    """
+    differences = (log10[:-1] - log10[1:])[None]
+    if not differences.size:
+        return None, math.nan, math.nan
+    inner = _inner(differences)
+    half = 0.0 if inner.shape == differences.shape else t_interval(inner.ravel())[1]
+    decades, half = _decades(differences, inner, half)
+    return decades, decades - half, decades + half
 
 
 def _cause(row: pd.DataFrame) -> str:
@@ -166,11 +247,15 @@ def _cause(row: pd.DataFrame) -> str:
     return "dead units" if (measured.get("dead", np.array([])) == 1).any() else ""
 
 
-def _gain_above_zero(hidden: np.ndarray) -> float | None:
-    """An exact zero ends the average: the gain of the layers that the signal still reaches in every seed."""
-    ends = np.flatnonzero(~np.isfinite(hidden).all(axis=0))
-    reached = hidden[:, ends[-1] + 1 :] if ends.size else hidden[:, :0]
-    return _power(float((reached[:, :-1] - reached[:, 1:]).mean())) if reached.shape[1] > 1 else None
+def _gains_above_zero(hidden: np.ndarray) -> list[float]:
+    """Each seed's mean d_l over the layers that its signal still reaches, of those that have two; no NaN among them."""
+    means = []
+    for profile in hidden[~np.isnan(hidden).any(axis=1)]:
+        ends = np.flatnonzero(profile == -np.inf)
+        reached = profile[ends[-1] + 1 :] if ends.size else profile
+        if reached.size > 1:
+            means.append(float((reached[:-1] - reached[1:]).mean()))
+    return means
 
 
 def t_interval(sample: np.ndarray) -> tuple[float, float]:

@@ -3,10 +3,12 @@
 Fields are the keys of the JSON that `diagnose --json`, `suggest-clip --json` and `lr-find --json` print.
 """
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from gradlab.analysis.gain import Defect
+from gradlab.analysis.words import WORDS
 from gradlab.store.json_safe import json_safe
 
 Sentences = list[tuple[str, str]]  # (label, sentence)
@@ -62,11 +64,28 @@ class TrainingVerdict:
     metric: str
     chance_score: float | None
     clip_share: float | None  # the fraction of steps on which the clip acted
+    updates: int  # recorded steps of all seeds
+    dropped: int | None  # of these, the ones that the clip dropped; None where it drops none
+    last_finite: tuple[int, float] | None  # step and minibatch loss of the seed that diverged first
     loss_first: float | None
     loss_last: float | None
     train_score: float | None
     test_score: float | None
     sentence: str = ""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A word that holds of the run, and what it rests on; the rule of each word is in `words.py`."""
+
+    word: str
+    about: str  # signal, training or cause
+    at: str  # start or end of the training
+    seeds: int  # in how many it holds, or over which its numbers are means
+    layers: list[int]  # [] where it is not a matter of layers
+    steps: list[int]  # the step, or the first and the last
+    numbers: Mapping[str, float | None]
+    interval: tuple[float, float] | None = None  # 95 %, of the decades
 
 
 @dataclass(frozen=True)
@@ -82,6 +101,7 @@ class Diagnosis:
     times_start: list[TimeVerdict]
     times_end: list[TimeVerdict]
     theory: str
+    findings: list[Finding]  # every word that holds, the causes last
 
 
 @dataclass(frozen=True)
@@ -179,5 +199,9 @@ class RangeTest:
 
 
 def to_json(result: Any) -> dict[str, Any]:
-    """A result as JSON has it: null for what is not finite."""
-    return dict(json_safe(asdict(result)))
+    """A result as JSON has it: null for what is not finite; a diagnosis with the rules of the words that it uses."""
+    fields = asdict(result)
+    if isinstance(result, Diagnosis):
+        used = dict.fromkeys(finding.word for finding in result.findings)
+        fields["rules"] = {word: asdict(WORDS[word]) for word in used}
+    return dict(json_safe(fields))

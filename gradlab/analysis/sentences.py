@@ -1,12 +1,13 @@
 """What each result says in sentences; the numbers are those of the result, and nothing is computed from tables here."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections import Counter
+from collections.abc import Mapping, Sequence
 
 from gradlab.analysis.gain import VERDICT_DECADES, Defect, Gain
 from gradlab.analysis.results import (
     ClipAdvice,
     Diagnosis,
+    Finding,
     RangeTest,
     Sentences,
     SignalVerdict,
@@ -18,12 +19,11 @@ from gradlab.analysis.wording import (
     count_text,
     gain_texts,
     percent,
-    place_text,
     short_number,
     signed_decades,
 )
 
-DEFECTS = ("non-finite", "underflow", "cut")  # the order in which one word is chosen
+DEFECTS = ("overflow", "undefined", "underflow", "cut")  # the order in which they are told
 
 
 def of_diagnosis(diagnosis: Diagnosis) -> Sentences:
@@ -35,7 +35,12 @@ def of_diagnosis(diagnosis: Diagnosis) -> Sentences:
     lines = [("signal", start.sentence), *_last_layer(diagnosis.times_start)]
     if end.step > start.step:
         lines += [(f"at step {end.step}", end.sentence), *_last_layer(diagnosis.times_end)]
-    return [*lines, ("training", diagnosis.training.sentence)]
+    causes = [finding for finding in diagnosis.findings if finding.about == "cause"]
+    return [
+        *lines,
+        ("training", diagnosis.training.sentence),
+        *(("cause", of_cause(cause)) for cause in causes),
+    ]
 
 
 def _last_layer(verdicts: list[TimeVerdict]) -> Sentences:
@@ -45,14 +50,14 @@ def _last_layer(verdicts: list[TimeVerdict]) -> Sentences:
 # ---- the signal over depth
 
 
-def of_signal(result: SignalVerdict, gain: Gain, unit: str, nonfinite: Sequence[dict[str, Any]]) -> str:
+def of_signal(result: SignalVerdict, gain: Gain, unit: str, names: Mapping[int, str]) -> str:
     """flowing: −0.7 decades from layer 50 back to layer 1, gain 0.97 per layer (0.95–0.99); theory 0.96.
 
-    `unit` is what the gain is per: layer or block; `nonfinite` are the seeds that diverged before.
+    `unit` is what the gain is per: layer or block; `names` those of the layers.
     """
     is_measured = gain.decades is not None or gain.gain is not None or "undecided" in result.words
     change = _change(result, gain, unit) if is_measured else ""
-    defects = _defects(result, nonfinite)
+    defects = [_defects(kind, result, names) for kind in DEFECTS if kind in result.words]
     parts = [*defects, change] if result.verdict in DEFECTS else [change, *defects]
     if "rank collapse" in result.words:
         parts.append(
@@ -69,11 +74,14 @@ def _change(result: SignalVerdict, gain: Gain, unit: str) -> str:
     if gain.gain is None:
         return f"{gain.note}, so there is no depth over which the signal can change"
     if gain.decades is None:
-        return f"gain {short_number(gain.gain)} per {unit} over the layers that the signal reaches"
+        seeds = f", mean of {count_text(gain.seeds, 'seed')}" if result.seeds > 1 else ""
+        return f"gain {short_number(gain.gain)} per {unit} over the layers that the signal reaches{seeds}"
     mean, *ends = gain_texts(gain.interval, gain.gain, *(gain.interval or ()))
     text = f"{_decades(gain)}, gain {mean} per {unit} ({'–'.join(ends) or gain.note})"
     if gain.shape and unit == "block":
         text += f", {gain.shape}"
+    if gain.seeds < result.seeds:
+        text += f", mean of {count_text(gain.seeds, 'seed')}"
     if result.gain_theory is not None:
         text += f"; theory {gain_texts(gain.interval, result.gain_theory)[0]}"
     return text
@@ -95,37 +103,54 @@ def _is_uncertain(gain: Gain) -> bool:
     return abs(gain.decades) > VERDICT_DECADES and low < VERDICT_DECADES and high > -VERDICT_DECADES
 
 
-def _defects(result: SignalVerdict, nonfinite: Sequence[dict[str, Any]]) -> list[str]:
-    """One phrase for each way in which seeds are broken, with the first seed's layer."""
-    phrases = []
-    if nonfinite:
-        first = min(nonfinite, key=lambda entry: entry["step"])
-        count = len({entry["seed"] for entry in nonfinite})
-        place = f"since step {first['step']}, first {place_text(first)}"
-        phrases.append(_broken_seeds("non-finite", count, result) + place)
-    for kind in DEFECTS:
-        defects = [defect for defect in result.defects if defect.kind == kind]
-        if defects:
-            phrases.append(_broken_seeds(kind, len(defects), result) + _defect(defects[0]))
-    return phrases
+def _defects(kind: str, result: SignalVerdict, names: Mapping[int, str]) -> str:
+    """In how many seeds the signal breaks in this way, and where."""
+    defects = [defect for defect in result.defects if defect.kind == kind]
+    text = "" if kind == result.verdict else f"{kind} "
+    if result.seeds > 1:
+        text += f"in {len(defects)} of {result.seeds} seeds "
+    if defects[0].step > 0 and kind in ("overflow", "undefined"):
+        steps = sorted({defect.step for defect in defects})
+        text += f"at step{'s' if len(steps) > 1 else ''} {_range(steps)}, "
+    if len({(defect.layer, defect.where) for defect in defects}) == 1:
+        return text + _phrase(defects[0], names)
+    return f"{text}({_distribution(defects)})"
 
 
-def _broken_seeds(kind: str, count: int, result: SignalVerdict) -> str:
-    """In how many seeds; with the kind, unless the sentence begins with it."""
-    text = f"in {count} of {result.seeds} seeds " if result.seeds > 1 else ""
-    return text if kind == result.verdict else f"{kind} {text}"
+MOST_PLACES = 8  # that a sentence lists
 
 
+def _distribution(defects: Sequence[Defect]) -> str:
+    """In how many seeds each layer is the one: `all units are dead: layer 1 in 7, layer 2 in 21`."""
+    same_pass = len({defect.where for defect in defects}) == 1
+    counts = Counter((defect.layer, _place(defect, same_pass)) for defect in defects)
+    shown = sorted(counts.most_common(MOST_PLACES))
+    parts = [f"{place} in {count}" for (_, place), count in shown]
+    if others := len(defects) - sum(count for _, count in shown):
+        parts.append(f"other layers in {others}")
+    causes = {defect.cause for defect in defects}
+    head = _CAUSES.get(causes.pop(), "") if len(causes) == 1 else ""
+    if not head and same_pass and defects[0].where in _PASSES:
+        head = f"first in the {_PASSES[defects[0].where]}"
+    return (f"{head}: " if head else "") + ", ".join(parts)
+
+
+def _place(defect: Defect, same_pass: bool = False) -> str:
+    """`in the forward signal at layer 3`, or `layer 3` where the pass is said already; `in the loss`."""
+    if defect.where == "loss":
+        return "in the loss"
+    return f"layer {defect.layer}" if same_pass else f"in the {_PASSES[defect.where]} at layer {defect.layer}"
+
+
+_PASSES = {"forward": "forward signal", "backward": "backward pass"}
 _CAUSES = {"dead units": "all units are dead", "zero weights": "all weights are zero"}
 
 
-def _defect(defect: Defect) -> str:
-    """Where one seed's signal ends."""
+def _phrase(defect: Defect, names: Mapping[int, str]) -> str:
+    """Where one seed's signal breaks, and why."""
     layer = defect.layer
-    if defect.kind == "non-finite":
-        return (
-            f"first {place_text({'layer': None if defect.where == 'loss' else layer, 'where': defect.where})}"
-        )
+    if defect.kind in ("overflow", "undefined"):
+        return _not_finite(defect, names)
     if defect.kind == "underflow":
         return (
             f"the forward signal underflows at layer {layer} (it is too small for the number format), "
@@ -140,6 +165,69 @@ def _defect(defect: Defect) -> str:
         if layer
         else f"{reason}, so no signal passes it"
     )
+
+
+def _not_finite(defect: Defect, names: Mapping[int, str]) -> str:
+    """`first in the forward signal at layer 12 (hidden 12), after growing by 25 decades; …`."""
+    name = "" if defect.where == "loss" else f" ({names.get(defect.layer, '')})".replace(" ()", "")
+    parts = [f"first {_place(defect)}{name}"]
+    if defect.cause == "weights":
+        parts.append("where the weights themselves are not finite")
+    elif defect.cause == "large inputs":
+        parts.append("because the inputs are that large already; standardize them")
+    elif defect.kind == "undefined":
+        parts.append(
+            "where numbers of ordinary size make a NaN or an infinity (0/0, 1/0, log 0, exp of more than 88)"
+        )
+    elif defect.growth is not None and defect.surely_grows:
+        parts.append(
+            f"after the signal has grown by {signed_decades(defect.growth).lstrip('+')} decades (exploding)"
+        )
+    if defect.where == "forward":
+        parts.append("so the backward signal is undefined")
+    return ", ".join(parts)
+
+
+def _range(numbers: Sequence[int]) -> str:
+    """3, or 3–17."""
+    return str(numbers[0]) if len(numbers) == 1 else f"{numbers[0]}–{numbers[-1]}"
+
+
+# ---- causes
+
+
+def of_cause(finding: Finding) -> str:
+    """saturated at the start: layers 3–20, up to 97 % of the activations."""
+    layers = f"layer{'s' if len(finding.layers) > 1 else ''} {_ranges(finding.layers)}"
+    numbers = finding.numbers
+    if finding.word in ("saturated", "dead units"):
+        what = "activations" if finding.word == "saturated" else "units"
+        return f"{finding.word} at the {finding.at}: {layers}, up to {percent(numbers['largest'] or 0.0)} of the {what}"
+    if finding.word == "clip never acts":
+        return f"{finding.word}: the run trained as with clip=none"
+    if finding.word == "clip always acts":
+        return f"{finding.word}: the threshold and the learning rate set the size of each step"
+    if finding.word == "adam hides a vanished gradient":
+        return (
+            f"{finding.word}: {signed_decades(numbers['decades'] or 0.0)} decades in the backward signal, but only "
+            f"{signed_decades(numbers['update_decades'] or 0.0)} in the updates, from layer {finding.layers[-1]} to 1"
+        )
+    ratio = f"‖ΔW‖/‖W‖ is {10.0 ** (numbers['log10_ratio'] or 0.0):.1e} in the median (usual: 1e-3)"
+    lost = (
+        f", {percent(numbers['lost'] or 0.0)} of the entries do not change" if "lost" in finding.word else ""
+    )
+    return f"{finding.word}: {layers}, {ratio}{lost}"
+
+
+def _ranges(layers: Sequence[int]) -> str:
+    """1–3, 7."""
+    runs: list[list[int]] = []
+    for layer in sorted(layers):
+        if runs and layer == runs[-1][-1] + 1:
+            runs[-1].append(layer)
+        else:
+            runs.append([layer])
+    return ", ".join(_range(run) for run in runs)
 
 
 # ---- the signal over time
@@ -169,12 +257,29 @@ def of_training(result: TrainingVerdict, reason: str, score: Score, total_steps:
     verdict = result.verdict
     parts = [_losses(result, score) + _scores(result, score)]
     if reason:
-        parts.insert(0 if verdict == "diverged" else 1, reason)
-    if result.clip_share is not None:
+        parts.insert(0 if verdict in ("diverged", "untrained") else 1, reason)
+    if verdict == "diverged" and result.last_finite is not None:
+        step, loss = result.last_finite
+        parts.append(f"the last finite minibatch loss is {short_number(loss)}, at step {step}")
+    parts += [_ADDITIONS[word] for word in result.words if word in _ADDITIONS and word != verdict]
+    if result.dropped is not None:
+        if 0 < result.dropped < result.updates:
+            parts.append(f"the clip dropped {result.dropped} of {count_text(result.updates, 'update')}")
+        elif not result.dropped:
+            parts.append("the clip dropped no update")
+    elif result.clip_share is not None:
         parts.append(f"the clip acted on {percent(result.clip_share)} of the steps")
     if verdict not in ("diverged", "untrained") and result.steps < total_steps:
         parts.append(f"ended after {result.steps} of {count_text(total_steps, 'step')}")
     return f"{_seed_counts(result)}: {'; '.join(parts)}"
+
+
+_ADDITIONS = {
+    "memorized": "memorized: the score on the test set stays at chance level",
+    "overfits": "overfits: the test loss rises again while the training loss falls",
+    "spiked and recovered": "the loss spiked and recovered",
+    "oscillating": "the loss goes up and down for ever (oscillating)",
+}
 
 
 def _seed_counts(result: TrainingVerdict) -> str:
@@ -191,7 +296,7 @@ def _losses(result: TrainingVerdict, score: Score) -> str:
     chance = f" (chance loss {short_number(result.chance_loss)})"
     if first is None:
         return f"no evaluated loss is finite{chance}"
-    if result.verdict == "untrained":
+    if result.steps == 0:
         return f"no step was taken; loss {short_number(first)}{chance}"
     # a surface, whose score is its loss, has no chance loss
     if result.verdict == "learned" or score.name == "loss":
@@ -200,9 +305,9 @@ def _losses(result: TrainingVerdict, score: Score) -> str:
 
 
 def _scores(result: TrainingVerdict, score: Score) -> str:
-    """`, test accuracy 0.97 (chance level 0.10)`; with the score on the training set where it was memorized."""
+    """`, test accuracy 0.97 (chance level 0.10)`; with the score on the training set where it is far from it."""
     text = ""
-    if result.train_score is not None and "memorized" in result.words:
+    if result.train_score is not None and {"memorized", "overfits"} & {*result.words}:
         text += f", training {score.label} {result.train_score:.2f}"
     if result.test_score is not None and score.name != "loss":
         chance = "" if score.chance_level is None else f" (chance level {score.chance_level:.2f})"

@@ -52,7 +52,7 @@ def _layer_verdict(layer: int, rows: pd.DataFrame) -> TimeVerdict:
 
 def _verdict(decades: float | None, profile: np.ndarray) -> str:
     if decades is None:
-        return "cut" if (profile == -np.inf).any() else "non-finite"
+        return "cut" if (profile == -np.inf).any() else "undefined"
     if decades < -VERDICT_DECADES:
         return "vanishing"
     return "exploding" if decades > VERDICT_DECADES else "flowing"

@@ -1,6 +1,6 @@
-"""The training's verdict: learned, learning, stalled or diverged, compared with chance level and with its evidence."""
+"""The training's verdict: what each seed came to, compared with chance level and with its evidence."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -8,14 +8,28 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from gradlab.analysis import sentences
+from gradlab.analysis.clip_limits import drops
 from gradlab.analysis.results import TrainingVerdict
 from gradlab.analysis.score import Score
-from gradlab.analysis.selection import minibatch_rows, rows_with, to_float64
+from gradlab.analysis.selection import is_measured, minibatch_rows, rows_with, to_float64
 from gradlab.analysis.wording import place_text, short_number
 
 FALLING = 0.02  # of the chance loss: a larger fall in the second half of training is a trend and no noise
-BLOWN_UP = 2.0  # times the larger of first and chance loss, or the lowest one: diverged although finite
-ORDER = ("diverged", "stalled", "learning", "learned", "untrained")  # of equal counts the first one
+BLOWN_UP = 2.0  # times the larger of first and chance loss, or the lowest one
+SWING = 0.05  # of the loss: what it changes per step where it oscillates
+STILL = 1e-3  # of the loss: below it the loss is constant
+FEWEST = 8  # recorded steps that show an oscillation
+SPIKE, SPIKE_DEVIATIONS, SPIKE_WINDOW, SPIKE_BEFORE = 0.5, 6.0, 50, 10
+OVERFITTED, OVERFITTED_LOSS = 1.1, 0.05  # times the lowest test loss, and of the chance loss
+ORDER = (  # of equal counts the first one
+    "diverged",
+    "learned and lost it",
+    "oscillating",
+    "stalled",
+    "learning",
+    "learned",
+    "untrained",
+)
 
 
 @dataclass(frozen=True)
@@ -27,65 +41,89 @@ class Baseline:
 
 
 @dataclass(frozen=True)
+class TrainingContext:
+    """What the verdict needs to know of the run beside its rows.
+
+    same_batch: whether each step has the same gradient function: the whole training set, and nothing random.
+    update_norms: log10 of ‖Δθ‖ by seed and step, where it was measured.
+    """
+
+    baseline: Baseline
+    total_steps: int
+    clip: dict[str, Any] = field(default_factory=lambda: {"name": "none"})
+    nonfinite: tuple[dict[str, Any], ...] = ()
+    same_batch: bool = False
+    update_norms: pd.Series | None = None
+
+
+@dataclass(frozen=True)
 class SeedVerdict:
     """One seed's verdict and the numbers that it rests on; None is not measured."""
 
     verdict: str
     reason: str = ""
-    memorized: bool = False
+    additions: tuple[str, ...] = ()
     loss_first: float | None = None
     loss_last: float | None = None
     train_score: float | None = None
     test_score: float | None = None
+    last_finite: tuple[int, float] | None = None  # of a seed that diverged: step and minibatch loss
 
 
 @dataclass(frozen=True)
-class _Evaluations:
-    """One seed's evaluations of the whole training set: steps, losses and scores, each of shape (evaluations,)."""
+class _Seed:
+    """One seed's record. `evaluated`: its evaluations of the whole training set, each array of shape (evaluations,);
+    the others are of its recorded steps, (steps,), without those that the clip dropped.
+    """
 
+    context: TrainingContext
+    last_step: int
+    evaluated: NDArray[np.int64]
+    train_losses: NDArray[np.float64]
+    train_scores: NDArray[np.float64]
+    test_losses: NDArray[np.float64]
     steps: NDArray[np.int64]
     losses: NDArray[np.float64]
-    scores: NDArray[np.float64]
+    log10_gradient: NDArray[np.float64]
+    log10_update: NDArray[np.float64]  # NaN where not measured
+    all_dropped: bool
+    nonfinite: dict[str, Any] | None  # what status.json says of a seed that became non-finite
+
+    @property
+    def learned(self) -> NDArray[np.bool_]:
+        """Whether each evaluation counts as learned."""
+        baseline = self.context.baseline
+        return baseline.score.is_learned(self.train_scores, self.train_losses, baseline.loss)
 
 
-def training_verdict(
-    steps: pd.DataFrame,
-    baseline: Baseline,
-    total_steps: int,
-    nonfinite: list[dict[str, Any]],
-    clip: bool,
-) -> TrainingVerdict:
-    """The verdict over all seeds of one run; `nonfinite` are the seeds that left the finite numbers, `clip` if any.
+def training_verdict(steps: pd.DataFrame, context: TrainingContext) -> TrainingVerdict:
+    """The verdict over all seeds of one run, of its table of steps.
 
-    For one seed, by its evaluations (the whole training and test set, in evaluation mode):
-    *untrained* if no step was taken.
-    *diverged* if its loss or gradient became non-finite; or the last training loss is more than twice the larger
-    of the first and the chance loss; or an earlier evaluation counted as learned, the last one does not, and the
-    loss is more than twice its lowest value.
-    *learned* if the last training loss is below the chance loss and the score on the training set (accuracy, balanced
-    accuracy, R²) is at least half-way from chance level c to perfect, and two sampling errors √(c(1 − c)/n) above
-    chance level; a language model if its loss is at most 0.8 of the chance loss, and a task without a score if it is
-    at most half. If the score on the test set is then within two sampling errors of chance level: also *memorized*.
-    *learning* if not yet learned, but below the chance loss and fallen by 2 % of it since half of the steps.
-    *stalled* otherwise: not below the chance loss, or no longer falling.
-
-    The verdict is that of most seeds; losses and scores are means over all seeds in which they are finite.
+    Each seed has the first word of `RULES` that holds, and every addition that does; the words' rules are those of
+    `words.TRAINING`. The verdict is that of most seeds; losses and scores are means over all seeds in which they are
+    finite.
     """
-    seeds = [_seed_verdict(rows, baseline, nonfinite) for _, rows in minibatch_rows(steps).groupby("seed")]
+    rows = minibatch_rows(steps)
+    seeds = [_seed_verdict(own.sort_values("step"), context) for _, own in rows.groupby("seed")]
     words = [seed.verdict for seed in seeds]
     verdict = max(ORDER, key=lambda word: (words.count(word), -ORDER.index(word)))
-    memorized = ["memorized"] if any(seed.memorized for seed in seeds) else []
+    taken = rows_with(rows_with(rows, "learning_rate"), "clipped")  # the last row takes no step
+    score, clipped = context.baseline.score, context.clip["name"] != "none"
+    ends = [seed.last_finite for seed in seeds if seed.last_finite]
     result = TrainingVerdict(
         verdict=verdict,
-        words=sorted({*words, *memorized}),
+        words=sorted({*words, *(word for seed in seeds for word in seed.additions)}),
         seeds=len(seeds),
         counts={word: words.count(word) for word in ORDER if word in words},
         diverged=words.count("diverged"),
         steps=int(steps.step.max()),
-        chance_loss=baseline.loss,
-        metric=baseline.score.name,
-        chance_score=baseline.score.chance_level,
-        clip_share=clipped_fraction(steps) if clip else None,
+        chance_loss=context.baseline.loss,
+        metric=score.name,
+        chance_score=score.chance_level,
+        clip_share=clipped_fraction(steps) if clipped else None,
+        updates=len(taken),
+        dropped=int((to_float64(taken.clipped) == 1).sum()) if drops(context.clip) else None,
+        last_finite=min(ends) if ends else None,
         loss_first=_finite_mean([seed.loss_first for seed in seeds]),
         loss_last=_finite_mean([seed.loss_last for seed in seeds]),
         train_score=_finite_mean([seed.train_score for seed in seeds]),
@@ -93,7 +131,7 @@ def training_verdict(
     )
     reasons = [seed.reason for seed in seeds if seed.verdict == verdict and seed.reason]
     reason = next(iter(reasons), "")
-    return replace(result, sentence=sentences.of_training(result, reason, baseline.score, total_steps))
+    return replace(result, sentence=sentences.of_training(result, reason, score, context.total_steps))
 
 
 def clipped_fraction(steps: pd.DataFrame) -> float | None:
@@ -111,71 +149,211 @@ def switch_steps(steps: pd.DataFrame) -> NDArray[np.int64]:
     return np.unique(later.step.to_numpy())
 
 
-def _seed_verdict(rows: pd.DataFrame, baseline: Baseline, nonfinite: list[dict[str, Any]]) -> SeedVerdict:
-    rows = rows.sort_values("step")
-    score = baseline.score
-    evaluated = rows_with(rows, "train_loss")
-    losses, train = to_float64(evaluated.train_loss), score.array(evaluated, "train")
+def _seed_verdict(rows: pd.DataFrame, context: TrainingContext) -> SeedVerdict:
+    """The verdict on one seed's rows, in the order of the steps."""
+    score = context.baseline.score
+    seed = _record(rows, context)
+    losses, scores = seed.train_losses, seed.train_scores
     test = score.array(rows_with(rows, f"test_{score.column}"), "test")
     test_score = float(test[-1]) if test.size else None
-    seed = int(rows.seed.iloc[0])
-    evaluations = _Evaluations(evaluated.step.to_numpy(), losses, train)
-    verdict, reason = _verdict(
-        rows, evaluations, baseline, [entry for entry in nonfinite if entry["seed"] == seed]
-    )
-    memorized = verdict == "learned" and score.at_chance(test_score)
+    verdict, reason = next((word, why) for word, rule in RULES if (why := rule(seed)) is not None)
     return SeedVerdict(
         verdict=verdict,
-        reason="memorized: the score on the test set stays at chance level" if memorized else reason,
-        memorized=memorized,
+        reason=reason,
+        additions=tuple(_additions(seed, verdict, score.at_chance(test_score))),
         loss_first=float(losses[0]) if losses.size else None,
         loss_last=float(losses[-1]) if losses.size else None,
-        train_score=float(train[-1]) if train.size and not np.isnan(train[-1]) else None,
+        train_score=float(scores[-1]) if scores.size and not np.isnan(scores[-1]) else None,
         test_score=test_score,
+        last_finite=_last_finite(seed) if verdict == "diverged" else None,
     )
 
 
-def _verdict(
-    rows: pd.DataFrame, evaluations: _Evaluations, baseline: Baseline, nonfinite: list[dict[str, Any]]
-) -> tuple[str, str]:
-    """The rule of `training_verdict`, from top to bottom, and the reason where the word alone does not say it."""
-    losses = evaluations.losses
-    if reason := _nonfinite_reason(rows, evaluations, nonfinite):
-        return "diverged", reason
-    if rows.step.max() == 0 or not losses.size:
-        return "untrained", ""
-    learned = baseline.score.is_learned(evaluations.scores, losses, baseline.loss)
-    if learned[-1]:
-        return "learned", ""
-    if losses[-1] > BLOWN_UP * max(losses[0], baseline.loss):
-        return "diverged", "the loss is finite, but far above both its first value and the chance loss"
+def _record(rows: pd.DataFrame, context: TrainingContext) -> _Seed:
+    number = int(rows.seed.iloc[0])
+    evaluated = rows_with(rows, "train_loss")
+    dropped = np.zeros(len(rows), bool)
+    if drops(context.clip) and "clipped" in rows:
+        dropped = (to_float64(rows.clipped) == 1) & is_measured(rows.learning_rate)
+    taken = is_measured(rows.learning_rate)
+    used = rows[~dropped & is_measured(rows.loss)]
+    nothing = pd.Series(np.nan, index=used.index)
+    norms = context.update_norms
+    updates = (
+        nothing
+        if norms is None
+        else norms.reindex(pd.MultiIndex.from_arrays([used.seed, used.step])).set_axis(used.index)
+    )
+    test = evaluated.test_loss if "test_loss" in evaluated else pd.Series(np.nan, index=evaluated.index)
+    return _Seed(
+        context=context,
+        last_step=int(rows.step.max()),
+        evaluated=evaluated.step.to_numpy(),
+        train_losses=to_float64(evaluated.train_loss),
+        train_scores=context.baseline.score.array(evaluated, "train"),
+        test_losses=to_float64(test),
+        steps=used.step.to_numpy(),
+        losses=to_float64(used.loss),
+        log10_gradient=to_float64(used.log10_gradient) if "log10_gradient" in used else to_float64(nothing),
+        log10_update=to_float64(updates),
+        all_dropped=bool(taken.any() and dropped[taken].all()),
+        nonfinite=next((entry for entry in context.nonfinite if entry["seed"] == number), None),
+    )
+
+
+# ---- the rules: None where one does not hold, else the reason, "" where the word alone says it
+
+
+def _untrained(seed: _Seed) -> str | None:
+    if seed.last_step == 0 or not (seed.train_losses.size or seed.nonfinite):
+        return ""
+    return "no update was made: the clip dropped every one" if seed.all_dropped else None
+
+
+def _diverged(seed: _Seed) -> str | None:
+    losses, entry = seed.train_losses, seed.nonfinite
+    if entry:
+        return f"not finite at step {entry['step']}, first {place_text(entry | {'name': ''})}"
+    if (broken := np.flatnonzero(~np.isfinite(seed.losses))).size:
+        return f"the loss is not finite from step {seed.steps[broken[0]]} on"
+    if (broken := np.flatnonzero(~np.isfinite(losses))).size:
+        return f"the loss is not finite from step {seed.evaluated[broken[0]]} on"
+    if losses[-1] > BLOWN_UP * max(losses[0], seed.context.baseline.loss):
+        return "the loss is finite, but far above both its first value and the chance loss"
+    return None
+
+
+def _learned_and_lost_it(seed: _Seed) -> str | None:
+    losses, learned = seed.train_losses, seed.learned
     lowest = int(np.argmin(losses))
-    if learned.any() and losses[-1] > BLOWN_UP * losses[lowest]:
-        reached = f"loss {short_number(losses[lowest])} at step {evaluations.steps[lowest]}"
-        return "diverged", f"it had learned ({reached}), and the loss rose again"
-    half = _half_way_loss(evaluations)
-    if losses[-1] < baseline.loss and half - losses[-1] > FALLING * baseline.loss:
-        return "learning", f"still falling (loss {short_number(half)} at half of the steps)"
-    return "stalled", ""
+    if not learned.any() or learned[-1] or losses[-1] <= BLOWN_UP * losses[lowest]:
+        return None
+    reached = f"loss {short_number(losses[lowest])} at step {seed.evaluated[lowest]}"
+    return f"it had reached {reached}, and the loss rose again"
 
 
-def _nonfinite_reason(rows: pd.DataFrame, evaluations: _Evaluations, nonfinite: list[dict[str, Any]]) -> str:
-    """When a loss or gradient became non-finite, "" where all are finite."""
-    if nonfinite:
-        first = nonfinite[0]
-        return f"not finite at step {first['step']}, first {place_text(first | {'name': ''})}"
-    measured = rows_with(rows, "loss")
-    broken = np.flatnonzero(~np.isfinite(to_float64(measured.loss)))
-    if broken.size:
-        return f"the loss is not finite from step {measured.step.iloc[broken[0]]} on"
-    if not np.isfinite(evaluations.losses).all():
-        return f"the loss is not finite from step {evaluations.steps[-1]} on"
+def _oscillating(seed: _Seed) -> str | None:
+    if not swings(seed) or _always_learned(seed):
+        return None
+    half = _last_half(seed)
+    low, high = seed.losses[half].min(), seed.losses[half].max()
+    if high - low <= STILL * high:
+        return "the loss stays the same although the parameters move: each step leads to the other side of the minimum"
+    return (
+        f"over the last half of the steps the loss goes up and down between {short_number(low)} and "
+        f"{short_number(high)}, the same batch at each step"
+    )
+
+
+def _learned(seed: _Seed) -> str | None:
+    return "" if seed.learned[-1] else None
+
+
+def _learning(seed: _Seed) -> str | None:
+    losses, chance = seed.train_losses, seed.context.baseline.loss
+    half = _half_way_loss(seed)
+    if losses[-1] < chance and half - losses[-1] > FALLING * chance:
+        return f"still falling (loss {short_number(half)} at half of the steps)"
+    return None
+
+
+def _stalled(seed: _Seed) -> str | None:
     return ""
 
 
-def _half_way_loss(evaluations: _Evaluations) -> float:
+RULES = (
+    ("untrained", _untrained),
+    ("diverged", _diverged),
+    ("learned and lost it", _learned_and_lost_it),
+    ("oscillating", _oscillating),
+    ("learned", _learned),
+    ("learning", _learning),
+    ("stalled", _stalled),
+)
+
+
+def _additions(seed: _Seed, verdict: str, test_at_chance: bool) -> list[str]:
+    """What else is true of a seed that learned or is learning."""
+    if verdict not in ("learned", "learning"):
+        return []
+    words = []
+    if verdict == "learned" and test_at_chance:
+        words.append("memorized")
+    if _overfits(seed):
+        words.append("overfits")
+    if _spiked_and_recovered(seed):
+        words.append("spiked and recovered")
+    if swings(seed):
+        words.append("oscillating")
+    return words
+
+
+def swings(seed: _Seed) -> bool:
+    """Whether the loss goes up and down, or stays although the parameters move, over the last half of the steps."""
+    half = _last_half(seed)
+    losses = seed.losses[half]
+    if not seed.context.same_batch or losses.size < FEWEST or not np.isfinite(losses).all():
+        return False
+    level, swing = losses.mean(), np.abs(np.diff(losses)).mean()
+    third = losses.size // 3
+    fall = abs(losses[:third].mean() - losses[-third:].mean())
+    if level <= 0:
+        return False
+    if np.ptp(losses) <= STILL * level:
+        with np.errstate(invalid="ignore", over="ignore"):
+            possible = 10.0 ** (seed.log10_gradient[half] + seed.log10_update[half])
+        possible = possible[np.isfinite(possible)]
+        return bool(possible.size and np.median(possible) >= SWING * level)
+    return bool(swing >= SWING * level and fall <= swing)
+
+
+def _always_learned(seed: _Seed) -> bool:
+    """Whether all of the last half of the steps is as good as learned demands."""
+    since = seed.last_step / 2
+    learned, score = seed.learned[seed.evaluated >= since], seed.context.baseline.score
+    if score.chance_level is not None and score.column != "loss":
+        return bool(learned.all())
+    losses = seed.losses[_last_half(seed)]
+    return bool(learned.all() and (losses <= score.learned_loss * seed.context.baseline.loss).all())
+
+
+def _last_half(seed: _Seed) -> NDArray[np.bool_]:
+    return np.asarray(seed.steps >= seed.last_step / 2)
+
+
+def _overfits(seed: _Seed) -> bool:
+    test, train = seed.test_losses, seed.train_losses
+    if not test.size or np.isnan(test).any():
+        return False
+    lowest = int(np.argmin(test))
+    bound = OVERFITTED * test[lowest] + OVERFITTED_LOSS * seed.context.baseline.loss
+    return bool(test[-1] >= bound and train[-1] < train[lowest])
+
+
+def _spiked_and_recovered(seed: _Seed) -> bool:
+    losses, chance = pd.Series(seed.losses), seed.context.baseline.loss
+    before = losses.shift(1).rolling(SPIKE_WINDOW, min_periods=SPIKE_BEFORE)
+    level = before.median()
+    deviation = 1.4826 * before.apply(
+        lambda window: np.nanmedian(np.abs(window - np.nanmedian(window))), raw=True
+    )
+    height = np.maximum(SPIKE * chance, SPIKE_DEVIATIONS * deviation)
+    spikes = np.flatnonzero((losses - level > height).to_numpy())
+    if not spikes.size:
+        return False
+    return bool(seed.train_losses[-1] <= level.iloc[spikes[0]] + OVERFITTED_LOSS * chance)
+
+
+def _last_finite(seed: _Seed) -> tuple[int, float] | None:
+    """Step and loss of the last minibatch whose loss is finite, of those before the first that is not."""
+    broken = np.flatnonzero(~np.isfinite(seed.losses))
+    end = int(broken[0]) if broken.size else seed.losses.size
+    return (int(seed.steps[end - 1]), float(seed.losses[end - 1])) if end else None
+
+
+def _half_way_loss(seed: _Seed) -> float:
     """The loss at the first evaluation at or after half of the steps, but not the last one."""
-    steps, losses = evaluations.steps, evaluations.losses
+    steps, losses = seed.evaluated, seed.train_losses
     middle = int(np.searchsorted(steps, steps.max() / 2))
     return float(losses[max(0, min(middle, losses.size - 2))])
 

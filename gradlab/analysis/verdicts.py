@@ -3,27 +3,31 @@
 "Vanishing at the start, later flowing, not learned" takes three verdicts to say; one word cannot.
 """
 
+import math
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
-from gradlab.analysis.gain import inner_gain
-from gradlab.analysis.results import Diagnosis, TimeVerdict, TrainingVerdict
+from gradlab.analysis import findings
+from gradlab.analysis.gain import Sizes, inner_gain
+from gradlab.analysis.results import Diagnosis, Finding, SignalVerdict, TimeVerdict, TrainingVerdict
 from gradlab.analysis.score import score_of
-from gradlab.analysis.selection import minibatch_rows, rows_with
+from gradlab.analysis.selection import minibatch_rows, rows_with, to_float64
 from gradlab.analysis.signal import SignalContext, signal_verdict
 from gradlab.analysis.time_signal import time_verdicts
-from gradlab.analysis.training import Baseline, training_verdict
+from gradlab.analysis.training import Baseline, TrainingContext, training_verdict
+from gradlab.analysis.words import WORDS
 from gradlab.recipe.errors import RecipeError, hint
 from gradlab.store.read import Run
 
 if TYPE_CHECKING:
     from gradlab.theory.mlp import Prediction
 
-SIGNAL = ("flowing", "vanishing", "exploding", "cut", "underflow", "non-finite", "rank collapse", "undecided")
-TRAINING = ("learned", "learning", "stalled", "diverged", "memorized", "untrained")
-WORDS = (*SIGNAL, *TRAINING)
+LARGE = {"float64": 100.0}  # log10 of numbers whose squares and cubes may leave the format; 12 in float32
+RANDOM_OPTIMIZERS = ("es", "spsa")  # they estimate the gradient anew at each step
 
 
 def diagnose(run: Run) -> Diagnosis:
@@ -40,23 +44,48 @@ def diagnose(run: Run) -> Diagnosis:
         raise RecipeError(
             f"{run.folder} did not measure the backward signal; run it with the probe 'backward'"
         )
-    nonfinite = [dict(entry) for entry in run.status.get("nonfinite", [])]
+    nonfinite = tuple(dict(entry) for entry in run.status.get("nonfinite", []))
     prediction = predicted(run)
+    context = _signal_context(run, data)
     gain = None if prediction is None else inner_gain(prediction.log10_backward)
-    unit = "layer" if run.recipe["residual"]["name"] == "none" else "block"
-    cosine = float(data.get("cosine") or 0.0)
-    first_step, last_rows = rows.step.min(), _last_rows(rows)
+    last_rows = _last_rows(rows, nonfinite)
+    start = signal_verdict(rows[rows.step == rows.step.min()], replace(context, theory=gain))
+    end = signal_verdict(last_rows, context, nonfinite)
+    training = _training(run, data, nonfinite)
     return Diagnosis(
         run=run.name,
         state=run.status["state"],
         data=data.get("source"),
-        signal_start=signal_verdict(rows[rows.step == first_step], SignalContext(unit, gain, cosine)),
-        signal_end=signal_verdict(last_rows, SignalContext(unit, None, cosine), tuple(nonfinite)),
-        training=_training(run, data, nonfinite),
-        times_start=_over_time(run, first_step),
+        signal_start=start,
+        signal_end=end,
+        training=training,
+        times_start=_over_time(run, start.step),
         times_end=_over_time(run, last_rows.step.max()),
         theory=_theory_sentence(run, prediction),
+        findings=_findings(run, start, end, training),
     )
+
+
+def _findings(run: Run, start: SignalVerdict, end: SignalVerdict, training: TrainingVerdict) -> list[Finding]:
+    """Every word that holds, the causes last."""
+    recipe = run.recipe
+    context = findings.CauseContext(recipe["optimizer"]["name"], recipe["clip"]["name"], recipe["dtype"])
+    at_end = findings.of_signal(end, "end") if end.step > start.step else []
+    layers = minibatch_rows(run.layers)
+    return [
+        *findings.of_signal(start, "start"),
+        *at_end,
+        *findings.of_training(training),
+        *findings.causes(layers, context, start, end, training),
+    ]
+
+
+def _signal_context(run: Run, data: dict[str, Any]) -> SignalContext:
+    """What the run's recipe and data say of its signal."""
+    unit = "layer" if run.recipe["residual"]["name"] == "none" else "block"
+    moment = float(data.get("second_moment") or 1.0)
+    sizes = Sizes(inputs=math.log10(moment) / 2, large=LARGE.get(run.recipe["dtype"], Sizes.large))
+    return SignalContext(unit, None, float(data.get("cosine") or 0.0), sizes)
 
 
 def predicted(run: Run) -> "Prediction | None":
@@ -109,8 +138,7 @@ def failed(diagnosis: Diagnosis, words: Iterable[str]) -> list[str]:
     for word in unwanted:
         if word not in WORDS:
             raise RecipeError(f"there is no verdict '{word}'{hint(word, WORDS)}")
-    signals_and_training = (diagnosis.signal_start, diagnosis.signal_end, diagnosis.training)
-    verdicts = {word for part in signals_and_training for word in part.words}
+    verdicts = {finding.word for finding in diagnosis.findings}
     verdicts |= {layer.verdict for layer in (*diagnosis.times_start, *diagnosis.times_end)}
     return [word for word in unwanted if word in verdicts]
 
@@ -122,15 +150,45 @@ def _over_time(run: Run, step: int) -> list[TimeVerdict]:
     return time_verdicts(rows) if len(rows) else []
 
 
-def _last_rows(rows: pd.DataFrame) -> pd.DataFrame:
-    """The last step of each seed: a seed that diverged has none after."""
-    return rows[(rows.step == rows.groupby("seed").step.transform("max")).to_numpy()]
+def _last_rows(rows: pd.DataFrame, nonfinite: Iterable[dict[str, Any]]) -> pd.DataFrame:
+    """The last step of each seed; of one that became non-finite, that step: what follows is NaN, or nothing."""
+    last = rows.groupby("seed").step.transform("max")
+    for entry in nonfinite:
+        own = (rows.seed == entry["seed"]).to_numpy()
+        if (own & (rows.step == entry["step"]).to_numpy()).any():
+            last = last.mask(own, entry["step"])
+    return rows[(rows.step == last).to_numpy()]
 
 
-def _training(run: Run, data: dict[str, Any], nonfinite: list[dict[str, Any]]) -> TrainingVerdict:
+def _training(run: Run, data: dict[str, Any], nonfinite: tuple[dict[str, Any], ...]) -> TrainingVerdict:
     level = data["chance_loss"]
     if level is None:  # a surface has no chance loss: its first loss takes the place
         level = rows_with(minibatch_rows(run.steps), "train_loss").sort_values("step").train_loss.iloc[0]
-    baseline = Baseline(float(level), score_of(data))
-    clip = run.recipe["clip"]["name"] != "none"
-    return training_verdict(run.steps, baseline, int(run.recipe["steps"]), nonfinite, clip)
+    same_batch = _has_same_batch(run.recipe, data)
+    context = TrainingContext(
+        baseline=Baseline(float(level), score_of(data)),
+        total_steps=int(run.recipe["steps"]),
+        clip=run.recipe["clip"],
+        nonfinite=nonfinite,
+        same_batch=same_batch,
+        update_norms=_update_norms(run) if same_batch else None,
+    )
+    return training_verdict(run.steps, context)
+
+
+def _has_same_batch(recipe: dict[str, Any], data: dict[str, Any]) -> bool:
+    """Whether each step has the same gradient function: all training examples at once, and nothing random."""
+    whole = recipe["batch_size"] == 0 or recipe["batch_size"] >= data["train"]
+    random = recipe["dropout"] > 0 or recipe["residual"]["name"] == "stochastic_depth"
+    return whole and not random and recipe["optimizer"]["name"] not in RANDOM_OPTIMIZERS
+
+
+def _update_norms(run: Run) -> pd.Series | None:
+    """log10 of ‖Δθ‖ over all parameters, by seed and step; None where it was not measured."""
+    rows = minibatch_rows(run.parameters)
+    if "log10_update" not in rows or (rows := rows_with(rows, "log10_update")).empty:
+        return None
+    with np.errstate(over="ignore", divide="ignore"):
+        squares = pd.Series(100.0 ** to_float64(rows.log10_update))
+        sums = squares.groupby([rows.seed.to_numpy(), rows.step.to_numpy()]).sum()
+        return sums.map(np.log10) / 2

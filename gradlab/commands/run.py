@@ -214,7 +214,7 @@ def _run_all(study: Grid, load: Load, console: RunConsole) -> int:
 def _check_verdicts(fail_on: list[str]) -> None:
     """Raise a RecipeError for a misspelt verdict, before anything is trained."""
     if fail_on:
-        from gradlab.analysis.verdicts import WORDS
+        from gradlab.analysis.words import WORDS
 
         for word in fail_on:
             if word not in WORDS:

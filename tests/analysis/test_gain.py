@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from gradlab.analysis.gain import backward_gain
+from gradlab.analysis.gain import Sizes, backward_gain, first_defects, profile_decades
 from gradlab.store.read import open_run
 from tests import runs
 
@@ -107,7 +107,8 @@ def test_an_exact_zero_cuts_and_ends_the_average(tmp_path):
     profile = np.arange(22) * 0.1
     profile[:8] = -np.inf
     found = backward_gain(frame(tmp_path, profile))
-    assert [(defect.kind, defect.layer) for defect in found.defects] == [("cut", 8)]
+    (defect,) = first_defects(frame(tmp_path / "b", profile))
+    assert (defect.kind, defect.layer) == ("cut", 8)
     assert found.gain == pytest.approx(10**-0.1, rel=1e-5)
     assert found.decades is None
 
@@ -115,19 +116,19 @@ def test_an_exact_zero_cuts_and_ends_the_average(tmp_path):
 def test_the_first_layer_that_is_not_finite_is_found_in_each_direction(tmp_path):
     profile = np.zeros(22)
     profile[:5] = np.nan
-    assert backward_gain(frame(tmp_path, profile)).defects[0].layer == 5  # it received a finite gradient
+    assert first_defects(frame(tmp_path, profile))[0].layer == 5  # it received a finite gradient
     forward = np.zeros(22)
     forward[6:] = np.inf
-    found = backward_gain(frame(tmp_path / "b", np.full(22, np.nan), forward)).defects[0]
-    assert (found.layer, found.where, found.kind) == (6, "forward", "non-finite")
+    (found,) = first_defects(frame(tmp_path / "b", np.full(22, np.nan), forward))
+    assert (found.layer, found.where, found.kind) == (6, "forward", "undefined")
 
 
 def test_a_forward_signal_that_leaves_the_format_is_no_dead_layer(tmp_path):
     tiny = np.where(np.arange(22) < 9, -4.5 * np.arange(22), -np.inf)
     dead = np.where(np.arange(22) < 9, 0.0, -np.inf)
     backward = np.where(np.arange(22) < 9, -np.inf, 0.0)
-    assert backward_gain(frame(tmp_path, backward, tiny)).defects[0].kind == "underflow"
-    found = backward_gain(frame(tmp_path / "b", backward, dead)).defects[0]
+    assert first_defects(frame(tmp_path, backward, tiny))[0].kind == "underflow"
+    (found,) = first_defects(frame(tmp_path / "b", backward, dead))
     assert (found.kind, found.layer, found.where) == ("cut", 9, "forward")
 
 
@@ -135,7 +136,7 @@ def test_an_unmeasured_forward_is_no_defect(tmp_path):
     folder = tmp_path / "run"
     rows = runs.layer_table(runs.walk(12, 1), [0], log10_forward=[None] * 14)
     run = open_run(runs.write(folder, runs.recipe(), runs.status(), [rows], [runs.step_table([1.0], [0])]))
-    assert backward_gain(run.layers).defects == ()
+    assert first_defects(run.layers) == ()
 
 
 def test_the_shape_tells_where_the_change_is(tmp_path):
@@ -163,4 +164,41 @@ def test_unlike_layers_have_decades_but_no_gain(tmp_path):
         None,
         pytest.approx(-3.0),
         "no two neighbouring layers are of the same kind, so there is no gain per layer",
+    )
+
+
+@pytest.mark.parametrize(
+    ("grown", "inputs", "weights", "kind", "cause", "grows"),
+    [
+        (30.0, 0.0, 1.0, "overflow", "", True),  # a product of two numbers of 1e30
+        (0.5, 0.0, 1.0, "undefined", "", False),  # from numbers of ordinary size
+        (0.5, 30.0, 1.0, "overflow", "large inputs", False),
+        (0.5, 0.0, np.nan, "undefined", "weights", False),
+        (0.5, 0.0, np.inf, "overflow", "weights", False),
+        (11.0, 0.0, 1.0, "undefined", "", True),  # exp of a number above 88, say
+    ],
+)
+def test_an_overflow_is_told_from_a_number_that_is_not_defined(
+    tmp_path, grown, inputs, weights, kind, cause, grows
+):
+    forward = np.r_[np.linspace(0, grown, 12), np.full(10, np.inf)]
+    log10_weight = np.where(np.arange(22) == 12, weights, 1.0)
+    layers = frame(tmp_path, np.full(22, np.nan), forward, log10_weight=log10_weight[None])
+    (found,) = first_defects(layers, Sizes(inputs=inputs))
+    assert (found.layer, found.kind, found.cause, found.surely_grows) == (12, kind, cause, grows)
+    assert found.growth == pytest.approx(grown * 10 / 11, rel=1e-5)
+
+
+def test_a_backward_pass_that_breaks_grows_from_the_output(tmp_path):
+    backward = np.r_[np.full(8, np.inf), np.linspace(20, 0, 14)]
+    (found,) = first_defects(frame(tmp_path, backward, np.zeros(22)))
+    assert (found.layer, found.where, found.kind, found.surely_grows) == (8, "backward", "overflow", True)
+    assert found.growth == pytest.approx(20 * 12 / 13, rel=1e-5)
+
+
+def test_the_decades_of_one_profile_are_those_of_the_gain(tmp_path):
+    profile = runs.walk(20, 1, seed=3)[0].astype(np.float32)
+    found = backward_gain(frame(tmp_path, profile))
+    assert profile_decades(profile[1:-1].astype(float)) == pytest.approx(
+        (found.decades, *found.decades_interval)
     )

@@ -22,11 +22,13 @@ SIGNAL = {
 }  # fmt: skip
 TRAINING = {
     "verdict", "words", "seeds", "counts", "diverged", "steps", "chance_loss", "metric", "chance_score",
-    "clip_share", "loss_first", "loss_last", "train_score", "test_score", "sentence",
+    "clip_share", "updates", "dropped", "last_finite", "loss_first", "loss_last", "train_score", "test_score", "sentence",
 }  # fmt: skip
 DIAGNOSIS = {
     "run", "state", "data", "signal_start", "signal_end", "training", "times_start", "times_end", "theory",
+    "findings", "rules",
 }  # fmt: skip
+FINDING = {"word", "about", "at", "seeds", "layers", "steps", "numbers", "interval"}
 TIME = {"layer", "name", "times", "verdict", "decades", "gain", "gain_interval", "reach", "sentence"}
 ADVICE = {
     "run", "state", "steps", "seeds", "every", "zeros", "nonfinite", "least", "largest", "percentiles", "advice",
@@ -48,13 +50,26 @@ def test_a_diagnosis_has_its_keys(tmp_path):
     assert found["signal_start"].keys() == found["signal_end"].keys() == SIGNAL
     assert found["training"].keys() == TRAINING
     assert found["training"]["counts"] == {"learned": 1}
+    assert [finding["word"] for finding in found["findings"]] == ["flowing", "flowing", "learned"]
+    assert found["findings"][0].keys() == FINDING
+    assert found["rules"].keys() == {"flowing", "learned"}
+    assert found["rules"]["learned"].keys() == {"rule", "formula", "source", "misleads"}
 
 
 def test_a_defect_has_its_keys(tmp_path):
     layers = [runs.layer_table(np.full((1, 22), -np.inf), [0])]
     found = to_json(diagnose(runs.opened(tmp_path / "run", layers, [runs.step_table([2.0], [0])])))
     assert found["signal_start"]["defects"] == [
-        {"seed": 0, "kind": "cut", "layer": 21, "where": "loss", "cause": ""}
+        {
+            "seed": 0,
+            "kind": "cut",
+            "layer": 21,
+            "where": "loss",
+            "cause": "",
+            "step": 0,
+            "growth": None,
+            "surely_grows": False,
+        }
     ]
 
 

@@ -13,8 +13,8 @@ gradlab gives two verdicts, never one word for both: on the *signal*, at the fir
 are one text; `findings` there has for each word the seeds, layers, steps, numbers and the interval that it rests on.
 
 The rules of a table are asked in its order: of several words that hold for a seed, the first is its verdict, and the
-others are listed in `words`. Of several seeds, the training's verdict is that of most of them (of equal counts the worst);
-the signal's is that of the intact seeds, unless the broken ones outnumber them. `--fail-on WORD,WORD` ends
+others are listed in `words`. Of several seeds, the training's verdict is that of most of them (of equal counts the
+worst); the signal's is that of the intact seeds, unless the broken ones outnumber them. `--fail-on WORD,WORD` ends
 `gradlab run` and `gradlab diagnose` with exit code 1 where one of the words holds, for any seed.
 """
 HEADINGS = {"signal": "The signal", "training": "The training", "cause": "Causes"}

@@ -345,8 +345,10 @@ def _spiked_and_recovered(seed: _Seed) -> bool:
 
 
 def _last_finite(seed: _Seed) -> tuple[int, float] | None:
-    """Step and loss of the last minibatch whose loss is finite, of those before the first that is not."""
+    """Step and minibatch loss before the first that is not finite; None where all are, and so is the gradient."""
     broken = np.flatnonzero(~np.isfinite(seed.losses))
+    if not broken.size and seed.nonfinite is None:
+        return None
     end = int(broken[0]) if broken.size else seed.losses.size
     return (int(seed.steps[end - 1]), float(seed.losses[end - 1])) if end else None
 

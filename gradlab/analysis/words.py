@@ -47,7 +47,7 @@ SIGNAL = {
         "layer before: it became too small for the number format, and the gradients from there on mean "
         "little.",
         "log10_forward(l) = −inf and −inf < log10_forward(l−1) < −20",
-        "IEEE 754: the smallest float32 is 1.4e-45",
+        "IEEE 754: the smallest normal float32 is 1.2e-38, and XLA takes smaller ones for zero on CPU",
         "A layer whose units all die just where the signal has become that small is called underflow.",
     ),
     "cut": Word(
@@ -56,7 +56,8 @@ SIGNAL = {
         "log10_backward(l) = −inf for some l; the layer to blame is the first with log10_forward = −inf, else"
         " the block that receives a gradient and passes on none",
         "Lu et al. 2019 (dying ReLU)",
-        "A gradient below 1e-45 in the loss (a softmax that is surely right) is an exact zero in float32.",
+        "A loss that is exactly at its minimum, or a softmax that is right beyond the number format, sends "
+        "back zeros: then nothing is broken, and the sentence says that it is the loss.",
     ),
     "exploding": Word(
         "The 95 % interval of the decades lies above +1.30: the backward signal becomes at least 20 times "

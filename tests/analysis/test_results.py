@@ -22,7 +22,8 @@ SIGNAL = {
 }  # fmt: skip
 TRAINING = {
     "verdict", "words", "seeds", "counts", "diverged", "steps", "chance_loss", "metric", "chance_score",
-    "clip_share", "updates", "dropped", "last_finite", "loss_first", "loss_last", "train_score", "test_score", "sentence",
+    "clip_share", "updates", "dropped", "last_finite", "loss_first", "loss_last", "train_score", "test_score",
+    "sentence",
 }  # fmt: skip
 DIAGNOSIS = {
     "run", "state", "data", "signal_start", "signal_end", "training", "times_start", "times_end", "theory",

@@ -114,7 +114,8 @@ def _defects(kind: str, result: SignalVerdict, names: Mapping[int, str]) -> str:
         text += f"at step{'s' if len(steps) > 1 else ''} {_range(steps)}, "
     if len({(defect.layer, defect.where) for defect in defects}) == 1:
         return text + _phrase(defects[0], names)
-    return f"{text}({_distribution(defects)})"
+    grown = " after growing (exploding)" if any(defect.surely_grows for defect in defects) else ""
+    return f"{text.rstrip(', ')}{grown} ({_distribution(defects)})"
 
 
 MOST_PLACES = 8  # that a sentence lists
@@ -260,7 +261,8 @@ def of_training(result: TrainingVerdict, reason: str, score: Score, total_steps:
         parts.insert(0 if verdict in ("diverged", "untrained") else 1, reason)
     if verdict == "diverged" and result.last_finite is not None:
         step, loss = result.last_finite
-        parts.append(f"the last finite minibatch loss is {short_number(loss)}, at step {step}")
+        of_seed = " of the seed that diverged first" if result.diverged > 1 else ""
+        parts.append(f"the last finite minibatch loss{of_seed} is {short_number(loss)}, at step {step}")
     parts += [_ADDITIONS[word] for word in result.words if word in _ADDITIONS and word != verdict]
     if result.dropped is not None:
         if 0 < result.dropped < result.updates:

@@ -104,15 +104,19 @@ def training_verdict(steps: pd.DataFrame, context: TrainingContext) -> TrainingV
     finite.
     """
     rows = minibatch_rows(steps)
-    seeds = [_seed_verdict(own.sort_values("step"), context) for _, own in rows.groupby("seed")]
-    words = [seed.verdict for seed in seeds]
+    seeds = {
+        int(own.seed.iloc[0]): _seed_verdict(own.sort_values("step"), context)
+        for _, own in rows.groupby("seed")
+    }
+    each = seeds.values()
+    words = [seed.verdict for seed in each]
     verdict = max(ORDER, key=lambda word: (words.count(word), -ORDER.index(word)))
     taken = rows_with(rows_with(rows, "learning_rate"), "clipped")  # the last row takes no step
     score, clipped = context.baseline.score, context.clip["name"] != "none"
-    ends = [seed.last_finite for seed in seeds if seed.last_finite]
+    ends = [seed.last_finite for seed in each if seed.last_finite]
     result = TrainingVerdict(
         verdict=verdict,
-        words=sorted({*words, *(word for seed in seeds for word in seed.additions)}),
+        words=sorted({*words, *(word for seed in each for word in seed.additions)}),
         seeds=len(seeds),
         counts={word: words.count(word) for word in ORDER if word in words},
         diverged=words.count("diverged"),
@@ -124,14 +128,20 @@ def training_verdict(steps: pd.DataFrame, context: TrainingContext) -> TrainingV
         updates=len(taken),
         dropped=int((to_float64(taken.clipped) == 1).sum()) if drops(context.clip) else None,
         last_finite=min(ends) if ends else None,
-        loss_first=_finite_mean([seed.loss_first for seed in seeds]),
-        loss_last=_finite_mean([seed.loss_last for seed in seeds]),
-        train_score=_finite_mean([seed.train_score for seed in seeds]),
-        test_score=_finite_mean([seed.test_score for seed in seeds]),
+        loss_first=_finite_mean([seed.loss_first for seed in each]),
+        loss_last=_finite_mean([seed.loss_last for seed in each]),
+        train_score=_finite_mean([seed.train_score for seed in each]),
+        test_score=_finite_mean([seed.test_score for seed in each]),
     )
-    reasons = [seed.reason for seed in seeds if seed.verdict == verdict and seed.reason]
-    reason = next(iter(reasons), "")
+    reason = _reason([(number, seed.reason) for number, seed in seeds.items() if seed.verdict == verdict])
     return replace(result, sentence=sentences.of_training(result, reason, score, context.total_steps))
+
+
+def _reason(reasons: list[tuple[int, str]]) -> str:
+    """The reason of all seeds with the verdict, or that of the first of them, with its number."""
+    seed, reason = reasons[0]
+    same = all(other == reason for _, other in reasons)
+    return reason if same or not reason else f"seed {seed} {reason}"
 
 
 def clipped_fraction(steps: pd.DataFrame) -> float | None:

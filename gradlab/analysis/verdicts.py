@@ -19,8 +19,8 @@ from gradlab.analysis.selection import minibatch_rows, rows_with, to_float64
 from gradlab.analysis.signal import SignalContext, signal_verdict
 from gradlab.analysis.time_signal import time_verdicts
 from gradlab.analysis.training import Baseline, TrainingContext, training_verdict
-from gradlab.analysis.words import WORDS
-from gradlab.recipe.errors import RecipeError, hint
+from gradlab.analysis.words import require_words
+from gradlab.recipe.errors import RecipeError
 from gradlab.store.read import Run
 
 if TYPE_CHECKING:
@@ -135,9 +135,7 @@ def failed(diagnosis: Diagnosis, words: Iterable[str]) -> list[str]:
         RecipeError: one of `words` is not a verdict.
     """
     unwanted = list(words)
-    for word in unwanted:
-        if word not in WORDS:
-            raise RecipeError(f"there is no verdict '{word}'{hint(word, WORDS)}")
+    require_words(unwanted)
     verdicts = {finding.word for finding in diagnosis.findings}
     verdicts |= {layer.verdict for layer in (*diagnosis.times_start, *diagnosis.times_end)}
     return [word for word in unwanted if word in verdicts]

@@ -4,7 +4,10 @@ These are the texts of docs/verdicts.md, of `gradlab explain WORD` and of `gradl
 table is the order in which its rules are asked: of several words that hold, the first is the verdict.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+
+from gradlab.recipe.errors import RecipeError, hint
 
 
 @dataclass(frozen=True)
@@ -242,3 +245,14 @@ CAUSES = {
 
 TABLES = {"signal": SIGNAL, "training": TRAINING, "cause": CAUSES}
 WORDS = SIGNAL | TRAINING | CAUSES
+
+
+def require_words(given: Iterable[str]) -> None:
+    """Check that each is a verdict's word.
+
+    Raises:
+        RecipeError: one is not.
+    """
+    for word in given:
+        if word not in WORDS:
+            raise RecipeError(f"there is no verdict '{word}'{hint(word, WORDS)}")

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from gradlab.analysis.words import WORDS
 from gradlab.commands.registry import commands, flags
 from gradlab.recipe import options
 from gradlab.recipe.bounds import Bound, bound
@@ -37,11 +38,19 @@ def candidates(line: str, point: str) -> list[str]:
     if not complete_words:
         return _matching([*commands(), "--help", "--version"], word)
     command = complete_words[0]
+    if command == "explain" and not word.startswith("-"):
+        return _verdicts(complete_words[1:], word)
     if word.startswith("-") or command not in TAKES_OVERRIDES:
         return _matching([*_flag_names(command), "--help"], word) if word else []
     if "=" in word:
         return _values(*word.split("=", 1))
     return [f"{key}=" for key in _keys(complete_words) if key.startswith(word)]
+
+
+def _verdicts(words: list[str], word: str) -> list[str]:
+    """What is left of the verdicts that begin with the words before: `rank c` is completed to `rank collapse`."""
+    text = " ".join([*words, word])
+    return [f"{name[len(text) - len(word) :]} " for name in WORDS if name.startswith(text)]
 
 
 def _flag_names(command: str) -> list[str]:

@@ -2,9 +2,8 @@
 
 import textwrap
 
-from gradlab.analysis.words import TABLES, WORDS
+from gradlab.analysis.words import TABLES, WORDS, require_words
 from gradlab.commands.arguments import Arguments
-from gradlab.recipe.errors import RecipeError, hint
 from gradlab.report.terminal import say
 
 WIDTH = 100
@@ -36,9 +35,7 @@ def _words(given: list[str]) -> list[str]:
     while rest:
         length = next((n for n in range(len(rest), 0, -1) if " ".join(rest[:n]) in WORDS), 0)
         if not length:
-            text = " ".join(given)
-            advice = hint(text, list(WORDS)) or "; `gradlab explain` lists them"
-            raise RecipeError(f"there is no verdict '{text}'{advice}")
+            require_words([" ".join(given)])
         words.append(" ".join(rest[:length]))
         rest = rest[length:]
     return words

@@ -4,10 +4,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gradlab.analysis.words import require_words
 from gradlab.commands.arguments import Arguments, words
 from gradlab.commands.compose.grid import Grid, grid
 from gradlab.commands.compose.overrides import text
-from gradlab.commands.compose.spelling import suggestion
 from gradlab.recipe import signals
 from gradlab.recipe.errors import STORAGE_CODE, RecipeError, UserError
 from gradlab.recipe.recipe import Recipe, plain, structure
@@ -56,7 +56,7 @@ def arguments() -> Arguments:
 def main(argv: list[str]) -> int:
     """Train the recipes that the words describe; exit code 1 if a run failed or a verdict is one of --fail-on."""
     options = arguments().parse_intermixed_args(argv)
-    _check_verdicts(options.fail_on)
+    require_words(options.fail_on)
     flags = [f"{flag}=true" for flag in ("force", "quiet") if getattr(options, flag)]
     study = grid([*options.words, *flags], options.multirun, options.config_dir)
     if options.cfg:
@@ -209,16 +209,6 @@ def _run_all(study: Grid, load: Load, console: RunConsole) -> int:
     if console.no_storage:
         return STORAGE_CODE
     return code or (1 if console.failures or console.unwanted else 0)
-
-
-def _check_verdicts(fail_on: list[str]) -> None:
-    """Raise a RecipeError for a misspelt verdict, before anything is trained."""
-    if fail_on:
-        from gradlab.analysis.words import WORDS
-
-        for word in fail_on:
-            if word not in WORDS:
-                raise RecipeError(f"--fail-on: there is no verdict '{word}'{suggestion(word, WORDS)}")
 
 
 def _yaml(study: Grid) -> str:

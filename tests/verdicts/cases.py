@@ -21,6 +21,7 @@ class Case:
     start: frozenset[str] | None = None
     end: frozenset[str] | None = None
     training: frozenset[str] | None = None
+    over_time: str | None = None  # of the last recurrent layer, at the start
     causes: frozenset[str] = frozenset()  # that must be among them
     layer: tuple[int, int] | None = (
         None  # the first and last layer that may be named for a defect at the start
@@ -77,6 +78,40 @@ def orthogonal() -> list[Case]:
                 layer=place,
             )
         )
+    return cases
+
+
+def other_networks() -> list[Case]:
+    """Linear recurrences and convolutions with orthogonal kernels times g, which multiply a signal by g, exactly."""
+    recurrent = (
+        "model=rnn",
+        "activation=linear",
+        "data=adding",
+        "data.length=50",
+        "data.train=64",
+        "data.test=16",
+    )
+    recurrent += ("batch_size=64", "width=16", "steps=0")
+    images = (
+        "model=cnn",
+        "activation=linear",
+        "initializer=delta_orthogonal",
+        "depth=30",
+        "width=8",
+        "steps=0",
+    )
+    images += ("data=gaussian", "data.shape=[8,8,1]", "data.train=64", "data.test=16", "batch_size=64")
+    cases = []
+    for gain in (0.1, 0.9, 0.96, 1.0, 1.04, 1.1, 1.5):
+        word = word_of(49 * math.log10(gain))
+        words = (*recurrent, f"model.radius={gain}")
+        cases.append(
+            _case(*words, because=f"{gain}^49", start="undecided", over_time=word, slow=gain in (0.1, 1.5))
+        )
+    for gain in (0.5, 0.88, 0.92, 1.0, 1.08, 1.13, 2.0):
+        word = word_of(29 * math.log10(gain))
+        words = (*images, f"initializer.sigma_w={gain}")
+        cases.append(_case(*words, because=f"{gain}^29", start=word, slow=gain in (0.5, 2.0)))
     return cases
 
 
@@ -212,4 +247,12 @@ def trained() -> list[Case]:
     ]  # fmt: skip
 
 
-CASES = [*orthogonal(), *random_networks(), *descents(), *steps_of_other_rules(), *made(), *trained()]
+CASES = [
+    *orthogonal(),
+    *other_networks(),
+    *random_networks(),
+    *descents(),
+    *steps_of_other_rules(),
+    *made(),
+    *trained(),
+]

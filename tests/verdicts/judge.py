@@ -37,6 +37,10 @@ def wrong(case: Case, found: Diagnosis) -> list[str]:
     ]
     causes = {finding.word for finding in found.findings if finding.about == "cause"}
     faults += [f"no cause '{cause}' among {causes}" for cause in case.causes - causes]
+    if case.over_time and (time := found.times_start[-1]).verdict != case.over_time:
+        faults.append(
+            f"over time: {time.verdict}, true is {case.over_time} ({case.because}): {time.sentence}"
+        )
     if case.layer is not None:
         first, last = case.layer
         named = [defect.layer for defect in found.signal_start.defects]

@@ -77,7 +77,15 @@ def of_training(verdict: TrainingVerdict) -> list[Finding]:
         "test_score": verdict.test_score,
     }
     return [
-        Finding(word, "training", "end", verdict.counts.get(word, 0), [], [0, verdict.steps], numbers)
+        Finding(
+            word,
+            "training",
+            "end",
+            (verdict.counts | verdict.additions)[word],
+            [],
+            [0, verdict.steps],
+            numbers,
+        )
         for word in verdict.words
     ]
 

@@ -58,6 +58,7 @@ class TrainingVerdict:
     words: list[str]
     seeds: int
     counts: dict[str, int]  # how many seeds have each verdict
+    additions: dict[str, int]  # and of how many each other word is true
     diverged: int
     steps: int
     chance_loss: float

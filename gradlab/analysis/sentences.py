@@ -250,10 +250,13 @@ def over_time(result: TimeVerdict) -> str:
 # ---- the training
 
 
-def of_training(result: TrainingVerdict, reason: str, score: Score, total_steps: int) -> str:
+def of_training(
+    result: TrainingVerdict, reason: str, details: Mapping[str, str], score: Score, total_steps: int
+) -> str:
     """learned: loss 2.35 → 0.09, test accuracy 0.97 (chance level 0.10); the clip acted on 45 % of the steps.
 
-    `reason` is why the verdict is what it is, where the losses do not show it; `total_steps` those of the recipe.
+    `reason` is why the verdict is what it is, where the losses do not show it; `details` the numbers of the words that
+    are also true, of a single seed; `total_steps` those of the recipe.
     """
     verdict = result.verdict
     parts = [_losses(result, score) + _scores(result, score)]
@@ -263,7 +266,8 @@ def of_training(result: TrainingVerdict, reason: str, score: Score, total_steps:
         step, loss = result.last_finite
         of_seed = " of the seed that diverged first" if result.diverged > 1 else ""
         parts.append(f"the last finite minibatch loss{of_seed} is {short_number(loss)}, at step {step}")
-    parts += [_ADDITIONS[word] for word in result.words if word in _ADDITIONS and word != verdict]
+    for word, count in result.additions.items():
+        parts.append(f"{word}: {details[word]}" if details else f"{word} in {count_text(count, 'seed')}")
     if result.dropped is not None:
         if 0 < result.dropped < result.updates:
             parts.append(f"the clip dropped {result.dropped} of {count_text(result.updates, 'update')}")
@@ -274,14 +278,6 @@ def of_training(result: TrainingVerdict, reason: str, score: Score, total_steps:
     if verdict not in ("diverged", "untrained") and result.steps < total_steps:
         parts.append(f"ended after {result.steps} of {count_text(total_steps, 'step')}")
     return f"{_seed_counts(result)}: {'; '.join(parts)}"
-
-
-_ADDITIONS = {
-    "memorized": "memorized: the score on the test set stays at chance level",
-    "overfits": "overfits: the test loss rises again while the training loss falls",
-    "spiked and recovered": "the loss spiked and recovered",
-    "oscillating": "the loss goes up and down for ever (oscillating)",
-}
 
 
 def _seed_counts(result: TrainingVerdict) -> str:

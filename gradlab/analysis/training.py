@@ -1,5 +1,6 @@
 """The training's verdict: what each seed came to, compared with chance level and with its evidence."""
 
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -62,7 +63,9 @@ class SeedVerdict:
 
     verdict: str
     reason: str = ""
-    additions: tuple[str, ...] = ()
+    additions: dict[str, str] = field(
+        default_factory=dict
+    )  # the words that are also true, with their numbers
     loss_first: float | None = None
     loss_last: float | None = None
     train_score: float | None = None
@@ -119,6 +122,7 @@ def training_verdict(steps: pd.DataFrame, context: TrainingContext) -> TrainingV
         words=sorted({*words, *(word for seed in each for word in seed.additions)}),
         seeds=len(seeds),
         counts={word: words.count(word) for word in ORDER if word in words},
+        additions=dict(Counter(word for seed in each for word in seed.additions)),
         diverged=words.count("diverged"),
         steps=int(steps.step.max()),
         chance_loss=context.baseline.loss,
@@ -134,14 +138,17 @@ def training_verdict(steps: pd.DataFrame, context: TrainingContext) -> TrainingV
         test_score=_finite_mean([seed.test_score for seed in each]),
     )
     reason = _reason([(number, seed.reason) for number, seed in seeds.items() if seed.verdict == verdict])
-    return replace(result, sentence=sentences.of_training(result, reason, score, context.total_steps))
+    details = next(iter(each)).additions if len(each) == 1 else {}
+    return replace(
+        result, sentence=sentences.of_training(result, reason, details, score, context.total_steps)
+    )
 
 
 def _reason(reasons: list[tuple[int, str]]) -> str:
     """The reason of all seeds with the verdict, or that of the first of them, with its number."""
     seed, reason = reasons[0]
     same = all(other == reason for _, other in reasons)
-    return reason if same or not reason else f"seed {seed} {reason}"
+    return reason if same or not reason else f"seed {seed}: {reason}"
 
 
 def clipped_fraction(steps: pd.DataFrame) -> float | None:
@@ -170,7 +177,7 @@ def _seed_verdict(rows: pd.DataFrame, context: TrainingContext) -> SeedVerdict:
     return SeedVerdict(
         verdict=verdict,
         reason=reason,
-        additions=tuple(_additions(seed, verdict, score.at_chance(test_score))),
+        additions=_additions(seed, verdict, score.at_chance(test_score)),
         loss_first=float(losses[0]) if losses.size else None,
         loss_last=float(losses[-1]) if losses.size else None,
         train_score=float(scores[-1]) if scores.size and not np.isnan(scores[-1]) else None,
@@ -239,7 +246,7 @@ def _learned_and_lost_it(seed: _Seed) -> str | None:
     if not learned.any() or learned[-1] or losses[-1] <= BLOWN_UP * losses[lowest]:
         return None
     reached = f"loss {short_number(losses[lowest])} at step {seed.evaluated[lowest]}"
-    return f"it had reached {reached}, and the loss rose again"
+    return f"had reached {reached}, then the loss rose again"
 
 
 def _oscillating(seed: _Seed) -> str | None:
@@ -282,20 +289,19 @@ RULES = (
 )
 
 
-def _additions(seed: _Seed, verdict: str, test_at_chance: bool) -> list[str]:
-    """What else is true of a seed that learned or is learning."""
+def _additions(seed: _Seed, verdict: str, test_at_chance: bool) -> dict[str, str]:
+    """What else is true of a seed that learned or is learning: each word with its numbers."""
     if verdict not in ("learned", "learning"):
-        return []
-    words = []
-    if verdict == "learned" and test_at_chance:
-        words.append("memorized")
-    if _overfits(seed):
-        words.append("overfits")
-    if _spiked_and_recovered(seed):
-        words.append("spiked and recovered")
-    if swings(seed):
-        words.append("oscillating")
-    return words
+        return {}
+    found = {
+        "memorized": "the score on the test set stays at chance level"
+        if verdict == "learned" and test_at_chance
+        else None,
+        "overfits": _overfitting(seed),
+        "spiked and recovered": _spike(seed),
+        "oscillating": "the loss goes up and down for ever" if swings(seed) else None,
+    }
+    return {word: text for word, text in found.items() if text is not None}
 
 
 def swings(seed: _Seed) -> bool:
@@ -331,27 +337,33 @@ def _last_half(seed: _Seed) -> NDArray[np.bool_]:
     return np.asarray(seed.steps >= seed.last_step / 2)
 
 
-def _overfits(seed: _Seed) -> bool:
+def _overfitting(seed: _Seed) -> str | None:
+    """How far the test loss rose again while the training loss fell; None where it did not."""
     test, train = seed.test_losses, seed.train_losses
     if not test.size or np.isnan(test).any():
-        return False
+        return None
     lowest = int(np.argmin(test))
     bound = OVERFITTED * test[lowest] + OVERFITTED_LOSS * seed.context.baseline.loss
-    return bool(test[-1] >= bound and train[-1] < train[lowest])
+    if test[-1] < bound or train[-1] >= train[lowest]:
+        return None
+    return (
+        f"the test loss rose from {short_number(test[lowest])} at step {seed.evaluated[lowest]} to "
+        f"{short_number(test[-1])} while the training loss fell"
+    )
 
 
-def _spiked_and_recovered(seed: _Seed) -> bool:
+def _spike(seed: _Seed) -> str | None:
+    """The first spike of the minibatch loss, if the training loss came back from it; else None."""
     losses, chance = pd.Series(seed.losses), seed.context.baseline.loss
     before = losses.shift(1).rolling(SPIKE_WINDOW, min_periods=SPIKE_BEFORE)
     level = before.median()
-    deviation = 1.4826 * before.apply(
-        lambda window: np.nanmedian(np.abs(window - np.nanmedian(window))), raw=True
-    )
-    height = np.maximum(SPIKE * chance, SPIKE_DEVIATIONS * deviation)
+    deviation = before.apply(lambda window: np.nanmedian(np.abs(window - np.nanmedian(window))), raw=True)
+    height = np.maximum(SPIKE * chance, SPIKE_DEVIATIONS * 1.4826 * deviation)
     spikes = np.flatnonzero((losses - level > height).to_numpy())
-    if not spikes.size:
-        return False
-    return bool(seed.train_losses[-1] <= level.iloc[spikes[0]] + OVERFITTED_LOSS * chance)
+    if not spikes.size or seed.train_losses[-1] > level.iloc[spikes[0]] + OVERFITTED_LOSS * chance:
+        return None
+    at = int(spikes[0])
+    return f"the minibatch loss rose to {short_number(losses[at])} at step {seed.steps[at]}, and came back"
 
 
 def _last_finite(seed: _Seed) -> tuple[int, float] | None:

@@ -21,7 +21,7 @@ SIGNAL = {
     "gain_theory", "decades", "decades_interval", "shape", "cosine", "defects",
 }  # fmt: skip
 TRAINING = {
-    "verdict", "words", "seeds", "counts", "diverged", "steps", "chance_loss", "metric", "chance_score",
+    "verdict", "words", "seeds", "counts", "additions", "diverged", "steps", "chance_loss", "metric", "chance_score",
     "clip_share", "updates", "dropped", "last_finite", "loss_first", "loss_last", "train_score", "test_score",
     "sentence",
 }  # fmt: skip

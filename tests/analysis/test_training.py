@@ -77,6 +77,7 @@ def test_a_test_loss_that_rises_again_overfits():
     found = judged(FALLING, test_loss=rising)
     assert found.words == ["learned", "overfits"]
     assert "training accuracy" in found.sentence
+    assert "overfits: the test loss rose from 0.80 at step 99 to 1.40" in found.sentence
     assert "overfits" not in judged(FALLING, test_loss=np.maximum(FALLING, 0.8)).words
     # 0.11, a tenth more than its lowest value, but not by 0.05 of the chance loss
     assert "overfits" not in judged(FALLING, test_loss=np.r_[np.full(200, 0.1), 0.11]).words
@@ -85,7 +86,9 @@ def test_a_test_loss_that_rises_again_overfits():
 def test_a_spike_is_told_where_the_loss_comes_back():
     spiked = FALLING.copy()
     spiked[100] = 3.0
-    assert judged(spiked).words == ["learned", "spiked and recovered"]
+    found = judged(spiked)
+    assert found.words == ["learned", "spiked and recovered"]
+    assert "the minibatch loss rose to 3.00 at step 100, and came back" in found.sentence
     small = FALLING.copy()
     small[100] += 1.0  # less than half of the chance loss
     assert judged(small).words == ["learned"]
@@ -123,4 +126,4 @@ def test_what_was_learned_and_lost_is_neither_learned_nor_diverged():
     lost = np.r_[np.geomspace(2.3, 0.1, 150), np.full(51, 2.3)]
     found = judged(lost)
     assert found.words == ["learned and lost it"]
-    assert "it had reached loss 0.10 at step 149, and the loss rose again" in found.sentence
+    assert "had reached loss 0.10 at step 149, then the loss rose again" in found.sentence

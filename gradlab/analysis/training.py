@@ -354,16 +354,16 @@ def _overfitting(seed: _Seed) -> str | None:
 
 def _spike(seed: _Seed) -> str | None:
     """The first spike of the minibatch loss, if the training loss came back from it; else None."""
-    losses, chance = pd.Series(seed.losses), seed.context.baseline.loss
-    before = losses.shift(1).rolling(SPIKE_WINDOW, min_periods=SPIKE_BEFORE)
-    level = before.median()
-    deviation = before.apply(lambda window: np.nanmedian(np.abs(window - np.nanmedian(window))), raw=True)
-    height = np.maximum(SPIKE * chance, SPIKE_DEVIATIONS * 1.4826 * deviation)
-    spikes = np.flatnonzero((losses - level > height).to_numpy())
-    if not spikes.size or seed.train_losses[-1] > level.iloc[spikes[0]] + OVERFITTED_LOSS * chance:
-        return None
-    at = int(spikes[0])
-    return f"the minibatch loss rose to {short_number(losses[at])} at step {seed.steps[at]}, and came back"
+    losses, chance = seed.losses, seed.context.baseline.loss
+    levels = pd.Series(losses).shift(1).rolling(SPIKE_WINDOW, min_periods=SPIKE_BEFORE).median().to_numpy()
+    for at in np.flatnonzero(losses - levels > SPIKE * chance):
+        before = losses[max(0, at - SPIKE_WINDOW) : at]
+        deviation = 1.4826 * np.median(np.abs(before - levels[at]))
+        if losses[at] - levels[at] > SPIKE_DEVIATIONS * deviation:
+            if seed.train_losses[-1] > levels[at] + OVERFITTED_LOSS * chance:
+                return None
+            return f"the minibatch loss rose to {short_number(losses[at])} at step {seed.steps[at]}, and came back"
+    return None
 
 
 def _last_finite(seed: _Seed) -> tuple[int, float] | None:

@@ -36,6 +36,7 @@ OTHER = {  # another value of every root key
     "accumulate": 2,
     "lr": 0.3,
     "lr_factors": {"input/*": 0.5},
+    "freeze": ("input/*",),
     "dropout": 0.5,
     "seed": 4,
     "seeds": 2,
@@ -96,7 +97,8 @@ def test_a_digest_sees_every_number_of_a_part(key):
 
 @pytest.mark.few(2)
 @pytest.mark.parametrize(
-    "words", [("clip=value",), ("clip=norm",), ("residual=plain",), ("probe=[forward]",)]
+    "words",
+    [("clip=value",), ("clip=norm",), ("residual=plain",), ("probe=[forward]",), ("freeze=[input/*]",)],
 )
 def test_a_digest_and_a_structure_see_every_choice(words):
     assert digest(recipe(*words)) != digest(PLAIN)
@@ -109,7 +111,10 @@ def test_numbers_and_structure_have_all_that_counts():
         "steps",
         "seed",
         "stop.patience",
+        "stop.on",
+        "clip.patience",
         "on_nonfinite",
+        "freeze",  # a list, whose entries are structure
         *NOT_IN_DIGEST,
     }  # data of the program, and what it does not know
     assert numbers(RICH).keys() | dict(structure(RICH)).keys() == given.keys() - apart | {"lr_factors"}
@@ -154,6 +159,21 @@ def test_a_folder_s_name_says_what_is_not_usual():
     assert len(folder_name(RICH)) <= 90
 
 
+@pytest.mark.parametrize(
+    "stop", [Stop(3, 0.0), Stop(0, 0.5), Stop(0, 0.0, tolerance=0.1), Stop(0, 0.0, on=("diverged",))]
+)
+def test_a_digest_sees_each_rule_of_stopping(stop):
+    assert digest(check(replace(PLAIN, stop=stop))) != digest(PLAIN)
+    assert structure(replace(PLAIN, stop=stop)) == structure(PLAIN)
+
+
+def test_a_digest_sees_the_patience_of_a_clip():
+    skipping = recipe("clip=skip")
+    patient = recipe("clip=skip", "clip.patience=3")
+    assert digest(patient) != digest(skipping)
+    assert structure(patient) == structure(skipping)
+
+
 @given(st.text(max_size=200))
 def test_a_folder_s_name_is_short_and_plain_whatever_a_part_is_called(name):
     made = folder_name(replace(PLAIN, activation={"name": name}))
@@ -180,5 +200,5 @@ def test_a_recipe_whose_parts_mean_what_they_did_keeps_its_folder():
             "stop": Stop(**values["stop"]),
         }
         snapshots = {"recurrent_spectrum": {"name": "recurrent_spectrum"}}
-        one = Recipe(**{"snapshots": snapshots, **values, **nested})
+        one = Recipe(**{"snapshots": snapshots, "freeze": (), **values, **nested})
         assert folder_name(one) == folder_name(one, before=True) == name

@@ -65,6 +65,7 @@ class TrainingVerdict:
     metric: str
     chance_score: float | None
     clip_share: float | None  # the fraction of steps on which the clip acted
+    stopped: str | None  # why training ended before its last step, by the rules of `stop` and of a clip
     updates: int  # recorded steps of all seeds
     dropped: int | None  # of these, the ones that the clip dropped; None where it drops none
     last_finite: tuple[int, float] | None  # step and minibatch loss of the seed that diverged first

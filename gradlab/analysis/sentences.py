@@ -275,8 +275,9 @@ def of_training(
             parts.append("the clip dropped no update")
     elif result.clip_share is not None:
         parts.append(f"the clip acted on {percent(result.clip_share)} of the steps")
-    if verdict not in ("diverged", "untrained") and result.steps < total_steps:
-        parts.append(f"ended after {result.steps} of {count_text(total_steps, 'step')}")
+    if (result.stopped or verdict not in ("diverged", "untrained")) and result.steps < total_steps:
+        why = f" ({result.stopped})" if result.stopped else ""
+        parts.append(f"ended after {result.steps} of {count_text(total_steps, 'step')}{why}")
     return f"{_seed_counts(result)}: {'; '.join(parts)}"
 
 

@@ -45,6 +45,7 @@ class Baseline:
 class TrainingContext:
     """What the verdict needs to know of the run beside its rows.
 
+    stopped: why a seed ended early, by its number.
     same_batch: whether each step has the same gradient function: the whole training set, and nothing random.
     update_norms: log10 of ‖Δθ‖ by seed and step, where it was measured.
     """
@@ -53,6 +54,7 @@ class TrainingContext:
     total_steps: int
     clip: dict[str, Any] = field(default_factory=lambda: {"name": "none"})
     nonfinite: tuple[dict[str, Any], ...] = ()
+    stopped: dict[int, str] = field(default_factory=dict)
     same_batch: bool = False
     update_norms: pd.Series | None = None
 
@@ -117,6 +119,7 @@ def training_verdict(steps: pd.DataFrame, context: TrainingContext) -> TrainingV
     taken = rows_with(rows_with(rows, "learning_rate"), "clipped")  # the last row takes no step
     score, clipped = context.baseline.score, context.clip["name"] != "none"
     ends = [seed.last_finite for seed in each if seed.last_finite]
+    stops = dict.fromkeys(context.stopped.values())
     result = TrainingVerdict(
         verdict=verdict,
         words=sorted({*words, *(word for seed in each for word in seed.additions)}),
@@ -129,6 +132,7 @@ def training_verdict(steps: pd.DataFrame, context: TrainingContext) -> TrainingV
         metric=score.name,
         chance_score=score.chance_level,
         clip_share=clipped_fraction(steps) if clipped else None,
+        stopped="; ".join(stops) if context.stopped else None,
         updates=len(taken),
         dropped=int((to_float64(taken.clipped) == 1).sum()) if drops(context.clip) else None,
         last_finite=min(ends) if ends else None,
@@ -191,7 +195,7 @@ def _record(rows: pd.DataFrame, context: TrainingContext) -> _Seed:
     evaluated = rows_with(rows, "train_loss")
     dropped = np.zeros(len(rows), bool)
     if drops(context.clip) and "clipped" in rows:
-        dropped = (to_float64(rows.clipped) == 1) & is_measured(rows.learning_rate)
+        dropped = to_float64(rows.clipped) == 1
     taken = is_measured(rows.learning_rate)
     used = rows[~dropped & is_measured(rows.loss)]
     nothing = pd.Series(np.nan, index=used.index)
@@ -206,7 +210,7 @@ def _record(rows: pd.DataFrame, context: TrainingContext) -> _Seed:
         context=context,
         last_step=int(rows.step.max()),
         evaluated=evaluated.step.to_numpy(),
-        train_losses=to_float64(evaluated.train_loss),
+        train_losses=_used_losses(evaluated, used) if dropped.any() else to_float64(evaluated.train_loss),
         train_scores=context.baseline.score.array(evaluated, "train"),
         test_losses=to_float64(test),
         steps=used.step.to_numpy(),
@@ -216,6 +220,21 @@ def _record(rows: pd.DataFrame, context: TrainingContext) -> _Seed:
         all_dropped=bool(taken.any() and dropped[taken].all()),
         nonfinite=next((entry for entry in context.nonfinite if entry["seed"] == number), None),
     )
+
+
+def _used_losses(evaluated: pd.DataFrame, used: pd.DataFrame) -> NDArray[np.float64]:
+    """The training loss at each evaluation; of a seed whose clip drops steps, without the examples that cause them.
+
+    Where the loss of the whole training set is not finite, or above twice the median of the last 50 recorded minibatch
+    losses that were used, that median takes its place.
+    """
+    whole, losses = to_float64(evaluated.train_loss), to_float64(used.loss)
+    steps = used.step.to_numpy()
+    for index, step in enumerate(evaluated.step.to_numpy()):
+        recent = losses[steps <= step][-SPIKE_WINDOW:] if (steps <= step).any() else losses[:1]
+        if recent.size and not whole[index] <= BLOWN_UP * np.median(recent):
+            whole[index] = np.median(recent)
+    return whole
 
 
 # ---- the rules: None where one does not hold, else the reason, "" where the word alone says it

@@ -168,6 +168,7 @@ def _training(run: Run, data: dict[str, Any], nonfinite: tuple[dict[str, Any], .
         total_steps=int(run.recipe["steps"]),
         clip=run.recipe["clip"],
         nonfinite=nonfinite,
+        stopped={entry["seed"]: entry["why"] for entry in run.status.get("stopped", [])},
         same_batch=same_batch,
         update_norms=_update_norms(run) if same_batch else None,
     )

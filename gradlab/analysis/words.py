@@ -117,7 +117,8 @@ TRAINING = {
         "loss or log10_gradient is inf or NaN (but for a step that the clip dropped); or train_loss(T) > "
         "2·max(train_loss(0), chance loss)",
         "the factor 2 is gradlab's",
-        "A run that ends within a spike of the loss counts as diverged.",
+        "A run that ends within a spike of the loss counts as diverged. Of a run whose clip drops steps, the "
+        "loss is that of the minibatches that were used.",
     ),
     "learned and lost it": Word(
         "An earlier evaluation counted as learned, the last one does not, and the training loss is more than "

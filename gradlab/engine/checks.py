@@ -34,7 +34,9 @@ def check(recipe: Recipe) -> Recipe:
     parts = {name: family.check(getattr(recipe, name)) for name, family in FAMILIES.items()}
     listed = {LISTED[family.name]: _checked_list(recipe, family) for family in (probe, snapshot)}
     intervals: dict[str, Any] = {key: Every(top_level.pop(f"{key}.every")) for key in ("log", "eval")}
-    intervals["stop"] = Stop(top_level.pop("stop.patience"), top_level.pop("stop.loss"))
+    stop = {key: top_level.pop(f"stop.{key}") for key in ("patience", "loss", "tolerance", "on")}
+    intervals["stop"] = Stop(**stop | {"on": tuple(stop["on"])})
+    top_level["freeze"] = tuple(top_level["freeze"])
     _check_batch(recipe)
     _check_surface(parts["model"], parts["loss"])
     checked: dict[str, Any] = {**top_level, **parts, **intervals, **listed}

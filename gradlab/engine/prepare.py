@@ -50,7 +50,7 @@ class PreparedRun:
         """What stands where in the measured rows.
 
         Accessing it raises RecipeError for what only building the network finds wrong: that it does not fit the data,
-        that a user-defined function does not fit, that a pattern of `lr_factors` matches no parameter.
+        that a user-defined function does not fit, that a pattern of `lr_factors` or `freeze` matches no parameter.
         """
         try:
             row_layout = layout(self.recipe, self.task)
@@ -63,7 +63,7 @@ class PreparedRun:
             if signals.is_request(error) or not self._user_defined:
                 raise
             raise UserError(f"{', '.join(self._user_defined)} does not fit: {described(error)}") from error
-        _check_lr_factors(self.recipe, row_layout)
+        _check_patterns(self.recipe, row_layout)
         return row_layout
 
     @property
@@ -99,9 +99,16 @@ def prepare(recipe: Recipe, load: Callable[[Recipe], Task] = load_task) -> Prepa
     return PreparedRun(checks.check(recipe), load)
 
 
-def _check_lr_factors(recipe: Recipe, layout: Layout) -> None:
+def _check_patterns(recipe: Recipe, layout: Layout) -> None:
+    """Refuse a pattern that matches no parameter, and to train nothing."""
     names = layout.names
     paths = [f"{names[layer]}/{parameter}" for layer, parameter, _ in layout.entries]
-    for pattern in recipe.lr_factors:
-        if not any(fnmatchcase(path, pattern) for path in paths):
-            raise RecipeError(f"lr_factors: '{pattern}' matches no parameter{hint(pattern, paths[:12])}")
+    for key, patterns in (("lr_factors", recipe.lr_factors), ("freeze", recipe.freeze)):
+        for pattern in patterns:
+            if not any(fnmatchcase(path, pattern) for path in paths):
+                raise RecipeError(f"{key}: '{pattern}' matches no parameter{hint(pattern, paths[:12])}")
+    trained = [path for path in paths if not any(fnmatchcase(path, pattern) for pattern in recipe.freeze)]
+    if recipe.freeze and not trained and recipe.steps:
+        raise RecipeError(
+            f"freeze={','.join(recipe.freeze)} leaves no parameter to train; give steps=0 to measure only"
+        )

@@ -184,7 +184,8 @@ def is_measured(recipe: Recipe, step: Any, kind: Any) -> Any:
 def evaluate(recipe: Recipe, form: Form, state: TrainState, numbers: Numbers, data: Data) -> Array:
     """The measures of the whole training set and test set, in evaluation mode."""
     setup = make_setup(recipe, numbers, form)
-    params = setup.optimizer.eval_params(state.optimizer, state.params)
+    frozen = setup.frozen(chain.stacked_axes(setup.chain, state.params), state.params)
+    params = state.params | setup.optimizer.eval_params(state.optimizer, frozen.without(state.params))
 
     def network(x: Array) -> Array:
         outputs: Array

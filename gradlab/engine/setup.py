@@ -1,11 +1,12 @@
 """The parts of a recipe, made inside the trace, so that their numbers may be traced."""
 
 from fnmatch import fnmatchcase
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from numpy.typing import NDArray
 
 from gradlab.data.task import Form
 from gradlab.engine.families import FAMILIES
@@ -24,6 +25,8 @@ from gradlab.parts.schedules import Schedule
 from gradlab.recipe.errors import RecipeError
 from gradlab.recipe.recipe import Recipe
 
+T = TypeVar("T")
+
 
 class Setup(NamedTuple):
     """All that a training step needs; numbers inside may be traced."""
@@ -37,6 +40,7 @@ class Setup(NamedTuple):
     schedule: Schedule
     lr: Array | float
     lr_factors: list[tuple[str, Array | float]]
+    freeze: tuple[str, ...]
     probes: dict[str, Probe]
     snapshots: dict[str, Snapshot]
 
@@ -49,15 +53,67 @@ class Setup(NamedTuple):
         factors: Tree = {}
         for pattern, number in self.lr_factors:
             for path, value in params.items():
-                block, _, parameter = path.partition("/")
-                layers = range(1, value.shape[0] + 1) if stacked_axes[path] else [None]
-                names = [f"{block}{f' {layer}' if layer else ''}/{parameter}" for layer in layers]
-                matches = np.array([fnmatchcase(name, pattern) for name in names])
+                matches = _matches(pattern, path, value, stacked_axes[path])
                 if matches.any():
-                    stacked = stacked_axes[path]
-                    matches = matches.reshape(-1, *[1] * (value.ndim - 1)) if stacked else matches[0]
                     factors[path] = jnp.where(matches, number, factors.get(path, jnp.ones(())))
         return factors
+
+    def frozen(self, stacked_axes: StackedAxes, params: Tree) -> "Frozen":
+        """What the patterns of `freeze` keep from being trained."""
+        flags = {
+            path: np.any(
+                [_matches(pattern, path, value, stacked_axes[path]) for pattern in self.freeze], axis=0
+            )
+            for path, value in params.items()
+        }
+        return Frozen({path: flag for path, flag in flags.items() if flag.any()})
+
+
+class Frozen(NamedTuple):
+    """The parameters that are not trained: by path, whether each layer of a stack is frozen, or the array as a whole.
+
+    Its methods leave a tree as it is where nothing is frozen.
+    """
+
+    flags: dict[str, NDArray[np.bool_]]
+
+    def without(self, tree: dict[str, T]) -> dict[str, T]:
+        """The tree without the arrays that are frozen as a whole."""
+        return (
+            {path: value for path, value in tree.items() if not self._is_whole(path)} if self.flags else tree
+        )
+
+    def trained(self, grads: Tree) -> Tree:
+        """The gradient or update of what is trained: zero in the frozen layers of a stack, nothing of frozen arrays."""
+        return (
+            {
+                path: jnp.where(self.flags[path], 0, value) if path in self.flags else value
+                for path, value in self.without(grads).items()
+            }
+            if self.flags
+            else grads
+        )
+
+    def filled(self, direction: Tree, params: Tree) -> Tree:
+        """The direction of all parameters: zero for those that are frozen."""
+        if not self.flags:
+            return direction
+        moved = self.trained(direction)
+        return {
+            path: moved[path] if path in moved else jnp.zeros_like(value) for path, value in params.items()
+        }
+
+    def _is_whole(self, path: str) -> bool:
+        return path in self.flags and bool(self.flags[path].all())
+
+
+def _matches(pattern: str, path: str, value: Array, stacked_axes: int) -> NDArray[np.bool_]:
+    """Which layers of a stack a pattern matches, (layers, 1, …), or whether it matches the array, ()."""
+    block, _, parameter = path.partition("/")
+    layers = range(1, value.shape[0] + 1) if stacked_axes else [None]
+    names = [f"{block}{f' {layer}' if layer else ''}/{parameter}" for layer in layers]
+    matches = np.array([fnmatchcase(name, pattern) for name in names])
+    return matches.reshape(-1, *[1] * (value.ndim - 1)) if stacked_axes else matches[0]
 
 
 def make_setup(recipe: Recipe, numbers: dict[str, Any], form: Form) -> Setup:
@@ -95,6 +151,7 @@ def make_setup(recipe: Recipe, numbers: dict[str, Any], form: Form) -> Setup:
         schedule=parts["schedule"],
         lr=numbers["lr"],
         lr_factors=[(pattern, numbers[f"lr_factors.{pattern}"]) for pattern in recipe.lr_factors],
+        freeze=recipe.freeze,
         probes=_made(probe, recipe.probes, "probes", numbers),
         snapshots=_made(snapshot, recipe.snapshots, "snapshots", numbers),
     )

@@ -43,11 +43,12 @@ def init_state(setup: Setup, key: Array, x: Array) -> TrainState:
     if setup.adjust is not None:
         params = setup.adjust(lambda fit: chain.walk(setup.chain, params, stats, x, jax.random.key(0), fit))
     stacked_axes = chain.stacked_axes(setup.chain, params)
+    trained = setup.frozen(stacked_axes, params).without(params)
     return TrainState(
         params=params,
         stats=stats,
-        optimizer=setup.optimizer.init(params, stacked_axes),
-        clip=setup.clip.init(params),
+        optimizer=setup.optimizer.init(trained, stacked_axes),
+        clip=setup.clip.init(trained),
         schedule=setup.schedule.init(),
         probes={
             key: jax.tree.map(jnp.asarray, probe.init(params))
@@ -142,10 +143,14 @@ def _step_columns(
     norm = grad_norms.global_norm  # of the gradient by back-propagation, which an estimate does not replace
     if setup.penalty is not None:
         grads = update.gradient
-        if optimizer.estimator is not None:
-            _, grads = penalized(setup.penalty, params, result.grads, stacked_axes, context.step)
+        if optimizer.estimator is not None or setup.freeze:
+            trained = setup.frozen(stacked_axes, params).without
+            _, added = penalized(
+                setup.penalty, trained(params), trained(result.grads), stacked_axes, context.step
+            )
+            grads = result.grads | added
         norm = log2_norms(grads, stacked_axes).global_norm
-    same = optimizer.estimator is None and update.clip_input is update.gradient
+    same = optimizer.estimator is None and not setup.freeze and update.clip_input is update.gradient
     unclipped = norm if same else log2_norms(update.clip_input, stacked_axes).global_norm
     clipped, cosine = _clipped_norm(unclipped, update, stacked_axes)
     return StepColumns(

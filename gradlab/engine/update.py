@@ -12,10 +12,10 @@ import jax.numpy as jnp
 from jax import Array
 
 from gradlab.engine.gradients import LossAndGrads, StepContext, objective
-from gradlab.engine.setup import Setup
+from gradlab.engine.setup import Frozen, Setup
 from gradlab.numerics import norms
 from gradlab.numerics.tree import StackedAxes, Tree, select
-from gradlab.parts.optimizers.contract import Optimizer, OptimizerContext, Update
+from gradlab.parts.optimizers.contract import Objective, Optimizer, OptimizerContext, Update
 from gradlab.parts.penalties import Penalty, subject
 from gradlab.parts.schedules import ScheduleContext
 
@@ -53,18 +53,21 @@ def compute_update(
 ) -> UpdateResult:
     """The update of one step from its loss and gradient, with the running statistics of that pass.
 
-    A step that the clip drops has a direction of zeros, and leaves the optimizer and the statistics as they were.
+    A step that the clip drops has a direction of zeros, and leaves optimizer, schedule and statistics as they were.
+    Clip, penalty and optimizer are given the parameters that are trained, and have states for these only.
     """
-    setup, params, stats = context.setup, state.params, result.stats
-    optimizer, batch_objective = setup.optimizer, objective(context, state.stats)
+    setup, stats, optimizer = context.setup, result.stats, context.setup.optimizer
+    frozen = setup.frozen(stacked_axes, state.params)
+    params, batch_objective = frozen.without(state.params), _objective_of_trained(context, state, frozen)
     optimizer_state = optimizer.begin_step(state.optimizer, context.step, result.loss, params, stacked_axes)
-    grads = result.grads
+    grads = frozen.trained(result.grads)
     if optimizer.estimator is not None:
         key = jax.random.fold_in(context.key, ESTIMATE_STREAM)
         grads, optimizer_state = optimizer.estimator.estimate(
             params, optimizer_state, grads, key, batch_objective
         )
-    penalty, grads = penalized(setup.penalty, params, grads, stacked_axes, context.step)
+    penalty, grads = penalized(setup.penalty, params, frozen.trained(grads), stacked_axes, context.step)
+    grads = frozen.trained(grads)
     clip_output, clip_state = grads, state.clip
     clip_record: dict[str, Array] = {}
     if setup.clip.where == "gradient":
@@ -90,19 +93,21 @@ def compute_update(
         clip_output, clip_state, clip_record = setup.clip.apply(clip_input, state.clip, params, stacked_axes)
         update = update._replace(direction=clip_output, step_size=jnp.ones(()))
     update = _add_never_clipped(setup, params, update, learning_rate, stacked_axes)
+    direction, step_size = frozen.filled(update.direction, state.params), update.step_size_or(learning_rate)
     if "skip" in clip_record:
         keep = partial(select, clip_record["skip"])
-        update = update._replace(
-            direction=keep(jax.tree.map(jnp.zeros_like, update.direction), update.direction)
+        # the step size too: a schedule may make it of a loss that is not finite
+        direction, step_size = keep(
+            jax.tree.map(jnp.zeros_like, (direction, step_size)), (direction, step_size)
         )
-        next_optimizer_state = keep(optimizer_state, next_optimizer_state)
-        stats = keep(state.stats, stats)
+        next_optimizer_state = keep(state.optimizer, next_optimizer_state)
+        schedule_state, stats = keep((state.schedule, state.stats), (schedule_state, stats))
     return UpdateResult(
         state=state._replace(
             stats=stats, optimizer=next_optimizer_state, clip=clip_state, schedule=schedule_state
         ),
-        direction=update.direction,
-        step_size=update.step_size_or(learning_rate),
+        direction=direction,
+        step_size=step_size,
         learning_rate=learning_rate,
         penalty=penalty,
         gradient=grads,
@@ -110,6 +115,17 @@ def compute_update(
         clip_output=clip_output,
         clip_record=clip_record,
         optimizer_before=optimizer_state,
+    )
+
+
+def _objective_of_trained(context: StepContext, state: TrainState, frozen: Frozen) -> Objective:
+    """The batch's loss and gradient as functions of the parameters that are trained."""
+    of_all = objective(context, state.stats)
+    if not frozen.flags:
+        return of_all
+    return Objective(
+        loss=lambda trained: of_all.loss(state.params | trained),
+        gradient=lambda trained: frozen.trained(of_all.gradient(state.params | trained)),
     )
 
 

@@ -177,7 +177,7 @@ def _train(recipe: Recipe, run: LoadedRun, writer: RunWriter, report: Report, ca
     programs = compile_run(run)
     compiled_at = saved_at = time.perf_counter()
     state = programs.start(jnp.asarray(run.seeds), run.numbers, run.data)
-    tracker = SeedTracker(recipe, run.layout, run.seeds, state)
+    tracker = SeedTracker(recipe, run.layout, run.seeds, state, writer.status["data"]["chance_loss"])
     first = writer.resume(tracker)
     parameters = sum(size for _, _, size in run.layout.entries)
     writer.update_status(parameters=parameters, compile_seconds=round(compiled_at - began, 3))

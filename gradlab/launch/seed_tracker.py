@@ -7,12 +7,13 @@ import jax.numpy as jnp
 import numpy as np
 import pyarrow as pa
 
+from gradlab.analysis.clip_limits import drops
 from gradlab.engine.layout import Layout
 from gradlab.engine.loop import ChunkResult
 from gradlab.engine.rows import columns, measured_profile, step_values
 from gradlab.engine.seed_programs import ChunkKind
 from gradlab.engine.update import TrainState
-from gradlab.launch.early_stopping import EarlyStopping
+from gradlab.launch.early_stopping import EarlyStopping, Evaluation
 from gradlab.measure.columns import EVALUATION
 from gradlab.measure.fault import first_nonfinite
 from gradlab.recipe.recipe import Recipe
@@ -29,11 +30,19 @@ class SeedTracker:
     has ended, `state` holds the state before the chunk in which it ended.
     """
 
-    def __init__(self, recipe: Recipe, layout: Layout, seeds: np.ndarray, state: TrainState) -> None:
+    def __init__(
+        self,
+        recipe: Recipe,
+        layout: Layout,
+        seeds: np.ndarray,
+        state: TrainState,
+        chance_loss: float | None = None,
+    ) -> None:
         self.layout = layout
         self.seeds = seeds.astype(np.int64)
         self.stops_nonfinite = recipe.on_nonfinite == "stop"
-        self.early_stopping = EarlyStopping(recipe.stop, seeds)
+        self.clip_drops = drops(recipe.clip)
+        self.early_stopping = EarlyStopping(recipe.stop, seeds, recipe.clip.get("patience", 0), chance_loss)
         self.nonfinite: list[dict[str, Any]] = []  # one entry per seed, as status.json holds it
         self.state = state  # from which training continues
 
@@ -63,16 +72,21 @@ class SeedTracker:
         table_columns = columns(chunk, self.layout)
         if chunk.kind is not ChunkKind.FIXED_BATCH:
             if chunk.kind is ChunkKind.STEPS:
-                self._stop_early(chunk, kept)
+                self._stop_early(chunk, table_columns["layers"], kept)
+                self._count_dropped(chunk, kept)
             self._note_nonfinite(chunk, table_columns["layers"], kept)
         self._keep_state(chunk.state)
         rows = Rows(seeds=self.seeds, steps=chunk.steps, source=chunk.source, kept=kept)
         return tables(rows, table_columns, self.layout.schemas)
 
     def _note_nonfinite(self, chunk: ChunkResult, layers: dict[str, Any], kept: np.ndarray) -> None:
-        """Note each seed's first step with a non-finite loss or gradient; drop what follows it from `kept`."""
+        """Note each seed's first step with a non-finite loss or gradient; drop what follows it from `kept`.
+
+        A step that the clip dropped is none: its gradient was not used.
+        """
         row = step_values(chunk, self.layout)
         broken = (~np.isfinite(row["loss"]) | _overflowed(row["log10_gradient"])) & kept
+        broken &= ~self._dropped(row)
         noted = {entry["seed"] for entry in self.nonfinite}
         for index in np.flatnonzero(broken.any(1)):
             at = int(broken[index].argmax())
@@ -88,15 +102,32 @@ class SeedTracker:
             if self.stops_nonfinite:
                 kept[index, at + 1 :] = False
 
-    def _stop_early(self, chunk: ChunkResult, kept: np.ndarray) -> None:
+    def _stop_early(self, chunk: ChunkResult, layers: dict[str, Any], kept: np.ndarray) -> None:
         """At an evaluation, let seeds end that have trained enough: that step's row is their last in `kept`."""
         if chunk.evaluation is None:
             return
         names = [column.name for column in EVALUATION]
         train, test = (chunk.evaluation[:, names.index(name)] for name in ("train_loss", "test_loss"))
-        live = self.seeds[~self.diverged()].tolist()
-        self.early_stopping.update(int(chunk.steps[0]), train, test, live)
+        backward = layers.get("log10_backward", (None, None))[0]
+        signal = None if backward is None else backward[:, 0]
+        self.early_stopping.judge(Evaluation(int(chunk.steps[0]), train, test, signal), self._live())
         kept[np.isin(self.seeds, self.early_stopping.seeds()), 1:] = False
+
+    def _count_dropped(self, chunk: ChunkResult, kept: np.ndarray) -> None:
+        """Let seeds end whose clip dropped too many updates in a row: that step's row is their last in `kept`."""
+        if not self.clip_drops:
+            return
+        dropped = self._dropped(step_values(chunk, self.layout)) & kept
+        self.early_stopping.count_dropped(chunk.steps, dropped, self._live())
+        for entry in self.early_stopping.stopped:
+            kept[self.seeds == entry["seed"]] &= chunk.steps <= entry["step"]
+
+    def _dropped(self, row: dict[str, np.ndarray]) -> np.ndarray:
+        """Which updates the clip dropped, (seeds, rows)."""
+        return np.asarray(row["clipped"] == 1) & self.clip_drops
+
+    def _live(self) -> list[int]:
+        return [int(seed) for seed in self.seeds[~self.diverged()]]
 
     def _keep_state(self, new: TrainState) -> None:
         """Take the new state of every seed that has not ended."""

@@ -24,6 +24,8 @@ class Stop:
 
     patience: int
     loss: float
+    tolerance: float = 0.0
+    on: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,7 @@ class Recipe:
     accumulate: int
     lr: float
     lr_factors: dict[str, float]
+    freeze: tuple[str, ...]
     dropout: float
     seed: int
     seeds: int
@@ -69,6 +72,7 @@ class Recipe:
 FAMILIES = (
     "model activation initializer normalization residual optimizer schedule clip penalty loss data".split()
 )
+STOP_WORDS = ("vanishing", "exploding", "diverged")  # the verdicts that may end a run
 # groups of which a recipe has several options: group -> field
 LISTED = {"probe": "probes", "snapshot": "snapshots"}
 BOUNDS: dict[str, Any] = {  # the annotation that declares what each root key may be
@@ -79,6 +83,7 @@ BOUNDS: dict[str, Any] = {  # the annotation that declares what each root key ma
     "accumulate": Size,
     "lr": Positive,
     "lr_factors": Annotated[dict[str, float], Many(Bound(float, 0), named=True)],
+    "freeze": Annotated[list[str], Many(Bound(str))],
     "dropout": Share,
     "seed": Count,
     "seeds": Size,
@@ -86,6 +91,8 @@ BOUNDS: dict[str, Any] = {  # the annotation that declares what each root key ma
     "eval.every": Size,
     "stop.patience": Count,
     "stop.loss": NonNegative,
+    "stop.tolerance": NonNegative,
+    "stop.on": Annotated[list[str], Many(Bound(str, among=STOP_WORDS))],
     "dtype": Literal["float32", "float64", "bfloat16"],
     "device": Literal["auto", "cpu", "gpu", "tpu"],
     "on_nonfinite": Literal["stop", "continue", "raise"],
@@ -99,6 +106,10 @@ BOUNDS: dict[str, Any] = {  # the annotation that declares what each root key ma
 LATER_DEFAULTS = {
     "snapshots": {"recurrent_spectrum": {"name": "recurrent_spectrum"}},
     "on_nonfinite": "stop",
+    "freeze": [],
+    "stop.tolerance": 0.0,
+    "stop.on": [],
+    "clip.patience": 0,
 }
 NOT_IN_DIGEST = frozenset("study outputs device quiet force".split())  # they change no stored number
 # what a part means: one that computes other numbers than before gets the next number, and its recipes another digest
@@ -116,7 +127,8 @@ def is_import_path(name: str) -> bool:
 def plain(recipe: Recipe) -> dict[str, Any]:
     """The recipe as nested plain values, as `recipe.yaml` holds it."""
     values = {field.name: getattr(recipe, field.name) for field in fields(recipe)}
-    return {key: vars(value) if isinstance(value, Every | Stop) else value for key, value in values.items()}
+    values |= {"freeze": list(recipe.freeze), "log": vars(recipe.log), "eval": vars(recipe.eval)}
+    return values | {"stop": vars(recipe.stop) | {"on": list(recipe.stop.on)}}
 
 
 def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -162,17 +174,23 @@ def folder_name(recipe: Recipe, before: bool = False) -> str:
         name = values[group]["name"]
         if name != UNNAMED_DEFAULTS.get(group, "none"):
             words.append(f"{group}_{name}")
-    kept = {
-        key: value
-        for key, value in values.items()
-        if key not in NOT_IN_DIGEST and value != LATER_DEFAULTS.get(key)
-    }
+    kept = {key: value for key, value in _without_later_defaults(values).items() if key not in NOT_IN_DIGEST}
     if recipe.lr_factors:
         kept["lr_factors"] = list(recipe.lr_factors.items())  # their order counts
     if (meanings := changed_meanings(recipe)) and not before:
         kept["meanings"] = meanings
     label = re.sub(r"[^A-Za-z0-9._-]+", "_", "-".join(words))[:80]
     return f"{label}-{_digest(kept)}"
+
+
+def _without_later_defaults(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested values without the keys that came later, where they have their defaults."""
+    kept = {}
+    for key, value in values.items():
+        name = f"{prefix}{key}"
+        if name not in LATER_DEFAULTS or value != LATER_DEFAULTS[name]:
+            kept[key] = _without_later_defaults(value, f"{name}.") if isinstance(value, dict) else value
+    return kept
 
 
 def named(recipe: Recipe) -> list[tuple[str, str]]:
@@ -203,7 +221,7 @@ def structure(recipe: Recipe) -> tuple[tuple[str, Any], ...]:
     Whether there is dropout is structure, its rate is a number. `steps` and `seed` are data, and whether to stop
     is decided between chunks.
     """
-    not_structure = {*NOT_IN_DIGEST, "on_nonfinite", "steps", "seed", "stop.patience"}
+    not_structure = {*NOT_IN_DIGEST, "on_nonfinite", "steps", "seed", "stop.patience", "clip.patience"}
     # a snapshot's program does not know how often it is run
     values = plain(recipe)
     values["snapshots"] = {
@@ -211,6 +229,7 @@ def structure(recipe: Recipe) -> tuple[tuple[str, Any], ...]:
         for key, part in recipe.snapshots.items()
     }
     kept = {key: value for key, value in leaves(values).items() if key not in not_structure}
+    kept = {key: value for key, value in kept.items() if not key.startswith("stop.on")}
     kept |= {key: None for key in numbers(recipe) if key in kept}
     kept["dropout"] = recipe.dropout > 0
     kept["lr_factors"] = tuple(recipe.lr_factors)  # their order counts

@@ -31,6 +31,7 @@ def describe(recipe: dict[str, Any]) -> str:
     words += [f"clip {_part('clip', recipe, without_key='threshold')}", _part("data", recipe)]
     words += [f"accumulate {recipe['accumulate']}"] if recipe["accumulate"] > 1 else []
     words += [f"rate of {path} × {factor:g}" for path, factor in recipe["lr_factors"].items()]
+    words += [f"frozen {path}" for path in recipe.get("freeze", [])]
     first, last = recipe["seed"], recipe["seed"] + recipe["seeds"] - 1
     return one_line(" · ".join([*words, f"seed {first}" if first == last else f"seeds {first}–{last}"]))
 

@@ -16,7 +16,7 @@ from gradlab.recipe import options
 from gradlab.recipe.bounds import Bound, bound
 from gradlab.recipe.errors import RecipeError
 from gradlab.recipe.printing import one_line
-from gradlab.recipe.recipe import BOUNDS, FAMILIES, flat
+from gradlab.recipe.recipe import BOUNDS, FAMILIES, LATER_DEFAULTS, flat
 from gradlab.store import files
 
 # bytes; the largest in use have thousands of columns, or of seeds
@@ -207,7 +207,7 @@ def _recipe_problem(recipe: Any) -> str:
             return problem
     by_key = flat(recipe)
     for key, annotation in BOUNDS.items():
-        value = recipe.get(key) if key in recipe else by_key.get(key)
+        value = recipe.get(key) if key in recipe else by_key.get(key, LATER_DEFAULTS.get(key))
         if value is None:
             return f"it has no {key}"
         if problem := _mismatch(value, bound(annotation), key):

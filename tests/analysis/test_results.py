@@ -22,7 +22,8 @@ SIGNAL = {
 }  # fmt: skip
 TRAINING = {
     "verdict", "words", "seeds", "counts", "additions", "diverged", "steps", "chance_loss", "metric", "chance_score",
-    "clip_share", "updates", "dropped", "last_finite", "loss_first", "loss_last", "train_score", "test_score",
+    "clip_share", "stopped", "updates", "dropped", "last_finite", "loss_first", "loss_last",
+    "train_score", "test_score",
     "sentence",
 }  # fmt: skip
 DIAGNOSIS = {

@@ -50,7 +50,7 @@ def test_the_probes_are_a_list():
 
 def test_every_value_of_the_defaults_is_plain():
     kinds = {type(value) for value in flat(plain(single())).values()}
-    assert kinds <= {str, int, float, bool}
+    assert kinds <= {str, int, float, bool, list}
 
 
 BAD = {
@@ -63,7 +63,8 @@ BAD = {
     "lr_factors=0.5": "lr_factors=0.5 must be a mapping",
     "probe=[]": "probe=[] measures nothing; name one or more",
     "momentum=0.9": "there is no option 'momentum'; did you mean 'optimizer=momentum'?",
-    "freeze=input": "there is no option 'freeze'; did you mean 'lr_factors'?",
+    "frozen=input": "there is no option 'frozen'; did you mean 'freeze'?",
+    "freeze=3": "freeze=3 must be a list [a,b] of text",
     "early_stopping=3": "there is no option 'early_stopping'; did you mean 'stop.patience'?",
     "optimizer=lamb": "there is no optimizer 'lamb'; did you mean 'optimizer=optax:lamb'?",
     "optimizer.momentum=0.9": "did you mean 'optimizer=momentum'?",

@@ -5,19 +5,24 @@ import math
 import numpy as np
 import pytest
 
-from gradlab.launch.early_stopping import EarlyStopping
+from gradlab.launch.early_stopping import EarlyStopping, Evaluation
 from gradlab.recipe.recipe import Stop
 from gradlab.store.read import open_run
 from tests.launch import stored
 from tests.recipes import launch, tiny
 
 
-def looked(stop, train, test):
-    """What becomes of seeds with these losses, an evaluation a row."""
-    judge = EarlyStopping(stop, np.arange(len(test[0])))
+def looked(stop, train, test, chance_loss=None, profiles=None):
+    """What becomes of seeds with these losses, an evaluation a row; `profiles` are (evaluations, seeds, layers)."""
+    judge = EarlyStopping(stop, np.arange(len(test[0])), chance_loss=chance_loss)
     for step, losses in enumerate(zip(train, test, strict=True)):
-        judge.update(10 * step, *map(np.asarray, losses), live=list(range(len(test[0]))))
+        profile = None if profiles is None else np.asarray(profiles[step])
+        judge.judge(Evaluation(10 * step, *map(np.asarray, losses), profile), live=list(range(len(test[0]))))
     return {one["seed"]: one["step"] for one in judge.stopped}
+
+
+def evaluation(step, train, test):
+    return Evaluation(step, np.asarray(train), np.asarray(test), None)
 
 
 def test_patience_counts_evaluations_without_a_new_least_test_loss():
@@ -37,11 +42,11 @@ def test_a_loss_that_is_nan_is_never_the_least():
 
 def test_a_checkpoint_s_notes_restore_it():
     one, two = (EarlyStopping(Stop(2, 0.0), np.arange(2)) for _ in range(2))
-    one.update(0, np.ones(2), np.array([1.0, 2.0]), [0, 1])
-    one.update(5, np.ones(2), np.array([1.5, 1.0]), [0, 1])
+    one.judge(evaluation(0, np.ones(2), np.array([1.0, 2.0])), [0, 1])
+    one.judge(evaluation(5, np.ones(2), np.array([1.5, 1.0])), [0, 1])
     two.restore(one.facts())
     for judge in (one, two):
-        judge.update(10, np.ones(2), np.array([1.5, 0.5]), [0, 1])
+        judge.judge(evaluation(10, np.ones(2), np.array([1.5, 0.5])), [0, 1])
     assert (
         one.stopped
         == two.stopped
@@ -52,8 +57,44 @@ def test_a_checkpoint_s_notes_restore_it():
 def test_a_lost_seed_is_not_judged():
     judge = EarlyStopping(Stop(1, 0.0), np.arange(2))
     for step in range(3):
-        judge.update(step, np.ones(2), np.ones(2), [1])
+        judge.judge(evaluation(step, np.ones(2), np.ones(2)), [1])
     assert [one["seed"] for one in judge.stopped] == [1]
+
+
+def test_a_training_loss_that_no_longer_changes_ends_a_seed():
+    train = [[2.0, 2.0], [1.0, math.nan], [0.999, math.nan], [0.998, 1.0]]
+    assert looked(Stop(0, 0.0, tolerance=0.01), train, np.ones((4, 2))) == {0: 20}
+    assert looked(Stop(0, 0.0, tolerance=1e-4), train, np.ones((4, 2))) == {}
+    assert looked(Stop(0, 0.0), [[1.0], [1.0]], np.ones((2, 1))) == {}
+
+
+def test_a_verdict_ends_a_seed():
+    level, falling, rising = np.zeros(22), 0.2 * np.arange(22), -0.2 * np.arange(22)
+    profiles = [[level, level, level], [level, falling, rising]]
+    ones = np.ones((2, 3))
+    for on, ended in (
+        (("vanishing",), {1: 10}),
+        (("exploding",), {2: 10}),
+        (("vanishing", "exploding"), {1: 10, 2: 10}),
+    ):
+        assert looked(Stop(0, 0.0, on=on), ones, ones, profiles=profiles) == ended
+    broken = [[np.full(22, np.nan)] * 3] * 2
+    assert looked(Stop(0, 0.0, on=("vanishing", "exploding")), ones, ones, profiles=broken) == {}
+
+
+def test_a_loss_far_above_its_first_and_the_chance_loss_has_diverged():
+    train = [[1.0], [4.0], [4.7]]
+    assert looked(Stop(0, 0.0, on=("diverged",)), train, np.ones((3, 1)), chance_loss=2.3) == {0: 20}
+    assert looked(Stop(0, 0.0, on=("diverged",)), train, np.ones((3, 1))) == {0: 10}
+
+
+def test_dropped_updates_in_a_row_end_a_seed_across_chunks_and_checkpoints():
+    judge = EarlyStopping(Stop(0, 0.0), np.arange(2), clip_patience=3)
+    judge.count_dropped(np.arange(4), np.array([[1, 0, 1, 1], [1, 1, 0, 1]], bool), [0, 1])
+    again = EarlyStopping(Stop(0, 0.0), np.arange(2), clip_patience=3)
+    again.restore(judge.facts())
+    again.count_dropped(np.arange(4, 6), np.array([[1, 0], [0, 1]], bool), [0, 1])
+    assert again.stopped == [{"seed": 0, "step": 4, "why": "the clip dropped 3 updates in a row"}]
 
 
 @pytest.mark.slow

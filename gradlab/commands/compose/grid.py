@@ -9,7 +9,7 @@ import copy
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
@@ -135,12 +135,20 @@ def recipe_of(values: dict[str, Any]) -> Recipe:
     if not vetting.PLAIN.fullmatch(study.replace(".", "_")) or study.startswith("."):
         raise RecipeError(f"study={study} must be a plain name: letters, digits, '.', '_', '-'")
     values["lr_factors"] = bound(BOUNDS["lr_factors"]).check("lr_factors", values["lr_factors"])
+    values["freeze"] = _texts("freeze", values["freeze"])
     if "probes" not in values:
         raise RecipeError("probe=[] measures nothing; name one or more")
     values.setdefault("snapshots", {})
     intervals = {key: Every(**_with_keys(key, values[key], {"every"})) for key in ("log", "eval")}
-    stop = Stop(**_with_keys("stop", values["stop"], {"patience", "loss"}))
+    stop = Stop(**_with_keys("stop", values["stop"], {field.name for field in fields(Stop)}))
+    stop = replace(stop, on=_texts("stop.on", stop.on))
     return Recipe(**{**values, **intervals, "stop": stop, "study": study, "outputs": outputs})
+
+
+def _texts(key: str, value: Any) -> tuple[str, ...]:
+    """A list of words as it is used; one word stands for a list of it."""
+    texts: list[str] = bound(BOUNDS[key]).check(key, [value] if isinstance(value, str) else value)
+    return tuple(texts)
 
 
 def _has_name(part: Any) -> bool:
@@ -150,7 +158,7 @@ def _has_name(part: Any) -> bool:
 def _with_keys(key: str, value: Any, keys: set[str]) -> dict[str, Any]:
     """`value`, if it is a mapping with exactly these keys."""
     if not isinstance(value, dict) or set(value) != keys:
-        names = " and ".join(f"{key}.{word}" for word in sorted(keys))
+        names = ", ".join(f"{key}.{word}" for word in sorted(keys))
         raise RecipeError(f"{key} has {'one key' if len(keys) == 1 else 'the keys'}: {names}")
     return value
 

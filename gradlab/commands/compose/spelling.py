@@ -25,7 +25,7 @@ SYNONYMS = {
     "regularization": "penalty",
     "weight_decay": "penalty",
     "reg": "penalty",
-    "freeze": "lr_factors",
+    "frozen": "freeze",
     "early_stopping": "stop.patience",
     "skip": "residual",
     "nonlinearity": "activation",

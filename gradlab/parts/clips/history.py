@@ -15,7 +15,7 @@ from gradlab.numerics.tree import StackedAxes, Tree, select
 from gradlab.parts.clips import scaled_norms
 from gradlab.parts.clips.contract import Clip, ClipRecord, clip
 from gradlab.parts.clips.whole_gradient import global_norm, rescale_all
-from gradlab.recipe.bounds import Bound, Flag, Fraction, NonNegative, Positive, Size
+from gradlab.recipe.bounds import Bound, Count, Flag, Fraction, NonNegative, Positive, Size
 
 Percent = Annotated[float, Bound(float, 0, 100)]
 LOWEST, HIGHEST = -1e4, 1e4  # below and above every exponent that a norm can have
@@ -91,12 +91,15 @@ class NormStatistics(NamedTuple):
 
 
 @clip
-def zscore(threshold: Positive, alpha: Fraction, warmup: Size, eps: NonNegative, skip: Flag) -> Clip:
+def zscore(
+    threshold: Positive, alpha: Fraction, warmup: Size, eps: NonNegative, skip: Flag, patience: Count
+) -> Clip:
     """z = (‖g‖ − μ)/(σ + eps); where z > threshold, ‖g‖ <- μ + threshold²·σ/z: the larger z, the smaller the norm.
 
     ZClip (Kumar et al. 2025) without its fixed maximum: μ, σ² of the first `warmup` norms, which pass; then
     μ <- alpha·μ + (1 − alpha)·new with the norm after the clip, and σ² alike with (new − μ)². With `skip` such
-    a step is dropped, and any that is not finite; if the norms rise and stay high, it drops every step from then on.
+    a step is dropped, and any that is not finite; if the norms rise and stay high, it drops every step from then on,
+    until `patience` of them in a row end the run (0: never).
     """
 
     def init(params: Tree) -> NormStatistics:

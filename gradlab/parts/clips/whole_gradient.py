@@ -11,7 +11,7 @@ from gradlab.numerics.norms import ScaledNorm
 from gradlab.numerics.tree import StackedAxes, Tree
 from gradlab.parts.clips import scaled_norms
 from gradlab.parts.clips.contract import Clip, ClipRecord, clip, stateless
-from gradlab.recipe.bounds import Bound, Positive
+from gradlab.recipe.bounds import Bound, Count, Positive
 
 Order = Annotated[float, Bound(float, 1, finite=False)]
 
@@ -79,8 +79,11 @@ def normalize(threshold: Positive) -> Clip:
 
 
 @clip
-def skip(threshold: Positive) -> Clip:
-    """No step at all where ‖g‖ > threshold or where ‖g‖ is not finite; else the gradient as it is."""
+def skip(threshold: Positive, patience: Count) -> Clip:
+    """No step at all where ‖g‖ > threshold or where ‖g‖ is not finite; else the gradient as it is.
+
+    After `patience` dropped steps in a row the run ends (0: never), as `launch/early_stopping.py` decides.
+    """
 
     def rule(grads: Tree, params: Tree, stacked_axes: StackedAxes) -> tuple[Tree, ClipRecord]:
         grad_norm = global_norm(grads, stacked_axes)

@@ -25,6 +25,16 @@ def likeness(h: Array) -> float:
     return float(np.mean([unit[i] @ unit[j] for i in range(len(h)) for j in range(len(h)) if i != j]))
 
 
+def differences(h: Array) -> dict[str, float]:
+    """The fraction of the energy in the differences between examples, and their effective rank, by singular values."""
+    flat = h.reshape(len(h), -1)
+    energies = np.linalg.svd(flat - flat.mean(0), compute_uv=False) ** 2
+    return {
+        "centred": float(energies.sum() / (flat**2).sum()),
+        "effective_rank": float(energies.sum() ** 2 / (energies**2).sum()),
+    }
+
+
 def signals(recipe: Any, found: Pass) -> dict[str, Array]:
     """The layers' columns of forward and backward, an entry a layer; NaN where a layer has no activation."""
     phi = function(recipe.activation)
@@ -36,6 +46,7 @@ def signals(recipe: Any, found: Pass) -> dict[str, Array]:
             "log10_backward": log10(math.sqrt(batch) * length(found.dh[layer])),
             "log10_backward_z": math.nan,
             "cosine": likeness(h),
+            **differences(h),
             "mean": float(h.mean()),
             "var": float(((h - h.mean()) ** 2).mean()),
             "saturated": math.nan,

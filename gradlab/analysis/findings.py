@@ -56,7 +56,11 @@ def _signal_finding(verdict: SignalVerdict, word: str, at: str) -> Finding:
         layers = sorted({defect.layer for defect in defects})
         return Finding(word, "signal", at, len(defects), layers, steps, numbers)
     if word == "rank collapse":
-        numbers = {"cosine": verdict.cosine}
+        numbers = {
+            "effective_rank": verdict.effective_rank,
+            "effective_rank_before": verdict.effective_rank_before,
+            "cosine": verdict.cosine,
+        }
         return Finding(word, "signal", at, verdict.seeds, [verdict.layers], [verdict.step], numbers)
     numbers = {"decades": verdict.decades, "gain": verdict.gain, "gain_theory": verdict.gain_theory}
     if verdict.decades is None:  # of an exploding signal that ends in an overflow

@@ -32,6 +32,8 @@ class SignalVerdict:
     decades_interval: tuple[float, float] | None  # 95 %
     shape: str  # over which third of the depth most of the change is; "" where it is even or unknown
     cosine: float | None  # mean over pairs of examples, at the last hidden layer
+    effective_rank: float | None  # of the centred outputs there
+    effective_rank_before: float | None  # of the inputs
     defects: list[Defect]
 
 

@@ -61,8 +61,8 @@ def of_signal(result: SignalVerdict, gain: Gain, unit: str, names: Mapping[int, 
     parts = [*defects, change] if result.verdict in DEFECTS else [change, *defects]
     if "rank collapse" in result.words:
         parts.append(
-            f"but rank collapse: at layer {result.layers} the outputs of different examples are almost parallel "
-            f"(mean cosine {result.cosine:.2f}), much more than the inputs"
+            f"but rank collapse: at layer {result.layers} examples differ in few directions (effective rank "
+            f"{result.effective_rank:.1f}, of the inputs {result.effective_rank_before:.1f})"
         )
     return f"{result.verdict}: " + "; ".join(part for part in parts if part)
 

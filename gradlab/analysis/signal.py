@@ -13,16 +13,21 @@ from gradlab.analysis.selection import defined_backward, rows_with, to_float64
 from gradlab.analysis.words import SIGNAL
 
 NOT_FINITE = ("overflow", "undefined")
-PARALLEL_COSINE = 0.95  # from which on the outputs of two examples are nearly the same
+COLLAPSED, ONE_DIRECTION = 5, 2.0  # times below the inputs' effective rank, and below this one
 
 
 @dataclass(frozen=True)
 class SignalContext:
-    """What a verdict needs to know of the run: layer or block as unit, theory's gain, the inputs' cosine and size."""
+    """What a verdict needs to know of the run: layer or block as unit, theory's gain, the inputs' size.
+
+    rank: the inputs' effective rank, of as many examples as a batch has; None where the inputs are tokens.
+    learned: whether the network has learned: then the outputs of a class share directions on purpose.
+    """
 
     unit: str = "layer"
     theory: float | None = None
-    cosine: float = 0.0
+    rank: float | None = None
+    learned: bool = False
     sizes: Sizes = field(default_factory=Sizes)
 
 
@@ -36,8 +41,8 @@ def signal_verdict(
     exact zero ends its backward signal, *underflow* where its forward signal is too small for the number format,
     *overflow* or *undefined* at NaN or inf; these are counted, and *exploding* is added if the signal of most of them
     surely grows by a factor of 20 before. With more such seeds than intact ones the verdict is theirs.
-    *Rank collapse* is added to a flowing signal if the outputs of two examples have become parallel at the last
-    hidden layer (cosine ≥ 0.95, and at least five times nearer to 1 than that of the inputs).
+    *Rank collapse* is added to a flowing signal of a network that has not learned if the effective rank of the centred
+    outputs of the last hidden layer is below 2 and at most a fifth of the inputs' (of tokens, of the input block's).
     """
     rows = defined_backward(layers)
     defects = first_defects(rows, context.sizes, nonfinite)
@@ -47,8 +52,9 @@ def signal_verdict(
     gain = backward_gain(intact)
     last, seeds = int(layers.layer.max()) - 1, int(layers.seed.nunique())
     kind = _kind(gain)
-    cosine = _last_cosine(intact, last)
-    collapsed = kind == "flowing" and cosine is not None and _is_collapse(cosine, context)
+    cosine, rank = (_mean_at(intact, column, last) for column in ("cosine", "effective_rank"))
+    rank_before = _mean_at(intact, "effective_rank", 0) if context.rank is None else context.rank
+    collapsed = kind == "flowing" and not context.learned and _is_collapse(rank, rank_before)
     found = {defect.kind for defect in defects} | ({kind} if kind else set())
     found |= {"exploding"} if _explodes(defects) else set()
     words = [word for word in SIGNAL if word in found] + ["rank collapse"] * collapsed
@@ -68,6 +74,8 @@ def signal_verdict(
         decades_interval=gain.decades_interval,
         shape=gain.shape,
         cosine=cosine,
+        effective_rank=rank,
+        effective_rank_before=rank_before,
         defects=list(defects),
     )
     names = dict(zip(rows.layer.tolist(), rows.name.astype(str).tolist(), strict=True))
@@ -89,14 +97,16 @@ def _kind(gain: Gain) -> str:
     return "exploding" if low > VERDICT_DECADES else "flowing"
 
 
-def _last_cosine(layers: pd.DataFrame, last: int) -> float | None:
-    """The mean over seeds of the cosine at the last hidden layer."""
-    rows = rows_with(layers, "cosine")
-    cosines = to_float64(rows.cosine[(rows.layer == last).to_numpy()])
-    cosines = cosines[np.isfinite(cosines)]
-    return float(cosines.mean()) if cosines.size else None
+def _mean_at(layers: pd.DataFrame, column: str, layer: int) -> float | None:
+    """The mean over seeds of a column at one layer; None where it was not measured."""
+    rows = rows_with(layers, column)
+    values = to_float64(rows[column][(rows.layer == layer).to_numpy()])
+    values = values[np.isfinite(values)]
+    return float(values.mean()) if values.size else None
 
 
-def _is_collapse(cosine: float, context: SignalContext) -> bool:
-    """Near 1, and because of depth: the inputs are at least five times further from 1."""
-    return cosine >= PARALLEL_COSINE and 5 * (1 - cosine) <= 1 - context.cosine
+def _is_collapse(rank: float | None, rank_before: float | None) -> bool:
+    """Whether depth has taken most of the directions in which examples differ; False where that was not measured."""
+    if rank is None or rank_before is None:
+        return False
+    return rank < ONE_DIRECTION and COLLAPSED * rank <= rank_before

@@ -50,8 +50,8 @@ def diagnose(run: Run) -> Diagnosis:
     gain = None if prediction is None else inner_gain(prediction.log10_backward)
     last_rows = _last_rows(rows, nonfinite)
     start = signal_verdict(rows[rows.step == rows.step.min()], replace(context, theory=gain))
-    end = signal_verdict(last_rows, context, nonfinite)
     training = _training(run, data, nonfinite)
+    end = signal_verdict(last_rows, replace(context, learned=training.verdict == "learned"), nonfinite)
     return Diagnosis(
         run=run.name,
         state=run.status["state"],
@@ -84,8 +84,13 @@ def _signal_context(run: Run, data: dict[str, Any]) -> SignalContext:
     """What the run's recipe and data say of its signal."""
     unit = "layer" if run.recipe["residual"]["name"] == "none" else "block"
     moment = float(data.get("second_moment") or 1.0)
+    rank = data.get("effective_rank")
+    if (
+        rank is not None
+    ):  # of as many examples as are measured together: 1/rank of a batch is 1/examples larger
+        rank = 1 / (1 / max(rank, 1.0) + 1 / _examples_seen_at_once(run))
     sizes = Sizes(inputs=math.log10(moment) / 2, large=LARGE.get(run.recipe["dtype"], Sizes.large))
-    return SignalContext(unit, None, float(data.get("cosine") or 0.0), sizes)
+    return SignalContext(unit, None, rank, sizes=sizes)
 
 
 def predicted(run: Run) -> "Prediction | None":
@@ -120,8 +125,13 @@ def missing_theory(run: Run) -> str | None:
 
 def _recipe_seen_at_once(run: Run) -> dict[str, Any]:
     """The recipe whose batch size is the number of examples that are normalized together."""
+    return {**run.recipe, "batch_size": _examples_seen_at_once(run)}
+
+
+def _examples_seen_at_once(run: Run) -> int:
+    """Of a micro-batch: what is normalized and measured together."""
     examples = (run.recipe["batch_size"] or run.status["data"]["train"]) // run.recipe["accumulate"]
-    return {**run.recipe, "batch_size": max(examples, 1)}
+    return max(int(examples), 1)
 
 
 def _theory_sentence(run: Run, prediction: "Prediction | None") -> str:

@@ -96,11 +96,15 @@ SIGNAL = {
         "It does not mean that the gradient is of a good size.",
     ),
     "rank collapse": Word(
-        "An addition to flowing: at the last hidden layer the mean cosine between the outputs of two examples"
-        " is at least 0.95, and its distance from 1 is at most a fifth of the inputs' distance.",
-        "cosine(L) ≥ 0.95 and 5·(1 − cosine(L)) ≤ 1 − cosine of the inputs",
-        "Schoenholz et al. 2017; Daneshmand et al. 2020",
-        "Activations with a large mean have a cosine near 1 without any collapse.",
+        "An addition to flowing: the outputs of the last hidden layer, less their mean over examples, have an"
+        " effective rank below 2, and at most a fifth of the inputs': examples differ in one direction only. "
+        "Not told at the end of a training that learned.",
+        "effective_rank(L) < 2 and ≤ effective_rank(inputs)/5, (Σ λ)²/Σ λ² of the covariance's eigenvalues "
+        "over the examples of a batch; of tokens, that of layer 0 in the place of the inputs",
+        "Daneshmand et al. 2020; Schoenholz et al. 2017 (all examples become one)",
+        "Inputs of few dimensions have a low rank from the start, and no collapse is seen. A trained "
+        "classifier of c classes needs c − 1 directions (Papyan et al. 2020), so one that is close to learned"
+        " may look collapsed.",
     ),
 }
 

@@ -9,6 +9,7 @@ from gradlab.parts.family import Family
 from gradlab.recipe.errors import RecipeError
 
 data = Family("data", "gradlab.data")
+MOST_EXAMPLES = 1000  # of which the effective rank is computed
 METRICS = ("accuracy", "balanced_accuracy", "r2", "bits", "loss")
 
 
@@ -77,6 +78,7 @@ class Task(NamedTuple):
             "chance_accuracy": None if fractions is None else float(fractions.max()),
             "second_moment": None if self.vocabulary else _second_moment(self.train_x),
             "cosine": None if self.vocabulary else _mean_cosine(self.train_x),
+            "effective_rank": None if self.vocabulary else _effective_rank(self.train_x),
         }
 
 
@@ -180,6 +182,15 @@ def _mean_cosine(x: NDArray[Any]) -> float:
     unit = flat / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-300)
     count = len(x)
     return float((count**2 * (unit.mean(0) ** 2).sum() - count) / (count * (count - 1)))
+
+
+def _effective_rank(x: NDArray[Any]) -> float | None:
+    """(Σ λ)²/Σ λ² of the eigenvalues of the inputs' covariance, of at most 1 000 examples; None where all are equal."""
+    flat = x[:: -(-len(x) // MOST_EXAMPLES)].reshape(-1, int(np.prod(x.shape[1:]))).astype(np.float64)
+    centred = flat - flat.mean(0)
+    gram = centred.T @ centred if centred.shape[1] <= centred.shape[0] else centred @ centred.T
+    squares = float((gram**2).sum())
+    return float(np.trace(gram)) ** 2 / squares if squares > 0 else None
 
 
 def split(x: NDArray[Any], y: NDArray[Any], seed: int, test_fraction: float) -> Split:

@@ -150,7 +150,7 @@ TIMES = (
 )
 NOTES = (Column("value", "a measure from inside a block, named by the column `measure`", kind="note"),)
 # what analysis and figures read of the probes' columns: a reader gives null where a run has not measured them
-EXPECTED = {"layers": ("log10_forward", "log10_backward", "log10_gradient", "cosine")}
+EXPECTED = {"layers": ("log10_forward", "log10_backward", "log10_gradient", "cosine", "effective_rank")}
 
 _FIXED: dict[str, tuple[Column, ...]] = {
     "layers": (),

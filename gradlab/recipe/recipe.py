@@ -106,6 +106,7 @@ BOUNDS: dict[str, Any] = {  # the annotation that declares what each root key ma
 LATER_DEFAULTS = {
     "snapshots": {"recurrent_spectrum": {"name": "recurrent_spectrum"}},
     "on_nonfinite": "stop",
+    "probes.rank": {"name": "rank", "every": 50},
     "freeze": [],
     "stop.tolerance": 0.0,
     "stop.on": [],

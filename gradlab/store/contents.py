@@ -58,6 +58,7 @@ _DATA = {
     "chance_accuracy": (Bound(float, 0, 1), None),
     "second_moment": (Bound(float, 0), None),
     "cosine": (Bound(float, -1, 1.0001), None),
+    "effective_rank": (Bound(float, 0), None),
     "chance_loss": (_NUMBER, None),
 }
 _SEED_AND_STEP = {"seed": _COUNT, "step": _COUNT}

@@ -18,7 +18,8 @@ from tests.analysis.test_time_signal import rows
 
 SIGNAL = {
     "step", "verdict", "words", "sentence", "layers", "seeds", "seeds_averaged", "gain", "gain_interval",
-    "gain_theory", "decades", "decades_interval", "shape", "cosine", "defects",
+    "gain_theory", "decades", "decades_interval", "shape", "cosine", "effective_rank",
+    "effective_rank_before", "defects",
 }  # fmt: skip
 TRAINING = {
     "verdict", "words", "seeds", "counts", "additions", "diverged", "steps", "chance_loss", "metric", "chance_score",

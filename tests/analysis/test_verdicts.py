@@ -20,12 +20,12 @@ def _without_theory(monkeypatch):
     monkeypatch.setattr(verdicts, "predicted", lambda run: None)
 
 
-def told(tmp_path, backward=None, loss=None, forward=None, status=None, more=None, cosine=None, **changes):
+def told(tmp_path, backward=None, loss=None, forward=None, status=None, more=None, rank=None, **changes):
     """The diagnosis of one seed's profiles and losses."""
     backward = runs.walk(20, 11) if backward is None else np.asarray(backward, dtype=float)
     backward = np.broadcast_to(backward, (11, backward.shape[-1]))
     forward = None if forward is None else np.broadcast_to(forward, backward.shape)
-    extra = {} if cosine is None else {"cosine": np.full(backward.shape, cosine)}
+    extra = {} if rank is None else {"effective_rank": np.broadcast_to(rank, backward.shape)}
     loss = np.geomspace(2.35, 0.09, 11).tolist() if loss is None else list(loss)
     layers = runs.layer_table(backward, LOGGED, forward, **extra)
     steps = runs.step_table(loss, LOGGED[: len(loss)], **(more or scores(loss)))
@@ -138,15 +138,31 @@ def test_a_diverged_run_names_step_and_layer(tmp_path):
     )
 
 
+def of_rank(rank):
+    """A status whose inputs have this effective rank in a batch of 128."""
+    return runs.status(data=runs.DATA | {"effective_rank": 1 / (1 / rank - 1 / 128)})
+
+
 def test_rank_collapse_is_said_of_a_flowing_signal(tmp_path):
-    found = told(tmp_path, cosine=0.985).signal_start
-    assert found.words == ["flowing", "rank collapse"]
-    assert "rank collapse: at layer 20" in found.sentence
+    found = told(tmp_path, rank=1.5, status=of_rank(11), loss=[2.3] * 11)
+    assert found.signal_start.words == found.signal_end.words == ["flowing", "rank collapse"]
+    assert "rank collapse: at layer 20 examples differ in few directions" in found.signal_start.sentence
+    assert "(effective rank 1.5, of the inputs 11.0)" in found.signal_start.sentence
 
 
-def test_inputs_that_were_parallel_before_are_no_collapse(tmp_path):
-    status = runs.status(data=runs.DATA | {"cosine": 0.97})
-    assert told(tmp_path, cosine=0.985, status=status).signal_start.words == ["flowing"]
+def test_a_network_that_has_learned_has_not_collapsed(tmp_path):
+    assert told(tmp_path, rank=1.5, status=of_rank(11)).signal_end.words == ["flowing"]
+
+
+@pytest.mark.parametrize(("rank", "inputs"), [(1.9, 9.0), (1.0, 3.0), (2.1, 20.0), (None, 20.0)])
+def test_few_directions_of_few_are_no_collapse(tmp_path, rank, inputs):
+    assert told(tmp_path, rank=rank, status=of_rank(inputs)).signal_start.words == ["flowing"]
+
+
+def test_tokens_are_compared_with_the_first_block(tmp_path):
+    ranks = np.linspace(20, 1, 22)
+    assert told(tmp_path, rank=ranks).signal_start.words == ["flowing", "rank collapse"]
+    assert told(tmp_path / "one", rank=ranks / ranks).signal_start.words == ["flowing"]
 
 
 def test_residual_nets_speak_of_blocks(tmp_path):

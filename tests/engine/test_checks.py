@@ -129,7 +129,13 @@ def test_every_parameter_refuses_what_is_not_finite_or_not_its_kind(key, bound: 
 def test_every_root_key_is_checked():
     for key in BOUNDS:
         head, _, tail = key.partition(".")
-        wrong = replace(getattr(PLAIN, head), **{tail: "x"}) if tail else object()
+        wrong = (
+            replace(getattr(PLAIN, head), **{tail: "x"})
+            if tail
+            else ("x", 3)
+            if key == "freeze"
+            else object()
+        )
         with pytest.raises(RecipeError, match=key):
             check(replace(PLAIN, **{head: wrong}))
     assert BOUNDS.keys() - {"lr_factors"} <= flat(plain(PLAIN)).keys()

@@ -13,7 +13,7 @@ from gradlab.measure.columns import Column
 from gradlab.measure.probe import BlockSignal, probe
 from gradlab.measure.probing import checked
 from gradlab.recipe.errors import RecipeError
-from tests.measures import likeness
+from tests.measures import differences, likeness
 from tests.recipes import TINY, recipe
 
 rng = np.random.default_rng(0)
@@ -45,6 +45,32 @@ def test_a_cosine_does_not_depend_on_the_size(power):
     h = rng.standard_normal((12, 16)) + 0.7
     h = np.where(np.abs(h) < 0.1, 0.1, h)  # all entries normal numbers
     assert ask("cosine", h * 10.0**power)["cosine"] == pytest.approx(likeness(h), abs=1e-5)
+
+
+@pytest.mark.few(2)
+@pytest.mark.parametrize("power", [-36, -12, 0, 12, 36])
+@pytest.mark.parametrize("shape", [(12, 16), (16, 12), (8, 3, 3, 2)])
+def test_a_rank_is_that_of_the_singular_values_whatever_the_size(power, shape):
+    h = rng.standard_normal(shape) @ np.diag(np.geomspace(1, 0.05, shape[-1])) + 0.7
+    found, expected = ask("rank", h * 10.0**power), differences(h)
+    assert found == pytest.approx(expected, rel=1e-4)
+
+
+def test_the_ends_of_the_rank():
+    one = rng.standard_normal((1, 16))
+    same = ask("rank", np.repeat(one, 12, axis=0))
+    assert (same["centred"], np.isnan(same["effective_rank"])) == (pytest.approx(0, abs=1e-12), True)
+    two = ask("rank", np.concatenate([one, -one] * 6))
+    assert two == pytest.approx({"centred": 1.0, "effective_rank": 1.0}, rel=1e-5)
+    alike = ask("rank", np.eye(12, 12))
+    assert alike["effective_rank"] == pytest.approx(11, rel=1e-5)  # one direction is the mean
+    assert np.isnan(ask("rank", np.zeros((12, 16)))["centred"])
+    # differences of 1e-4 are no rounding: their rank is right; of 1e-7 they are
+    small = np.ones((12, 16)) + 1e-4 * rng.standard_normal((12, 16))
+    assert ask("rank", small)["effective_rank"] == pytest.approx(
+        differences(small)["effective_rank"], rel=0.02
+    )
+    assert np.isnan(ask("rank", np.ones((12, 16)) + 1e-7 * rng.standard_normal((12, 16)))["effective_rank"])
 
 
 def test_a_cosine_weighs_small_and_large_examples_alike():

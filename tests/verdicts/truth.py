@@ -28,16 +28,28 @@ ACTIVATIONS = {
 }
 
 
-def decades(
-    activation: str, sigma_w: float, depth: int, width: int, networks: int = 12
-) -> tuple[float, float]:
-    """Mean and standard deviation over random networks of log10 ‖∂L/∂h_1‖ − log10 ‖∂L/∂h_L‖.
+class Truth(NamedTuple):
+    """Of random networks: mean and standard deviation of the decades, and the effective rank of the last layer."""
+
+    decades: float
+    deviation: float
+    ranks: tuple[float, float]  # the least and the largest
+
+
+def effective_rank(h: Array) -> float:
+    """(Σ λ)²/Σ λ² of the covariance's eigenvalues over examples."""
+    energies = np.linalg.svd(h - h.mean(0), compute_uv=False) ** 2
+    return float(energies.sum() ** 2 / (energies**2).sum())
+
+
+def random_network(activation: str, sigma_w: float, depth: int, width: int, networks: int = 12) -> Truth:
+    """The truth of the decades log10 ‖∂L/∂h_1‖ − log10 ‖∂L/∂h_L‖ and of the rank of h_L; that of the inputs is 16.
 
     Weights are normal with variance sigma_w²/fan_in, inputs standard normal, labels random, the loss cross-entropy.
     """
     phi, slope = ACTIVATIONS[activation]
     random, batch, classes = np.random.default_rng(7), 64, 10
-    changes = []
+    changes, ranks = [], []
     for _ in range(networks):
         h = random.standard_normal((batch, width))
         weights = [
@@ -47,6 +59,7 @@ def decades(
         for w in weights:  # the input block and the hidden layers
             z = h @ w
             h, _ = phi(z), slopes.append(slope(z))
+        ranks.append(effective_rank(h))
         head = random.standard_normal((width, classes)) * sigma_w / np.sqrt(width)
         logits = h @ head
         p = np.exp(logits - logits.max(1, keepdims=True))
@@ -58,7 +71,7 @@ def decades(
             g = (g * slopes[layer]) @ weights[layer].T
             norms.append(np.linalg.norm(g))
         changes.append(np.log10(norms[-1]) - np.log10(norms[0]))
-    return float(np.mean(changes)), float(np.std(changes, ddof=1))
+    return Truth(float(np.mean(changes)), float(np.std(changes, ddof=1)), (min(ranks), max(ranks)))
 
 
 def word_of(decades: float) -> str:

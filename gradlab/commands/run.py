@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from gradlab.analysis.words import require_words
 from gradlab.commands.arguments import Arguments, words
-from gradlab.commands.compose.grid import Grid, grid
+from gradlab.commands.compose.grid import Grid, error_lines, grid
 from gradlab.commands.compose.overrides import text
 from gradlab.recipe import signals
-from gradlab.recipe.errors import STORAGE_CODE, RecipeError, UserError
+from gradlab.recipe.errors import STORAGE_CODE, RecipeError
 from gradlab.recipe.recipe import Recipe, plain, structure
 from gradlab.report.console import RunConsole
 from gradlab.report.summary import aligned
@@ -38,6 +38,11 @@ def arguments() -> Arguments:
         action="store_true",
         help="print the runs, their parameters and their size on disk, and stop",
     )
+    parser.add_argument(
+        "--skip-unfit",
+        action="store_true",
+        help="run the recipes of a grid that fit, and list those that do not",
+    )
     parser.add_argument("--force", action="store_true", help="run again what is already finished")
     parser.add_argument("--quiet", action="store_true", help="print errors only")
     parser.add_argument(
@@ -58,15 +63,16 @@ def main(argv: list[str]) -> int:
     options = arguments().parse_intermixed_args(argv)
     require_words(options.fail_on)
     flags = [f"{flag}=true" for flag in ("force", "quiet") if getattr(options, flag)]
-    study = grid([*options.words, *flags], options.multirun, options.config_dir)
+    study = grid([*options.words, *flags], options.multirun, options.config_dir, options.skip_unfit)
     if options.cfg:
         say(_yaml(study).rstrip("\n"))
         return 0
-    load = _data(study)
+    study, load = _with_data(study, options.skip_unfit)
     if options.dry_run:
-        say(_costs(study, load))
+        say(_costs(study, load, options.skip_unfit))
         return 0
-    return _run(study, load, RunConsole(study.recipes, study.keys, options.fail_on))
+    console = RunConsole(study.recipes, study.keys, options.fail_on, study.unfit)
+    return _run(study, load, console, options.skip_unfit)
 
 
 def run(
@@ -100,8 +106,9 @@ def _results(
 
     chosen = [override(key, value) for key, value in choices.items()]
     study = grid([*overrides, *chosen, "quiet=true"], True, Path(config_dir) if config_dir else None)
+    study, load = _with_data(study)
     console = RunConsole(study.recipes, study.keys, fail_on=[])
-    code = _run(study, _data(study), console)
+    code = _run(study, load, console)
     if code >= 128:
         raise KeyboardInterrupt
     if console.failures:
@@ -145,8 +152,10 @@ def running_order(recipes: Sequence[Recipe]) -> list[int]:
     return sorted(range(len(recipes)), key=lambda index: first[structure(recipes[index])])
 
 
-def _data(study: Grid) -> Load:
+def _with_data(study: Grid, skip_unfit: bool = False) -> tuple[Grid, Load]:
     """What makes the data of the grid's recipes, after it has made all of them once, before the first run.
+
+    With `skip_unfit` the recipes whose data does not fit are left out of the grid.
 
     Raises:
         RecipeError: with all data that cannot be loaded or does not fit a recipe.
@@ -154,37 +163,46 @@ def _data(study: Grid) -> Load:
     from gradlab.engine.tasks import task_loader
 
     load = task_loader()
-    errors: dict[str, None] = {}
-    for recipe in sorted(study.recipes, key=lambda recipe: str(recipe.data)):  # each data set is made once
+    errors: dict[str, list[str]] = {}
+    fitting: dict[int, Recipe] = {}
+    for index in sorted(range(len(study.recipes)), key=lambda index: str(study.recipes[index].data)):
+        recipe, label = study.recipes[index], study.labels[index]
         try:
-            load(recipe)
+            load(recipe)  # each data set is made once
+            fitting[index] = recipe
         except RecipeError as error:
-            errors[str(error)] = None
-    if errors:
-        raise RecipeError(*errors)
-    return load
+            errors.setdefault(str(error), []).append(label)
+    if errors and not (skip_unfit and fitting):
+        raise RecipeError(*(error_lines(errors) if study.keys else errors))
+    kept = sorted(fitting)
+    labels = [study.labels[index] for index in kept]
+    unfit = [*study.unfit, *error_lines(errors)]
+    return Grid([fitting[index] for index in kept], labels, study.keys, unfit), load
 
 
-def _run(study: Grid, load: Load, console: RunConsole) -> int:
+def _run(study: Grid, load: Load, console: RunConsole, skip_unfit: bool = False) -> int:
     """Train one recipe after the other in this process, up to a signal."""
     try:
-        return _run_all(study, load, console)
+        return _run_all(study, load, console, skip_unfit)
     except signals.Stop as stop:
         console.interrupted(str(stop))
         return stop.exit_code
 
 
-def _run_all(study: Grid, load: Load, console: RunConsole) -> int:
+def _run_all(study: Grid, load: Load, console: RunConsole, skip_unfit: bool) -> int:
     """Train one recipe after the other; the console's lists end in the grid's order.
 
+    A recipe that cannot start takes no other along: it counts as a failure, or with `skip_unfit` as left out.
+
     Raises:
-        RecipeError: the first run, or the only one, cannot start.
+        RecipeError: no run can start.
         Stop: a signal came, and not while a run was trained.
     """
     from gradlab.engine.prepare import prepare
     from gradlab.launch import launch
 
     positions: dict[Path, int] = {}
+    refused: dict[str, list[str]] = {}
     code = 0
     for index in running_order(study.recipes):
         recipe, label = study.recipes[index], study.labels[index]
@@ -192,10 +210,10 @@ def _run_all(study: Grid, load: Load, console: RunConsole) -> int:
             with console.training(recipe, label) as show:
                 outcome = launch(prepare(recipe, load), show)
         except RecipeError as error:
-            # what the first run is refused for is true of the others, but for a function that only it uses
-            if not console.folders and not (study.keys and isinstance(error, UserError)):
+            if not study.keys:
                 raise
-            console.refused(error, label)
+            refused.setdefault(str(error), []).append(label)
+            console.refused(error, label, left_out=skip_unfit)
             continue
         if outcome.state == "interrupted":
             console.interrupted(outcome.message, outcome.folder)
@@ -203,6 +221,8 @@ def _run_all(study: Grid, load: Load, console: RunConsole) -> int:
         code = max(code, outcome.exit_code)
         positions[outcome.folder] = index
         console.ended(outcome, label)
+    if refused and not positions:
+        raise RecipeError(*error_lines(refused), "no run could start")
     for folders in (console.folders, console.with_results):
         folders.sort(key=positions.__getitem__)
     console.close()
@@ -217,16 +237,25 @@ def _yaml(study: Grid) -> str:
     return "---\n".join(yaml.safe_dump(plain(recipe), sort_keys=False) for recipe in study.recipes)
 
 
-def _costs(study: Grid, load: Load) -> str:
-    """A table of the runs with their parameters, steps, rows and bytes on disk."""
+def _costs(study: Grid, load: Load, skip_unfit: bool) -> str:
+    """A table of the runs with their parameters, steps, rows and bytes on disk, and what does not fit.
+
+    Raises:
+        RecipeError: a network cannot be built; with `skip_unfit` if none can.
+    """
     from gradlab.engine.prepare import prepare
     from gradlab.launch import estimate
 
     rows = [["run", "parameters", "steps", "rows", "MB"]]
     total = 0.0
-    for recipe in study.recipes:
+    errors: dict[str, list[str]] = {}
+    for recipe, label in zip(study.recipes, study.labels, strict=True):
         run = prepare(recipe, load)
-        cost = estimate(run)
+        try:
+            cost = estimate(run)
+        except RecipeError as error:
+            errors.setdefault(str(error), []).append(label)
+            continue
         total += cost["bytes"] / 1e6
         rows.append(
             [
@@ -237,4 +266,7 @@ def _costs(study: Grid, load: Load) -> str:
                 f"{cost['bytes'] / 1e6:.1f}",
             ]
         )
-    return f"{aligned(rows)}\n{len(study.recipes)} runs, {total:.1f} MB; nothing was run"
+    if errors and not (skip_unfit and len(rows) > 1):
+        raise RecipeError(*error_lines(errors))
+    left_out = [f"left out    {line}" for line in (*study.unfit, *error_lines(errors))]
+    return "\n".join([aligned(rows), f"{len(rows) - 1} runs, {total:.1f} MB; nothing was run", *left_out])

@@ -43,8 +43,17 @@ class RunOutcome(Protocol):
 class RunConsole:
     """The output of one `gradlab run`; it collects the folders, the failures and the unwanted verdicts of its runs."""
 
-    def __init__(self, recipes: Sequence[Recipe], keys: Sequence[str], fail_on: Sequence[str]) -> None:
-        """`keys` are the choices in which the recipes of a grid differ; a single run has none."""
+    def __init__(
+        self,
+        recipes: Sequence[Recipe],
+        keys: Sequence[str],
+        fail_on: Sequence[str],
+        unfit: Sequence[str] = (),
+    ) -> None:
+        """`keys` are the choices in which the recipes of a grid differ; a single run has none.
+
+        `unfit` are lines on recipes that are left out.
+        """
         self.total, self.keys, self.fail_on = len(recipes), list(keys), list(fail_on)
         quiet = any(recipe.quiet for recipe in recipes)
         self.console = None if quiet else Console(highlight=False)
@@ -53,6 +62,7 @@ class RunConsole:
         self.with_results: list[Path] = []  # the folders of the runs that did not fail
         self.failures: list[str] = []
         self.unwanted: list[str] = []
+        self.left_out = list(unfit)
         self.refusals = 0  # of the failures: runs that could not start
         self.no_storage = False  # whether the file system did not take a figure
         self.noticed = False
@@ -77,10 +87,13 @@ class RunConsole:
             self.with_results.append(outcome.folder)
             self._results(outcome, label)
 
-    def refused(self, error: RecipeError, label: str) -> None:
+    def refused(self, error: RecipeError, label: str, left_out: bool = False) -> None:
         """Report a run that cannot start here, as on a device that this machine has not; a grid goes on."""
         self.refusals += 1
-        self._fail(f"{label} failed: {error}")
+        if left_out:
+            self.left_out.append(f"{label}: {error}")
+        else:
+            self._fail(f"{label} failed: {error}")
 
     def interrupted(self, message: str, folder: Path | None = None) -> None:
         """Report what is stored, at last the run in this folder or the one that ended last, and how to continue."""
@@ -103,6 +116,8 @@ class RunConsole:
             self.warn("\n  ".join([heading, *self.failures]))
         for sentence in self.unwanted:
             self.warn(sentence)
+        for line in self.left_out:
+            self.say(f"left out    {line}")
 
     def say(self, text: str) -> None:
         """Print to standard output, unless the run is quiet."""

@@ -7,7 +7,7 @@ Only the compose API is used: no logging is set up, no launcher starts, nothing 
 
 import copy
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from functools import cache, lru_cache
@@ -49,24 +49,31 @@ from gradlab.recipe.recipe import (
 )
 
 NO_TEXT = re.compile("[\\0\\ud800-\\udfff]")  # what neither recipe.yaml nor a path can hold
-MOST_ERRORS = 20  # that are reported at once
+MOST_ERRORS = 20  # different ones that are reported at once
 Compose = Callable[[tuple[str, ...]], DictConfig]  # from choices of groups to the composed config
 
 
 @dataclass(frozen=True)
 class Grid:
-    """The recipes of a command line, a label that distinguishes each of them, and the keys in which they differ."""
+    """The recipes of a command line, a label that distinguishes each of them, and the keys in which they differ.
+
+    unfit: a line for each reason for which other recipes of the grid cannot be run.
+    """
 
     recipes: list[Recipe]
     labels: list[str]
     keys: list[str]
+    unfit: list[str]
 
 
-def grid(words: Sequence[str], multirun: bool = False, config_dir: Path | None = None) -> Grid:
-    """The checked recipes of `gradlab run WORDS`, each once.
+def grid(
+    words: Sequence[str], multirun: bool = False, config_dir: Path | None = None, skip_unfit: bool = False
+) -> Grid:
+    """The checked recipes of `gradlab run WORDS`, each once; with `skip_unfit` those that can be run.
 
     Raises:
-        RecipeError: with everything that is wrong with any of them, before any of them runs.
+        RecipeError: with everything that is wrong with any of them, before any of them runs; with `skip_unfit` if none
+            can be run.
     """
     from gradlab.engine.checks import check  # it needs JAX, which the help of a command does not
 
@@ -85,8 +92,6 @@ def grid(words: Sequence[str], multirun: bool = False, config_dir: Path | None =
             differing = differing_keys(points)
             keys += differing
             for point in points:
-                if len(errors) == MOST_ERRORS:
-                    break
                 point_label = label(point, differing)
                 try:
                     composed = _recipe(point, groups, compose_groups)
@@ -96,14 +101,24 @@ def grid(words: Sequence[str], multirun: bool = False, config_dir: Path | None =
                     errors.setdefault(str(error), []).append(point_label)
                 else:
                     by_folder.setdefault(f"{recipe.study}/{folder_name(recipe)}", (point_label, recipe))
-    if errors:
-        more = ["the recipes after these were not checked"] if len(errors) == MOST_ERRORS else []
-        raise RecipeError(*(_error_line(error, labels) for error, labels in errors.items()), *more)
+    unfit = error_lines(errors)
+    if unfit and not (skip_unfit and by_folder):
+        cells = sum(map(len, errors.values()))
+        others = f"{cells} of {cells + len(by_folder)} recipes cannot be run; --skip-unfit runs the others"
+        raise RecipeError(*unfit, *([others] if by_folder else []))
     labels, recipes = zip(*by_folder.values(), strict=True)
-    return Grid(list(recipes), list(labels), list(dict.fromkeys(keys)))
+    return Grid(list(recipes), list(labels), list(dict.fromkeys(keys)), unfit)
 
 
-def _error_line(error: str, labels: list[str]) -> str:
+def error_lines(errors: Mapping[str, Sequence[str]]) -> list[str]:
+    """One line for each error, with the labels of the recipes that have it; of very many errors the first ones."""
+    lines = [_error_line(error, labels) for error, labels in errors.items()]
+    if len(lines) <= MOST_ERRORS:
+        return lines
+    return [*lines[:MOST_ERRORS], f"and {len(lines) - MOST_ERRORS} more errors"]
+
+
+def _error_line(error: str, labels: Sequence[str]) -> str:
     """An error once, after the labels of the recipes that have it; a single recipe has an empty label."""
     more = f" and {len(labels) - 3} more" if len(labels) > 3 else ""
     return f"{', '.join(labels[:3])}{more}: {error}" if labels[0] else error

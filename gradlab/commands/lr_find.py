@@ -23,7 +23,15 @@ if TYPE_CHECKING:
     from gradlab.analysis.results import RangeTest
 
 FLAG_FOR_KEY = {"lr": "--high", "schedule": "--low", "schedule.low": "--low", "steps": "--steps"}
-FIXED_KEYS = ("log.every", "schedule.warmup", "schedule.horizon", "stop.patience", "stop.loss")
+FIXED_KEYS = (
+    "log.every",
+    "schedule.warmup",
+    "schedule.horizon",
+    "stop.patience",
+    "stop.loss",
+    "stop.tolerance",
+    "stop.on",
+)
 
 
 def arguments() -> Arguments:
@@ -117,7 +125,14 @@ def compose(
             raise RecipeError(f"{word}: lr-find sets {key} itself; leave it out")
     study = [] if any(word.startswith("study=") for word in words) else ["study=lr_find"]
     test = [f"lr={high!r}", "schedule=range", f"schedule.low={low / high:.12g}", f"steps={steps}"]
-    test += ["log.every=1", "stop.patience=0", "stop.loss=0", *(["force=true"] if force else [])]
+    test += [
+        "log.every=1",
+        "stop.patience=0",
+        "stop.loss=0",
+        "stop.tolerance=0",
+        "stop.on=[]",
+        *(["force=true"] if force else []),
+    ]
     recipes = grid([*words, *study, *test], multirun=True, config_dir=config_dir)
     if len(recipes.recipes) > 1:
         raise RecipeError(f"{', '.join(recipes.keys)}: this is a grid; lr-find tests one network at a time")

@@ -207,8 +207,9 @@ def _run_all(study: Grid, load: Load, console: RunConsole, skip_unfit: bool) -> 
     for index in running_order(study.recipes):
         recipe, label = study.recipes[index], study.labels[index]
         try:
-            with console.training(recipe, label) as show:
-                outcome = launch(prepare(recipe, load), show)
+            prepared = prepare(recipe, load)
+            with console.training(prepared, label) as show:
+                outcome = launch(prepared, show)
         except RecipeError as error:
             if not study.keys:
                 raise

@@ -24,6 +24,8 @@ from gradlab.recipe.errors import RecipeError
 from gradlab.recipe.memory import physical_memory
 from gradlab.recipe.recipe import Recipe, is_import_path, numbers
 
+NETWORK = {"depth", "width", "activation", "initializer", "normalization", "residual"}
+
 
 class LayerParameter(NamedTuple):
     """One parameter of one layer; size is its number of entries."""
@@ -45,6 +47,7 @@ class Layout(NamedTuple):
     times: list[tuple[int, int]]  # (layer, time steps) of each layer that measures its time steps
     schemas: dict[str, pa.Schema]  # of each table
     shapes: RowShapes
+    used: frozenset[str]  # the sizes and parts of the recipe that take part in the network
 
     @property
     def names(self) -> list[str]:
@@ -107,6 +110,7 @@ def layout(recipe: Recipe, task: Task) -> Layout:
         ],
         schemas=schemas([*columns.declared, *of_snapshots]),
         shapes=chain.row_shapes(setup.chain, state.params),
+        used=frozenset(setup.used & NETWORK),
     )
 
 

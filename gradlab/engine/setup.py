@@ -13,7 +13,7 @@ from gradlab.engine.families import FAMILIES
 from gradlab.measure.probe import Probe, probe
 from gradlab.measure.snapshot import Snapshot, snapshot
 from gradlab.nn.chain import Block
-from gradlab.nn.plan import Model, Plan
+from gradlab.nn.plan import Model, Plan, recorded
 from gradlab.numerics.tree import StackedAxes, Tree
 from gradlab.parts.clips.contract import Clip
 from gradlab.parts.family import Family
@@ -29,7 +29,10 @@ T = TypeVar("T")
 
 
 class Setup(NamedTuple):
-    """All that a training step needs; numbers inside may be traced."""
+    """All that a training step needs; numbers inside may be traced.
+
+    used: the fields of the plan that the network has read so far: while it was built, initialized or traced.
+    """
 
     chain: list[Block]
     adjust: Adjust | None
@@ -43,6 +46,7 @@ class Setup(NamedTuple):
     freeze: tuple[str, ...]
     probes: dict[str, Probe]
     snapshots: dict[str, Snapshot]
+    used: set[str]
 
     def factors(self, stacked_axes: StackedAxes, params: Tree) -> Tree:
         """What multiplies the learning rate of each parameter, one entry per layer of a stack.
@@ -127,19 +131,21 @@ def make_setup(recipe: Recipe, numbers: dict[str, Any], form: Form) -> Setup:
         for name, family in FAMILIES.items()
         if name != "data"
     }
-    plan = Plan(
-        shape=form.shape,
-        vocabulary=form.vocabulary,
-        outputs=form.outputs,
-        label_per_step=form.label_per_step,
-        depth=recipe.depth,
-        width=recipe.width,
-        activation=parts["activation"],
-        initializer=parts["initializer"],
-        normalization=parts["normalization"],
-        residual=parts["residual"],
-        dropout=numbers["dropout"] if recipe.dropout > 0 else None,
-        dtype=jnp.dtype(recipe.dtype),
+    plan, used = recorded(
+        Plan(
+            shape=form.shape,
+            vocabulary=form.vocabulary,
+            outputs=form.outputs,
+            label_per_step=form.label_per_step,
+            depth=recipe.depth,
+            width=recipe.width,
+            activation=parts["activation"],
+            initializer=parts["initializer"],
+            normalization=parts["normalization"],
+            residual=parts["residual"],
+            dropout=numbers["dropout"] if recipe.dropout > 0 else None,
+            dtype=jnp.dtype(recipe.dtype),
+        )
     )
     return Setup(
         chain=_chain(recipe, parts["model"], plan),
@@ -154,6 +160,7 @@ def make_setup(recipe: Recipe, numbers: dict[str, Any], form: Form) -> Setup:
         freeze=recipe.freeze,
         probes=_made(probe, recipe.probes, "probes", numbers),
         snapshots=_made(snapshot, recipe.snapshots, "snapshots", numbers),
+        used=used,
     )
 
 

@@ -104,7 +104,7 @@ def launch(prepared: PreparedRun, report: Report = None) -> Outcome:
                     write.clear(folder)
                 else:
                     run_remarks += _remark_on_status(folder)
-                facts = machine.facts(recipe, device) | {"data": data}
+                facts = machine.facts(recipe, device) | {"data": data, "used": sorted(run.layout.used)}
                 writer = RunWriter(folder, facts, run_remarks, run.layout.schemas)
                 end = _run(recipe, run, writer, report, caught)
         return Outcome(folder, *end, notice=machine.notice(faults))

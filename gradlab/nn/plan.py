@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from math import prod
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 from jax import Array
@@ -39,6 +39,19 @@ class Plan(NamedTuple):
     def param_dtype(self) -> jnp.dtype:
         """The dtype of the parameters: float32, or float64 where the computation is in float64."""
         return jnp.promote_types(self.dtype, jnp.float32)
+
+
+def recorded(plan: Plan) -> tuple[Plan, set[str]]:
+    """The same plan, and the names of the fields that have been read of it: what takes part in the network."""
+    used: set[str] = set()
+
+    class Recorded(Plan):
+        def __getattribute__(self, name: str) -> Any:
+            if name in Plan._fields:
+                used.add(name)
+            return super().__getattribute__(name)
+
+    return Recorded(*plan), used
 
 
 Model = Callable[[Plan], list[Block]]

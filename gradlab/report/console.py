@@ -15,8 +15,10 @@ from gradlab.recipe.recipe import Recipe, plain
 from gradlab.report import pictures, summary
 from gradlab.report.progress import ProgressCallback, progress_display
 from gradlab.report.terminal import say
+from gradlab.store.status import read_status
 
 if TYPE_CHECKING:
+    from gradlab.engine.prepare import PreparedRun
     from gradlab.store.read import Run
 
 
@@ -68,11 +70,19 @@ class RunConsole:
         self.noticed = False
 
     @contextmanager
-    def training(self, recipe: Recipe, label: str) -> Iterator[ProgressCallback | None]:
-        """Print what is trained, and show its progress."""
+    def training(self, run: "PreparedRun", label: str) -> Iterator[ProgressCallback | None]:
+        """Print what is trained, and show its progress.
+
+        Raises:
+            RecipeError: the network of a single run cannot be built.
+        """
         self.started += 1
-        self.say(f"{self.started}/{self.total}  {label}" if label else summary.describe(plain(recipe)))
-        with progress_display(recipe.steps, self.console) as show:
+        if label:
+            self.say(f"{self.started}/{self.total}  {label}")
+        elif self.console:
+            used = read_status(run.folder).get("used")
+            self.say(summary.describe(plain(run.recipe), run.layout.used if used is None else used))
+        with progress_display(run.recipe.steps, self.console) as show:
             yield show
 
     def ended(self, outcome: RunOutcome, label: str) -> None:

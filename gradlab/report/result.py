@@ -45,7 +45,7 @@ class RunResult(Run):
 
     def __repr__(self) -> str:
         lines = [
-            describe(self.recipe),
+            describe(self.recipe, self.status.get("used")),
             start_and_end(self),
             *(f"{label:<11} {sentence}" for label, sentence in self._sentences()),
             f"stored      {self.folder}  ({cost(self.status)})",

@@ -1,7 +1,7 @@
 """A run in a few lines: its recipe, a table of its first and last step, and what it cost."""
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from gradlab.recipe import options
@@ -13,15 +13,23 @@ if TYPE_CHECKING:
     from gradlab.store.read import Run
 
 DATA_SETS = ("train", "test")
+DEFAULT_BATCH, DEFAULT_DTYPE = 128, "float32"  # which a description leaves out
 _OMITTED_IF_NONE = ("normalization", "residual", "penalty")
 
 
-def describe(recipe: dict[str, Any]) -> str:
-    """`mlp · depth 50 · width 64 · tanh · orthogonal · sgd lr 0.1 · clip norm 1.0 · digits · seed 0`."""
-    words = [_part("model", recipe), f"depth {recipe['depth']}", f"width {recipe['width']}"]
-    words += [_part(group, recipe) for group in ("activation", "initializer")]
+def describe(recipe: dict[str, Any], used: Collection[str] | None = None) -> str:
+    """`mlp · depth 50 · width 64 · tanh · orthogonal · sgd lr 0.1 · clip norm 1.0 · digits · seed 0`.
+
+    `used` are the sizes and parts that take part in the network; None where that is not known: then all are named.
+    """
+    takes_part: Callable[[str], bool] = lambda name: used is None or name in used
+    words = [_part("model", recipe)]
+    words += [f"{key} {recipe[key]}" for key in ("depth", "width") if takes_part(key)]
+    words += [_part(group, recipe) for group in ("activation", "initializer") if takes_part(group)]
     words += [
-        f"{group} {_part(group, recipe)}" for group in _OMITTED_IF_NONE if recipe[group]["name"] != "none"
+        f"{group} {_part(group, recipe)}"
+        for group in _OMITTED_IF_NONE
+        if recipe[group]["name"] != "none" and (group == "penalty" or takes_part(group))
     ]
     words += [f"dropout {recipe['dropout']:g}"] if recipe["dropout"] else []
     words += [
@@ -29,6 +37,9 @@ def describe(recipe: dict[str, Any]) -> str:
     ]
     words += [] if recipe["schedule"]["name"] == "constant" else [_part("schedule", recipe)]
     words += [f"clip {_part('clip', recipe, without_key='threshold')}", _part("data", recipe)]
+    words += _batch(recipe) if used is None or used else []
+    words += [] if recipe["dtype"] == DEFAULT_DTYPE else [recipe["dtype"]]
+    words += [f"measured every {recipe['log']['every']} steps"] if recipe["log"]["every"] > 1 else []
     words += [f"accumulate {recipe['accumulate']}"] if recipe["accumulate"] > 1 else []
     words += [f"rate of {path} × {factor:g}" for path, factor in recipe["lr_factors"].items()]
     words += [f"frozen {path}" for path in recipe.get("freeze", [])]
@@ -36,9 +47,16 @@ def describe(recipe: dict[str, Any]) -> str:
     return one_line(" · ".join([*words, f"seed {first}" if first == last else f"seeds {first}–{last}"]))
 
 
+def _batch(recipe: dict[str, Any]) -> list[str]:
+    size = recipe["batch_size"]
+    if size == DEFAULT_BATCH:
+        return []
+    return [f"batch {size}"] if size else ["all examples"]
+
+
 def title(run: "Run") -> str:
     """The title of a run's figures: its recipe, and a note if its data are synthetic."""
-    return describe(run.recipe) + (" (synthetic data)" if is_synthetic(run) else "")
+    return describe(run.recipe, run.status.get("used")) + (" (synthetic data)" if is_synthetic(run) else "")
 
 
 def is_synthetic(run: "Run") -> bool:

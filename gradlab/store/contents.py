@@ -80,7 +80,7 @@ STATUS: dict[str, Any] = {
     "seconds": _NUMBER,
     "memory_mib": _NUMBER,
 }
-_LATER = {"files": {str: _TEXT}, "digest": _TEXT}  # what only runs of schema 4 have
+_LATER = {"files": {str: _TEXT}, "digest": _TEXT, "used": [_TEXT]}  # what only runs of schema 4 have
 _FROM_THE_START = ("state", "message")  # what a run has that ended before its data were read
 _ALWAYS_IN_DATA = ("source", "train", "test", "features", "outputs", "second_moment", "cosine", "chance_loss")
 

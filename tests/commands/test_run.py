@@ -29,7 +29,7 @@ def test_a_run_ends_with_a_table_two_verdicts_and_figures(elsewhere, capsys):
     (folder,) = folders(elsewhere)
     text = capsys.readouterr().out
     assert text.startswith(
-        "mlp · depth 2 · width 8 · tanh · orthogonal · sgd lr 0.1 · clip none · digits · seed 0"
+        "mlp · depth 2 · width 8 · tanh · orthogonal · sgd lr 0.1 · clip none · digits · batch 16 · seed 0"
     )
     assert {line.split()[0] for line in text.splitlines()} >= {
         "step",

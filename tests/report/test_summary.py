@@ -1,8 +1,12 @@
 """The few lines of a run's end: what it was, where it began and ended."""
 
+from itertools import pairwise
+
+import jax.numpy as jnp
 import pytest
 
 from gradlab.commands.compose.grid import grid
+from gradlab.engine.prepare import prepare
 from gradlab.recipe.recipe import plain
 from gradlab.report.summary import aligned, describe, power_of_ten, start_and_end
 from gradlab.store.read import open_run
@@ -11,7 +15,51 @@ from tests import runs
 
 def described(*words: str) -> str:
     (recipe,) = grid(words).recipes
-    return describe(plain(recipe))
+    return describe(plain(recipe), prepare(recipe).layout.used)
+
+
+def net(plan, key):
+    """A network of one block, which knows the sizes of its data only."""
+    return [
+        (
+            lambda params, x: x.reshape(len(x), -1) @ params["w"],
+            {"w": jnp.ones((plan.features, plan.outputs))},
+        )
+    ]
+
+
+def deep(plan, key):
+    """One that reads the recipe's depth and width."""
+    sizes = [plan.features, *[plan.width] * plan.depth, plan.outputs]
+    return [
+        (lambda params, x: x.reshape(len(x), -1) @ params["w"], {"w": jnp.ones(pair)})
+        for pair in pairwise(sizes)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["model=point"], "point · sgd lr 0.1 · clip none · single · seed 0"),
+        (
+            ["model=linear", "activation=linear"],
+            "linear · depth 1 · orthogonal · sgd lr 0.1 · clip none · digits · seed 0",
+        ),
+        (["model=perceptron", "activation=sigmoid"], "perceptron · depth 1 · sigmoid · orthogonal · sgd"),
+        ([f"model={__name__}:net"], f"{__name__}:net · sgd lr 0.1 · clip none · digits · seed 0"),
+        ([f"model={__name__}:deep", "depth=3"], f"{__name__}:deep · depth 3 · width 64 · sgd"),
+        (["batch_size=64"], "digits · batch 64 · seed 0"),
+        (["batch_size=0", "dtype=bfloat16"], "digits · all examples · bfloat16 · seed 0"),
+        (["log.every=5", "freeze=[input/*]"], "digits · measured every 5 steps · frozen input/* · seed 0"),
+    ],
+)
+def test_a_header_names_only_what_takes_part(words, said):
+    assert said in described(*words)
+
+
+def test_a_stored_run_without_that_knowledge_names_everything():
+    (recipe,) = grid(["model=point"]).recipes
+    assert "depth 1 · width 1 · tanh" in describe(plain(recipe))
 
 
 @pytest.mark.parametrize(

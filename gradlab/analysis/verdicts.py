@@ -20,7 +20,7 @@ from gradlab.analysis.signal import SignalContext, signal_verdict
 from gradlab.analysis.time_signal import time_verdicts
 from gradlab.analysis.training import Baseline, TrainingContext, training_verdict
 from gradlab.analysis.words import require_words
-from gradlab.recipe.errors import RecipeError
+from gradlab.recipe.errors import RecipeError, UnfinishedError
 from gradlab.store.read import Run
 
 if TYPE_CHECKING:
@@ -34,11 +34,13 @@ def diagnose(run: Run) -> Diagnosis:
     """All verdicts with the numbers that they rest on; None stands for what was not measured.
 
     Raises:
-        RecipeError: the run ended before its data were read, or the backward signal was not measured.
+        RecipeError: the backward signal was not measured.
+        UnfinishedError: the run ended before its data were read.
     """
     data = run.status.get("data")
     if not isinstance(data, dict):
-        raise RecipeError(f"{run.folder} has no verdict: it ended before its data were read; see its run.log")
+        ended = "it ended before its data were read; see its run.log"
+        raise UnfinishedError(f"{run.folder} has no verdict ({run.status['state']}): {ended}")
     rows = rows_with(minibatch_rows(run.layers), "log10_backward")
     if rows.empty:
         raise RecipeError(

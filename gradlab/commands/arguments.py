@@ -1,10 +1,15 @@
 """The argument parsers of the commands; an error in the arguments is one line, as every other bad input."""
 
 import argparse
-from typing import Any, NoReturn
+import sys
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from gradlab.commands.registry import commands
 from gradlab.recipe.errors import RecipeError
+from gradlab.report.terminal import say
+
+if TYPE_CHECKING:
+    from gradlab.store.read import Problems
 
 
 class Arguments(argparse.ArgumentParser):
@@ -42,3 +47,15 @@ def path_arguments(command: str, example: str) -> Arguments:
 def words(text: str) -> list[str]:
     """A comma-separated argument as a list: `vanishing,diverged`."""
     return [word.strip() for word in text.split(",") if word.strip()]
+
+
+def tell_problems(command: str, problems: "Problems") -> None:
+    """Name the runs of a study that have no result, after those that have one were shown.
+
+    Raises:
+        RecipeError: some cannot be read.
+    """
+    for line in problems.unfinished:
+        say(f"gradlab {command}: {line}", file=sys.stderr)
+    if problems.unreadable:
+        raise RecipeError(*problems.unreadable)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from gradlab.commands.arguments import Arguments, path_arguments, words
+from gradlab.commands.arguments import Arguments, path_arguments, tell_problems, words
 from gradlab.recipe.errors import RecipeError
 from gradlab.recipe.printing import one_line
 from gradlab.report import pictures
@@ -40,13 +40,12 @@ def main(argv: list[str]) -> int:
     runs, problems = read_each(options.paths, whole)
     if len(runs) < 2:
         too_few = f"{runs[0].folder} is one run; give several runs, or the folder of a study"
-        raise RecipeError(too_few, *problems)
+        raise RecipeError(too_few, *problems.unfinished, *problems.unreadable)
     by = requested_keys(runs, options.by)
     path = options.out or comparison_path(runs, by, options.format)
     if path.suffix[1:] not in pictures.FORMATS:
         raise RecipeError(f"--out {path} must end in {' or '.join('.' + name for name in pictures.FORMATS)}")
     say(comparison_table(runs, by))
     say(one_line(pictures.save(comparison_figure(runs, by), path)))
-    if problems:
-        raise RecipeError(*problems)
+    tell_problems("compare", problems)
     return 0

@@ -3,8 +3,7 @@
 import json
 import sys
 
-from gradlab.commands.arguments import Arguments, path_arguments, words
-from gradlab.recipe.errors import RecipeError
+from gradlab.commands.arguments import Arguments, path_arguments, tell_problems, words
 from gradlab.report.terminal import say
 
 
@@ -44,6 +43,5 @@ def main(argv: list[str]) -> int:
     for name, verdicts in unwanted.items():
         if verdicts:
             say(f"gradlab diagnose: --fail-on: {name} is {', '.join(verdicts)}", file=sys.stderr)
-    if problems:
-        raise RecipeError(*problems)
+    tell_problems("diagnose", problems)
     return 1 if any(unwanted.values()) else 0

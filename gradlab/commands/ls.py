@@ -36,13 +36,11 @@ def main(argv: list[str]) -> int:
 
 def _row(folder: Path) -> list[str]:
     from gradlab.analysis.verdicts import diagnose
-    from gradlab.store.lock import held
     from gradlab.store.read import open_run
 
     run = open_run(folder, running=True)
-    if run.status["state"] in ("running", "failed"):
-        killed = run.status["state"] == "running" and not held(folder)
-        return [str(folder), "killed" if killed else run.status["state"], "", "", "", ""]
+    if run.status["state"] in ("running", "killed", "failed"):
+        return [str(folder), run.status["state"], "", "", "", ""]
     diagnosis = diagnose(run)
     score = diagnosis.training.test_score
     parts = (diagnosis.signal_start, diagnosis.signal_end, diagnosis.training)

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gradlab.commands.arguments import Arguments, path_arguments
+from gradlab.commands.arguments import Arguments, path_arguments, tell_problems
 from gradlab.figures.registry import run_figures
 from gradlab.recipe.errors import RecipeError
 from gradlab.recipe.printing import one_line
@@ -57,6 +57,5 @@ def main(argv: list[str]) -> int:
             say(one_line(path))
 
     _, problems = read_each(options.paths, draw)
-    if problems:
-        raise RecipeError(*problems)
+    tell_problems("plot", problems)
     return 0

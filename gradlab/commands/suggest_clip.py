@@ -6,7 +6,7 @@ from argparse import ArgumentTypeError
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gradlab.commands.arguments import Arguments, path_arguments, words
+from gradlab.commands.arguments import Arguments, path_arguments, tell_problems, words
 from gradlab.recipe.errors import RecipeError
 from gradlab.recipe.printing import one_line
 from gradlab.report import pictures
@@ -77,7 +77,7 @@ def main(argv: list[str]) -> int:
         except RecipeError as error:
             errors.append(str(error))
     if not advised:
-        raise RecipeError(*errors, *problems)
+        raise RecipeError(*errors, *problems.unfinished, *problems.unreadable)
     if options.json:
         say(json.dumps([to_json(advice) for _, advice in advised], indent=2, ensure_ascii=False))
     else:
@@ -86,8 +86,7 @@ def main(argv: list[str]) -> int:
             (figure,) = pictures.draw(run, ["clip_advice"], options.format, options.out)
             say(f"  {'figure':<12}{one_line(figure)}")
         say("\n".join([*errors, CAUTION]))
-    if problems:
-        raise RecipeError(*problems)
+    tell_problems("suggest-clip", problems)
     return 0
 
 

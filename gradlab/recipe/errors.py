@@ -29,6 +29,10 @@ class UserError(RecipeError):
     """A user-defined function cannot be used: it does not fit, or raises."""
 
 
+class UnfinishedError(RecipeError):
+    """A stored run has no result yet, or none any more: it is running, was killed, or failed before its first row."""
+
+
 class StorageError(OSError):
     """The file system does not take a file: it is full, read-only or failing. The command's exit code is 74."""
 

@@ -175,7 +175,7 @@ def folder_name(recipe: Recipe, before: bool = False) -> str:
         name = values[group]["name"]
         if name != UNNAMED_DEFAULTS.get(group, "none"):
             words.append(f"{group}_{name}")
-    kept = {key: value for key, value in _without_later_defaults(values).items() if key not in NOT_IN_DIGEST}
+    kept = {key: value for key, value in without_later_defaults(values).items() if key not in NOT_IN_DIGEST}
     if recipe.lr_factors:
         kept["lr_factors"] = list(recipe.lr_factors.items())  # their order counts
     if (meanings := changed_meanings(recipe)) and not before:
@@ -184,13 +184,13 @@ def folder_name(recipe: Recipe, before: bool = False) -> str:
     return f"{label}-{_digest(kept)}"
 
 
-def _without_later_defaults(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+def without_later_defaults(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested values without the keys that came later, where they have their defaults."""
     kept = {}
     for key, value in values.items():
         name = f"{prefix}{key}"
         if name not in LATER_DEFAULTS or value != LATER_DEFAULTS[name]:
-            kept[key] = _without_later_defaults(value, f"{name}.") if isinstance(value, dict) else value
+            kept[key] = without_later_defaults(value, f"{name}.") if isinstance(value, dict) else value
     return kept
 
 

@@ -45,8 +45,8 @@ def _contents(folder: Path) -> list[Finding]:
         return [Finding(str(error))]
     state, steps = run.status["state"], run.status.get("steps_done", 0)
     findings = []
-    if state in ("running", "interrupted", "failed"):
-        word = "was killed" if state == "running" else state
+    if state in ("killed", "interrupted", "failed"):
+        word = "was killed" if state == "killed" else state
         findings.append(Finding(f"{word} after step {steps}; run its recipe again to go on", damage=False))
     problems = [problem for table in TABLES if (problem := _problem(partial(require_table, run, table)))]
     if state in RESULTS and not problems:

@@ -1,5 +1,6 @@
 """A table of several runs as one tidy frame, with a column for each choice in which the runs differ."""
 
+import warnings
 from collections.abc import Iterable
 from typing import Any
 
@@ -8,8 +9,8 @@ import pandas as pd
 
 from gradlab.measure.columns import FIXED_NAMES, TABLES
 from gradlab.recipe.errors import RecipeError, hint
-from gradlab.recipe.recipe import LATER_DEFAULTS, NOT_IN_DIGEST, flat
-from gradlab.store.read import Paths, Run, collect, frames
+from gradlab.recipe.recipe import NOT_IN_DIGEST, flat, without_later_defaults
+from gradlab.store.read import UNFINISHED, Paths, Run, frames, read_each, require_table
 
 
 def load(paths: Paths, table: str = "layers", by: Iterable[str] = ()) -> pd.DataFrame:
@@ -20,10 +21,26 @@ def load(paths: Paths, table: str = "layers", by: Iterable[str] = ()) -> pd.Data
     the rows of a run that does not have the choice. Two choices have the name of a table's column and therefore keep
     their full key: `loss.name`, `penalty.name`.
 
+    A run that cannot be read, is still running, was killed or failed is named by a warning and left out; given by its
+    own folder, a running or killed one has the rows that it has written so far.
+
     Raises:
-        RecipeError: if a run cannot be opened, or there is no such table or choice.
+        RecipeError: if no run can be read, or there is no such table or choice.
     """
-    return gather(collect(paths), table, by)
+    if table not in TABLES:
+        raise RecipeError(f"there is no table '{table}'{hint(table, TABLES)}")
+
+    def with_table(run: Run) -> Run:
+        require_table(run, table)
+        return run
+
+    runs, problems = read_each(paths, with_table)
+    for line in (*problems.unfinished, *problems.unreadable):
+        warnings.warn(f"left out: {line}", stacklevel=2)
+    for run in runs:
+        if run.status["state"] in UNFINISHED:
+            warnings.warn(f"{run.folder} is {run.status['state']}: these are its rows so far", stacklevel=2)
+    return gather(runs, table, by)
 
 
 def gather(runs: list[Run], table: str = "layers", by: Iterable[str] = ()) -> pd.DataFrame:
@@ -78,8 +95,8 @@ def column(word: str, names: Iterable[str]) -> str:
 
 def _choices(recipe: dict[str, Any]) -> dict[str, Any]:
     """The recipe by readable key: an option's name under its group, its numbers under group.key."""
-    values = {key: value for key, value in recipe.items() if value != LATER_DEFAULTS.get(key)}
-    kept = {key: value for key, value in flat(values).items() if key.split(".")[0] not in NOT_IN_DIGEST}
+    values = flat(without_later_defaults(recipe))
+    kept = {key: value for key, value in values.items() if key.split(".")[0] not in NOT_IN_DIGEST}
     short = {key: key.removesuffix(".name") for key in kept}
     return {key if short[key] in FIXED_NAMES else short[key]: value for key, value in kept.items()}
 

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from gradlab.measure.columns import EXPECTED, KEYS, OPTIONAL, TABLES, schemas
-from gradlab.recipe.errors import RecipeError
+from gradlab.recipe.errors import RecipeError, UnfinishedError
 from gradlab.recipe.memory import physical_memory
 from gradlab.recipe.paths import is_folder
 from gradlab.recipe.printing import one_line
@@ -35,6 +35,7 @@ from gradlab.store.write import (
 )
 
 ROW_KEYS = ("seed", "step", "source", "layer", "time")
+UNFINISHED = ("running", "killed")
 SOURCES = ("batch", "probe")
 
 
@@ -124,11 +125,11 @@ def folders(path: str | Path) -> list[Path]:
 
 
 def open_run(path: str | Path, running: bool = False) -> Run:
-    """The run stored at `path`.
+    """The run stored at `path`; with `running` also one that is being written, or whose process is gone (`killed`).
 
     Raises:
-        RecipeError: if there is no run, it is incomplete or corrupt or has another schema, or is still being
-            written (unless `running`).
+        RecipeError: if there is no run, or it is incomplete or corrupt or has another schema.
+        UnfinishedError: it is still being written, or was killed, and not `running`.
     """
     path = Path(path)
     if path not in folders(path):
@@ -142,11 +143,15 @@ def open_run(path: str | Path, running: bool = False) -> Run:
     recipe = contents.read_recipe(path)
     if not is_intact(path, "recipe.yaml", status.get("files", {})):
         raise RecipeError(f"{path}/recipe.yaml is damaged or was edited; run the recipe again with --force")
-    if status["state"] == "running" and not running:
+    if status["state"] == "running" and running:
+        return Run(path, recipe, status if held(path) else status | {"state": "killed"})
+    if status["state"] == "running":
         progress = f"{status.get('steps_done', 0)} of {recipe.get('steps', '?')} steps"
         if held(path):
-            raise RecipeError(f"{path} is still running ({progress}); wait for it")
-        raise RecipeError(f"{path} was killed while running ({progress}); run its recipe again to continue")
+            raise UnfinishedError(f"{path} is still running ({progress}); wait for it")
+        raise UnfinishedError(
+            f"{path} was killed while running ({progress}); run its recipe again to continue"
+        )
     return Run(path, recipe, status)
 
 
@@ -179,22 +184,41 @@ def _given(paths: Paths) -> list[Path | Run]:
     return list(by_path.values())
 
 
-def read_each(paths: Paths, use: Callable[[Run], Result]) -> tuple[list[Result], list[str]]:
-    """What `use` gives for every run at and below `paths`, and why the other runs cannot be read, a line for each.
+class Problems(NamedTuple):
+    """The runs of a study that have no result, and those that cannot be read: a line for each."""
+
+    unfinished: list[str]
+    unreadable: list[str]
+
+
+def read_each(paths: Paths, use: Callable[[Run], Result]) -> tuple[list[Result], Problems]:
+    """What `use` gives for every run at and below `paths`, and why there is nothing of the others.
+
+    A run that is given by its own folder is used with the rows that it has, also while it is running.
 
     Raises:
-        RecipeError: no run can be read, or there is none at or below one of the paths.
+        RecipeError: no run can be used, or there is none at or below one of the paths.
     """
-    results, problems = [], []
+    results: list[Result] = []
+    problems = Problems([], [])
     for given in _given(paths):
         try:
-            results.append(use(given if isinstance(given, Run) else open_run(given)))
+            run = given if isinstance(given, Run) else open_run(given, running=_is_given(given, paths))
+            results.append(use(run))
+        except UnfinishedError as error:
+            problems.unfinished.append(str(error))
         except RecipeError as error:
-            problems.append(str(error))
-    problems = list(dict.fromkeys(problems))
+            problems.unreadable.append(str(error))
+    problems = Problems(*(list(dict.fromkeys(lines)) for lines in problems))
     if not results:
-        raise RecipeError(*problems or [_NO_PATH])
+        raise RecipeError(*(problems.unfinished + problems.unreadable) or [_NO_PATH])
     return results, problems
+
+
+def _is_given(folder: Path, paths: Paths) -> bool:
+    """Whether the folder is itself one of the paths, not that of a study above it."""
+    listed = [paths] if isinstance(paths, str | Path | Run) else paths
+    return any(not isinstance(path, Run) and Path(path) == folder for path in listed)
 
 
 def whole(run: Run) -> Run:

@@ -73,9 +73,6 @@ def broken(tmp_path, kind: str):
         folder.mkdir()
     if kind == "foreign":
         (folder / "notes.txt").write_text("mine")
-    if kind == "running":
-        runs.simple(folder)
-        (folder / "status.json").write_text(json.dumps(runs.status("running")))
     if kind == "incomplete":
         runs.simple(folder)
         (folder / "status.json").unlink()
@@ -85,9 +82,41 @@ def broken(tmp_path, kind: str):
     return folder
 
 
+def study_with_a_killed_run(place):
+    for name in ("a", "b", "killed"):
+        runs.simple(place / name, seed=ord(name[0]))
+    (place / "killed" / "status.json").write_text(json.dumps(runs.status("running", steps_done=40)))
+    return place
+
+
+@pytest.mark.parametrize("command", ["plot", "diagnose", "compare", "suggest-clip"])
+def test_the_finished_runs_of_a_study_are_shown_and_the_others_named(tmp_path, command, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    place = study_with_a_killed_run(tmp_path / "study")
+    words = ["--json"] if command == "suggest-clip" else []
+    code = main([command, str(place), *words])
+    told = capsys.readouterr()
+    if command == "suggest-clip":  # these runs have recorded no norms
+        assert code == 2
+    else:
+        assert code == 0
+        assert (
+            told.err
+            == f"gradlab {command}: {place}/killed was killed while running (40 of 100 steps); "
+            + ("run its recipe again to continue\n")
+        )
+    assert "killed was killed while running" in told.err
+
+
+def test_a_killed_run_given_by_its_own_folder_is_diagnosed_so_far(tmp_path, capsys):
+    place = study_with_a_killed_run(tmp_path / "study")
+    assert main(["diagnose", str(place / "killed")]) == 0
+    assert capsys.readouterr().out.startswith("killed (killed)\n")
+
+
 @pytest.mark.few(3)
 @pytest.mark.parametrize("command", ["plot", "diagnose"])
-@pytest.mark.parametrize("kind", ["missing", "empty", "foreign", "running", "incomplete", "corrupt"])
+@pytest.mark.parametrize("kind", ["missing", "empty", "foreign", "incomplete", "corrupt"])
 def test_a_folder_that_is_not_a_complete_run_is_one_line(tmp_path, command, kind, capsys):
     folder = broken(tmp_path, kind)
     before = sorted(tmp_path.rglob("*"))

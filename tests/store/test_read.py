@@ -208,3 +208,53 @@ def test_reading_imports_neither_jax_nor_matplotlib():
     heavy = "{'jax', 'matplotlib', 'scipy'}"
     code = f"import sys, gradlab.store.read; print(sorted({heavy} & set(sys.modules)))"
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"
+
+
+def study_with_a_killed_run(place):
+    runs.simple(place / "a", seed=0)
+    runs.write(
+        place / "b",
+        runs.recipe(seed=1),
+        runs.status("running", steps_done=40),
+        [runs.layer_table(runs.walk(20, 5), [0, 10, 20, 30, 40])],
+        [runs.step_table([2.0] * 5, [0, 10, 20, 30, 40])],
+    )
+    return place
+
+
+def test_a_study_is_loaded_without_its_unfinished_runs_and_they_are_named(tmp_path):
+    place = study_with_a_killed_run(tmp_path / "study")
+    with pytest.warns(UserWarning, match=r"left out: .*b was killed while running \(40 of 100 steps\)"):
+        frame = load(place)
+    assert frame.run.unique().tolist() == ["a"]
+
+
+def test_a_killed_run_given_by_itself_has_its_rows_so_far(tmp_path):
+    place = study_with_a_killed_run(tmp_path / "study")
+    with pytest.warns(UserWarning, match="b is killed: these are its rows so far"):
+        frame = load(place / "b", "steps")
+    assert frame.step.max() == 40
+    with pytest.warns(UserWarning, match="these are its rows so far"):
+        assert load([place / "a", place / "b"]).run.unique().tolist() == ["a", "b"]
+
+
+def test_a_study_of_which_no_run_can_be_loaded_is_refused(tmp_path):
+    (study_with_a_killed_run(tmp_path) / "a" / "status.json").write_text("{")
+    with pytest.raises(RecipeError, match="was killed while running"):
+        load(tmp_path)
+
+
+def test_damage_is_named_and_the_others_are_loaded(tmp_path):
+    for name in ("a", "b"):
+        runs.simple(tmp_path / name)
+    (tmp_path / "a" / "layers" / "all.parquet").write_bytes(b"PAR1")
+    with pytest.warns(UserWarning, match="left out: .* is corrupt"):
+        assert load(tmp_path).run.unique().tolist() == ["b"]
+
+
+def test_defaults_that_came_later_are_no_choice_between_old_and_new_runs(tmp_path):
+    runs.simple(tmp_path / "old")
+    later = {"patience": 0, "loss": 0.0, "tolerance": 0.0, "on": []}
+    runs.simple(tmp_path / "new", freeze=[], stop=later, depth=20)
+    assert load(tmp_path).columns[0] == "run"
+    assert not {"freeze", "stop.on", "stop.tolerance"} & {*load(tmp_path).columns}

@@ -1,12 +1,21 @@
 """`gradlab compare PATH… --by clip`: compare runs in one figure and one table, by the choices that differ."""
 
+import json
+import math
+from argparse import ArgumentTypeError
 from pathlib import Path
 
 from gradlab.commands.arguments import Arguments, path_arguments, tell_problems, words
 from gradlab.recipe.errors import RecipeError
 from gradlab.recipe.printing import one_line
 from gradlab.report import pictures
-from gradlab.report.comparison import comparison_figure, comparison_path, comparison_table, requested_keys
+from gradlab.report.comparison import (
+    ALWAYS_PRESENT,
+    comparison_figure,
+    comparison_path,
+    comparison_table,
+    requested_keys,
+)
 from gradlab.report.terminal import say
 
 
@@ -20,11 +29,35 @@ def arguments() -> Arguments:
         metavar="KEYS",
         help="the choices to colour by, as clip or depth,clip; all that differ if not given",
     )
+    parser.add_argument(
+        "--target",
+        type=loss,
+        metavar="LOSS",
+        help="the training loss to count steps and seconds to; what 'learned' demands if not given",
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="print a list with one object per run, and draw no figure"
+    )
     parser.add_argument("--format", choices=pictures.FORMATS, default="png", help="file format of the figure")
     parser.add_argument(
         "--out", type=Path, metavar="FILE", help="the file of the figure; beside the runs if not given"
     )
     return parser
+
+
+def loss(text: str) -> float:
+    """The argument as a number.
+
+    Raises:
+        ArgumentTypeError: if it is not a finite one.
+    """
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise ArgumentTypeError(f"'{text}' is not a number")
+    return number
 
 
 def main(argv: list[str]) -> int:
@@ -35,6 +68,8 @@ def main(argv: list[str]) -> int:
             cannot be read, and the others were compared.
     """
     options = arguments().parse_args(argv)
+    from gradlab.analysis.comparison import compare_runs
+    from gradlab.store.json_safe import json_safe
     from gradlab.store.read import read_each, whole
 
     runs, problems = read_each(options.paths, whole)
@@ -45,7 +80,13 @@ def main(argv: list[str]) -> int:
     path = options.out or comparison_path(runs, by, options.format)
     if path.suffix[1:] not in pictures.FORMATS:
         raise RecipeError(f"--out {path} must end in {' or '.join('.' + name for name in pictures.FORMATS)}")
-    say(comparison_table(runs, by))
+    if options.json:
+        frame = compare_runs(runs, by[0] if by[0] not in ALWAYS_PRESENT else "", options.target)
+        records = json_safe(frame.to_dict("records"))
+        say(json.dumps(records, indent=2, ensure_ascii=False))
+        tell_problems("compare", problems)
+        return 0
+    say(comparison_table(runs, by, options.target))
     say(one_line(pictures.save(comparison_figure(runs, by), path)))
     tell_problems("compare", problems)
     return 0

@@ -1,6 +1,7 @@
 """Several runs as one table and one picture: which of their choices differ, and what each run came to."""
 
 import re
+from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,15 +19,18 @@ HEADINGS = {  # the columns of the table that a line has room for
     "diverged": "diverged",
     "training": "training",
     "train_loss": "loss",
+    "train_score": "train score",
     "test_score": "test score",
+    "gap": "gap",
+    "steps_to_target": "to target",
     "signal_start": "signal",
     "gain_start": "gain",
     "decades_start": "decades",
-    "signal_end": "at the end",
-    "decades_end": "decades",
+    "signal_end": "signal at end",
+    "decades_end": "decades at end",
     "time_start": "over time",
-    "time_gain_start": "gain per time step",
-    "time_end": "at the end",
+    "time_gain_start": "gain over time",
+    "time_end": "over time at end",
     "clip_share": "clipped",
 }
 UNREMARKABLE = {"seeds": 1, "diverged": 0}  # a column that has this value in every run is left out
@@ -72,17 +76,46 @@ def _implied(key: str, columns: dict[str, list[Any]]) -> bool:
     return len(pairs) == len(set(options))
 
 
-def comparison_table(runs: list["Run"], by: list[str]) -> str:
+def comparison_table(runs: list["Run"], by: list[str], target: float | None = None) -> str:
     """A table with one line per run: what differs and the results; the run's name where nothing else identifies it."""
     from gradlab.analysis.comparison import compare_runs
 
-    frame = compare_runs(runs, next((key for key in by if key not in ALWAYS_PRESENT), ""))
+    frame = compare_runs(runs, next((key for key in by if key not in ALWAYS_PRESENT), ""), target)
     names = [key for key in by if key in frame]
     if not names or frame[names].astype(str).duplicated().any():
         names.append("run")
     results = [key for key in HEADINGS if key in frame and _worth_a_column(key, frame[key])]
-    rows = [[_cell(value) for value in row] for row in frame[[*names, *results]].itertuples(index=False)]
-    return aligned([[*names, *(HEADINGS[key] for key in results)], *rows])
+    rows = [
+        [*(_cell(row[key]) for key in names), *(_result(key, row) for key in results)]
+        for row in frame.to_dict("records")
+    ]
+    targets = {f"{float(value):.3g}" for value in frame.target}
+    headings = HEADINGS | ({"steps_to_target": f"to loss {targets.pop()}"} if len(targets) == 1 else {})
+    return aligned([[*names, *(headings[key] for key in results)], *rows])
+
+
+SCORES = ("train_score", "test_score", "gap")
+
+
+def _result(key: str, row: Mapping[Hashable, Any]) -> str:
+    """A result as a cell: with its standard deviation over seeds, or with the seeds that reach the target."""
+    value = row[key]
+    if key == "steps_to_target":
+        return _way(row)
+    text = f"{value:.2f}" if key in SCORES and _cell(value) else _cell(value)
+    spread = row.get(f"{key}_sd")
+    if text and spread is not None and spread == spread:
+        return f"{text} ± {spread:.2f}" if key in SCORES else f"{text} ± {spread:.1g}"
+    return text
+
+
+def _way(row: Mapping[Hashable, Any]) -> str:
+    """`50 steps, 0.7 s (5 of 5)`: with the number of seeds that reach the target."""
+    seeds = f" ({row['reached']} of {row['seeds']})" if row["seeds"] > 1 else ""
+    if not _cell(row["steps_to_target"]):
+        return f"–{seeds}"
+    seconds = row["seconds_to_target"]
+    return f"{row['steps_to_target']:.0f} steps" + (f", {seconds:.2g} s" if _cell(seconds) else "") + seeds
 
 
 def _worth_a_column(key: str, column: "pd.Series") -> bool:

@@ -89,6 +89,7 @@ def launch(prepared: PreparedRun, report: Report = None) -> Outcome:
     if not recipe.force and (before := _ended(folder, recipe)):
         return before
     machine.prepare()
+    machine.reset_peak_memory()
     task = prepared.task  # loaded here, where a signal is raised: it may take long
     with signals.collected() as caught, machine.compilation_cache() as faults:
         with machine.device(recipe) as device:

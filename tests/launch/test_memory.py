@@ -1,10 +1,15 @@
 """A grid of many structures does not fill its process: programs are dropped when others need their place."""
 
+import resource
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from tests.launch import stored
+from tests.recipes import launch, tiny
 
 # compiles 30 tiny structures one after the other, and prints the memory maps and resident MiB after 5 and after 30
 PROGRAM = """
@@ -36,3 +41,14 @@ def test_memory_is_level_over_the_structures_of_a_grid():
     )
     assert later_maps < 1.1 * maps
     assert later_resident < resident + 100
+
+
+@pytest.mark.skipif(
+    not Path("/proc/self/clear_refs").exists(), reason="the system cannot reset a peak of memory"
+)
+def test_a_run_s_memory_is_not_that_of_what_was_before(tmp_path):
+    large = np.ones(2**25)  # 256 MiB, as another run of a grid
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    del large
+    status = stored.status(launch(tiny(tmp_path, "steps=0")).folder)
+    assert 50 < status["memory_mib"] < before - 150

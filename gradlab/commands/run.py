@@ -19,6 +19,22 @@ if TYPE_CHECKING:
     from gradlab.data.task import Task
     from gradlab.report.result import RunResult
 
+# flags of Hydra's own command line, and what does the same here
+HYDRA_FLAGS = {
+    "--info": "`--cfg job` prints the composed recipe",
+    "-i": "`--cfg job` prints the composed recipe",
+    "--hydra-help": "see gradlab run --help",
+    "--config-name": "`experiment=NAME` chooses a study",
+    "-cn": "`experiment=NAME` chooses a study",
+    "--config-path": "`--config-dir DIR` adds a folder of your own options",
+    "-cp": "`--config-dir DIR` adds a folder of your own options",
+    "-cd": "`--config-dir DIR` adds a folder of your own options",
+    "--experimental-rerun": "the same command runs what is missing",
+    "--shell-completion": '`eval "$(gradlab --completion bash)"` completes words with Tab',
+    "-sc": '`eval "$(gradlab --completion bash)"` completes words with Tab',
+    "--package": "the place of every option is fixed",
+    "-p": "the place of every option is fixed",
+}
 Load = Callable[[Recipe], "Task"]
 
 
@@ -60,6 +76,9 @@ def arguments() -> Arguments:
 
 def main(argv: list[str]) -> int:
     """Train the recipes that the words describe; exit code 1 if a run failed or a verdict is one of --fail-on."""
+    for word in argv:
+        if instead := HYDRA_FLAGS.get(word.partition("=")[0]):
+            raise RecipeError(f"{word.partition('=')[0]} is a flag of Hydra, not of gradlab; {instead}")
     options = arguments().parse_intermixed_args(argv)
     require_words(options.fail_on)
     flags = [f"{flag}=true" for flag in ("force", "quiet") if getattr(options, flag)]

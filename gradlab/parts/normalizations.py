@@ -211,7 +211,7 @@ def scaled_standardization(gain: Positive, epsilon: Positive) -> Normalization:
     """Ŵ = gain·g·(W − μ)/√(fan_in·σ² + ε) for each output unit, g learned, 1 at the start (Brock et al. 2021).
 
     σ_w² = gain² at the start, and Σ_i Ŵ_ij = 0 always: there is no mean shift. The article's gain for ReLU is
-    √(2/(1 − 1/π)) = 1.7128, which keeps the variance of the pre-activations.
+    √(2/(1 − 1/π)) = 1.7129, which keeps the variance of the pre-activations.
     """
     rule = lambda kernel: gain * _standard(kernel, epsilon, kernel.shape[0])
     return Normalization("kernel", lambda width, dtype: KernelNorm(width, dtype, rule, learned=True))

@@ -1,5 +1,6 @@
 """The words of a command line become recipes, and an error message names what was probably meant."""
 
+import shlex
 from contextlib import suppress
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gradlab.commands.compose.grid import Grid, grid
+from gradlab.commands.main import main
 from gradlab.recipe import options
 from gradlab.recipe.errors import RecipeError
 from gradlab.recipe.recipe import Recipe, flat, folder_name, plain
@@ -179,3 +181,27 @@ def test_a_grid_without_end_is_refused_at_once():
 def test_each_recipe_of_a_grid_has_its_own_folder():
     study = composed("lr=0.1,0.2", "seed=0,1", multirun=True)
     assert len({folder_name(recipe) for recipe in study.recipes}) == 4
+
+
+@pytest.mark.parametrize(
+    "value", ["a=b.csv", "a#b.csv", "a,b.csv", "a b.csv", 'a"b#.csv', "a'b=.csv", "a\\b=c.csv", "[a", "a{b"]
+)
+def test_a_value_that_cannot_be_parsed_gets_a_hint_that_works_when_pasted(value, tmp_path):
+    """The hint, split as a shell splits it, gives the value itself."""
+    with pytest.raises(RecipeError) as error:
+        grid([f"data.path={value}#", "data=csv", "data.target=y"])
+    hint = str(error.value).rpartition("write ")[2]
+    (pasted,) = shlex.split(hint)
+    (recipe,) = grid([pasted, "data=csv", "data.target=y"]).recipes
+    assert recipe.data["path"] == f"{value}#"
+
+
+@pytest.mark.parametrize("flag", ["--info", "-cn", "--config-name=x", "-p"])
+def test_a_flag_of_hydra_is_answered_with_what_does_the_same_here(flag, capsys):
+    assert main(["run", flag]) == 2
+    assert "is a flag of Hydra, not of gradlab; " in capsys.readouterr().err
+
+
+def test_a_launcher_of_hydra_is_answered_with_what_gradlab_does():
+    with pytest.raises(RecipeError, match="one after the other in this process"):
+        grid(["hydra/launcher=joblib"])

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -124,9 +125,21 @@ def _parse_word(word: str, groups: Groups) -> Override:
         Exception
     ) as error:  # besides its own errors, those of Python that it meets: an integer of 5000 digits
         reason = next(iter(str(error).splitlines()), type(error).__name__)
-        raise RecipeError(
-            f"'{word}' cannot be parsed: {reason}; put quotes around a value with commas, spaces or brackets"
-        ) from None
+        raise RecipeError(f"'{word}' cannot be parsed: {reason}{_as_text(word)}") from None
+
+
+def _as_text(word: str) -> str:
+    """The end of a message: how the word is written in a shell so that its value is taken as it stands."""
+    key, _, value = word.partition("=")
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+    quoted = f'{key}="{escaped}"'
+    try:
+        taken = OverridesParser.create().parse_override(quoted).value()
+    except Exception:  # the key cannot be parsed either
+        taken = None
+    if taken != value:
+        return "; put quotes around a value with commas, spaces or brackets"
+    return f"; to take the value as it stands, write {shlex.quote(quoted)}"
 
 
 def _values(override: Override, word: str, groups: Groups) -> tuple[Any, ...]:

@@ -72,7 +72,11 @@ def constant(value: Number) -> Initializer:
 
 @initializer
 def zeros() -> Initializer:
-    """W = 0: no signal passes, and no gradient except that of the output's bias; training never starts."""
+    """W = 0: no signal passes, and no gradient.
+
+    Where φ(0) = 0 (tanh, relu) only the output's bias has a gradient, and no kernel ever moves. Where φ(0) ≠ 0
+    (sigmoid, softplus) training starts at the output layer, and all units of a layer stay equal.
+    """
     return Initializer(zero)
 
 

@@ -4,6 +4,7 @@ import itertools
 import math
 import shlex
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -131,15 +132,16 @@ def _parse_word(word: str, groups: Groups) -> Override:
 def _as_text(word: str) -> str:
     """The end of a message: how the word is written in a shell so that its value is taken as it stands."""
     key, _, value = word.partition("=")
-    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-    quoted = f'{key}="{escaped}"'
-    try:
-        taken = OverridesParser.create().parse_override(quoted).value()
-    except Exception:  # the key cannot be parsed either
-        taken = None
-    if taken != value:
-        return "; put quotes around a value with commas, spaces or brackets"
-    return f"; to take the value as it stands, write {shlex.quote(quoted)}"
+    quotes = value.replace('"', '\\"')
+    for escaped in (
+        quotes,
+        value.replace("\\", "\\\\").replace('"', '\\"'),
+    ):  # a backslash counts before a quote only
+        quoted = f'{key}="{escaped}"'
+        with suppress(Exception):  # the key cannot be parsed either
+            if OverridesParser.create().parse_override(quoted).value() == value:
+                return f"; to take the value as it stands, write {shlex.quote(quoted)}"
+    return "; put quotes around a value with commas, spaces or brackets"
 
 
 def _values(override: Override, word: str, groups: Groups) -> tuple[Any, ...]:

@@ -155,4 +155,6 @@ class Optimizer:
                 return np.sign(part["b1"] * m + (1 - part["b1"]) * g)
             case "sign":
                 return np.sign(g)
+            case "ascent":
+                return -g
         return g

@@ -12,7 +12,10 @@ from gradlab.recipe.recipe import Recipe
 SHIPPED = (
     "activation_compare",
     "adding_problem",
-    "article_examples",
+    "article_ascent",
+    "article_clip_by_value",
+    "article_fit",
+    "article_fit_learning_rate",
     "batchnorm_explodes",
     "bearing_normalized_depth",
     "clip_compare",

@@ -19,6 +19,7 @@ ADAM = {"b1": 0.9, "b2": 0.999, "eps": 1e-8}
 OPTIMIZERS = [
     {"name": "sgd"},
     {"name": "gd"},
+    {"name": "ascent"},
     {"name": "momentum", "decay": 0.9},
     {"name": "momentum", "decay": 0.0},
     {"name": "nesterov", "decay": 0.9},

@@ -53,6 +53,12 @@ def gd() -> Optimizer:
 
 
 @optimizer
+def ascent() -> Optimizer:
+    """Δθ = +rate·g: away from the minimum, the wrong sign of a published example; it is there to be compared with."""
+    return _from_transformation(optax.scale(-1.0))
+
+
+@optimizer
 def momentum(decay: Share) -> Optimizer:
     """m <- g + decay·m, Δθ = −rate·m (heavy ball; Optax's and PyTorch's form without dampening)."""
     return _from_transformation(optax.trace(decay))

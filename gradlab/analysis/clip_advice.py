@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from gradlab.analysis import sentences
+from gradlab.analysis import advice_sentences as sentences
 from gradlab.analysis.clip_limits import norm_threshold
 from gradlab.analysis.results import ClipAdvice, NormRecommendation, OwnClip, Recommendation, ThresholdEffect
 from gradlab.analysis.selection import is_measured, minibatch_rows, rows_with, to_float64
@@ -23,7 +23,15 @@ WINDOW = 50  # the recorded steps before a step whose median is its level
 MIN_WINDOW = 10  # the fewest of them; the steps at the very start have the median of these
 # a spike is three times its level, and that many robust standard deviations above it
 SPIKE_DECADES, SPIKE_DEVIATIONS = math.log10(3), 3.5
-ADVISED_PERCENTILE = 95  # of the norms of all steps that are no spikes
+FEWEST_SPIKES = 3  # that are a reason for a clip
+ADVISED_PERCENTILE, PARTS = (
+    75,
+    3,
+)  # of the norms that are no spikes, in the third of the steps where it is largest
+LARGE = 1.0  # decades above its level: a spike whatever the noise
+# a breakdown: an evaluated loss above 1.5 times the lowest one before, and higher by a tenth of the chance loss
+RISE, RISE_OF_CHANCE = 1.5, 0.1
+BEFORE_PERCENTILE = 50  # of the norms before breakdowns
 
 
 def advise(run: Run, thresholds: Sequence[float] = ()) -> ClipAdvice:
@@ -62,7 +70,7 @@ def advise(run: Run, thresholds: Sequence[float] = ()) -> ClipAdvice:
         least=float(10 ** positive.min()),
         largest=float(10 ** positive.max()),
         percentiles=percentiles,
-        advice=_recommendation(defined, clipped_fraction(run.steps) or 0.0),
+        advice=_recommendation(run, defined, clipped_fraction(run.steps) or 0.0),
         thresholds=[ThresholdEffect(*row) for row in effects.itertuples(index=False)],
         own=_own_clip(run),
         warnings=[],
@@ -106,14 +114,13 @@ def _level(log10_norm: pd.Series) -> pd.Series:
 
 
 def _spikes(log10_norm: NDArray[np.float64], level: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Which steps are three times their level, and 3.5 robust standard deviations above it; all arrays (steps,)."""
+    """Which steps are three times their level, and 3.5 robust standard deviations above it, or ten times; (steps,)."""
     nothing = np.full(len(log10_norm), np.nan)
     above = np.subtract(log10_norm, level, where=np.isfinite(log10_norm), out=nothing)
     finite = above[np.isfinite(above)]
     deviation = np.subtract(*np.percentile(finite, [75, 25])) / 1.349 if finite.size else 0.0
-    spikes: NDArray[np.bool_] = np.nan_to_num(above, nan=0.0) > max(
-        SPIKE_DECADES, SPIKE_DEVIATIONS * deviation
-    )
+    bound = min(LARGE, max(SPIKE_DECADES, SPIKE_DEVIATIONS * deviation))
+    spikes: NDArray[np.bool_] = np.nan_to_num(above, nan=0.0) > bound
     return spikes
 
 
@@ -127,26 +134,64 @@ def threshold_effects(frame: pd.DataFrame, thresholds: Sequence[float]) -> pd.Da
     return pd.DataFrame(rows, columns=["threshold", "clipped", "scale"])
 
 
-def _recommendation(frame: pd.DataFrame, clipped: float) -> Recommendation:
-    """`norm` where some steps are spikes, with the 95th percentile of the others as threshold; else `none`.
+def breakdowns(run: Run) -> dict[int, int]:
+    """The seeds whose training broke down, each with the first step that belongs to it.
 
-    A spike is then reduced to the size of a large step of this run, and 95 % of the other steps stay as they are.
-    Where most spikes are below that percentile (because the norms decreased during training) no single threshold
-    separates them from the others: `zscore`, whose threshold follows the norms.
+    Its loss became non-finite, or an evaluated training loss is above 1.5 times the lowest one before and higher by a
+    tenth of the chance loss. It begins where the minibatch loss first rises as far above its median before.
     """
+    rows = minibatch_rows(run.steps).sort_values("step")
+    chance = run.status["data"].get("chance_loss")
+    nonfinite = {int(entry["seed"]): int(entry["step"]) for entry in run.status.get("nonfinite", [])}
+    found: dict[int, int] = {}
+    for _, own in rows.groupby("seed"):
+        evaluated = rows_with(own, "train_loss")
+        losses, least = to_float64(evaluated.train_loss), RISE_OF_CHANCE * (chance or 0.0)
+        before = np.fmin.accumulate(losses)[:-1] if losses.size else losses
+        risen = np.flatnonzero(~(losses[1:] <= np.maximum(RISE * before, before + least)))
+        seed = int(own.seed.iloc[0])
+        if not risen.size and seed not in nonfinite:
+            continue
+        known = int(evaluated.step.iloc[risen[0] + 1]) if risen.size else nonfinite[seed]
+        last_good = int(evaluated.step.iloc[risen[0]]) if risen.size else 0
+        found[seed] = _begin(own, last_good, known, least)
+    return found
+
+
+def _begin(own: pd.DataFrame, last_good: int, known: int, least: float) -> int:
+    """The first step after `last_good` whose minibatch loss has risen, at the latest `known`."""
+    losses, steps = to_float64(own.loss), own.step.to_numpy()
+    for at in np.flatnonzero((steps > last_good) & (steps < known)):
+        median = np.median(losses[max(0, at - WINDOW) : at])
+        if not losses[at] <= max(RISE * median, median + least):
+            return int(steps[at])
+    return known
+
+
+def _recommendation(run: Run, frame: pd.DataFrame, clipped: float) -> Recommendation:
+    """`norm` where seeds broke down or some steps are spikes; else `none`.
+
+    Where the training of seeds broke down: with the median of the norms before as threshold, so that half of the
+    steps stay as they are. Where there are only spikes: with the 75th percentile of the other norms, in the third of
+    the steps where it is largest, so that a spike becomes a large step of this run. Where most spikes are below that
+    (because the norms decreased during training) no single threshold separates them from the others: `zscore`, whose
+    threshold follows the norms.
+    """
+    if begins := breakdowns(run):
+        return _against_breakdowns(frame, begins)
     spikes, others = frame[frame.spike], frame[~frame.spike]
     norms = to_float64(others.log10_norm)
     norms = norms[np.isfinite(norms)]
     above = to_float64(frame.log10_norm) - to_float64(frame.level)
     largest_ratio = float(10 ** above[np.isfinite(above)].max())
-    if spikes.empty or not norms.size:
+    if len(spikes) < FEWEST_SPIKES or not norms.size:
         reason = sentences.no_spikes(largest_ratio, WINDOW, clipped)
         return Recommendation("none", None, len(spikes), largest_ratio, reason)
-    threshold = round_two(float(10 ** np.percentile(norms, ADVISED_PERCENTILE)))
+    threshold = round_two(float(10 ** _largest_percentile(others)))
     cut = int((to_float64(spikes.log10_norm) > math.log10(threshold)).sum())
     reason = (
         f"{sentences.spikes(len(spikes), len(frame), largest_ratio, WINDOW)}; {threshold:g} is the "
-        f"{ADVISED_PERCENTILE}th percentile of the other norms"
+        f"{ADVISED_PERCENTILE}th percentile of the other norms in the third of the steps where these are largest"
     )
     if cut < len(spikes) / 2:
         reason += (
@@ -163,6 +208,40 @@ def _recommendation(frame: pd.DataFrame, clipped: float) -> Recommendation:
         clipped=effect.clipped,
         scale=effect.scale,
         cut=cut,
+    )
+
+
+def _largest_percentile(others: pd.DataFrame) -> float:
+    """The percentile of log10 of the norms in each third of the steps, the largest of them."""
+    steps, log10_norms = others.step.to_numpy(), to_float64(others.log10_norm)
+    part = np.minimum(PARTS * (steps - steps.min()) // max(steps.max() - steps.min() + 1, 1), PARTS - 1)
+    parts = [log10_norms[(part == index) & np.isfinite(log10_norms)] for index in range(PARTS)]
+    return max(float(np.percentile(values, ADVISED_PERCENTILE)) for values in parts if values.size)
+
+
+def _against_breakdowns(frame: pd.DataFrame, begins: dict[int, int]) -> Recommendation:
+    """A clip by the median of the norms before the breakdowns, of the seeds that broke down."""
+    begin = frame.seed.map(begins).to_numpy(dtype=float)  # NaN for the other seeds
+    before = to_float64(frame.log10_norm)[(frame.step.to_numpy() < np.maximum(begin, 1))]
+    before = before[np.isfinite(before)]
+    above = to_float64(frame.log10_norm) - to_float64(frame.level)
+    above = above[np.isfinite(above)]
+    largest_ratio = float(10 ** above.max()) if above.size else 1.0
+    spikes = int(frame.spike.sum())
+    if not before.size:
+        reason = sentences.breakdown(len(begins), int(frame.seed.nunique()), None, BEFORE_PERCENTILE)
+        return Recommendation("zscore", None, spikes, largest_ratio, reason)
+    threshold = round_two(float(10 ** np.percentile(before, BEFORE_PERCENTILE)))
+    effect = ThresholdEffect(*threshold_effects(frame, [threshold]).iloc[0].tolist())
+    return NormRecommendation(
+        clip="norm",
+        threshold=threshold,
+        spikes=spikes,
+        most=largest_ratio,
+        reason=sentences.breakdown(len(begins), int(frame.seed.nunique()), threshold, BEFORE_PERCENTILE),
+        clipped=effect.clipped,
+        scale=effect.scale,
+        cut=int((to_float64(frame.log10_norm[frame.spike]) > math.log10(threshold)).sum()),
     )
 
 

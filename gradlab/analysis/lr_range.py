@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from gradlab.analysis import sentences
+from gradlab.analysis import advice_sentences as sentences
 from gradlab.analysis.results import RangeCurve, RangeTest
 from gradlab.analysis.selection import minibatch_rows, rows_with, to_float64
 from gradlab.recipe.errors import RecipeError

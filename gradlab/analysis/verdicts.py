@@ -96,20 +96,24 @@ def _signal_context(run: Run, data: dict[str, Any]) -> SignalContext:
 
 
 def predicted(run: Run) -> "Prediction | None":
-    """Theory's prediction at initialization, or None where no theory covers the run.
+    """Theory's prediction at initialization, or None where no theory that measured networks confirm covers the run.
 
     Raises:
         RecipeError: the recipe is not that of the stored rows.
     """
     if run.recipe["model"]["name"] != "mlp" or not isinstance(run.status.get("data"), dict):
         return None
+    from gradlab.theory.coverage import unconfirmed
     from gradlab.theory.mlp import predict
 
+    if unconfirmed(run.recipe):
+        return None
     if (blocks := run.layers.layer.nunique() - 2) != run.recipe["depth"]:
         raise RecipeError(
             f"{run.folder}/recipe.yaml says depth {run.recipe['depth']}, and its rows have {blocks} blocks"
         )
-    return predict(_recipe_seen_at_once(run), run.status["data"])
+    prediction = predict(_recipe_seen_at_once(run), run.status["data"])
+    return None if prediction is None or prediction.is_rough else prediction
 
 
 def missing_theory(run: Run) -> str | None:
@@ -117,12 +121,18 @@ def missing_theory(run: Run) -> str | None:
     name = run.recipe["model"]["name"]
     if name != "mlp":
         return f"no prediction: there is mean-field theory for model=mlp only, and this is model={name}"
-    from gradlab.theory.mlp import unavailable
+    from gradlab.theory.coverage import unconfirmed
+    from gradlab.theory.mlp import predict, unavailable
 
-    if reason := unavailable(_recipe_seen_at_once(run)):
+    if reason := unavailable(_recipe_seen_at_once(run)) or unconfirmed(run.recipe):
         return f"no prediction: {reason}"
     data = run.status["data"]
-    return None if data["second_moment"] else "no prediction: the inputs of the training set are all zero"
+    if not data["second_moment"]:
+        return "no prediction: the inputs of the training set are all zero"
+    if (prediction := predict(_recipe_seen_at_once(run), data)) and prediction.is_rough:
+        act = run.recipe["activation"]["name"]
+        return f"no prediction: width {run.recipe['width']} is too small for mean-field theory with activation={act}"
+    return None
 
 
 def _recipe_seen_at_once(run: Run) -> dict[str, Any]:

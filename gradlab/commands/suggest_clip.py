@@ -92,8 +92,8 @@ def main(argv: list[str]) -> int:
 
 def text(advice: "ClipAdvice", percentiles: bool) -> str:
     """The advice in sentences and a table of its thresholds, which are the `percentiles` of the norms or were given."""
+    from gradlab.analysis.advice_sentences import of_clip_advice
     from gradlab.analysis.clip_advice import PERCENTILES
-    from gradlab.analysis.sentences import of_clip_advice
     from gradlab.analysis.wording import percent
 
     lines = [f"  {label:<12}{sentence}" for label, sentence in of_clip_advice(advice)]

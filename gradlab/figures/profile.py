@@ -18,6 +18,7 @@ from gradlab.analysis.verdicts import predicted
 from gradlab.figures import marks, style
 from gradlab.figures.marks import Curve, Legend
 from gradlab.store.read import Run
+from gradlab.theory.coverage import DEVIATIONS
 
 if TYPE_CHECKING:
     from gradlab.theory.mlp import Prediction
@@ -40,7 +41,8 @@ def profile(layers: pd.DataFrame, prediction: "Prediction | None" = None, title:
 
     `layers` is the table of one run, of which the rows of minibatches are drawn; its values are log10. A line is one
     seed; from five seeds on it is their median in a band from the lowest to the highest. `prediction` is a
-    `gradlab.theory.mlp.Prediction`; its band is one standard deviation over random networks of this width.
+    `gradlab.theory.mlp.Prediction`; its band holds 95 % of random networks of this width at each layer by itself, where
+    that was measured.
     """
     rows = defined_backward(minibatch_rows(layers))
     figure, axes = style.panels(1, 3, (13, 4.9), title)
@@ -84,7 +86,9 @@ def _draw_steps(panel: Axes, steps: list[int], drawn: list[list[Curve]], legend:
 def _theory(
     prediction: "Prediction | None", start: pd.DataFrame, column: str
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
-    """Layers, line and standard deviation of the theory, of shape (layers,); None where it says nothing of the column.
+    """Layers, line and half-width of the theory's band, of shape (layers,); None where it says nothing of the column.
+
+    The half-width is 0 where no band is known.
 
     The backward signal of the theory is shifted to the measured one at the last hidden layer.
     """
@@ -99,14 +103,17 @@ def _theory(
     if not finite.size:
         return None
     line = np.asarray(prediction.log10_backward, dtype=float) + np.median(finite)
-    return np.asarray(prediction.layer), line, np.asarray(prediction.sd, dtype=float)
+    half_width = DEVIATIONS * np.asarray(prediction.sd, dtype=float) * prediction.has_band
+    return np.asarray(prediction.layer), line, half_width
 
 
-def _draw_theory(panel: Axes, x: np.ndarray, y: np.ndarray, sd: np.ndarray, legend: Legend) -> None:
+def _draw_theory(panel: Axes, x: np.ndarray, y: np.ndarray, half: np.ndarray, legend: Legend) -> None:
     """Draw a thin dashed line, and its band in grey behind the data."""
-    if np.nan_to_num(sd).any():
-        panel.fill_between(x, y - sd, y + sd, color=style.FAINT, alpha=0.18, linewidth=0, zorder=1)
-        legend.entries["theory at this width, ± 1 standard deviation"] = Patch(color=style.FAINT, alpha=0.3)
+    if np.nan_to_num(half).any():
+        panel.fill_between(x, y - half, y + half, color=style.FAINT, alpha=0.18, linewidth=0, zorder=1)
+        legend.entries["theory at this width, 95 % of networks at each layer"] = Patch(
+            color=style.FAINT, alpha=0.3
+        )
     panel.plot(x, y, "--", color=style.THEORY, linewidth=1.4, zorder=4)
     legend.entries["theory, step 0"] = Line2D([], [], linestyle="--", color=style.THEORY, linewidth=1.4)
 

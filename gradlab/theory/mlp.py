@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from gradlab.theory import coverage
 from gradlab.theory.activations import NAMES
 from gradlab.theory.backward import log_branch, log_factor
 from gradlab.theory.fluctuation import FiniteWidth, finite_width
@@ -38,6 +39,7 @@ _REASONS = {  # of options that are not covered
     "post_activation": "residual=post_activation puts h through the activation: it is not Gaussian",
     "pre_activation": "no finite-width theory for residual=pre_activation; its gain is 1 + σ_w²·E φ'(h)² per block",
 }
+MOST_SECOND_ORDER = 0.5  # of the first-order term: beyond it the estimates are rough
 _HALF_DECADE = 0.5 / math.log(10)  # ln‖·‖² -> log10‖·‖
 
 
@@ -47,7 +49,8 @@ class Prediction:
 
     All arrays but `log10_gain` have shape (L + 2,). log10_forward, log10_backward: the mean of the logarithm over
     networks of this width (the drift included), of a whole batch; backward relative to layer L. `sd`: the standard
-    deviation of log10_backward over random networks, growing away from layer L. `log10_gain`: d_l for l = 2…L in the
+    deviation of log10_backward over random networks, growing away from layer L; `has_band`: whether mean ± 1.96 sd was
+    found to hold about 95 % of measured networks (`coverage`). `log10_gain`: d_l for l = 2…L in the
     limit of infinite width, without drift or `coherence`; `gain` = 10^mean(d_l), NaN for a single hidden layer.
     """
 
@@ -55,6 +58,8 @@ class Prediction:
     log10_forward: np.ndarray
     log10_backward: np.ndarray
     sd: np.ndarray
+    has_band: bool
+    is_rough: bool  # the width is too small for this activation: the expansion in 1/width does not converge
     gain: float
     log10_gain: np.ndarray
     note: str
@@ -106,6 +111,8 @@ def predict(recipe: dict[str, Any], data: dict[str, Any]) -> Prediction | None:
         log10_forward=np.append(forward.log_h + finite.length_shift, logits) * _HALF_DECADE,
         log10_backward=np.append(backward, -math.log(network.logit_gain)) * _HALF_DECADE,
         sd=np.append(np.sqrt(finite.variance), 0.0) * _HALF_DECADE,
+        has_band=coverage.has_band(recipe),
+        is_rough=finite.second_order > MOST_SECOND_ORDER,
         gain=10 ** float(gains.mean()) if gains.size else math.nan,
         log10_gain=gains,
         note=_note(recipe, finite),
@@ -114,7 +121,7 @@ def predict(recipe: dict[str, Any], data: dict[str, Any]) -> Prediction | None:
 
 def _note(recipe: dict[str, Any], finite: FiniteWidth) -> str:
     note = f"mean field at initialization, width {recipe['width']}"
-    if finite.second_order > 0.5:
+    if finite.second_order > MOST_SECOND_ORDER:
         return note + "; too small a width for this activation: gain and curve are rough estimates"
     if finite.coherent[0] > math.log(2):
         return note + "; the activation's mean adds a component to the signal that grows faster than the gain"

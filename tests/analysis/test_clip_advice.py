@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pytest
 
+from gradlab.analysis.advice_sentences import of_clip_advice
 from gradlab.analysis.clip_advice import advise, recorded_norms, round_two, threshold_effects
 from gradlab.analysis.results import OwnClip, to_json
-from gradlab.analysis.sentences import of_clip_advice
 from gradlab.recipe.errors import RecipeError
 from tests import runs
 

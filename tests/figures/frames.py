@@ -32,6 +32,7 @@ def prediction(depth, gain=0.9):
     """A theory of one gain, fixed to 0 at the last hidden layer."""
     layer = np.arange(depth + 2)
     return SimpleNamespace(
+        has_band=True,
         layer=layer,
         log10_forward=-0.01 * layer,
         log10_backward=(depth - layer) * np.log10(gain),

@@ -42,6 +42,21 @@ def test_theory_is_anchored_at_the_last_hidden_layer_of_the_first_step(tmp_path)
     assert not [line for line in figure.axes[2].get_lines() if line.get_linestyle() == "--"]
 
 
+def test_a_band_is_1_96_standard_deviations_wide_and_says_its_level_or_is_not_drawn(tmp_path):
+    layers, _ = frames(tmp_path / "run")
+    theory = prediction(20)
+    (band,) = profile(layers, theory).axes[1].collections
+    (line,) = (line for line in profile(layers, theory).axes[1].get_lines() if line.get_linestyle() == "--")
+    heights = band.get_paths()[0].vertices[:, 1]
+    assert np.ptp(heights[np.isclose(band.get_paths()[0].vertices[:, 0], 4)]) == pytest.approx(
+        2 * 1.959964 * theory.sd[4], rel=1e-3
+    )
+    assert "theory at this width, 95 % of networks at each layer" in legend(profile(layers, theory))
+    assert len(line.get_xdata()) == 22
+    theory.has_band = False
+    assert not profile(layers, theory).axes[1].collections
+
+
 def test_five_seeds_are_a_median_in_a_band(tmp_path):
     layers, _ = frames(tmp_path / "run", seeds=5)
     axes = profile(layers).axes[1]

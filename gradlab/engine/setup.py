@@ -98,6 +98,13 @@ class Frozen(NamedTuple):
             else grads
         )
 
+    def merged(self, params: Tree, trained: Tree) -> Tree:
+        """All parameters: `trained` where they are trained, else those of `params`."""
+        return params | {
+            path: jnp.where(self.flags[path], params[path], value) if path in self.flags else value
+            for path, value in trained.items()
+        }
+
     def filled(self, direction: Tree, params: Tree) -> Tree:
         """The direction of all parameters: zero for those that are frozen."""
         if not self.flags:

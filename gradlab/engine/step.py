@@ -144,9 +144,13 @@ def _step_columns(
     if setup.penalty is not None:
         grads = update.gradient
         if optimizer.estimator is not None or setup.freeze:
-            trained = setup.frozen(stacked_axes, params).without
+            frozen = setup.frozen(stacked_axes, params)
             _, added = penalized(
-                setup.penalty, trained(params), trained(result.grads), stacked_axes, context.step
+                setup.penalty,
+                frozen.trained(params),
+                frozen.without(result.grads),
+                stacked_axes,
+                context.step,
             )
             grads = result.grads | added
         norm = log2_norms(grads, stacked_axes).global_norm

@@ -75,9 +75,7 @@ class EarlyStopping:
         if train <= stop.loss and stop.loss > 0:
             return f"training loss at most {stop.loss:g}"
         if math.isfinite(last) and abs(train - last) <= stop.tolerance * abs(last) and stop.tolerance > 0:
-            return (
-                f"training loss changed by at most {stop.tolerance:g} of it, from {last:.4g} to {train:.4g}"
-            )
+            return f"training loss changed by a fraction of at most {stop.tolerance:g}, from {last:.4g} to {train:.4g}"
         if "diverged" in stop.on and train > BLOWN_UP * max(self.first[seed], self.chance_loss):
             return f"diverged: training loss {train:.4g}"
         signal = {"vanishing", "exploding"} & {*stop.on}

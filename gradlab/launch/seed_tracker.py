@@ -125,7 +125,8 @@ class SeedTracker:
     def _broken(self, row: dict[str, np.ndarray]) -> np.ndarray:
         """Which steps have a non-finite loss or gradient that was used, not dropped by the clip, (seeds, rows)."""
         flags: np.ndarray = ~np.isfinite(row["loss"]) | _overflowed(row["log10_gradient"])
-        return flags & ~self._dropped(row)
+        flags &= ~self._dropped(row)
+        return flags
 
     def _dropped(self, row: dict[str, np.ndarray]) -> np.ndarray:
         """Which updates the clip dropped, (seeds, rows)."""

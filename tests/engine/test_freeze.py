@@ -99,6 +99,10 @@ def test_what_is_frozen_is_put_back_before_a_loss_is_asked_for():
     moved = frozen.merged(
         params, jax.tree.map(lambda w: w + 1, {path: params[path] for path in ("hidden/w", "output/w")})
     )
+    assert {path: w.shape for path, w in frozen.only_trained(params).items()} == {
+        "hidden/w": (1, 3),
+        "output/w": (1,),
+    }
     expected = {"input/w": [0, 0], "hidden/w": [[0, 0, 0], [1, 1, 1]], "output/w": [1]}
     assert {path: w.tolist() for path, w in moved.items()} == expected
 

@@ -39,6 +39,7 @@ def check(recipe: Recipe) -> Recipe:
     top_level["freeze"] = tuple(top_level["freeze"])
     _check_batch(recipe)
     _check_surface(parts["model"], parts["loss"])
+    _check_stop(intervals["stop"], listed["probes"])
     checked: dict[str, Any] = {**top_level, **parts, **intervals, **listed}
     return checked_combination(_in_precision(replace(recipe, **checked)))
 
@@ -99,6 +100,16 @@ def _check_surface(model: dict[str, Any], loss: dict[str, Any]) -> None:
     if len(model["start"]) < max(1, fewest):
         raise RecipeError(
             f"loss={name} needs {max(1, fewest)} or more coordinates; got model.start={model['start']}"
+        )
+
+
+def _check_stop(stop: Stop, probes: dict[str, Any]) -> None:
+    """Refuse a verdict on a signal that is not measured."""
+    signal = sorted({"exploding", "vanishing"} & {*stop.on})
+    if signal and not any(part["name"] == "backward" for part in probes.values()):
+        raise RecipeError(
+            f"stop.on={','.join(signal)} needs the backward signal, which is not measured; "
+            f"add it: probe=[{','.join(['backward', *probes])}]"
         )
 
 

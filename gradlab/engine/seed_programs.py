@@ -185,7 +185,8 @@ def evaluate(recipe: Recipe, form: Form, state: TrainState, numbers: Numbers, da
     """The measures of the whole training set and test set, in evaluation mode."""
     setup = make_setup(recipe, numbers, form)
     frozen = setup.frozen(chain.stacked_axes(setup.chain, state.params), state.params)
-    params = state.params | setup.optimizer.eval_params(state.optimizer, frozen.without(state.params))
+    evaluated = setup.optimizer.eval_params(state.optimizer, frozen.without(state.params))
+    params = frozen.merged(state.params, evaluated)
 
     def network(x: Array) -> Array:
         outputs: Array

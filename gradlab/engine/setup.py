@@ -87,6 +87,13 @@ class Frozen(NamedTuple):
             {path: value for path, value in tree.items() if not self._is_whole(path)} if self.flags else tree
         )
 
+    def only_trained(self, params: Tree) -> Tree:
+        """The parameters that are trained: stacks without their frozen layers, no frozen arrays."""
+        return {
+            path: value[np.flatnonzero(~self.flags[path])] if path in self.flags else value
+            for path, value in self.without(params).items()
+        }
+
     def trained(self, grads: Tree) -> Tree:
         """The gradient or update of what is trained: zero in the frozen layers of a stack, nothing of frozen arrays."""
         return (
@@ -97,6 +104,13 @@ class Frozen(NamedTuple):
             if self.flags
             else grads
         )
+
+    def merged(self, params: Tree, trained: Tree) -> Tree:
+        """All parameters: `trained` where they are trained, else those of `params`."""
+        return params | {
+            path: jnp.where(self.flags[path], params[path], value) if path in self.flags else value
+            for path, value in trained.items()
+        }
 
     def filled(self, direction: Tree, params: Tree) -> Tree:
         """The direction of all parameters: zero for those that are frozen."""

@@ -144,9 +144,13 @@ def _step_columns(
     if setup.penalty is not None:
         grads = update.gradient
         if optimizer.estimator is not None or setup.freeze:
-            trained = setup.frozen(stacked_axes, params).without
+            frozen = setup.frozen(stacked_axes, params)
             _, added = penalized(
-                setup.penalty, trained(params), trained(result.grads), stacked_axes, context.step
+                setup.penalty,
+                frozen.trained(params),
+                frozen.without(result.grads),
+                stacked_axes,
+                context.step,
             )
             grads = result.grads | added
         norm = log2_norms(grads, stacked_axes).global_norm
@@ -169,10 +173,14 @@ def _step_columns(
 
 
 def _weight_zeros(setup: Setup, params: Tree, stacked_axes: StackedAxes) -> Array:
-    """The fraction of penalized parameters that are exactly zero; NaN where no penalty makes any."""
+    """The fraction of penalized parameters that are exactly zero; NaN where no penalty makes any.
+
+    A frozen parameter is not penalized.
+    """
     if setup.penalty is None or not setup.penalty.sparse:
         return jnp.full((), jnp.nan)
-    penalized_params = list(subject(params, stacked_axes, setup.penalty.mask).values())
+    trained = setup.frozen(stacked_axes, params).only_trained(params)
+    penalized_params = list(subject(trained, stacked_axes, setup.penalty.mask).values())
     zeros = sum(jnp.sum(w == 0) for w in penalized_params)
     return jnp.asarray(zeros / sum(w.size for w in penalized_params))
 

@@ -66,7 +66,10 @@ def compute_update(
         grads, optimizer_state = optimizer.estimator.estimate(
             params, optimizer_state, grads, key, batch_objective
         )
-    penalty, grads = penalized(setup.penalty, params, frozen.trained(grads), stacked_axes, context.step)
+    # in the place of frozen layers of a stack the penalty is given zeros, which add nothing to it
+    penalty, grads = penalized(
+        setup.penalty, frozen.trained(params), frozen.trained(grads), stacked_axes, context.step
+    )
     grads = frozen.trained(grads)
     clip_output, clip_state = grads, state.clip
     clip_record: dict[str, Array] = {}
@@ -124,8 +127,8 @@ def _objective_of_trained(context: StepContext, state: TrainState, frozen: Froze
     if not frozen.flags:
         return of_all
     return Objective(
-        loss=lambda trained: of_all.loss(state.params | trained),
-        gradient=lambda trained: frozen.trained(of_all.gradient(state.params | trained)),
+        loss=lambda trained: of_all.loss(frozen.merged(state.params, trained)),
+        gradient=lambda trained: frozen.trained(of_all.gradient(frozen.merged(state.params, trained))),
     )
 
 

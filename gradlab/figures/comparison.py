@@ -30,11 +30,49 @@ def comparison(
     `layers` and `steps` are tables as `gradlab.load` returns them, with a column `by`. `score` is that of all runs; if
     they have none in common, the test loss is drawn. A line is one seed of one run; a run of five seeds or more (of two
     if more than four groups are compared) is its median in a band from the lowest to the highest. The legend counts
-    the seeds, and those that became non-finite.
+    the seeds, and those that became non-finite. Where no run has more than one layer, there are no profiles.
     """
     layers, steps = defined_backward(minibatch_rows(layers)), minibatch_rows(steps)
-    figure, (start, end, loss_panel, score_panel) = style.panels(2, 2, (12, 8.2), title)
+    has_depth = int(layers.layer.max()) > 0
+    figure, panels = style.panels(1 + has_depth, 2, (12, 8.2 if has_depth else 4.6), title)
+    *profile_panels, loss_panel, score_panel = panels
     legend, groups = Legend(), _groups(layers, by)
+    if has_depth:
+        _draw_profiles(profile_panels, layers, groups, by, legend)
+    x, xlabel = _cost_axis(steps)
+    costs = to_float64(steps.groupby("run", observed=True)[x].max())
+    column = "train_loss" if is_measured(steps.train_loss).any() else "loss"
+    style.panel_labels(loss_panel, "Training loss", xlabel, "mean data loss")
+    _draw_losses(loss_panel, steps, x, column, groups, by, legend)
+    style.panel_labels(
+        score_panel,
+        f"Test {score.label if score else 'loss'}",
+        xlabel,
+        score.axis_label if score else "mean data loss",
+    )
+    scored = steps.assign(test_score=score.series(steps, "test") if score else steps.test_loss)
+    if score and score.is_fraction:
+        scores = _draw_groups(score_panel, scored, x, "test_score", groups, by, legend)
+        style.fraction_axis(score_panel, [y for _, y in scores])
+    else:
+        _draw_losses(score_panel, scored, x, "test_score", groups, by, legend)
+    for panel in (loss_panel, score_panel):
+        marks.optimizer_switches(panel, _switches(steps, x), legend)
+        style.count_axis(panel, int(steps[x].min()), int(steps[x].max()))
+        if x == "evaluations" and costs.max() > 5 * costs.min():
+            panel.set_xscale("symlog", linthresh=100)
+    counts = set(steps.groupby("run", observed=True).seed.nunique())
+    common = max(counts) if len(counts) == 1 else 0
+    entries = _entries(groups, layers, steps, by, common)
+    style.draw_legend(figure, entries | legend.entries, f"{by}  ({common} seeds each)" if common > 1 else by)
+    return figure
+
+
+def _draw_profiles(
+    panels: list[Axes], layers: pd.DataFrame, groups: dict[Any, Any], by: str, legend: Legend
+) -> None:
+    """Backward profiles at the first step in the first panel, at the last one in the second, on equal axes."""
+    start, end = panels
     rows = {start: layers[layers.step == layers.step.min()], end: _last_rows(layers)}
     profiles: dict[Axes, list[Curve]] = {
         panel: _draw_groups(panel, frame, "layer", "log10_backward", groups, by, legend)
@@ -47,33 +85,15 @@ def comparison(
         )
         style.count_axis(panel, 0, int(layers.layer.max()))
         style.power_axis(panel, *limits)
-    x, xlabel = _cost_axis(steps)
-    costs = to_float64(steps.groupby("run", observed=True)[x].max())
-    column = "train_loss" if is_measured(steps.train_loss).any() else "loss"
-    style.panel_labels(loss_panel, "Training loss", xlabel, "mean data loss")
-    top = _largest_shown_loss(rows_with(steps, column), column)
-    losses = _draw_groups(loss_panel, steps, x, column, groups, by, legend, top)
-    scales.amount_axis(loss_panel, [(at[~(y > top)], y[~(y > top)]) for at, y in losses], legend)
-    style.panel_labels(
-        score_panel,
-        f"Test {score.label if score else 'loss'}",
-        xlabel,
-        score.axis_label if score else "mean data loss",
-    )
-    scored = steps.assign(test_score=score.series(steps, "test") if score else steps.test_loss)
-    scores = _draw_groups(score_panel, scored, x, "test_score", groups, by, legend)
-    if score and score.is_fraction:
-        style.fraction_axis(score_panel, [y for _, y in scores])
-    for panel in (loss_panel, score_panel):
-        marks.optimizer_switches(panel, _switches(steps, x), legend)
-        style.count_axis(panel, int(steps[x].min()), int(steps[x].max()))
-        if x == "evaluations" and costs.max() > 5 * costs.min():
-            panel.set_xscale("symlog", linthresh=100)
-    counts = set(steps.groupby("run", observed=True).seed.nunique())
-    common = max(counts) if len(counts) == 1 else 0
-    entries = _entries(groups, layers, steps, by, common)
-    style.draw_legend(figure, entries | legend.entries, f"{by}  ({common} seeds each)" if common > 1 else by)
-    return figure
+
+
+def _draw_losses(
+    panel: Axes, steps: pd.DataFrame, x: str, y: str, groups: dict[Any, Any], by: str, legend: Legend
+) -> None:
+    """Draw the losses in the column `y`; a run far above the others is marked and does not flatten them."""
+    top = _largest_shown_loss(rows_with(steps, y), y)
+    losses = _draw_groups(panel, steps, x, y, groups, by, legend, top)
+    scales.amount_axis(panel, [(at[~(y > top)], y[~(y > top)]) for at, y in losses], legend)
 
 
 def _cost_axis(steps: pd.DataFrame) -> tuple[str, str]:

@@ -12,7 +12,12 @@ MAX_LINEAR_RATIO = 25.0  # largest ÷ smallest amount from which on a linear axi
 
 
 def amount_axis(axes: Axes, drawn: list[marks.Curve], legend: marks.Legend) -> None:
-    """Choose the scale from the drawn curves; on a logarithmic one a zero becomes a mark at the edge."""
+    """Choose the scale from the drawn curves; on a logarithmic one a zero becomes a mark at the edge.
+
+    Below zero, where a surface may have its loss, the axis stays linear and shows everything.
+    """
+    if any((y < 0).any() for _, y in drawn):
+        return
     limits = marks.finite_range([y[y > 0] for _, y in drawn])
     if limits is None:
         axes.set_ylim(0, 1)

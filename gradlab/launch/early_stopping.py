@@ -1,6 +1,7 @@
 """Early stopping: which seeds have trained long enough, judged at each evaluation and at each dropped update."""
 
 import math
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,7 +17,7 @@ class Evaluation(NamedTuple):
     step: int
     train_loss: np.ndarray
     test_loss: np.ndarray
-    log10_backward: np.ndarray | None
+    log10_backward: np.ndarray | None = None
 
 
 class EarlyStopping:
@@ -27,10 +28,18 @@ class EarlyStopping:
     """
 
     def __init__(
-        self, stop: Stop, seeds: np.ndarray, clip_patience: int = 0, chance_loss: float | None = None
+        self,
+        stop: Stop,
+        seeds: np.ndarray,
+        clip_patience: int = 0,
+        chance_loss: float | None = None,
+        layer_names: Sequence[str] = (),
+        log_every: int = 1,
     ) -> None:
         self.stop = stop
         self.clip_patience = clip_patience
+        self.layer_names = layer_names
+        self.updates = "updates" if log_every == 1 else "recorded updates"
         self.chance_loss = -math.inf if chance_loss is None else chance_loss
         numbers = [int(seed) for seed in seeds]
         self.best = dict.fromkeys(numbers, math.inf)
@@ -65,22 +74,20 @@ class EarlyStopping:
             return f"no new lowest test loss in {stop.patience} evaluations"
         if train <= stop.loss and stop.loss > 0:
             return f"training loss at most {stop.loss:g}"
-        if stop.tolerance > 0 and abs(train - last) <= stop.tolerance * abs(last):  # False for NaN
-            return (
-                f"training loss changed by at most {stop.tolerance:g} of it, from {last:.4g} to {train:.4g}"
-            )
+        if math.isfinite(last) and abs(train - last) <= stop.tolerance * abs(last) and stop.tolerance > 0:
+            return f"training loss changed by a fraction of at most {stop.tolerance:g}, from {last:.4g} to {train:.4g}"
         if "diverged" in stop.on and train > BLOWN_UP * max(self.first[seed], self.chance_loss):
             return f"diverged: training loss {train:.4g}"
         signal = {"vanishing", "exploding"} & {*stop.on}
-        return _signal_reason(profile, signal) if signal and profile is not None else ""
+        return _signal_reason(profile, self.layer_names, signal) if signal and profile is not None else ""
 
     def count_dropped(self, steps: np.ndarray, dropped: np.ndarray, live: list[int]) -> None:
-        """Count the updates that the clip dropped in a row; `dropped` is (seeds, steps)."""
+        """Count the recorded updates that the clip dropped in a row; `dropped` is (seeds, steps)."""
         for seed, flags in zip(self.best, dropped, strict=True):
             for step, flag in zip(steps, flags, strict=True):
                 self.dropped[seed] = self.dropped[seed] + 1 if flag else 0
                 if 0 < self.clip_patience <= self.dropped[seed]:
-                    why = f"the clip dropped {self.clip_patience} updates in a row"
+                    why = f"the clip dropped {self.clip_patience} {self.updates} in a row"
                     self._end(seed, int(step), why, live)
                     break
 
@@ -110,10 +117,21 @@ class EarlyStopping:
 _BY_SEED = ("best", "waited", "dropped", "first", "last")
 
 
-def _signal_reason(log10_backward: np.ndarray, words: set[str]) -> str:
-    """The verdict on the backward signal, (layers,), if it is one of `words`, with its decades; else ""."""
-    from gradlab.analysis.gain import VERDICT_DECADES, profile_decades
+def _signal_reason(log10_backward: np.ndarray, names: Sequence[str], words: set[str]) -> str:
+    """The verdict on the backward signal of named layers, if it is one of `words`, with its decades; else "".
 
-    decades, low, high = profile_decades(log10_backward[1:-1].astype(float))
+    The rule is that of `analysis/signal.py` for one seed.
+    """
+    import pandas as pd  # late: most runs need no verdict while they train
+
+    from gradlab.analysis.gain import VERDICT_DECADES, backward_gain
+    from gradlab.analysis.wording import signed_decades
+
+    profile = {"seed": 0, "layer": range(len(names)), "name": names, "log10_backward": log10_backward}
+    gain = backward_gain(pd.DataFrame(profile))
+    if gain.decades is None:
+        return ""
+    low, high = gain.decades_interval or (gain.decades, gain.decades)
     word = "exploding" if low > VERDICT_DECADES else "vanishing" if high < -VERDICT_DECADES else ""
-    return f"{word}: {decades:+.1f} decades" if word in words else ""
+    place = f"{signed_decades(gain.decades)} decades from layer {gain.layers} back to layer 1"
+    return f"{word}: {place}" if word in words else ""

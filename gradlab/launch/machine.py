@@ -139,13 +139,19 @@ def facts(recipe: Recipe, used: Any) -> dict[str, Any]:
     }
 
 
-def reset_peak_memory() -> None:
-    """Let the process's peak of memory begin anew, where the system can (Linux): a run's peak is then its own."""
-    with suppress(OSError):
+def reset_peak_memory() -> str:
+    """Let the process's peak of memory begin anew, where the system can (Linux): a run's peak is then its own.
+
+    Returns under which name status.json stores it: memory_mib, or process_peak_mib where the peak goes on as it is.
+    """
+    try:
         Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        return "process_peak_mib"
+    return "memory_mib"
 
 
-def memory_mib() -> float:
+def peak_memory_mib() -> float:
     """The process's peak resident memory since `reset_peak_memory`, or since its start where that is not possible."""
     with suppress(OSError, StopIteration):
         lines = Path("/proc/self/status").read_text().splitlines()

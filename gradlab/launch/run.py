@@ -89,7 +89,7 @@ def launch(prepared: PreparedRun, report: Report = None) -> Outcome:
     if not recipe.force and (before := _ended(folder, recipe)):
         return before
     machine.prepare()
-    machine.reset_peak_memory()
+    memory_key = machine.reset_peak_memory()
     task = prepared.task  # loaded here, where a signal is raised: it may take long
     with signals.collected() as caught, machine.compilation_cache() as faults:
         with machine.device(recipe) as device:
@@ -106,7 +106,7 @@ def launch(prepared: PreparedRun, report: Report = None) -> Outcome:
                 else:
                     run_remarks += _remark_on_status(folder)
                 facts = machine.facts(recipe, device) | {"data": data, "used": sorted(run.layout.used)}
-                writer = RunWriter(folder, facts, run_remarks, run.layout.schemas)
+                writer = RunWriter(folder, facts, run_remarks, run.layout.schemas, memory_key)
                 end = _run(recipe, run, writer, report, caught)
         return Outcome(folder, *end, notice=machine.notice(faults))
 

@@ -42,9 +42,15 @@ class RunWriter:
     """
 
     def __init__(
-        self, folder: Path, facts: dict[str, Any], remarks: list[str], schemas: dict[str, pa.Schema]
+        self,
+        folder: Path,
+        facts: dict[str, Any],
+        remarks: list[str],
+        schemas: dict[str, pa.Schema],
+        memory_key: str,
     ) -> None:
         self.folder = folder
+        self.memory_key = memory_key  # the name of the peak of memory, which the system decides
         # a checkpoint stores what the tables hold: the columns of a user's probe may change
         self.columns = {table: schema.names for table, schema in schemas.items()}
         self.began = time.perf_counter()
@@ -53,6 +59,7 @@ class RunWriter:
         self.remarks = list(remarks)  # what a reader of the result should know about its making
         before = read_status(folder)  # of a run that goes on
         self.spent = before.get("seconds") or 0.0
+        self.memory = before.get(memory_key) or 0.0
         started = before.get("started", datetime.now(UTC).isoformat(timespec="seconds"))
         self.status: dict[str, Any] = {
             "state": "running",
@@ -68,8 +75,8 @@ class RunWriter:
     def update_status(self, **changes: Any) -> None:
         """Write the status, with these changes."""
         seconds = round(self.spent + time.perf_counter() - self.began, 3)
-        memory = round(machine.memory_mib(), 1)
-        self.status |= changes | {"seconds": seconds, "memory_mib": memory, "files": self.files}
+        self.memory = max(self.memory, round(machine.peak_memory_mib(), 1))
+        self.status |= changes | {"seconds": seconds, self.memory_key: self.memory, "files": self.files}
         write_status(self.folder, self.status)
 
     def add(self, rows: dict[str, pa.Table]) -> None:

@@ -42,7 +42,10 @@ class SeedTracker:
         self.seeds = seeds.astype(np.int64)
         self.stops_nonfinite = recipe.on_nonfinite == "stop"
         self.clip_drops = drops(recipe.clip)
-        self.early_stopping = EarlyStopping(recipe.stop, seeds, recipe.clip.get("patience", 0), chance_loss)
+        patience, log_every = recipe.clip.get("patience", 0), recipe.log.every
+        self.early_stopping = EarlyStopping(
+            recipe.stop, seeds, patience, chance_loss, layout.names, log_every
+        )
         self.nonfinite: list[dict[str, Any]] = []  # one entry per seed, as status.json holds it
         self.state = state  # from which training continues
 
@@ -80,13 +83,8 @@ class SeedTracker:
         return tables(rows, table_columns, self.layout.schemas)
 
     def _note_nonfinite(self, chunk: ChunkResult, layers: dict[str, Any], kept: np.ndarray) -> None:
-        """Note each seed's first step with a non-finite loss or gradient; drop what follows it from `kept`.
-
-        A step that the clip dropped is none: its gradient was not used.
-        """
-        row = step_values(chunk, self.layout)
-        broken = (~np.isfinite(row["loss"]) | _overflowed(row["log10_gradient"])) & kept
-        broken &= ~self._dropped(row)
+        """Note each seed's first step with a non-finite loss or gradient; drop what follows it from `kept`."""
+        broken = self._broken(step_values(chunk, self.layout)) & kept
         noted = {entry["seed"] for entry in self.nonfinite}
         for index in np.flatnonzero(broken.any(1)):
             at = int(broken[index].argmax())
@@ -117,10 +115,18 @@ class SeedTracker:
         """Let seeds end whose clip dropped too many updates in a row: that step's row is their last in `kept`."""
         if not self.clip_drops:
             return
-        dropped = self._dropped(step_values(chunk, self.layout)) & kept
+        row = step_values(chunk, self.layout)
+        ended = np.logical_or.accumulate(self._broken(row) & kept, axis=1) & self.stops_nonfinite
+        dropped = self._dropped(row) & kept & ~ended
         self.early_stopping.count_dropped(chunk.steps, dropped, self._live())
         for entry in self.early_stopping.stopped:
             kept[self.seeds == entry["seed"]] &= chunk.steps <= entry["step"]
+
+    def _broken(self, row: dict[str, np.ndarray]) -> np.ndarray:
+        """Which steps have a non-finite loss or gradient that was used, not dropped by the clip, (seeds, rows)."""
+        flags: np.ndarray = ~np.isfinite(row["loss"]) | _overflowed(row["log10_gradient"])
+        flags &= ~self._dropped(row)
+        return flags
 
     def _dropped(self, row: dict[str, np.ndarray]) -> np.ndarray:
         """Which updates the clip dropped, (seeds, rows)."""

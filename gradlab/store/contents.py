@@ -78,9 +78,14 @@ STATUS: dict[str, Any] = {
     "parameters": _COUNT,
     "compile_seconds": _NUMBER,
     "seconds": _NUMBER,
-    "memory_mib": _NUMBER,
 }
-_LATER = {"files": {str: _TEXT}, "digest": _TEXT, "used": [_TEXT]}  # what only runs of schema 4 have
+_NOT_ALWAYS: dict[str, Any] = {
+    "files": {str: _TEXT},  # this one and the next two: only in runs of schema 4
+    "digest": _TEXT,
+    "used": [_TEXT],
+    "memory_mib": _NUMBER,  # this one or the next, by the system
+    "process_peak_mib": _NUMBER,
+}
 _FROM_THE_START = ("state", "message")  # what a run has that ended before its data were read
 _ALWAYS_IN_DATA = ("source", "train", "test", "features", "outputs", "second_moment", "cosine", "chance_loss")
 
@@ -155,7 +160,7 @@ def _status_problem(status: Any) -> str:
         return "it has no keys"
     if "state" not in status:
         return "it has no state"
-    if problem := _mismatch(status, STATUS | _LATER):
+    if problem := _mismatch(status, STATUS | _NOT_ALWAYS):
         return problem
     data = status.get("data")
     required = STATUS if status["state"] in RESULTS else _FROM_THE_START

@@ -93,6 +93,32 @@ def test_a_diverged_loss_does_not_flatten_the_others(tmp_path):
     assert marks.get_xdata().tolist() == [0, 100]
 
 
+def test_networks_of_one_layer_have_no_profiles_and_their_losses_one_scale(tmp_path):
+    layers = runs.layer_table(np.ones((2, 1)), [0, 100], name=["output"] * 2)
+    for lr, end in ((0.001, 1e-8), (0.1, 1e12)):
+        losses = [400.0, end]
+        steps = runs.step_table(losses, [0, 100], train_loss=losses, test_loss=losses)
+        runs.opened(tmp_path / f"{lr}", [layers], [steps], lr=lr)
+    stored = collect(tmp_path)
+    figure = comparison(gather(stored, by=["lr"]), gather(stored, "steps", ["lr"]), "lr")
+    titles = [panel.get_title("left") for panel in figure.axes]
+    assert titles == ["Training loss", "Test loss"]
+    for panel in figure.axes:
+        assert (panel.get_yscale(), panel.get_ylim()[1] < 1e6) == ("log", True)
+
+
+def test_a_loss_below_zero_is_seen(tmp_path):
+    for depth, losses in ((5, [0.5, -30.0]), (9, [0.5, -2.0])):
+        steps = runs.step_table(losses, [0, 100], train_loss=losses, test_loss=losses)
+        runs.opened(
+            tmp_path / f"{depth}", [runs.layer_table(runs.walk(5, 2), [0, 100])], [steps], depth=depth
+        )
+    stored = collect(tmp_path)
+    figure = comparison(gather(stored), gather(stored, "steps"), "depth")
+    for panel in figure.axes[2:]:
+        assert panel.get_ylim()[0] < -30
+
+
 def test_a_common_number_of_seeds_is_in_the_title_of_the_legend(tmp_path):
     layers, steps = study(tmp_path, "depth", depth=[5, 9], seeds=[3, 3])
     figure = comparison(layers, steps, "depth")

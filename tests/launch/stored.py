@@ -9,7 +9,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 # what differs between two runs of one recipe; `files` are the digests of what is compared anyway, and of recipe.yaml
-TIMES = ("started", "seconds", "compile_seconds", "memory_mib", "message", "name", "files", "digest")
+TIMES = (
+    *("started", "seconds", "compile_seconds", "memory_mib", "process_peak_mib"),
+    *("message", "name", "files", "digest"),
+)
 
 
 def status(folder: Path) -> dict[str, Any]:

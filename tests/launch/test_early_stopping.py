@@ -5,16 +5,24 @@ import math
 import numpy as np
 import pytest
 
+from gradlab.analysis import training
+from gradlab.analysis.signal import SignalContext, signal_verdict
+from gradlab.engine.checks import check
+from gradlab.launch import early_stopping
 from gradlab.launch.early_stopping import EarlyStopping, Evaluation
+from gradlab.recipe.errors import RecipeError
 from gradlab.recipe.recipe import Stop
 from gradlab.store.read import open_run
+from tests import runs
 from tests.launch import stored
-from tests.recipes import launch, tiny
+from tests.recipes import launch, recipe, tiny
+
+NAMES = ["input", *(f"hidden {layer}" for layer in range(1, 21)), "output"]
 
 
 def looked(stop, train, test, chance_loss=None, profiles=None):
     """What becomes of seeds with these losses, an evaluation a row; `profiles` are (evaluations, seeds, layers)."""
-    judge = EarlyStopping(stop, np.arange(len(test[0])), chance_loss=chance_loss)
+    judge = EarlyStopping(stop, np.arange(len(test[0])), chance_loss=chance_loss, layer_names=NAMES)
     for step, losses in enumerate(zip(train, test, strict=True)):
         profile = None if profiles is None else np.asarray(profiles[step])
         judge.judge(Evaluation(10 * step, *map(np.asarray, losses), profile), live=list(range(len(test[0]))))
@@ -22,7 +30,7 @@ def looked(stop, train, test, chance_loss=None, profiles=None):
 
 
 def evaluation(step, train, test):
-    return Evaluation(step, np.asarray(train), np.asarray(test), None)
+    return Evaluation(step, np.asarray(train), np.asarray(test))
 
 
 def test_patience_counts_evaluations_without_a_new_least_test_loss():
@@ -66,6 +74,8 @@ def test_a_training_loss_that_no_longer_changes_ends_a_seed():
     assert looked(Stop(0, 0.0, tolerance=0.01), train, np.ones((4, 2))) == {0: 20}
     assert looked(Stop(0, 0.0, tolerance=1e-4), train, np.ones((4, 2))) == {}
     assert looked(Stop(0, 0.0), [[1.0], [1.0]], np.ones((2, 1))) == {}
+    assert looked(Stop(0, 0.0, tolerance=0.01), [[math.inf], [1.0], [3.0]], np.ones((3, 1))) == {}
+    assert looked(Stop(0, 0.0, tolerance=0.01), [[0.0], [0.0]], np.ones((2, 1))) == {0: 10}
 
 
 def test_a_verdict_ends_a_seed():
@@ -82,10 +92,34 @@ def test_a_verdict_ends_a_seed():
     assert looked(Stop(0, 0.0, on=("vanishing", "exploding")), ones, ones, profiles=broken) == {}
 
 
+@pytest.mark.parametrize("names", [NAMES, ["input", *(f"stage{k // 7} {k}" for k in range(20)), "output"]])
+def test_a_seed_ends_by_the_verdict_that_diagnose_gives(names):
+    """Also where the blocks are of several kinds, and at the edge of what counts as vanishing or exploding."""
+    context, ended = SignalContext("layer"), set()
+    for seed in range(60):
+        profile = runs.walk(20, 1, gain=10 ** np.linspace(-0.2, 0.2, 60)[seed], spread=0.2, seed=seed)
+        verdict = signal_verdict(runs.layer_table(profile, [0], name=names).to_pandas(), context).verdict
+        stop = Stop(0, 0.0, on=("vanishing", "exploding"))
+        judge = EarlyStopping(stop, np.arange(1), layer_names=names)
+        judge.judge(Evaluation(0, np.ones(1), np.ones(1), profile), [0])
+        assert [entry["why"].split(":")[0] for entry in judge.stopped] == [verdict] * (verdict != "flowing")
+        ended.add(verdict)
+    assert ended == {"vanishing", "flowing", "exploding"}
+
+
 def test_a_loss_far_above_its_first_and_the_chance_loss_has_diverged():
     train = [[1.0], [4.0], [4.7]]
     assert looked(Stop(0, 0.0, on=("diverged",)), train, np.ones((3, 1)), chance_loss=2.3) == {0: 20}
     assert looked(Stop(0, 0.0, on=("diverged",)), train, np.ones((3, 1))) == {0: 10}
+    assert early_stopping.BLOWN_UP == training.BLOWN_UP
+
+
+def test_a_verdict_on_what_is_not_measured_is_refused():
+    with pytest.raises(
+        RecipeError, match=r"stop.on=vanishing needs the backward signal.*probe=.backward,forward"
+    ):
+        recipe("stop.on=[vanishing,diverged]", "probe=[forward]")
+    assert check(recipe("stop.on=diverged", "probe=[forward]")).stop.on == ("diverged",)
 
 
 def test_dropped_updates_in_a_row_end_a_seed_across_chunks_and_checkpoints():
@@ -94,6 +128,7 @@ def test_dropped_updates_in_a_row_end_a_seed_across_chunks_and_checkpoints():
     again = EarlyStopping(Stop(0, 0.0), np.arange(2), clip_patience=3)
     again.restore(judge.facts())
     again.count_dropped(np.arange(4, 6), np.array([[1, 0], [0, 1]], bool), [0, 1])
+    assert again.message() == "seed 0 stopped at step 4: the clip dropped 3 updates in a row"
     assert again.stopped == [{"seed": 0, "step": 4, "why": "the clip dropped 3 updates in a row"}]
 
 

@@ -83,6 +83,10 @@ MEMORIES = {  # whatever a part remembers from step to step
         "seeds=2",
     ),
     "resnet": ("model=resnet", "depth=8", "width=16", "model.width_mult=0.25", "data.test_fraction=0.9"),
+    # both seeds end by these rules long after the cut, and by what was seen before it
+    "converging": ("schedule=linear", "lr=0.5", "stop.tolerance=0.05", "seeds=2"),
+    "dropped": ("clip=skip", "clip.threshold=1e-9", "clip.patience=14", "seeds=2"),
+    "diverging": ("lr=3", "depth=8", "stop.on=diverged", "on_nonfinite=continue"),
     "optax": ("optimizer=optax:muon", "clip=zscore", "stop.patience=4", "lr=0.5", "seeds=2"),
 }
 

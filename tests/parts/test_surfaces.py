@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 
 import gradlab
+from gradlab.commands.compose.grid import grid
 from gradlab.parts.losses import surfaces  # noqa: F401  registers them
 from gradlab.parts.losses.contract import loss
 from gradlab.recipe.errors import RecipeError
-from tests.recipes import recipe
+from gradlab.store.read import open_run
+from tests.recipes import launch, recipe
 
 V = np.array([[1.0, 1.0], [1.0, -1.0]]) / np.sqrt(2)
 CASES = {  # surface: (its numbers, f, ∇f), in float64
@@ -79,6 +81,18 @@ def test_the_article_s_line_leaves_float32_with_update_19(tmp_path):
     assert np.isfinite(loss[:10]).all()
     assert not np.isfinite(loss[10:]).any()
     np.testing.assert_allclose(np.sqrt(loss[1:9] / loss[:8]), 79.0, rtol=0.01)  # |1 − 0.1·(2·20² + 0.02)|
+
+
+def test_the_article_s_sum_climbs_where_the_difference_descends(tmp_path):
+    """x² from 20: x + clip(g) and x − clip(g), with g = 2x, a threshold of 10 and rate 1."""
+    found = {}
+    for arm in grid(("experiment=article_ascent", f"outputs={tmp_path}")).recipes:
+        run = open_run(launch(arm).folder)
+        rows = run.parameters[run.parameters.source == "batch"]
+        found[arm.optimizer["name"]] = 10 ** rows.log10_weight.astype(float).to_numpy()
+    steps = np.arange(13)
+    np.testing.assert_allclose(found["ascent"], 20 + 10 * steps, rtol=1e-6)
+    np.testing.assert_allclose(found["sgd"], np.maximum(20 - 10 * steps, 0), rtol=1e-6)
 
 
 WRONG = {

@@ -33,9 +33,13 @@ def _norms(result: ClipAdvice) -> str:
     return f"{count_text(result.steps, 'recorded step')}{every}{seeds}: {values}{zeros}"
 
 
-def no_spikes(largest_ratio: float, window: int, clipped: float) -> str:
+def no_spikes(spikes: int, largest_ratio: float, window: int, clipped: float) -> str:
     """Why no clip is recommended; `clipped` is the fraction of the steps on which the run's own clip acted."""
-    reason = f"no step is a spike: the largest norm is {largest_ratio:.2g} times the median of the {window} before it"
+    few = "no step is a spike"
+    if spikes:
+        few = f"only {count_text(spikes, 'step')} {'is a spike' if spikes == 1 else 'are spikes'}"
+    largest = f"the largest norm is {largest_ratio:.2g} times the median of the {window} before it"
+    reason = f"{few}, and no seed broke down: {largest}"
     return reason + ("; but this run's own clip acted, which may be the reason" if clipped else "")
 
 
@@ -49,12 +53,12 @@ def spikes(spikes: int, steps: int, largest_ratio: float, window: int) -> str:
 
 
 def breakdown(broken: int, seeds: int, threshold: float | None, percentile: int) -> str:
-    """The training of 3 of 5 seeds broke down; 2.8 is the 50th percentile of the norms before."""
+    """The training of 3 of 5 seeds broke down; 2.8 is the 60th percentile of their norms before."""
     seeds_text = f"{broken} of {count_text(seeds, 'seed')}"
     text = f"the training of {seeds_text} broke down (its loss rose again or became non-finite)"
     if threshold is None:
         return text
-    return f"{text}; {threshold:g} is the {percentile}th percentile of the norms before"
+    return f"{text}; {threshold:g} is the {percentile}th percentile of their norms before"
 
 
 def clip_warnings(result: ClipAdvice, thresholds: Sequence[float]) -> list[str]:

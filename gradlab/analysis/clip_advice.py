@@ -24,14 +24,12 @@ MIN_WINDOW = 10  # the fewest of them; the steps at the very start have the medi
 # a spike is three times its level, and that many robust standard deviations above it
 SPIKE_DECADES, SPIKE_DEVIATIONS = math.log10(3), 3.5
 FEWEST_SPIKES = 3  # that are a reason for a clip
-ADVISED_PERCENTILE, PARTS = (
-    75,
-    3,
-)  # of the norms that are no spikes, in the third of the steps where it is largest
+# of the norms that are no spikes, in the tenth of the steps where it is largest
+ADVISED_PERCENTILE, PARTS = 60, 10
 LARGE = 1.0  # decades above its level: a spike whatever the noise
 # a breakdown: an evaluated loss above 1.5 times the lowest one before, and higher by a tenth of the chance loss
 RISE, RISE_OF_CHANCE = 1.5, 0.1
-BEFORE_PERCENTILE = 50  # of the norms before breakdowns
+BEFORE_PERCENTILE = 60  # of the norms before breakdowns
 
 
 def advise(run: Run, thresholds: Sequence[float] = ()) -> ClipAdvice:
@@ -171,11 +169,11 @@ def _begin(own: pd.DataFrame, last_good: int, known: int, least: float) -> int:
 def _recommendation(run: Run, frame: pd.DataFrame, clipped: float) -> Recommendation:
     """`norm` where seeds broke down or some steps are spikes; else `none`.
 
-    Where the training of seeds broke down: with the median of the norms before as threshold, so that half of the
-    steps stay as they are. Where there are only spikes: with the 75th percentile of the other norms, in the third of
-    the steps where it is largest, so that a spike becomes a large step of this run. Where most spikes are below that
-    (because the norms decreased during training) no single threshold separates them from the others: `zscore`, whose
-    threshold follows the norms.
+    Where the training of seeds broke down: with the 60th percentile of their norms before as threshold, so that most
+    steps stay as they are. Where there are only spikes, three or more: with the 60th percentile of the other norms, in
+    the tenth of the steps where it is largest, so that a spike becomes an ordinary step. Where most spikes are below
+    that (because the norms decreased during training) no single threshold separates them from the others: `zscore`,
+    whose threshold follows the norms.
     """
     if begins := breakdowns(run):
         return _against_breakdowns(frame, begins)
@@ -185,13 +183,13 @@ def _recommendation(run: Run, frame: pd.DataFrame, clipped: float) -> Recommenda
     above = to_float64(frame.log10_norm) - to_float64(frame.level)
     largest_ratio = float(10 ** above[np.isfinite(above)].max())
     if len(spikes) < FEWEST_SPIKES or not norms.size:
-        reason = sentences.no_spikes(largest_ratio, WINDOW, clipped)
+        reason = sentences.no_spikes(len(spikes), largest_ratio, WINDOW, clipped)
         return Recommendation("none", None, len(spikes), largest_ratio, reason)
     threshold = round_two(float(10 ** _largest_percentile(others)))
     cut = int((to_float64(spikes.log10_norm) > math.log10(threshold)).sum())
     reason = (
         f"{sentences.spikes(len(spikes), len(frame), largest_ratio, WINDOW)}; {threshold:g} is the "
-        f"{ADVISED_PERCENTILE}th percentile of the other norms in the third of the steps where these are largest"
+        f"{ADVISED_PERCENTILE}th percentile of the other norms in the tenth of the steps where these are largest"
     )
     if cut < len(spikes) / 2:
         reason += (
@@ -212,7 +210,7 @@ def _recommendation(run: Run, frame: pd.DataFrame, clipped: float) -> Recommenda
 
 
 def _largest_percentile(others: pd.DataFrame) -> float:
-    """The percentile of log10 of the norms in each third of the steps, the largest of them."""
+    """The percentile of log10 of the norms in each tenth of the steps, the largest of them."""
     steps, log10_norms = others.step.to_numpy(), to_float64(others.log10_norm)
     part = np.minimum(PARTS * (steps - steps.min()) // max(steps.max() - steps.min() + 1, 1), PARTS - 1)
     parts = [log10_norms[(part == index) & np.isfinite(log10_norms)] for index in range(PARTS)]
@@ -220,7 +218,7 @@ def _largest_percentile(others: pd.DataFrame) -> float:
 
 
 def _against_breakdowns(frame: pd.DataFrame, begins: dict[int, int]) -> Recommendation:
-    """A clip by the median of the norms before the breakdowns, of the seeds that broke down."""
+    """A clip by a percentile of the norms before the breakdowns, of the seeds that broke down."""
     begin = frame.seed.map(begins).to_numpy(dtype=float)  # NaN for the other seeds
     before = to_float64(frame.log10_norm)[(frame.step.to_numpy() < np.maximum(begin, 1))]
     before = before[np.isfinite(before)]

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from gradlab.analysis import findings
+from gradlab.analysis.clip_limits import drops
 from gradlab.analysis.gain import Sizes, inner_gain
 from gradlab.analysis.results import Diagnosis, Finding, SignalVerdict, TimeVerdict, TrainingVerdict
 from gradlab.analysis.score import score_of
@@ -50,7 +51,7 @@ def diagnose(run: Run) -> Diagnosis:
     prediction = predicted(run)
     context = _signal_context(run, data)
     gain = None if prediction is None else inner_gain(prediction.log10_backward)
-    last_rows = _last_rows(rows, nonfinite)
+    last_rows = _last_rows(_without_dropped(run, rows), nonfinite)
     start = signal_verdict(rows[rows.step == rows.step.min()], replace(context, theory=gain))
     training = _training(run, data, nonfinite)
     end = signal_verdict(last_rows, replace(context, learned=training.verdict == "learned"), nonfinite)
@@ -168,6 +169,18 @@ def _over_time(run: Run, step: int) -> list[TimeVerdict]:
     rows = minibatch_rows(run.times)
     rows = rows[(rows.step == step).to_numpy()]
     return time_verdicts(rows) if len(rows) else []
+
+
+def _without_dropped(run: Run, rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows of layers without the steps that the clip dropped, of a seed that has others."""
+    if not drops(run.recipe["clip"]) or "clipped" not in run.steps:
+        return rows
+    steps = minibatch_rows(run.steps)
+    dropped = steps[to_float64(steps.clipped) == 1]
+    index = pd.MultiIndex.from_arrays([rows.seed, rows.step])
+    used = ~index.isin(pd.MultiIndex.from_arrays([dropped.seed, dropped.step]))
+    only_dropped = ~pd.Series(used).groupby(rows.seed.to_numpy()).transform("any").to_numpy()
+    return rows[used | only_dropped]
 
 
 def _last_rows(rows: pd.DataFrame, nonfinite: Iterable[dict[str, Any]]) -> pd.DataFrame:

@@ -14,6 +14,20 @@ BATCH = frozenset({("relu", "none"), ("leaky_relu", "none")})  # activation, res
 # (activation, normalization) without a residual connection whose band holds 90 % of the networks or more
 BANDS = frozenset(
     {
+        ("elu", "none"),
+        ("elu", "rms"),
+        ("leaky_relu", "layer"),
+        ("leaky_relu", "rms"),
+        ("relu", "layer"),
+        ("relu", "rms"),
+        ("selu", "none"),
+        ("sigmoid", "layer"),
+        ("sigmoid", "none"),
+        ("sigmoid", "rms"),
+        ("silu", "layer"),
+        ("silu", "rms"),
+        ("softplus", "layer"),
+        ("softplus", "rms"),
         ("tanh", "none"),
     }
 )

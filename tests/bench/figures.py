@@ -213,6 +213,13 @@ def prediction() -> None:
     _say("CPU seconds of a prediction, 10 000 layers", time.process_time() - start, "≤ 3")
 
 
+def clip_advice() -> None:
+    """How often following suggest-clip ends as well as the best fixed threshold."""
+    from tests.bench.advice import advice
+
+    advice()
+
+
 ALL = {
     "overhead": overhead,
     "peer": peer,
@@ -223,6 +230,7 @@ ALL = {
     "stored": stored,
     "safety": safety,
     "prediction": prediction,
+    "advice": clip_advice,
     "images": images,
     "sequences": sequences,
 }

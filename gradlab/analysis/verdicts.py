@@ -180,7 +180,8 @@ def _without_dropped(run: Run, rows: pd.DataFrame) -> pd.DataFrame:
     index = pd.MultiIndex.from_arrays([rows.seed, rows.step])
     used = ~index.isin(pd.MultiIndex.from_arrays([dropped.seed, dropped.step]))
     only_dropped = ~pd.Series(used).groupby(rows.seed.to_numpy()).transform("any").to_numpy()
-    return rows[used | only_dropped]
+    kept: pd.DataFrame = rows[used | only_dropped]
+    return kept
 
 
 def _last_rows(rows: pd.DataFrame, nonfinite: Iterable[dict[str, Any]]) -> pd.DataFrame:

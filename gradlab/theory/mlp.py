@@ -97,10 +97,10 @@ def predict(recipe: dict[str, Any], data: dict[str, Any]) -> Prediction | None:
     forward = forward_signal(network, data["second_moment"], data["cosine"])
     centred = network.norm_place == "after" and network.norm == "layer"
     moments = activation_moments(network.act, forward.log_y, centred)
-    c = correlations(network, forward, moments, data["cosine"])
+    pairs = correlations(network, forward, moments, data)
     beta = log_branch(network, forward, moments)
     factor = log_factor(network, beta)
-    finite = finite_width(network, forward, moments, c, beta, data["outputs"])
+    finite = finite_width(network, forward, moments, pairs, beta, data["outputs"])
 
     backward = np.append(np.cumsum(factor[:0:-1])[::-1], 0.0) + finite.shift
     bias = math.log(network.bias) if network.bias else -math.inf

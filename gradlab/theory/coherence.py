@@ -119,6 +119,8 @@ def alike_at_loss(classes: int, logit_variance: float, c: float) -> float:
     1/(classes − 1) while the logits are small. Where they are large and alike, all examples are given to the same
     wrong class, and it is 0.33 for ten classes. Over random labels it is exact; the logits are fixed draws (to 3 %).
     """
+    if classes < 2:
+        return 1.0
     draws = max(16, min(4096, 4 * 10**7 // classes))
     first, fresh = np.random.default_rng(0).standard_normal((2, draws, classes))
     other = c * first + np.sqrt(max(1 - c * c, 0.0)) * fresh

@@ -237,9 +237,7 @@ class Pairs(NamedTuple):
     weights: np.ndarray
 
 
-def correlations(
-    network: Network, forward: ForwardSignal, moments: Moments, data: dict[str, Any]
-) -> Pairs:
+def correlations(network: Network, forward: ForwardSignal, moments: Moments, data: dict[str, Any]) -> Pairs:
     """How alike the signals of two examples are, from the mean and the spread of the data's cosines.
 
     Of inputs with mean cosine m and effective rank r, the cosine of two has mean square m² + (1 − m)²/r about: three

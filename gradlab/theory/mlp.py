@@ -106,16 +106,17 @@ def predict(recipe: dict[str, Any], data: dict[str, Any]) -> Prediction | None:
     bias = math.log(network.bias) if network.bias else -math.inf
     logits = np.logaddexp(math.log(network.logit_gain) + forward.log_h[-1] + finite.length_shift[-1], bias)
     gains = factor[2:] * _HALF_DECADE
+    has_band = coverage.has_band(recipe)
     return Prediction(
         layer=np.arange(network.depth + 2),
         log10_forward=np.append(forward.log_h + finite.length_shift, logits) * _HALF_DECADE,
         log10_backward=np.append(backward, -math.log(network.logit_gain)) * _HALF_DECADE,
         sd=np.append(np.sqrt(finite.variance), 0.0) * _HALF_DECADE,
-        has_band=coverage.has_band(recipe),
+        has_band=has_band,
         is_rough=finite.second_order > MOST_SECOND_ORDER,
         gain=10 ** float(gains.mean()) if gains.size else math.nan,
         log10_gain=gains,
-        note=_note(recipe, finite),
+        note=_note(recipe, finite) + ("" if has_band else "; no band: measured networks do not confirm it"),
     )
 
 

@@ -17,7 +17,22 @@ BATCH = frozenset({("relu", "none"), ("leaky_relu", "none")})  # activation, res
 
 # (weights, normalization, residual) -> activations whose band holds 90 % of the networks or more
 BANDS: dict[tuple[str, str, str], frozenset[str]] = {
-    # BANDS
+    ("independent", "none", "none"): frozenset("elu erf selu sigmoid softsign tanh".split()),
+    ("independent", "none", "plain"): frozenset(
+        "elu gelu leaky_relu mish relu selu sigmoid silu softplus".split()
+    ),
+    ("independent", "none", "scaled"): frozenset(
+        "elu gelu leaky_relu mish relu selu sigmoid silu softplus".split()
+    ),
+    ("independent", "layer", "none"): frozenset("leaky_relu mish relu sigmoid silu softplus".split()),
+    ("independent", "layer", "plain"): frozenset(
+        "elu gelu leaky_relu mish relu sigmoid silu softplus".split()
+    ),
+    ("independent", "layer", "scaled"): frozenset("gelu leaky_relu mish relu sigmoid silu softplus".split()),
+    ("independent", "rms", "none"): frozenset("elu leaky_relu mish relu sigmoid silu softplus".split()),
+    ("independent", "rms", "plain"): frozenset("gelu leaky_relu relu sigmoid silu softplus".split()),
+    ("independent", "rms", "scaled"): frozenset("gelu leaky_relu relu sigmoid softplus".split()),
+    ("orthogonal", "none", "none"): frozenset("leaky_relu relu sigmoid softplus".split()),
 }
 
 
@@ -36,9 +51,15 @@ def unconfirmed(recipe: dict[str, Any]) -> str | None:
 def has_band(recipe: dict[str, Any]) -> bool:
     """Whether about 95 % of random networks were found in the band, at each layer by itself.
 
-    Networks deeper than wide were not measured: the theory is of first order in depth/width.
+    Not measured were networks deeper than wide (the theory is of first order in depth/width), a normalization after
+    the activation, and dropout.
     """
-    return recipe["depth"] <= recipe["width"] and recipe["activation"]["name"] in BANDS.get(kind(recipe), ())
+    like_measured = (
+        recipe["depth"] <= recipe["width"]
+        and recipe["normalization"].get("place", "before") == "before"
+        and not recipe["dropout"]
+    )
+    return like_measured and recipe["activation"]["name"] in BANDS.get(kind(recipe), ())
 
 
 def kind(recipe: dict[str, Any]) -> tuple[str, str, str]:

@@ -92,7 +92,13 @@ def test_a_line_that_is_drawn_behind_batch_normalization_is_right(activation, re
 def test_there_is_no_band_where_none_was_measured():
     words = ("initializer=he", "activation=relu", "residual=plain", "depth=20")
     assert has_band(plain(recipe(*words)))
-    for change in ("initializer=orthogonal", "normalization=batch", "depth=65", "residual=layer_scale"):
+    for change in (
+        "initializer=orthogonal",
+        "normalization=batch",
+        "residual=layer_scale",
+        "depth=65",
+        "dropout=0.1",
+    ):
         assert not has_band(plain(recipe(*words, change))), change
 
 

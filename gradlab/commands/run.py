@@ -1,6 +1,7 @@
 """`gradlab run`: train a network, or a grid of them, measure every layer, and report what the gradients do."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from gradlab.report.terminal import say
 
 if TYPE_CHECKING:
     from gradlab.data.task import Task
+    from gradlab.engine.prepare import PreparedRun
     from gradlab.report.result import RunResult
 
 # flags of Hydra's own command line, and what does the same here
@@ -227,7 +229,7 @@ def _run_all(study: Grid, load: Load, console: RunConsole, skip_unfit: bool) -> 
         recipe, label = study.recipes[index], study.labels[index]
         try:
             prepared = prepare(recipe, load)
-            with console.training(prepared, label) as show:
+            with console.training(prepared, label, partial(_used, prepared)) as show:
                 outcome = launch(prepared, show)
         except RecipeError as error:
             if not study.keys:
@@ -249,6 +251,13 @@ def _run_all(study: Grid, load: Load, console: RunConsole, skip_unfit: bool) -> 
     if console.no_storage:
         return STORAGE_CODE
     return code or (1 if console.failures or console.unwanted else 0)
+
+
+def _used(run: "PreparedRun") -> frozenset[str]:
+    """The sizes and parts of the recipe that take part in its network."""
+    from gradlab.launch import build
+
+    return build(run).used
 
 
 def _yaml(study: Grid) -> str:

@@ -7,8 +7,9 @@ import pytest
 from scipy.optimize import brentq
 
 from gradlab.models.rnn import rnn
-from gradlab.parts import normalizations, residuals
+from gradlab.parts import activations, normalizations, residuals
 from gradlab.parts.initializers import kernels
+from gradlab.parts.losses import functions as losses
 from gradlab.store.read import open_run
 from tests.recipes import launch, tiny
 
@@ -48,9 +49,69 @@ def test_plain_relu_blocks_gain_more_because_their_means_add_up():
     assert "2.90" in residuals.plain.__doc__
 
 
+def test_scaled_relu_blocks_grow_with_the_root_of_depth_because_their_means_add_up():
+    """m <- m + α·E relu(z), q <- q + α²·E relu(z)² + 2α·m·E relu(z) with z ~ N(0, 2q), α = 1/√L."""
+    grown = []
+    for depth in (10_000, 40_000):
+        m, log_q, alpha = 1 / math.sqrt(math.pi), 0.0, depth**-0.5  # m relative to √q
+        for _ in range(depth):
+            factor = 1 + alpha**2 + 2 * alpha * m / math.sqrt(math.pi)
+            m, log_q = (m + alpha / math.sqrt(math.pi)) / math.sqrt(factor), log_q + math.log(factor)
+        grown.append(log_q / 2)
+    assert (grown[1] - grown[0]) / 100 == pytest.approx(1 / math.sqrt(math.pi), rel=0.01)
+    assert "e^√(L/π)" in residuals.scaled.__doc__
+
+
 def test_pre_activation_of_relu_gains_half_of_the_weights_variance():
     assert squared_gains(*RELU, 2.0, 512, 20, before_weights=True).mean() == pytest.approx(2.0, rel=0.05)
     assert "1 + σ_w²/2" in residuals.pre_activation.__doc__
+
+
+@pytest.mark.parametrize(("before", "squared"), [(True, 1.0), (False, 1.467)])
+def test_layer_norm_before_relu_keeps_the_squared_gradient_and_behind_it_does_not(before, squared):
+    random, width = np.random.default_rng(0), 2000
+    norm = lambda x: (x - x.mean(1, keepdims=True)) / x.std(1, keepdims=True)
+    h = np.maximum(random.standard_normal((64, width)), 0)
+    h = h if before else norm(h)
+    w = random.standard_normal((width, width)) / math.sqrt(width)
+    z, g = h @ w, random.standard_normal((64, width))
+    phi, slope = RELU
+    inner = _norm_back(z, g * slope(norm(z))) if before else _norm_back(phi(z), g) * slope(z)
+    back = inner @ w.T
+    assert (back**2).sum() / (g**2).sum() == pytest.approx(squared, rel=0.05)
+
+
+def _norm_back(x, g):
+    """The derivative of the normalization at x, applied to g."""
+    y = (x - x.mean(1, keepdims=True)) / x.std(1, keepdims=True)
+    along = (g * y).mean(1, keepdims=True) * y
+    return (g - g.mean(1, keepdims=True) - along) / x.std(1, keepdims=True)
+
+
+def test_slopes_and_variances_of_the_docstrings():
+    z = np.linspace(-8, 8, 4001)
+    assert np.gradient(1 / (1 + np.exp(-z)), z).max() == pytest.approx(1 / 4, abs=1e-5)
+    assert "1/4" in activations.sigmoid.__doc__
+    assert np.gradient(np.vectorize(math.erf)(z), z).max() == pytest.approx(2 / math.sqrt(math.pi), abs=1e-4)
+    assert "2/√π" in activations.erf.__doc__
+    drawn = np.random.default_rng(0).standard_normal(2_000_000)
+    assert drawn[np.abs(drawn) < 2].var() == pytest.approx(0.7737, abs=2e-3)
+    assert "0.7737" in kernels.truncated_normal.__doc__
+    # of PyTorch's Linear: U(−1/√fan_in, 1/√fan_in), which is He's with a = √5
+    assert 2 / (1 + math.sqrt(5) ** 2) == pytest.approx(1 / 3)
+    p = np.array([1.0, 0.0])
+    assert np.linalg.norm(p - [0.0, 1.0]) == pytest.approx(math.sqrt(2))
+    assert "√2" in losses.cross_entropy.__doc__
+
+
+@pytest.mark.parametrize(("gain", "isometry"), [(1.0, True), (2.0, False)])
+def test_looks_linear_is_an_isometry_for_gain_one(gain, isometry):
+    random = np.random.default_rng(0)
+    w0 = gain * np.linalg.qr(random.standard_normal((16, 16)))[0]
+    z = random.standard_normal((4, 16))
+    out = np.concatenate([np.maximum(z, 0), np.maximum(-z, 0)], axis=1) @ np.concatenate([w0, -w0])
+    np.testing.assert_allclose(out, z @ w0, atol=1e-12)
+    assert np.allclose(np.linalg.norm(out, axis=1), np.linalg.norm(z, axis=1)) == isometry
 
 
 def test_layer_norm_behind_relu_and_the_gain_of_scaled_standardization():

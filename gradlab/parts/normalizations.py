@@ -83,7 +83,7 @@ def batch(place: Place, momentum: Fraction, epsilon: Positive) -> Normalization:
 def layer(place: Place, epsilon: Positive) -> Normalization:
     """y = γ(z − mean z)/√(var z + ε) + β over an example's units (Ba et al. 2016), of an image at each position.
 
-    Placed before a ReLU it keeps the size of the squared gradient; placed after, the gradient grows by 1.467 per layer.
+    Placed before a ReLU it keeps the size of the squared gradient; placed after, that grows by 1.467 per layer.
     """
     return Normalization(
         place,

@@ -71,7 +71,8 @@ def plain() -> Residual:
 def scaled() -> Residual:
     """h' = h + f(h)/√L for L blocks: (1 + χ/L)^L ≤ e^χ at any depth (Yang & Schoenholz 2017).
 
-    That holds for branches of mean zero. With relu it is more: the sum of L means, each divided by √L, grows as √L.
+    That holds for branches of mean zero. The means of relu add up in h: with He's weights the signal grows as
+    e^√(L/π), and so does the gradient, once the means carry it.
     """
     return Residual(lambda params, h, branch, site: h + branch / site.depth**0.5)
 

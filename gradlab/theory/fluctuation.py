@@ -13,12 +13,12 @@ tests/theory: standard deviations to two fifths, means to 1/n per block. The shi
 per block, is left out. Where `second_order` exceeds 1 (GELU with He's weights) the expansion is only a rough estimate.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
-from gradlab.theory.coherence import at_loss, coherence_shift
-from gradlab.theory.forward import ForwardSignal, Network
+from gradlab.theory.coherence import alike_at_loss, at_loss, coherence_shift
+from gradlab.theory.forward import ForwardSignal, Network, Pairs
 from gradlab.theory.kernel import Moments, pair_mean
 
 
@@ -50,15 +50,15 @@ def _average(alone: np.ndarray, pair: np.ndarray, batch: int) -> np.ndarray:
 
 
 def _gradient_correlation(
-    network: Network, keep: np.ndarray, slope_noise: np.ndarray, share: np.ndarray, classes: int
+    network: Network, keep: np.ndarray, slope_noise: np.ndarray, share: np.ndarray, at_loss: float
 ) -> np.ndarray:
-    """E ρ² of two examples' ∂L/∂h_l, from 1/(classes − 1) at the loss backward.
+    """E ρ² of two examples' ∂L/∂h_l, from that `at_loss` backward.
 
     Each block multiplies it by (χ_c/χ)² = keep², and adds 1/n by the randomness of Wᵀ and `slope_noise`/n by that of D,
     slope_noise = E φ′₁²φ′₂²/(E φ′²)² − keep². (Batch norm whitens: nothing is added.)
     """
     result = np.empty(network.depth + 1)
-    rho2 = result[-1] = 1 / max(classes - 1, 1)
+    rho2 = result[-1] = at_loss
     added = share**2 * (slope_noise + (not network.orthogonal)) / network.width * (network.norm != "batch")
     factor = ((1 - share) + share * keep) ** 2
     for block in range(network.depth, 0, -1):
@@ -68,9 +68,12 @@ def _gradient_correlation(
 
 
 def block_noise(
-    network: Network, moments: Moments, c: np.ndarray, share: np.ndarray, classes: int
+    network: Network, moments: Moments, c: np.ndarray, share: np.ndarray, at_loss: float
 ) -> BlockNoise:
-    """The variances of every block; `c` and `share` (of the branch in the squared factor) have shape (L + 1,)."""
+    """The variances of every block; `c` and `share` (of the branch in the squared factor) have shape (L + 1,).
+
+    `at_loss`: E ρ² of two examples' gradients by the logits.
+    """
     normed = network.norm_place == "before" and network.norm in ("layer", "rms")
 
     def covariance(spectrum: np.ndarray) -> np.ndarray:
@@ -84,7 +87,7 @@ def block_noise(
 
     keep = pair_mean(moments.slope, c) * network.keep_rate
     slope_noise = np.maximum(0, pair_mean(moments.slope2, c) - keep**2)
-    rho2 = _gradient_correlation(network, keep, slope_noise, share, classes)
+    rho2 = _gradient_correlation(network, keep, slope_noise, share, at_loss)
     slope2, fixed = covariance(moments.slope2), covariance(moments.slope2)
     if network.orthogonal or normed:  # g is isotropic nevertheless: 2 of the 3 parts have the full spectrum
         slope2 = np.stack([moments.slope2.sum(1) / network.keep_rate - 1, pair_mean(moments.slope2, c) - 1])
@@ -107,6 +110,16 @@ def block_noise(
         weights=weights,
         norm=norm,
         skip=_average(ones, rho2 * keep, network.batch),
+    )
+
+
+def _mean_noise(noises: list[BlockNoise], weights: np.ndarray) -> BlockNoise:
+    """The mean over kinds of pairs: every variance is a mean over pairs."""
+    return BlockNoise(
+        **{
+            field.name: np.average([getattr(noise, field.name) for noise in noises], axis=0, weights=weights)
+            for field in fields(BlockNoise)
+        }
     )
 
 
@@ -244,19 +257,27 @@ def finite_width(
     network: Network,
     forward: ForwardSignal,
     moments: Moments,
-    c: np.ndarray,
+    pairs: Pairs,
     log_beta: np.ndarray,
     classes: int,
 ) -> FiniteWidth:
     """The sums of the noise of the gradients from block L down, and of the lengths from the input up.
 
-    `c` (see `correlations`) and `log_beta` (see `log_branch`) have shape (L + 1,).
+    `pairs` is from `correlations`, `log_beta` of shape (L + 1,) from `log_branch`.
     """
     n, residual = network.width, bool(network.branch)
     share, length_share = _shares(network, forward, log_beta)
-    noise = block_noise(network, moments, c, share, classes)
-    pairs = np.stack([np.ones_like(c), 1 / network.batch + (1 - 1 / network.batch) * c**2])
-    length = (length_share**2 * noise.length + residual * 4 * length_share * (1 - length_share) * pairs) / n
+    logits = network.logit_gain * float(np.exp(min(forward.log_h[-1], 600.0)))
+    noise = _mean_noise(
+        [
+            block_noise(network, moments, c[:-1], share, alike_at_loss(classes, logits, float(c[-1])))
+            for c in pairs.c
+        ],
+        pairs.weights,
+    )
+    square = np.average(pairs.c**2, axis=0, weights=pairs.weights)[:-1]
+    alike = np.stack([np.ones_like(square), 1 / network.batch + (1 - 1 / network.batch) * square])
+    length = (length_share**2 * noise.length + residual * 4 * length_share * (1 - length_share) * alike) / n
     eta = (share**2 * (noise.units + noise.weights + noise.norm) + 4 * share * (1 - share) * noise.skip) / n
 
     fixed = network.orthogonal or (network.norm_place == "before" and network.norm != "batch")
@@ -271,7 +292,6 @@ def finite_width(
     extra = -fixed * (_quartic(moments.slope_growth) - after * _quartic(moments.growth))
     coherent, spread = np.zeros(network.depth + 1), 0.0
     if network.norm == "none" or (network.norm == "rms" and after and residual):
-        logits = network.logit_gain * float(np.exp(min(forward.log_h[-1], 600.0)))
         kappa, spread = at_loss(classes, logits)
         coherent = _sums_above(coherence_shift(network, forward, moments, log_beta, kappa))
     elif network.norm != "batch":

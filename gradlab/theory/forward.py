@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -230,13 +230,33 @@ def forward_signal(network: Network, second_moment: float, cosine: float) -> For
     )
 
 
-def correlations(network: Network, forward: ForwardSignal, moments: Moments, cosine: float) -> np.ndarray:
-    """c of the activation's inputs for two examples, shape (L + 1,), from the mean cosine of the data."""
+class Pairs(NamedTuple):
+    """Kinds of pairs of examples: c (kinds, L + 2) of the activation's inputs in blocks 0…L and of the logits."""
+
+    c: np.ndarray
+    weights: np.ndarray
+
+
+def correlations(network: Network, forward: ForwardSignal, moments: Moments, data: dict[str, Any]) -> Pairs:
+    """How alike the signals of two examples are, from the mean and the spread of the data's cosines.
+
+    Of inputs with mean cosine m and effective rank r, the cosine of two has mean square m² + (1 − m)²/r about: three
+    kinds of pairs, those of a Gauss–Hermite rule, have that mean and mean square. Without r all pairs are alike.
+    """
     if network.norm == "batch":
-        return np.full(network.depth + 1, -1 / (network.batch - 1))
+        return Pairs(np.full((1, network.depth + 2), -1 / (network.batch - 1)), np.ones(1))
+    mean, rank = data["cosine"], data.get("effective_rank")  # older runs have no rank
+    spread = 0.0 if rank is None else (1 - mean) * math.sqrt(3 / max(rank, 1.0))
+    cosines = [mean] if not spread else np.clip([mean, mean - spread, mean + spread], -1, 1)
+    c = np.stack([_correlation(network, forward, moments, cosine) for cosine in cosines])
+    return Pairs(c, np.array([4.0, 1.0, 1.0][: len(c)]))
+
+
+def _correlation(network: Network, forward: ForwardSignal, moments: Moments, cosine: float) -> np.ndarray:
+    """c of one kind of pair, shape (L + 2,), from the cosine of the two inputs."""
     share = 1 - network.bias * np.exp(-np.maximum(forward.log_q, -700.0))
     powers = np.arange(DEGREE + 2)
-    result = np.empty(network.depth + 1)
+    result = np.empty(network.depth + 2)
     c_h = cosine
     for block in range(network.depth + 1):
         c = result[block] = share[block] * c_h + 1 - share[block]
@@ -246,4 +266,5 @@ def correlations(network: Network, forward: ForwardSignal, moments: Moments, cos
             continue
         shared = 2 * ratio * forward.mean_f[block] * forward.mean_h[block - 1]
         c_h = (c_h + ratio**2 * c_f + shared) * math.exp(forward.log_h[block - 1] - forward.log_h[block])
+    result[-1] = c_h
     return result

@@ -97,25 +97,26 @@ def predict(recipe: dict[str, Any], data: dict[str, Any]) -> Prediction | None:
     forward = forward_signal(network, data["second_moment"], data["cosine"])
     centred = network.norm_place == "after" and network.norm == "layer"
     moments = activation_moments(network.act, forward.log_y, centred)
-    c = correlations(network, forward, moments, data["cosine"])
+    pairs = correlations(network, forward, moments, data)
     beta = log_branch(network, forward, moments)
     factor = log_factor(network, beta)
-    finite = finite_width(network, forward, moments, c, beta, data["outputs"])
+    finite = finite_width(network, forward, moments, pairs, beta, data["outputs"])
 
     backward = np.append(np.cumsum(factor[:0:-1])[::-1], 0.0) + finite.shift
     bias = math.log(network.bias) if network.bias else -math.inf
     logits = np.logaddexp(math.log(network.logit_gain) + forward.log_h[-1] + finite.length_shift[-1], bias)
     gains = factor[2:] * _HALF_DECADE
+    has_band = coverage.has_band(recipe)
     return Prediction(
         layer=np.arange(network.depth + 2),
         log10_forward=np.append(forward.log_h + finite.length_shift, logits) * _HALF_DECADE,
         log10_backward=np.append(backward, -math.log(network.logit_gain)) * _HALF_DECADE,
         sd=np.append(np.sqrt(finite.variance), 0.0) * _HALF_DECADE,
-        has_band=coverage.has_band(recipe),
+        has_band=has_band,
         is_rough=finite.second_order > MOST_SECOND_ORDER,
         gain=10 ** float(gains.mean()) if gains.size else math.nan,
         log10_gain=gains,
-        note=_note(recipe, finite),
+        note=_note(recipe, finite) + ("" if has_band else "; no band: measured networks do not confirm it"),
     )
 
 

@@ -149,7 +149,7 @@ def orthogonal(gain: Positive) -> Initializer:
 def looks_linear(gain: Positive) -> Initializer:
     """[W0; −W0] after activation=crelu, W0 = gain times orthogonal (Balduzzi et al. 2017).
 
-    W0ᵀ·max(z, 0) − W0ᵀ·max(−z, 0) = W0ᵀz: the network is exactly linear at the start, and an isometry.
+    W0ᵀ·max(z, 0) − W0ᵀ·max(−z, 0) = W0ᵀz: the network is exactly linear at the start, and for gain 1 an isometry.
     """
     return orthogonal(gain)._replace(mirrored=True)
 

@@ -194,11 +194,17 @@ def _with_data(study: Grid, skip_unfit: bool = False) -> tuple[Grid, Load]:
         except RecipeError as error:
             errors.setdefault(str(error), []).append(label)
     if errors and not (skip_unfit and fitting):
-        raise RecipeError(*(error_lines(errors) if study.keys else errors))
+        raise RecipeError(*_with_advice(errors, len(fitting)) if study.keys else errors)
     kept = sorted(fitting)
     labels = [study.labels[index] for index in kept]
     unfit = [*study.unfit, *error_lines(errors)]
     return Grid([fitting[index] for index in kept], labels, study.keys, unfit), load
+
+
+def _with_advice(errors: dict[str, list[str]], others: int) -> list[str]:
+    """The lines of errors of a grid, and what to do to run its `others`."""
+    advice = f"--skip-unfit runs the other {others}"
+    return [*error_lines(errors), *([advice] if others else [])]
 
 
 def _run(study: Grid, load: Load, console: RunConsole, skip_unfit: bool = False) -> int:
@@ -296,6 +302,8 @@ def _costs(study: Grid, load: Load, skip_unfit: bool) -> str:
             ]
         )
     if errors and not (skip_unfit and len(rows) > 1):
-        raise RecipeError(*error_lines(errors))
+        if len(rows) > 1:
+            say(aligned(rows))
+        raise RecipeError(*_with_advice(errors, len(rows) - 1) if study.keys else errors)
     left_out = [f"left out    {line}" for line in (*study.unfit, *error_lines(errors))]
     return "\n".join([aligned(rows), f"{len(rows) - 1} runs, {total:.1f} MB; nothing was run", *left_out])

@@ -210,7 +210,11 @@ def read_each(paths: Paths, use: Callable[[Run], Result]) -> tuple[list[Result],
     problems = Problems([], [])
     for given in _given(paths):
         try:
-            run = given if isinstance(given, Run) else open_run(given, running=_is_given(given, paths))
+            if isinstance(given, Run):
+                run = given
+            else:
+                run = open_run(given, running=_is_given(given, paths))
+                _require_result(run, paths)
             results.append(use(run))
         except UnfinishedError as error:
             problems.unfinished.append(str(error))
@@ -220,6 +224,17 @@ def read_each(paths: Paths, use: Callable[[Run], Result]) -> tuple[list[Result],
     if not results:
         raise RecipeError(*(problems.unfinished + problems.unreadable) or [_NO_PATH])
     return results, problems
+
+
+def _require_result(run: Run, paths: Paths) -> None:
+    """Raise an UnfinishedError for a run of a study that was interrupted or failed."""
+    state = run.status["state"]
+    if state in ("interrupted", "failed") and not _is_given(run.folder, paths):
+        progress = f"{run.status.get('steps_done', 0)} of {run.recipe.get('steps', '?')} steps"
+        reason = f": {run.status['message']}" if state == "failed" and run.status["message"] else ""
+        again = "again to continue" if state == "interrupted" else "again with what it needs"
+        word = "was interrupted" if state == "interrupted" else "failed"
+        raise UnfinishedError(f"{run.folder} {word} ({progress}){reason}; run its recipe {again}")
 
 
 def _is_given(folder: Path, paths: Paths) -> bool:

@@ -280,3 +280,13 @@ def test_the_tables_of_an_unfinished_run_end_at_one_step(tmp_path):
     (folder / "status.json").write_text(json.dumps(runs.status("running", steps_done=40)))
     run = open_run(folder, running=True)
     assert run.layers.step.max() == run.steps.step.max() == 30
+
+
+@pytest.mark.parametrize(("state", "told"), [("interrupted", "was interrupted"), ("failed", "failed")])
+def test_a_run_of_a_study_that_ended_early_is_named_and_left_out(tmp_path, state, told):
+    runs.simple(tmp_path / "a")
+    runs.simple(tmp_path / "b")
+    (tmp_path / "b" / "status.json").write_text(json.dumps(runs.status(state, steps_done=40, message="why")))
+    with pytest.warns(UserWarning, match=rf"left out: .*b {told} \(40 of 100 steps\)"):
+        assert load(tmp_path).run.unique().tolist() == ["a"]
+    assert load(tmp_path / "b").step.max() == 100

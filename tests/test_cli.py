@@ -108,3 +108,43 @@ def test_a_reader_who_has_seen_enough_is_no_error():
 def test_an_ascii_terminal_gets_help_too():
     ran = gradlab("--help", PYTHONIOENCODING="ascii")
     assert (ran.returncode, ran.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("choice", [["model=custom", "model.name=own:build"], ["depth=2", "dtype=float64"]])
+def test_the_header_is_made_with_the_threads_and_the_precision_of_the_run(tmp_path, choice):
+    """A user-defined network draws its weights where it is built, and thereby starts JAX."""
+    (tmp_path / "own.py").write_text(
+        "import jax\n"
+        "def build(plan, key):\n"
+        "    return [(lambda w, x: x.reshape(len(x), -1) @ w, jax.random.normal(key, (plan.features, plan.outputs)))]\n"
+    )
+    code = (
+        "import os\n"
+        "import jax._src.xla_bridge as bridge\n"
+        "start = bridge.make_cpu_client\n"
+        "def make(*args, **options):\n"
+        "    print('NPROC', os.environ.get('NPROC'))\n"
+        "    return start(*args, **options)\n"
+        "bridge.make_cpu_client = make\n"
+        "bridge.register_backend_factory('cpu', make, priority=0, fail_quietly=False)\n"
+        "from gradlab.commands.main import main\n"
+        f"main(['run', *{choice}, 'steps=0', 'probe=[forward]', 'snapshot=[]'])\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    environment.pop("NPROC", None)
+    ran = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env=environment,
+        check=True,
+    )
+    assert ran.stdout.splitlines()[0] == "NPROC 1"
+    assert "UserWarning" not in ran.stderr
+
+
+def test_help_lists_every_root_key():
+    from gradlab.recipe.recipe import BOUNDS
+
+    assert {*BOUNDS} <= {*options.keys()}

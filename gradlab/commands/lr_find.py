@@ -65,13 +65,15 @@ def main(argv: list[str]) -> int:
         options.words, options.low, options.high, options.steps, options.force, options.config_dir
     )
     console = None if options.json or recipe.quiet else Console(highlight=False)
-    if console:
-        console.print(printable(describe(plain(recipe))), markup=False, soft_wrap=True)
     from gradlab.engine.prepare import prepare
-    from gradlab.launch import launch
+    from gradlab.launch import build, launch
 
+    prepared = prepare(recipe)
+    if console:
+        description = describe(plain(recipe), build(prepared).used)
+        console.print(printable(description), markup=False, soft_wrap=True)
     with progress_display(recipe.steps, console) as show:
-        outcome = launch(prepare(recipe), show)
+        outcome = launch(prepared, show)
     if outcome.state in ("failed", "interrupted"):
         say(f"gradlab lr-find: {outcome.state}: {outcome.complaint}", file=sys.stderr)
         return outcome.exit_code

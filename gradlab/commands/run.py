@@ -1,6 +1,7 @@
 """`gradlab run`: train a network, or a grid of them, measure every layer, and report what the gradients do."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from gradlab.report.terminal import say
 
 if TYPE_CHECKING:
     from gradlab.data.task import Task
+    from gradlab.engine.prepare import PreparedRun
     from gradlab.report.result import RunResult
 
 # flags of Hydra's own command line, and what does the same here
@@ -192,11 +194,17 @@ def _with_data(study: Grid, skip_unfit: bool = False) -> tuple[Grid, Load]:
         except RecipeError as error:
             errors.setdefault(str(error), []).append(label)
     if errors and not (skip_unfit and fitting):
-        raise RecipeError(*(error_lines(errors) if study.keys else errors))
+        raise RecipeError(*_with_advice(errors, len(fitting)) if study.keys else errors)
     kept = sorted(fitting)
     labels = [study.labels[index] for index in kept]
     unfit = [*study.unfit, *error_lines(errors)]
     return Grid([fitting[index] for index in kept], labels, study.keys, unfit), load
+
+
+def _with_advice(errors: dict[str, list[str]], others: int) -> list[str]:
+    """The lines of errors of a grid, and what to do to run its `others`."""
+    advice = f"--skip-unfit runs the other {others}"
+    return [*error_lines(errors), *([advice] if others else [])]
 
 
 def _run(study: Grid, load: Load, console: RunConsole, skip_unfit: bool = False) -> int:
@@ -227,7 +235,7 @@ def _run_all(study: Grid, load: Load, console: RunConsole, skip_unfit: bool) -> 
         recipe, label = study.recipes[index], study.labels[index]
         try:
             prepared = prepare(recipe, load)
-            with console.training(prepared, label) as show:
+            with console.training(prepared, label, partial(_used, prepared)) as show:
                 outcome = launch(prepared, show)
         except RecipeError as error:
             if not study.keys:
@@ -249,6 +257,13 @@ def _run_all(study: Grid, load: Load, console: RunConsole, skip_unfit: bool) -> 
     if console.no_storage:
         return STORAGE_CODE
     return code or (1 if console.failures or console.unwanted else 0)
+
+
+def _used(run: "PreparedRun") -> frozenset[str]:
+    """The sizes and parts of the recipe that take part in its network."""
+    from gradlab.launch import build
+
+    return build(run).used
 
 
 def _yaml(study: Grid) -> str:
@@ -287,6 +302,8 @@ def _costs(study: Grid, load: Load, skip_unfit: bool) -> str:
             ]
         )
     if errors and not (skip_unfit and len(rows) > 1):
-        raise RecipeError(*error_lines(errors))
+        if len(rows) > 1:
+            say(aligned(rows))
+        raise RecipeError(*_with_advice(errors, len(rows) - 1) if study.keys else errors)
     left_out = [f"left out    {line}" for line in (*study.unfit, *error_lines(errors))]
     return "\n".join([aligned(rows), f"{len(rows) - 1} runs, {total:.1f} MB; nothing was run", *left_out])

@@ -1,6 +1,7 @@
 """What stands where in a Row: the names of its columns, layers and parameters, from shapes alone."""
 
 import math
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -23,8 +24,6 @@ from gradlab.numerics.tree import Tree
 from gradlab.recipe.errors import RecipeError
 from gradlab.recipe.memory import physical_memory
 from gradlab.recipe.recipe import Recipe, is_import_path, numbers
-
-NETWORK = {"depth", "width", "activation", "initializer", "normalization", "residual"}
 
 
 class LayerParameter(NamedTuple):
@@ -84,8 +83,10 @@ def layout(recipe: Recipe, task: Task) -> Layout:
     x = jax.ShapeDtypeStruct((recipe.batch_size, *task.form.shape), dtype)
     state = jax.eval_shape(lambda x: step.init_state(setup, jax.random.key(0), x), x)
     _check_memory(recipe, state)
+    # a trace alone shows what the blocks use
+    outputs = jax.eval_shape(partial(_outputs, setup), state.params, state.stats, x)
     if task.form.label_per_step or is_import_path(recipe.model["name"]):
-        _check_outputs(recipe, setup, state, x, task)
+        _check_outputs(recipe, jnp.shape(outputs), task)
     layers = _block_layers(setup.chain)
     entries, kernels = _entries(setup.chain, state.params)
     columns = row_columns(setup.probes.values())
@@ -110,7 +111,7 @@ def layout(recipe: Recipe, task: Task) -> Layout:
         ],
         schemas=schemas([*columns.declared, *of_snapshots]),
         shapes=chain.row_shapes(setup.chain, state.params),
-        used=frozenset(setup.used & NETWORK),
+        used=frozenset(setup.used | ({"initializer"} if setup.adjust else set())),
     )
 
 
@@ -153,12 +154,13 @@ def _entries(blocks: list[Block], params: Tree) -> tuple[list[LayerParameter], l
     return entries, kernels
 
 
-def _check_outputs(recipe: Recipe, setup: Setup, state: TrainState, x: Any, task: Task) -> None:
+def _outputs(setup: Setup, params: Tree, stats: Tree, x: Any) -> Any:
+    """The network's outputs in training."""
+    return chain.forward(setup.chain, params, stats, x, jax.random.key(0), train=True)[0]
+
+
+def _check_outputs(recipe: Recipe, outputs: tuple[int, ...], task: Task) -> None:
     """Raise RecipeError unless the outputs have the shape that the targets need; broadcasting could hide it."""
-    run = lambda params, stats, x: chain.forward(
-        setup.chain, params, stats, x, jax.random.key(0), train=False
-    )[0]
-    outputs = jnp.shape(jax.eval_shape(run, state.params, state.stats, x))
     needed = (recipe.batch_size, *task.train_y.shape[1:], task.outputs)
     needed = needed if has_labels(task.train_y) else needed[:-1]
     if outputs != needed:

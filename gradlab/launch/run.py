@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gradlab.data.task import Task
+from gradlab.engine.layout import Layout
 from gradlab.engine.loop import ChunkResult, LoadedRun, compile_run, load_run, train
 from gradlab.engine.prepare import PreparedRun
 from gradlab.engine.rows import last_backward, step_values
@@ -109,6 +110,21 @@ def launch(prepared: PreparedRun, report: Report = None) -> Outcome:
                 writer = RunWriter(folder, facts, run_remarks, run.layout.schemas, memory_key)
                 end = _run(recipe, run, writer, report, caught)
         return Outcome(folder, *end, notice=machine.notice(faults))
+
+
+def build(prepared: PreparedRun) -> Layout:
+    """The run's layout, made with the threads, on the device and in the precision with which `launch` makes it.
+
+    Raises:
+        RecipeError: the data or the device is not there, or the network cannot be built.
+        Stop: a signal came.
+    """
+    machine.prepare()
+    prepared.load(prepared.recipe)  # here, where a signal is raised: it may take long
+    with signals.collected(), machine.compilation_cache(), machine.device(prepared.recipe):
+        layout = prepared.layout
+        signals.check()
+    return layout
 
 
 def _remark_on_meaning(recipe: Recipe, folder: Path) -> list[str]:

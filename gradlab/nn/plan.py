@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from math import prod
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import jax.numpy as jnp
 from jax import Array
@@ -41,17 +41,49 @@ class Plan(NamedTuple):
         return jnp.promote_types(self.dtype, jnp.float32)
 
 
+Fields = TypeVar("Fields", bound=NamedTuple)
+# which entries of a plan, and which functions of its parts, a network reads only where they take part in it; the width
+# factor or the place of a part is read before that is decided
+_SIZES = ("depth", "width", "dropout")
+_FUNCTIONS = {"activation": ("phi",), "initializer": ("kernel", "bias"), "residual": ("join", "init")}
+
+
 def recorded(plan: Plan) -> tuple[Plan, set[str]]:
-    """The same plan, and the names of the fields that have been read of it: what takes part in the network."""
+    """An equal plan, and the sizes and parts that a network which is built, drawn and run from it has used so far."""
     used: set[str] = set()
+    parts = {
+        name: _recorded(getattr(plan, name), dict.fromkeys(functions, name), used)
+        for name, functions in _FUNCTIONS.items()
+    }
+    make = plan.normalization.make
 
-    class Recorded(Plan):
-        def __getattribute__(self, name: str) -> Any:
-            if name in Plan._fields:
-                used.add(name)
-            return super().__getattribute__(name)
+    def make_norm(width: int, dtype: jnp.dtype) -> Any:
+        assert make is not None
+        used.add("normalization")
+        return make(width, dtype)
 
-    return Recorded(*plan), used
+    if make is not None:
+        parts["normalization"] = plan.normalization._replace(make=make_norm)
+    return _recorded(plan._replace(**parts), {name: name for name in _SIZES}, used), used
+
+
+def _recorded(fields: Fields, names: dict[str, str], used: set[str]) -> Fields:
+    """An equal named tuple; to read its field `key`, unless it is None, adds `names[key]` to `used`."""
+
+    def recording(key: str) -> property:
+        place = fields._fields.index(key)
+
+        def read(values: tuple[Any, ...]) -> Any:
+            if values[place] is not None:
+                used.add(names[key])
+            return values[place]
+
+        return property(read)
+
+    kind = type(fields)
+    recording_kind = type(kind.__name__, (kind,), {key: recording(key) for key in names})
+    equal: Fields = recording_kind(*fields)
+    return equal
 
 
 Model = Callable[[Plan], list[Block]]

@@ -11,7 +11,9 @@ from gradlab.recipe.paths import CONF, EXPERIMENTS
 
 _NAME = re.compile(r"[\w-]{1,100}")  # of an option's file, which is in its group's folder
 LONGEST_QUESTION = 1000  # characters
-_KEY = re.compile(r"^(?P<indent> *)(?P<key>\w+):(?: +(?P<value>[^#]*?))?(?: +# (?P<meaning>.*))?$")
+_KEY = re.compile(
+    r"^(?P<indent> *)['\"]?(?P<key>\w+)['\"]?:(?: +(?P<value>[^#]*?))?(?: +# (?P<meaning>.*))?$"
+)
 
 
 def groups(*folders: Path) -> dict[str, list[str]]:

@@ -120,6 +120,8 @@ def _way(row: Mapping[Hashable, Any]) -> str:
 
 def _worth_a_column(key: str, column: "pd.Series") -> bool:
     """Whether a column is measured in some run and says more than one seed per run or no divergence."""
+    if key == "steps_to_target":  # where no run reaches it, that is said
+        return True
     unremarkable = key in UNREMARKABLE and bool((column == UNREMARKABLE[key]).all())
     return not column.isna().all() and not unremarkable
 

@@ -1,7 +1,7 @@
 """What `gradlab run` prints and draws: each run while it trains and when it has ended, and a grid at its end."""
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -70,8 +70,10 @@ class RunConsole:
         self.noticed = False
 
     @contextmanager
-    def training(self, run: "PreparedRun", label: str) -> Iterator[ProgressCallback | None]:
-        """Print what is trained, and show its progress.
+    def training(
+        self, run: "PreparedRun", label: str, used: Callable[[], Collection[str]]
+    ) -> Iterator[ProgressCallback | None]:
+        """Print what is trained, and show its progress; `used` builds the network and gives what takes part in it.
 
         Raises:
             RecipeError: the network of a single run cannot be built.
@@ -80,8 +82,8 @@ class RunConsole:
         if label:
             self.say(f"{self.started}/{self.total}  {label}")
         elif self.console:
-            used = read_status(run.folder).get("used")
-            self.say(summary.describe(plain(run.recipe), run.layout.used if used is None else used))
+            stored = read_status(run.folder).get("used")
+            self.say(summary.describe(plain(run.recipe), used() if stored is None else stored))
         with progress_display(run.recipe.steps, self.console) as show:
             yield show
 

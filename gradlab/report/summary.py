@@ -31,7 +31,8 @@ def describe(recipe: dict[str, Any], used: Collection[str] | None = None) -> str
         for group in _OMITTED_IF_NONE
         if recipe[group]["name"] != "none" and (group == "penalty" or takes_part(group))
     ]
-    words += [f"dropout {recipe['dropout']:g}"] if recipe["dropout"] else []
+    words += [f"dropout {recipe['dropout']:g}"] if recipe["dropout"] and takes_part("dropout") else []
+    words += [] if recipe["loss"]["name"] == options.default("loss") else [f"loss {_part('loss', recipe)}"]
     words += [
         _part("optimizer", recipe) + ("" if "phases" in recipe["optimizer"] else f" lr {recipe['lr']:g}")
     ]

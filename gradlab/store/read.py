@@ -137,9 +137,9 @@ def open_run(path: str | Path, running: bool = False) -> Run:
     for name in ("recipe.yaml", "status.json"):
         if not (path / name).exists():
             raise RecipeError(f"{path} is incomplete: it has no {name}; run its recipe again")
-    status = contents.read_status(path)
-    if not is_whole(status):
-        raise RecipeError(f"{path}/status.json is damaged or was edited; run its recipe again")
+    status = _whole_status(path)
+    if status["state"] == "running" and not held(path):
+        status = _whole_status(path)  # it may have ended just now
     recipe = contents.read_recipe(path)
     if not is_intact(path, "recipe.yaml", status.get("files", {})):
         raise RecipeError(f"{path}/recipe.yaml is damaged or was edited; run the recipe again with --force")
@@ -153,6 +153,13 @@ def open_run(path: str | Path, running: bool = False) -> Run:
             f"{path} was killed while running ({progress}); run its recipe again to continue"
         )
     return Run(path, recipe, status)
+
+
+def _whole_status(path: Path) -> dict[str, Any]:
+    status = contents.read_status(path)
+    if not is_whole(status):
+        raise RecipeError(f"{path}/status.json is damaged or was edited; run its recipe again")
+    return status
 
 
 def collect(paths: Paths) -> list[Run]:
@@ -203,7 +210,11 @@ def read_each(paths: Paths, use: Callable[[Run], Result]) -> tuple[list[Result],
     problems = Problems([], [])
     for given in _given(paths):
         try:
-            run = given if isinstance(given, Run) else open_run(given, running=_is_given(given, paths))
+            if isinstance(given, Run):
+                run = given
+            else:
+                run = open_run(given, running=_is_given(given, paths))
+                _require_result(run, paths)
             results.append(use(run))
         except UnfinishedError as error:
             problems.unfinished.append(str(error))
@@ -213,6 +224,17 @@ def read_each(paths: Paths, use: Callable[[Run], Result]) -> tuple[list[Result],
     if not results:
         raise RecipeError(*(problems.unfinished + problems.unreadable) or [_NO_PATH])
     return results, problems
+
+
+def _require_result(run: Run, paths: Paths) -> None:
+    """Raise an UnfinishedError for a run of a study that was interrupted or failed."""
+    state = run.status["state"]
+    if state in ("interrupted", "failed") and not _is_given(run.folder, paths):
+        progress = f"{run.status.get('steps_done', 0)} of {run.recipe.get('steps', '?')} steps"
+        reason = f": {run.status['message']}" if state == "failed" and run.status["message"] else ""
+        again = "again to continue" if state == "interrupted" else "again with what it needs"
+        word = "was interrupted" if state == "interrupted" else "failed"
+        raise UnfinishedError(f"{run.folder} {word} ({progress}){reason}; run its recipe {again}")
 
 
 def _is_given(folder: Path, paths: Paths) -> bool:
@@ -280,6 +302,9 @@ def _table(run: Run, table: str) -> pa.Table:
             f"{folder / table} keeps changing; is the run being repeated? wait until it has ended"
         )
     rows = pa.concat_tables(tables, promote_options="default") if tables else schemas([])[table].empty_table()
+    if run.status["state"] in UNFINISHED:
+        # every table has the rows of these steps: a part of one may be newer than the status, or than another's
+        rows = rows.filter(pc.field("step") < run.status.get("steps_done", 0))
     if "batch" not in _words(rows["source"]):
         if table in OPTIONAL:
             return schemas([])[table].empty_table()

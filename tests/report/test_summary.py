@@ -40,7 +40,7 @@ def deep(plan, key):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["model=point"], "point · sgd lr 0.1 · clip none · single · seed 0"),
+        (["model=point"], "point · loss rosenbrock · sgd lr 0.1 · clip none · single · seed 0"),
         (
             ["model=linear", "activation=linear"],
             "linear · depth 1 · orthogonal · sgd lr 0.1 · clip none · digits · seed 0",

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from gradlab.recipe.errors import RecipeError
+from gradlab.store import read
 from gradlab.store.gather import load
 from gradlab.store.read import collect, folders, open_run
 from tests import runs
@@ -233,7 +234,7 @@ def test_a_killed_run_given_by_itself_has_its_rows_so_far(tmp_path):
     place = study_with_a_killed_run(tmp_path / "study")
     with pytest.warns(UserWarning, match="b is killed: these are its rows so far"):
         frame = load(place / "b", "steps")
-    assert frame.step.max() == 40
+    assert frame.step.max() == 30  # what follows may be incomplete
     with pytest.warns(UserWarning, match="these are its rows so far"):
         assert load([place / "a", place / "b"]).run.unique().tolist() == ["a", "b"]
 
@@ -258,3 +259,34 @@ def test_defaults_that_came_later_are_no_choice_between_old_and_new_runs(tmp_pat
     runs.simple(tmp_path / "new", freeze=[], stop=later, depth=20)
     assert load(tmp_path).columns[0] == "run"
     assert not {"freeze", "stop.on", "stop.tolerance"} & {*load(tmp_path).columns}
+
+
+def test_a_run_that_ends_while_it_is_opened_was_not_killed(tmp_path, monkeypatch):
+    folder = runs.simple(tmp_path / "a")
+    ended = (folder / "status.json").read_text()
+    (folder / "status.json").write_text(json.dumps(runs.status("running", steps_done=40)))
+
+    def held(_):
+        """Its process has written the last status, and released the lock, since the status was read."""
+        (folder / "status.json").write_text(ended)
+        return False
+
+    monkeypatch.setattr(read, "held", held)
+    assert open_run(folder).status["state"] == "finished"
+
+
+def test_the_tables_of_an_unfinished_run_end_at_one_step(tmp_path):
+    folder = runs.simple(tmp_path / "a")  # its parts are written before its status
+    (folder / "status.json").write_text(json.dumps(runs.status("running", steps_done=40)))
+    run = open_run(folder, running=True)
+    assert run.layers.step.max() == run.steps.step.max() == 30
+
+
+@pytest.mark.parametrize(("state", "told"), [("interrupted", "was interrupted"), ("failed", "failed")])
+def test_a_run_of_a_study_that_ended_early_is_named_and_left_out(tmp_path, state, told):
+    runs.simple(tmp_path / "a")
+    runs.simple(tmp_path / "b")
+    (tmp_path / "b" / "status.json").write_text(json.dumps(runs.status(state, steps_done=40, message="why")))
+    with pytest.warns(UserWarning, match=rf"left out: .*b {told} \(40 of 100 steps\)"):
+        assert load(tmp_path).run.unique().tolist() == ["a"]
+    assert load(tmp_path / "b").step.max() == 100

@@ -28,8 +28,11 @@ def minibatch_rows(frame: pd.DataFrame) -> pd.DataFrame:
     return frame[(frame.source == "batch").to_numpy()]
 
 
+BACKWARD = ("log10_backward", "log10_backward_z", "log10_gradient")  # of layers: they come from the loss
+
+
 def defined_backward(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows, with NaN for each backward signal that is not defined: the forward signal of its step has overflowed.
+    """The rows of layers, with NaN for each gradient that is not defined: the forward signal of its step overflowed.
 
     It may be stored as zero, as JAX takes relu′(NaN) for 0; a zero behind a NaN is no zero.
     """
@@ -41,9 +44,17 @@ def defined_backward(rows: pd.DataFrame) -> pd.DataFrame:
     undefined = (
         rows[keys].assign(overflowed=overflowed).groupby(keys, observed=True).overflowed.transform("any")
     )
-    values = np.where(undefined.to_numpy(dtype=bool), np.nan, to_float64(rows.log10_backward))
-    stored = pa.array(values, mask=~is_measured(rows.log10_backward), from_pandas=False)
-    return rows.assign(log10_backward=pd.Series(pd.arrays.ArrowExtensionArray(stored), index=rows.index))
+    columns = [name for name in BACKWARD if name in rows]
+    return rows.assign(
+        **{name: _undefined_where(rows[name], undefined.to_numpy(dtype=bool)) for name in columns}
+    )
+
+
+def _undefined_where(column: pd.Series, undefined: NDArray[np.bool_]) -> pd.Series:
+    """The column with NaN where it is `undefined`; what was not measured stays null."""
+    values = np.where(undefined, np.nan, to_float64(column))
+    stored = pa.array(values, mask=~is_measured(column), from_pandas=False)
+    return pd.Series(pd.arrays.ArrowExtensionArray(stored), index=column.index)
 
 
 def pivot(

@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from gradlab.analysis.selection import minibatch_rows, rows_with
+from gradlab.analysis.selection import defined_backward, minibatch_rows, rows_with
 from gradlab.figures import marks, style
 from gradlab.figures.marks import Curve, Legend
 from gradlab.figures.profile import drawn_steps
@@ -67,7 +67,7 @@ def _panels(run: Run, name: str) -> list[Panel]:
     notes = run.notes[(run.notes.measure == name).to_numpy()] if name in measures else run.notes[:0]
     panels: list[Panel] = []
     if name in of_tables["layers"]:
-        rows, batch = _measured(run.layers, name)
+        rows, batch = _measured(defined_backward(run.layers), name)
         panels += [
             Panel(f"Over the layers{batch}", "layer", name, _at_steps(rows), by_step=True),
             Panel(f"Over training{batch}", "step", name, _by(rows, "name")),

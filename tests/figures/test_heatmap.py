@@ -1,7 +1,9 @@
 import numpy as np
 import pytest
 
+from gradlab.analysis.selection import defined_backward, to_float64
 from gradlab.figures.heatmap import heatmap
+from tests import runs
 from tests.figures.frames import frames, legend, render
 
 
@@ -74,3 +76,14 @@ def test_a_zero_behind_an_overflow_is_not_drawn_as_zero(tmp_path):
     assert legend(heatmap(overflowed, steps)) == ["NaN", "first non-finite: step 100, layer 13"]
     assert not np.isfinite(np.ma.filled(cells(heatmap(overflowed, steps)), np.nan))[:, 2].any()
     assert "exactly zero" in legend(heatmap(layers, steps))  # the control: without an overflow a zero is one
+
+
+@pytest.mark.parametrize("column", ["log10_backward", "log10_gradient", "log10_backward_z"])
+def test_no_gradient_behind_an_overflow_is_zero(tmp_path, column):
+    """relu′(NaN) is 0 in JAX: gradients of layers before the overflow are stored as zeros, and are none."""
+    forward = np.where(np.arange(22) < 9, 0.0, np.inf)
+    stored = np.where(np.arange(22) < 9, -np.inf, np.nan)
+    rows = runs.layer_table(np.zeros((1, 22)), [0], forward[None], **{column: stored[None]})
+    layers = runs.opened(tmp_path / "run", [rows], [runs.step_table([1.0], [0])]).layers
+    assert (to_float64(layers[column])[:9] == -np.inf).all()
+    assert np.isnan(to_float64(defined_backward(layers)[column])).all()

@@ -5,7 +5,7 @@ connection, at depths 20 and 60; tests/theory/test_coverage.py measures it again
 
 The layers of one network depend on each other. In the extreme all of them are in the band or none: then the share of
 60 networks, averaged over layers, is binomial, with a standard deviation of √(0.95·0.05/60) = 0.028. A band is drawn
-where the share is 0.90 or more at both depths, which a band of 95 % misses in 4 of 100 cases.
+where the share is 0.90 or more at both depths, which a band of 95 % misses in 3 of 100 cases.
 """
 
 from typing import Any

@@ -29,7 +29,8 @@ ADVISED_PERCENTILE, PARTS = 60, 10
 LARGE = 1.0  # decades above its level: a spike whatever the noise
 # a breakdown: an evaluated loss above 1.5 times the lowest one before, and higher by a tenth of the chance loss
 RISE, RISE_OF_CHANCE = 1.5, 0.1
-BEFORE_PERCENTILE = 60  # of the norms before breakdowns
+IN_A_ROW = 20  # recorded minibatch losses
+BEFORE_PERCENTILE = 65  # of the norms before breakdowns
 
 
 def advise(run: Run, thresholds: Sequence[float] = ()) -> ClipAdvice:
@@ -136,24 +137,43 @@ def breakdowns(run: Run) -> dict[int, int]:
     """The seeds whose training broke down, each with the first step that belongs to it.
 
     Its loss became non-finite, or an evaluated training loss is above 1.5 times the lowest one before and higher by a
-    tenth of the chance loss. It begins where the minibatch loss first rises as far above its median before.
+    tenth of the chance loss: it begins where the minibatch loss first rises as far above its median before. Where no
+    evaluation shows one (they may be rare), the minibatch losses are asked: see `_rise`.
     """
     rows = minibatch_rows(run.steps).sort_values("step")
-    chance = run.status["data"].get("chance_loss")
+    least = RISE_OF_CHANCE * (run.status["data"].get("chance_loss") or 0.0)
+    seeds = {int(own.seed.iloc[0]): own for _, own in rows.groupby("seed")}
     nonfinite = {int(entry["seed"]): int(entry["step"]) for entry in run.status.get("nonfinite", [])}
     found: dict[int, int] = {}
-    for _, own in rows.groupby("seed"):
+    for seed, own in seeds.items():
         evaluated = rows_with(own, "train_loss")
-        losses, least = to_float64(evaluated.train_loss), RISE_OF_CHANCE * (chance or 0.0)
+        losses = to_float64(evaluated.train_loss)
         before = np.fmin.accumulate(losses)[:-1] if losses.size else losses
         risen = np.flatnonzero(~(losses[1:] <= np.maximum(RISE * before, before + least)))
-        seed = int(own.seed.iloc[0])
         if not risen.size and seed not in nonfinite:
             continue
         known = int(evaluated.step.iloc[risen[0] + 1]) if risen.size else nonfinite[seed]
         last_good = int(evaluated.step.iloc[risen[0]]) if risen.size else 0
         found[seed] = _begin(own, last_good, known, least)
-    return found
+    if found or not least:
+        return found
+    rises = {seed: _rise(to_float64(own.loss), own.step.to_numpy(), least) for seed, own in seeds.items()}
+    return {seed: step for seed, step in rises.items() if step is not None}
+
+
+def _rise(losses: NDArray[np.float64], steps: NDArray[np.int64], least: float) -> int | None:
+    """The first of 20 recorded losses in a row that are all higher, by `least`, than a median before; or None.
+
+    The median is the lowest one of 50 losses in a row, or of all so far. Noise puts a loss above it every other time,
+    and 20 in a row once in a million.
+    """
+    lowest, run = math.inf, 0
+    for at in range(IN_A_ROW, len(losses)):
+        lowest = min(lowest, float(np.median(losses[max(0, at - WINDOW) : at])))
+        run = 0 if losses[at] <= lowest + least else run + 1
+        if run == IN_A_ROW:
+            return int(steps[at - IN_A_ROW + 1])
+    return None
 
 
 def _begin(own: pd.DataFrame, last_good: int, known: int, least: float) -> int:

@@ -135,12 +135,12 @@ def test_what_the_clip_was_given_is_taken_where_it_was_recorded(tmp_path):
     assert advise(run).percentiles["50"] == pytest.approx(1e5, rel=0.3)
 
 
-def broken_run(folder, losses, norms, nonfinite=()):
-    """Seeds with a loss and a norm at each step, evaluated every tenth step; chance level is 2.3."""
+def broken_run(folder, losses, norms, nonfinite=(), every=10):
+    """Seeds with a loss and a norm at each step, evaluated at `every` such step; chance level is 2.3."""
     steps = list(range(len(losses[0])))
     tables = []
     for seed, (loss, norm) in enumerate(zip(losses, norms, strict=True)):
-        evaluated = [value if step % 10 == 0 else None for step, value in zip(steps, loss, strict=True)]
+        evaluated = [value if step % every == 0 else None for step, value in zip(steps, loss, strict=True)]
         more = {
             "log10_gradient": np.log10(norm).tolist(),
             "clipped": [0.0] * len(steps),
@@ -160,8 +160,27 @@ def test_a_loss_that_rises_again_is_a_reason_for_a_clip_though_no_norm_is_a_spik
     assert breakdowns(run) == {1: 63}
     found = advise(run).advice
     assert (found.clip, found.spikes) == ("norm", 0)
-    assert found.threshold == round_two(np.percentile((norms + 1.0)[:63], 60))
+    assert found.threshold == round_two(np.percentile((norms + 1.0)[:63], 65))
     assert found.reason.startswith("the training of 1 of 2 seeds broke down")
+
+
+def test_a_breakdown_between_rare_evaluations_is_seen_in_the_minibatch_losses(tmp_path):
+    """The loss comes down again before the only later evaluation, or ends where it began."""
+    falling = np.geomspace(2.3, 0.1, 101)
+    recovered = np.where(np.abs(np.arange(101) - 60) < 13, 2.4, falling)
+    lost = np.where(np.arange(101) < 63, falling, 2.3)
+    norms = np.linspace(1.0, 3.0, 101)
+    run = broken_run(tmp_path / "run", [falling, recovered, lost], [norms] * 3, every=100)
+    assert breakdowns(run) == {1: 48, 2: 63}
+    before = np.r_[norms[:48], norms[:63]]
+    assert advise(run).advice.threshold == round_two(10 ** np.percentile(np.log10(before), 65))
+
+
+def test_the_noise_of_small_batches_is_no_breakdown(tmp_path):
+    """Exponential losses, as of single examples: each is above the median by a tenth of the chance loss often."""
+    random = np.random.default_rng(0)
+    losses = random.exponential(np.geomspace(2.3, 0.5, 1000), (8, 1000))
+    assert breakdowns(broken_run(tmp_path / "run", losses, np.ones((8, 1000)), every=1000)) == {}
 
 
 def test_a_seed_that_became_non_finite_broke_down_where_its_loss_first_rose(tmp_path):

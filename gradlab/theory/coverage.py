@@ -1,7 +1,7 @@
 """Where measured networks confirm the prediction of `mlp`: the line, and the band of 95 % of the networks.
 
 Measured on the digits at initialization, 60 networks of width 64 for each activation, normalization and residual
-connection, at depths 20 and 60; tests/theory/test_coverage.py measures it again, and docs/theory.md has the table.
+connection, at depths 20 and 60; `python -m tests.theory.test_coverage` measures it again, docs/theory.md has the table.
 
 The layers of one network depend on each other. In the extreme all of them are in the band or none: then the share of
 60 networks, averaged over layers, is binomial, with a standard deviation of √(0.95·0.05/60) = 0.028. A band is drawn

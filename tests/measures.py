@@ -27,7 +27,7 @@ def likeness(h: Array) -> float:
 
 def differences(h: Array) -> dict[str, float]:
     """The fraction of the energy in the differences between examples, and their effective rank, by singular values."""
-    flat = h.reshape(len(h), -1)
+    flat = h.reshape(len(h), -1) / (np.abs(h).max() or 1.0)  # squares stay in range
     energies = np.linalg.svd(flat - flat.mean(0), compute_uv=False) ** 2
     return {
         "centred": float(energies.sum() / (flat**2).sum()),

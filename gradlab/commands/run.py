@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from gradlab.analysis.words import require_words
 from gradlab.commands.arguments import Arguments, words
-from gradlab.commands.compose.grid import Grid, error_lines, grid
+from gradlab.commands.compose.grid import Grid, error_lines, grid, with_advice
 from gradlab.commands.compose.overrides import text
 from gradlab.recipe import signals
 from gradlab.recipe.errors import STORAGE_CODE, RecipeError
@@ -203,8 +203,8 @@ def _with_data(study: Grid, skip_unfit: bool = False) -> tuple[Grid, Load]:
 
 def _with_advice(errors: dict[str, list[str]], others: int) -> list[str]:
     """The lines of errors of a grid, and what to do to run its `others`."""
-    advice = f"--skip-unfit runs the other {others}"
-    return [*error_lines(errors), *([advice] if others else [])]
+    lines = error_lines(errors)
+    return with_advice(lines, f"--skip-unfit runs the other {others}") if others else lines
 
 
 def _run(study: Grid, load: Load, console: RunConsole, skip_unfit: bool = False) -> int:

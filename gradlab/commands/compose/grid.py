@@ -105,7 +105,7 @@ def grid(
     if unfit and not (skip_unfit and by_folder):
         cells = sum(map(len, errors.values()))
         others = f"{cells} of {cells + len(by_folder)} recipes cannot be run; --skip-unfit runs the others"
-        raise RecipeError(*unfit, *([others] if by_folder else []))
+        raise RecipeError(*(with_advice(unfit, others) if by_folder else unfit))
     labels, recipes = zip(*by_folder.values(), strict=True)
     return Grid(list(recipes), list(labels), list(dict.fromkeys(keys)), unfit)
 
@@ -116,6 +116,11 @@ def error_lines(errors: Mapping[str, Sequence[str]]) -> list[str]:
     if len(lines) <= MOST_ERRORS:
         return lines
     return [*lines[:MOST_ERRORS], f"and {len(lines) - MOST_ERRORS} more errors"]
+
+
+def with_advice(lines: list[str], advice: str) -> list[str]:
+    """The lines with what to do: at the end of a single one, else in a line of its own."""
+    return [f"{lines[0]}; {advice}"] if len(lines) == 1 else [*lines, advice]
 
 
 def _error_line(error: str, labels: Sequence[str]) -> str:

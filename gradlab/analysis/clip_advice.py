@@ -189,8 +189,8 @@ def _begin(own: pd.DataFrame, last_good: int, known: int, least: float) -> int:
 def _recommendation(run: Run, frame: pd.DataFrame, clipped: float) -> Recommendation:
     """`norm` where seeds broke down or some steps are spikes; else `none`.
 
-    Where the training of seeds broke down: with the 60th percentile of their norms before as threshold, so that most
-    steps stay as they are. Where there are only spikes, three or more: with the 60th percentile of the other norms, in
+    Where the training of seeds broke down: with the 65th percentile of their norms before as threshold, so that most
+    steps stay as they are. Where there are only spikes, three or more: with the 65th percentile of the other norms, in
     the tenth of the steps where it is largest, so that a spike becomes an ordinary step. Where most spikes are below
     that (because the norms decreased during training) no single threshold separates them from the others: `zscore`,
     whose threshold follows the norms.

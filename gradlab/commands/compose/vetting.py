@@ -52,6 +52,8 @@ def read_experiment(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]], b
     content = _mapping(path)
     if "outputs" in content:
         raise RecipeError(f"{path}: the output folder is set on the command line only: outputs=…")
+    if "engine" in content:
+        raise RecipeError(f"{path}: the engine is chosen on the command line only: engine=…")
     lines = content.get("defaults") or []
     for line in lines if isinstance(lines, list) else [lines]:
         _check_default(path, line)
@@ -177,7 +179,7 @@ def _check_default(path: Path, line: Any) -> None:
         return
     ((key, names),) = line.items() if isinstance(line, dict) and len(line) == 1 else (("", ""),)
     names = names if isinstance(names, list) else [names]
-    is_group = re.fullmatch(r"override /(?!experiment$)\w+", str(key))
+    is_group = re.fullmatch(r"override /(?!(experiment|engine)$)\w+", str(key))
     if not is_group or not all(PLAIN.fullmatch(str(name)) for name in names):
         raise RecipeError(f"{path}: '{line}' in defaults is not '- override /group: option'")
 

@@ -72,10 +72,10 @@ def choices(runs: list[Run], by: Iterable[str] = ()) -> dict[str, list[Any]]:
     Raises:
         RecipeError: if no run has a choice of `by`.
     """
-    run_choices = [_choices(run.recipe) for run in runs]
-    keys = list(dict.fromkeys(key for chosen in run_choices for key in chosen))
+    each = [run_choices(run.recipe) for run in runs]
+    keys = list(dict.fromkeys(key for chosen in each for key in chosen))
     requested = [column(word, keys) for word in by]
-    values = {key: [chosen.get(key) for chosen in run_choices] for key in keys}
+    values = {key: [chosen.get(key) for chosen in each] for key in keys}
     differing = [key for key in keys if len(set(map(repr, values[key]))) > 1]
     return {key: values[key] for key in dict.fromkeys([*requested, *differing])}
 
@@ -93,7 +93,7 @@ def column(word: str, names: Iterable[str]) -> str:
     raise RecipeError(f"no run has a choice '{word}'{hint(word, names)}")
 
 
-def _choices(recipe: dict[str, Any]) -> dict[str, Any]:
+def run_choices(recipe: dict[str, Any]) -> dict[str, Any]:
     """The recipe by readable key: an option's name under its group, its numbers under group.key."""
     values = flat(without_later_defaults(recipe))
     kept = {key: value for key, value in values.items() if key.split(".")[0] not in NOT_IN_DIGEST}

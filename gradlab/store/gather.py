@@ -10,7 +10,7 @@ import pandas as pd
 from gradlab.measure.columns import FIXED_NAMES, TABLES
 from gradlab.recipe.errors import RecipeError, hint
 from gradlab.recipe.recipe import NOT_IN_DIGEST, flat, without_later_defaults
-from gradlab.store.read import UNFINISHED, Paths, Run, frames, read_each, require_table
+from gradlab.store.read import UNFINISHED, Paths, Run, Selection, frames, read_each, require_table
 
 
 def load(paths: Paths, table: str = "layers", by: Iterable[str] = ()) -> pd.DataFrame:
@@ -43,15 +43,17 @@ def load(paths: Paths, table: str = "layers", by: Iterable[str] = ()) -> pd.Data
     return gather(runs, table, by)
 
 
-def gather(runs: list[Run], table: str = "layers", by: Iterable[str] = ()) -> pd.DataFrame:
-    """`load` for runs that are already open.
+def gather(
+    runs: list[Run], table: str = "layers", by: Iterable[str] = (), selection: Selection | None = None
+) -> pd.DataFrame:
+    """`load` for runs that are already open; with a `selection` only these rows and columns.
 
     Raises:
         RecipeError: if there is no such table or choice.
     """
     if table not in TABLES:
         raise RecipeError(f"there is no table '{table}'{hint(table, TABLES)}")
-    frame, origin = frames(table, runs)
+    frame, origin = frames(table, runs, selection)
     labels = {"run": names(runs)} | choices(runs, by)
     choice_columns = pd.DataFrame(
         {key: _spread(values, origin) for key, values in labels.items() if key not in frame.columns},

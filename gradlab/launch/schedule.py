@@ -13,8 +13,12 @@ class Schedule:
     by two slots only where its cells are measured to take longer than compiling it once more.
     """
 
-    def __init__(self, structures: Mapping[int, Hashable], batch_size: int) -> None:
-        """`structures`: the structure of each cell; `batch_size`: cells that are taken at once, at most."""
+    def __init__(self, structures: Mapping[int, Hashable], batch_size: int, shares: bool = False) -> None:
+        """`structures`: the structure of each cell; `batch_size`: cells that are taken at once, at most.
+
+        shares: whether a slot takes cells of any structure as soon as it is free.
+        """
+        self._shares = shares
         self._structures = structures
         self._batch_size = batch_size
         self._waiting: dict[Hashable, deque[int]] = {}
@@ -65,6 +69,8 @@ class Schedule:
         fresh = [structure for structure in left if structure not in held]
         if fresh:
             return fresh[0]
+        if self._shares:
+            return next(iter(left), None)
         longest = max(left, key=self._seconds_left, default=None)
         if longest is None or self._seconds_left(longest) <= 2 * self._start_seconds(slot, longest):
             return None

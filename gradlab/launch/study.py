@@ -1,18 +1,20 @@
 """The runs of a grid: which of them are left to do, and where; what became of each is told to an observer."""
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from gradlab.data.task import Task
-from gradlab.engine.prepare import PreparedRun, prepare
-from gradlab.launch.batch import Refused, Result
+from gradlab.engine.prepare import PreparedRun, prepare, run_folder
+from gradlab.launch.batch import PATIENCE, Refused, Result
 from gradlab.launch.engines.contract import Engine
 from gradlab.launch.observer import Observer, tell
 from gradlab.launch.run import Outcome, Report, launch, stored_failure, stored_result
 from gradlab.launch.supervisor import supervise
 from gradlab.recipe import signals
-from gradlab.recipe.errors import RecipeError, StorageError
+from gradlab.recipe.errors import InUseError, RecipeError, StorageError
 from gradlab.recipe.recipe import Recipe, structure
+from gradlab.store import lock
 
 Load = Callable[[Recipe], Task]
 
@@ -60,10 +62,26 @@ def run_study(
     if not left or (rules.fail_fast and observer.failed):
         return None
     carrier = engine.open(list(left.values()))
+    _wait_for_others(list(left.values()))
     if carrier is None:
         return _run_here(left, load, observer, rules)
     supervise(left, carrier, observer, rules.time_limit, rules.fail_fast)
     return None
+
+
+def _wait_for_others(recipes: Sequence[Recipe]) -> None:
+    """Wait until no other process writes to the runs, as the workers of a command that was killed for a moment do.
+
+    Raises:
+        InUseError: another process goes on.
+    """
+    until = time.monotonic() + PATIENCE
+    while used := [folder for folder in map(run_folder, recipes) if lock.held(folder)]:
+        if time.monotonic() > until:
+            others = f" and {len(used) - 1} more" if len(used) > 1 else ""
+            raise InUseError(f"{used[0]}{others}: another process is writing there; wait for it or stop it")
+        signals.check()
+        time.sleep(PATIENCE / 20)
 
 
 def _stored(prepared: PreparedRun, rules: Rules) -> Result | None:

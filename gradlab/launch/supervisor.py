@@ -76,7 +76,7 @@ class Supervisor:
         self.observer = observer
         self.time_limit = time_limit
         structures = {cell: structure(recipe) for cell, recipe in recipes.items()}
-        self.schedule = Schedule(structures, carrier.batch_size)
+        self.schedule = Schedule(structures, carrier.batch_size, carrier.shares)
         self.carried: dict[int, Carried] = {}  # by slot
         self.ends: Counter[int] = Counter()  # processes that each cell has ended
         self.interruptions: Counter[int] = Counter()

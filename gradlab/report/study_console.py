@@ -169,11 +169,11 @@ class StudyConsole:
     def close(self) -> None:
         """Print the table of the grid and draw its picture, then repeat every failure and unwanted verdict."""
         self.stop()
-        if len(self.with_results) > 1:
-            self._compare()
+        self.say(f"runs        {self.state.summary()}")
         for path in self._tables:
             self.say(f"stored      {path}/  study.parquet")
-        self.say(f"runs        {self.state.summary()}")
+        if len(self.with_results) > 1:
+            self._compare()
         if self.failures and self.state.total > 1:
             heading = f"{len(self.failures)} of {self.state.total} runs failed"
             self.warn("\n  ".join([heading, *self.failures]))

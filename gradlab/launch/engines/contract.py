@@ -35,6 +35,7 @@ class Carrier(Protocol):
 
     slots: int  # batches at once
     batch_size: int  # cells of a batch, at most
+    shares: bool  # whether slots share a structure from the beginning: none keeps a compiled program for its next batch
 
     def carry(self, batches: Sequence[Batch]) -> list[Job]:
         """Send batches on their way, at most one for each free slot."""

@@ -15,6 +15,7 @@ from gradlab.launch import worker as worker_process
 from gradlab.launch.batch import Batch, Result, run_batch
 from gradlab.launch.devices import gpus, share
 from gradlab.launch.engines.contract import Carrier, Engine, Job, Workers, engine
+from gradlab.launch.run import Outcome
 from gradlab.recipe.errors import described
 from gradlab.recipe.memory import physical_memory
 from gradlab.recipe.recipe import Recipe
@@ -47,11 +48,15 @@ class Worker:
     output: Path
     future: "Future[list[Result]] | None" = None  # of its last batch
 
-    def is_gone(self) -> bool:
-        """Whether the process has died over its last batch."""
+    def is_spent(self) -> bool:
+        """Whether the process has died over its last batch, or a run has failed in it: who knows what it has left."""
         if self.future is None or not self.future.done():
             return False
-        return isinstance(self.future.exception(), BrokenExecutor)
+        if self.future.exception() is not None:
+            return True
+        return any(
+            isinstance(result, Outcome) and result.state == "failed" for result in self.future.result()
+        )
 
 
 class LocalWorkers(Carrier):
@@ -60,6 +65,7 @@ class LocalWorkers(Carrier):
     Each has an executor of its own, so that one that dies takes no other along.
     """
 
+    shares = False
     batch_size = 1  # a free worker takes the next run, so that all end at the same time
 
     def __init__(self, recipes: Sequence[Recipe], workers: int | str) -> None:
@@ -75,17 +81,19 @@ class LocalWorkers(Carrier):
 
     def _give(self, batch: Batch) -> "LocalJob":
         before = self._workers.get(batch.slot)
-        worker = before if before and not before.is_gone() else self._start(batch.slot)
+        worker = before if before and not before.is_spent() else self._start(batch.slot)
         worker.future = worker.executor.submit(run_batch, batch.recipes, batch.time_limit)
         return LocalJob(worker.future, worker.output)
 
     def _start(self, slot: int) -> "Worker":
+        if slot in self._workers:
+            self._workers[slot].executor.shutdown(wait=False, kill_workers=True)
         self._started += 1
         output = self._folder / f"{self._started}.txt"
         executor = loky.ProcessPoolExecutor(
             max_workers=1,
             env=share(self._devices, slot, self.slots),
-            initializer=worker_process.begin,
+            initializer=_begin,
             initargs=(str(output),),
         )
         self._workers[slot] = Worker(executor, output)
@@ -100,6 +108,13 @@ class LocalWorkers(Carrier):
         for worker in self._workers.values():
             worker.executor.shutdown(wait=True, kill_workers=True)
         shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _begin(output: str) -> None:
+    """The start of a worker of loky's."""
+    # loky replaces a process that has grown by 300 MiB, as one with a few compiled programs has
+    loky.process_executor._USE_PSUTIL = False
+    worker_process.begin(output)
 
 
 class LocalJob(Job):

@@ -35,6 +35,7 @@ class RayTasks(Carrier):
     def __init__(self, library: Any, recipes: Sequence[Recipe], jobs: int, cpus: int, gpus: int) -> None:
         self._ray = library
         self.batch_size = math.ceil(len(recipes) / jobs)
+        self.shares = True
         structures = list(map(structure, recipes))
         pieces = sum(math.ceil(structures.count(one) / self.batch_size) for one in set(structures))
         self.slots = min(pieces, jobs)

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any
@@ -18,9 +18,12 @@ from gradlab.launch.engines.contract import Carrier, Engine, Job, Jobs, engine, 
 from gradlab.recipe.bounds import Bound, Count, Positive, Size, Text
 from gradlab.recipe.errors import RecipeError, described
 from gradlab.recipe.recipe import Recipe, structure
+from gradlab.store import lock
 
 QUEUE_SECONDS = 5.0  # between two questions to Slurm
 WARNING_SECONDS = 60  # before its time is over or it is preempted, a job is told so
+QUEUED = ("squeue", "--me", "--noheader", "--array", "--format=%i")
+JOBS = "jobs.txt"  # the numbers of the jobs that were submitted
 Minutes = Annotated[int, Bound(int, 2, 10**6)]
 
 
@@ -58,13 +61,18 @@ class SlurmJobs(Carrier):
                 "or give engine=local"
             )
         self.batch_size = math.ceil(len(recipes) / jobs)
+        self.shares = True
         structures = list(map(structure, recipes))
         self.slots = sum(math.ceil(structures.count(one) / self.batch_size) for one in set(structures))
-        study = Path(recipes[0].outputs) / recipes[0].study
-        self._folder = study.absolute() / ".slurm" / f"{os.getpid()}-{time.time_ns()}"
+        self._folder = (Path(recipes[0].outputs) / recipes[0].study / ".slurm").absolute()
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._lock = ExitStack()
+        self._lock.enter_context(lock.hold(self._folder))
+        _take_back(self._folder / JOBS)
         self._executor = submitit.AutoExecutor(folder=self._folder, cluster="slurm")
         self._executor.update_parameters(**parameters)
-        self._queue: set[str] = set()
+        self._queue: set[str] | None = None
+        self._answers = 0
         self._asked = -math.inf
 
     def carry(self, batches: Sequence[Batch]) -> list[Job]:
@@ -76,20 +84,22 @@ class SlurmJobs(Carrier):
                 jobs = [self._executor.submit(Requeued(), batch) for batch in batches]
         except Exception as error:  # submitit raises its own for what sbatch says
             raise RecipeError(f"engine=slurm: {described(error)}") from None
-        self._asked = time.monotonic()
+        self._asked, self._queue = time.monotonic(), None  # the last answer was before these jobs
+        with (self._folder / JOBS).open("a") as file:
+            file.writelines(f"{job.job_id}\n" for job in jobs)
         return [SlurmJob(job, self) for job in jobs]
 
-    def queued(self, job_id: str) -> bool:
-        """Whether Slurm knows the job as waiting or running; True where Slurm does not answer.
+    def ask(self) -> tuple[int, set[str] | None]:
+        """Slurm's newest answer: its number, and the jobs that wait or run; None where Slurm does not answer.
 
         Accounting, which not every cluster has, is not asked.
         """
         if time.monotonic() - self._asked > QUEUE_SECONDS:
             self._asked = time.monotonic()
-            answer = _slurm("squeue", "--me", "--noheader", "--array", "--format=%i")
-            self._queue = {"?"} if answer is None else set(answer.split())
-            return job_id in self._queue or "?" in self._queue
-        return not self._queue or job_id in self._queue or "?" in self._queue
+            answer = _slurm(*QUEUED)
+            self._queue = None if answer is None else set(answer.split())
+            self._answers += 1
+        return self._answers, self._queue
 
     def wait(self, jobs: Sequence[Job], seconds: float) -> None:
         """Wait so long: a cluster tells nothing by itself."""
@@ -97,9 +107,8 @@ class SlurmJobs(Carrier):
 
     def close(self) -> None:
         """Delete what the jobs have printed and returned."""
+        self._lock.close()
         shutil.rmtree(self._folder, ignore_errors=True)
-        with suppress(OSError):
-            self._folder.parent.rmdir()
 
 
 class SlurmJob(Job):
@@ -108,17 +117,25 @@ class SlurmJob(Job):
     def __init__(self, job: Any, jobs: SlurmJobs) -> None:
         self._job = job
         self._jobs = jobs
+        self._absent: int | None = None  # the number of the first answer in which it was missing
 
     def ended(self) -> bool:
-        """Whether its result is there, or Slurm has forgotten it."""
-        return self._job.paths.result_pickle.exists() or not self._jobs.queued(self._job.job_id)
+        """Whether its result is there, or it was missing in two of Slurm's answers."""
+        number, queue = self._jobs.ask()
+        if queue is None or self._job.job_id in queue:
+            self._absent = None
+        elif self._absent is None:
+            self._absent = number
+        gone = self._absent is not None and number > self._absent
+        return gone or self._job.paths.result_pickle.exists()
 
     def results(self) -> list[Result]:
         """What became of the batch's first cells; nothing where the job returned nothing."""
         if not self._job.paths.result_pickle.exists():
             return []
-        outcome, result = self._job._get_outcome_and_result()
-        return result if outcome == "success" else []
+        with suppress(Exception):  # whatever the job raised
+            return list(self._job.result())
+        return []
 
     def death(self) -> str:
         """How the job ended, "" where it returned."""
@@ -158,6 +175,17 @@ class Requeued:
             if _slurm("scontrol", "requeue", f"{name}_{task}" if task else name) is not None:
                 time.sleep(2 * WARNING_SECONDS)  # Slurm ends the job
         return results
+
+
+def _take_back(file: Path) -> None:
+    """Interrupt the jobs of a command that was killed, which would train the same runs; waits until they are gone."""
+    with suppress(OSError):
+        before = set(file.read_text().split())
+        while left := before & set((_slurm(*QUEUED) or "").split()):
+            _slurm("scancel", "--signal=TERM", *left)
+            _slurm("scancel", "--state=PENDING", *left)
+            time.sleep(QUEUE_SECONDS)
+        file.unlink()
 
 
 def _slurm(*words: str) -> str | None:

@@ -16,6 +16,7 @@ import pandas as pd
 
 from gradlab import __version__
 from gradlab.analysis.run_results import RESULT_TYPES, run_results
+from gradlab.analysis.verdict_run import VerdictRun
 from gradlab.recipe.errors import RecipeError, UnfinishedError
 from gradlab.store import study_file
 from gradlab.store.gather import run_choices
@@ -142,7 +143,7 @@ def _computed(run_folder: Path) -> Row:
         results: Row = dict.fromkeys(RESULT_TYPES)
         if status["state"] not in WITHOUT_RESULTS:
             with suppress(UnfinishedError):  # it ended before its data were read
-                results = asdict(run_results(run))
+                results = asdict(run_results(VerdictRun(run.folder, run.recipe, status)))
     except RecipeError as error:
         return dict.fromkeys(TYPES) | {"state": "unreadable", "message": str(error)}
     versions = {f"versions.{name}": version for name, version in status.get("versions", {}).items()}

@@ -24,6 +24,8 @@ from gradlab.store.read import Paths, Run, folders, open_run
 
 Row = dict[str, Any]  # numbers, words, truth values and None by the name of the column
 WITHOUT_RESULTS = ("running", "killed", "failed")  # states of a run that has none, or not yet
+VERSION_PREFIX = "versions."  # of the columns that are no choices, beside those of `TYPES`
+FAILED = ("failed", "killed", "interrupted", "unreadable")
 NOT_KEPT = ("running", "killed", "unreadable")  # states that may end while no file changes
 STATUS_TYPES = {
     "seconds": float,
@@ -146,7 +148,7 @@ def _computed(run_folder: Path) -> Row:
                 results = asdict(run_results(VerdictRun(run.folder, run.recipe, status)))
     except RecipeError as error:
         return dict.fromkeys(TYPES) | {"state": "unreadable", "message": str(error)}
-    versions = {f"versions.{name}": version for name, version in status.get("versions", {}).items()}
+    versions = {f"{VERSION_PREFIX}{name}": version for name, version in status.get("versions", {}).items()}
     facts = {name: status.get(name) for name in ("state", "message", *STATUS_TYPES)}
     row = run_choices(run.recipe) | results | facts | versions
     return {_plain(name): _plain(value) for name, value in row.items()}

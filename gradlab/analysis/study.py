@@ -73,6 +73,8 @@ class StudyTable:
     def save(self) -> None:
         """Write study.parquet, without the runs that are gone; nothing if it says all this already.
 
+        Without a run it is deleted.
+
         Raises:
             StorageError: the file system does not take it.
         """

@@ -63,9 +63,7 @@ class VerdictRun(Run):
             rows["log10_backward"].is_valid().to_numpy()
             & pc.equal(rows["source"].cast(pa.string()), "batch").to_numpy()
         )
-        if not measured.any():
-            return rows.slice(0, 0)
-        wanted = {int(step[measured].min())}
+        wanted = {int(step[measured].min(initial=step.max()))}
         wanted |= {int(step[measured & (seed == own)].max()) for own in np.unique(seed[measured])}
         wanted |= {entry["step"] for entry in self.status.get("nonfinite", [])}
         return rows.filter(pa.array(np.isin(step, sorted(wanted))))

@@ -88,7 +88,7 @@ def chosen(rows: list[Row], where: str, failed: bool) -> list[Row]:
     from gradlab.analysis.study import FAILED
     from gradlab.analysis.where import select
 
-    kept = select(rows, where) if where.strip() else rows
+    kept = select(rows, where) if where.strip() and rows else rows
     return [row for row in kept if row["state"] in FAILED or not failed]
 
 

@@ -59,10 +59,9 @@ class VerdictRun(Run):
         if drops(self.recipe["clip"]):  # the last step that counts may be any
             return rows
         seed, step = rows["seed"].to_numpy(), rows["step"].to_numpy()
-        measured = (
-            rows["log10_backward"].is_valid().to_numpy()
-            & pc.equal(rows["source"].cast(pa.string()), "batch").to_numpy()
-        )
+        measured = pc.equal(rows["source"].cast(pa.string()), "batch").to_numpy()
+        if "log10_backward" in rows.column_names:
+            measured &= rows["log10_backward"].is_valid().to_numpy()
         wanted = {int(step[measured].min(initial=step.max()))}
         wanted |= {int(step[measured & (seed == own)].max()) for own in np.unique(seed[measured])}
         wanted |= {entry["step"] for entry in self.status.get("nonfinite", [])}

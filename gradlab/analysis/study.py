@@ -16,6 +16,7 @@ import pandas as pd
 
 from gradlab import __version__
 from gradlab.analysis.run_results import RESULT_TYPES, run_results
+from gradlab.analysis.verdict_run import VerdictRun
 from gradlab.recipe.errors import RecipeError, UnfinishedError
 from gradlab.store import study_file
 from gradlab.store.gather import run_choices
@@ -23,6 +24,8 @@ from gradlab.store.read import Paths, Run, folders, open_run
 
 Row = dict[str, Any]  # numbers, words, truth values and None by the name of the column
 WITHOUT_RESULTS = ("running", "killed", "failed")  # states of a run that has none, or not yet
+VERSION_PREFIX = "versions."  # of the columns that are no choices, beside those of `TYPES`
+FAILED = ("failed", "killed", "interrupted", "unreadable")
 NOT_KEPT = ("running", "killed", "unreadable")  # states that may end while no file changes
 STATUS_TYPES = {
     "seconds": float,
@@ -69,6 +72,8 @@ class StudyTable:
 
     def save(self) -> None:
         """Write study.parquet, without the runs that are gone; nothing if it says all this already.
+
+        Without a run it is deleted.
 
         Raises:
             StorageError: the file system does not take it.
@@ -142,10 +147,10 @@ def _computed(run_folder: Path) -> Row:
         results: Row = dict.fromkeys(RESULT_TYPES)
         if status["state"] not in WITHOUT_RESULTS:
             with suppress(UnfinishedError):  # it ended before its data were read
-                results = asdict(run_results(run))
+                results = asdict(run_results(VerdictRun(run.folder, run.recipe, status)))
     except RecipeError as error:
         return dict.fromkeys(TYPES) | {"state": "unreadable", "message": str(error)}
-    versions = {f"versions.{name}": version for name, version in status.get("versions", {}).items()}
+    versions = {f"{VERSION_PREFIX}{name}": version for name, version in status.get("versions", {}).items()}
     facts = {name: status.get(name) for name in ("state", "message", *STATUS_TYPES)}
     row = run_choices(run.recipe) | results | facts | versions
     return {_plain(name): _plain(value) for name, value in row.items()}

@@ -52,28 +52,18 @@ def requested_keys(runs: list["Run"], by: list[str]) -> list[str]:
 
 def distinguishing_keys(runs: list["Run"], keys: list[str]) -> list[str]:
     """Of a grid's keys those in which its runs differ and that no other of them implies; `run` if there are none."""
+    from gradlab.analysis.study_columns import implied
     from gradlab.store.gather import choices
 
     columns = choices(runs)
     names = [_column_of(key, (key, f"{key}.name"), columns) for key in keys]
-    return [
-        name for name in names if name == "seed" or (name in columns and not _implied(name, columns))
-    ] or ["run"]
+    return [name for name in names if name == "seed" or (name in columns and not implied(name, columns))] or [
+        "run"
+    ]
 
 
 def _column_of(key: str, spellings: tuple[str, ...], columns: dict[str, list[Any]]) -> str:
     return next((name for name in spellings if name in columns), key)
-
-
-def _implied(key: str, columns: dict[str, list[Any]]) -> bool:
-    """Whether the group's choice determines the value: `clip=norm` has a threshold, `clip=none` has none."""
-    group = key.partition(".")[0]
-    group = group if group in columns else f"{group}.name"
-    if key == group or group not in columns:
-        return False
-    options = [str(value) for value in columns[group]]
-    pairs = set(zip(options, map(str, columns[key]), strict=True))
-    return len(pairs) == len(set(options))
 
 
 def comparison_table(runs: list["Run"], by: list[str], target: float | None = None) -> str:

@@ -73,11 +73,23 @@ def read(study: Path, rules: str) -> list[Row]:
 
 
 def write(study: Path, rows: list[Row], types: Types, rules: str) -> None:
-    """Write the rows of a study durably.
+    """Write the rows of a study durably; without rows the file is deleted.
 
     Raises:
         StorageError: the file system does not take the file.
     """
+    try:
+        if rows:
+            files.write(study, NAME, _content(rows, types, rules))
+        else:
+            files.remove(study, [NAME])
+    except OSError as error:
+        problem = f"{error.strerror}; {free_space(study)}"
+        raise StorageError(f"{study / NAME} cannot be written ({problem})") from error
+
+
+def _content(rows: list[Row], types: Types, rules: str) -> bytes:
+    """The rows as Parquet, with the digest of the file in its metadata."""
     stored = table(rows, types)
     sink = pa.BufferOutputStream()
     # without statistics the words of the rows stand before the digest
@@ -86,11 +98,7 @@ def write(study: Path, rows: list[Row], types: Types, rules: str) -> None:
         notes = {_RULES: rules, _MIXED: json.dumps(_mixed(stored, rows)), "gradlab": f"{_DIGEST}{_BLANK}"}
         writer.add_key_value_metadata(notes)
     before, _, after = _parts(sink.getvalue().to_pybytes())
-    try:
-        files.write(study, NAME, before + _digest_of(before, after) + after)
-    except OSError as error:
-        problem = f"{error.strerror}; {free_space(study)}"
-        raise StorageError(f"{study / NAME} cannot be written ({problem})") from error
+    return before + _digest_of(before, after) + after
 
 
 def _parts(content: bytes) -> tuple[bytes, bytes, bytes]:

@@ -10,6 +10,7 @@ import duckdb
 import numpy as np
 import pandas as pd
 import polars
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -313,17 +314,15 @@ def test_null_nan_and_infinity_stay_apart(tmp_path):
         assert study_frame(tmp_path / "s").test_score.isna().all()
 
 
-def test_a_run_without_the_backward_probe_has_its_training(tmp_path):
-    layers = runs.layer_table(np.full((2, 22), np.nan), [0, 1]).to_pandas()
-    layers["log10_backward"] = None
-    table = runs.table(
-        "layers",
-        {
-            name: layers[name].tolist()
-            for name in ("seed", "step", "source", "layer", "name", "size", "log10_backward")
-        },
-    )
-    runs.opened(tmp_path / "s" / "a", [table], [runs.step_table([2.3, 0.1], [0, 1])])
+@pytest.mark.parametrize("column", ["null", "absent"])
+def test_a_run_without_the_backward_probe_has_its_training(tmp_path, column):
+    layers = runs.layer_table(runs.walk(20, 2), [0, 1])
+    place = layers.column_names.index("log10_backward")
+    nulls = pa.nulls(layers.num_rows, pa.float32())
+    without = layers.remove_column(place)
+    if column == "null":
+        without = layers.set_column(place, "log10_backward", nulls)
+    runs.opened(tmp_path / "s" / "a", [without], [runs.step_table([2.3, 0.1], [0, 1])])
     (row,) = study_rows(tmp_path / "s")
     assert (row["state"], row["signal_start"], row["training"]) == ("finished", None, "learned")
 

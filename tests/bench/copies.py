@@ -66,7 +66,9 @@ def _changed(rows: pa.Table, seed: int | None, shift: float) -> pa.Table:
         rows = rows.set_column(at, rows.schema.field(at), pa.array(np.full(rows.num_rows, seed, np.int32)))
     if shift and "log10_backward" in rows.column_names:
         at, layer = rows.column_names.index("log10_backward"), rows["layer"].to_numpy()
-        tilted = pc.add(rows["log10_backward"], pa.array((shift * layer.max() - shift * layer).astype(np.float32)))
+        tilted = pc.add(
+            rows["log10_backward"], pa.array((shift * layer.max() - shift * layer).astype(np.float32))
+        )
         rows = rows.set_column(at, rows.schema.field(at), tilted)
     return rows
 
@@ -74,7 +76,9 @@ def _changed(rows: pa.Table, seed: int | None, shift: float) -> pa.Table:
 def cost(*words: str) -> tuple[float, float, str]:
     """CPU seconds, peak memory in MiB, and the output of `gradlab WORDS` in a process of its own."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    done = subprocess.run([sys.executable, "-m", "gradlab", *words], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "gradlab", *words], capture_output=True, text=True, check=False
+    )
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return seconds, after.ru_maxrss / 1024, done.stdout + done.stderr

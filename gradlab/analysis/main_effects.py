@@ -98,7 +98,7 @@ class _Design(NamedTuple):
 
     @property
     def parameters(self) -> int:
-        return self.bases[-1].shape[1]
+        return int(self.bases[-1].shape[1])
 
 
 def _design(codes: NDArray[np.int64], y: Array) -> _Design:

@@ -409,7 +409,7 @@ def _require_memory(path: Path, metadata: pq.FileMetaData) -> None:
 
 
 class Selection(NamedTuple):
-    """What is read of the tables of many runs: these columns beside the keys of a row, and what `rows` keeps of a run."""
+    """What is read of a table of many runs: these columns beside the keys of a row, and what `rows` keeps of a run."""
 
     columns: tuple[str, ...]
     rows: Callable[[pa.Table], pa.Table] = lambda rows: rows

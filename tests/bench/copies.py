@@ -30,10 +30,7 @@ GAINS = np.linspace(-0.3, 0.05, len(INITIALIZERS))  # decades per layer that eac
 
 def study(run: Run, folder: Path) -> int:
     """Write the copies of `run` below `folder`, each whole by its digests; returns their number."""
-    count = 0
-    for count, (name, changes, shift) in enumerate(_recipes(), 1):
-        copy(run, folder / name, changes, shift)
-    return count
+    return len([copy(run, folder / name, changes, shift) for name, changes, shift in _recipes()])
 
 
 def _recipes() -> Iterator[tuple[str, dict[str, Any], float]]:

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from gradlab.analysis.gain import backward_gain
 from gradlab.analysis.score import Score
@@ -12,39 +13,44 @@ from gradlab.analysis.selection import defined_backward, minibatch_rows, rows_wi
 OUTCOMES = ("gain", "decades", "score")  # log10 of the gain per layer; decades; test score
 
 
+def run_outcomes(results: pd.DataFrame, score: Score | None) -> pd.DataFrame:
+    """The results of `compare_runs`, a row per run, with the three outcomes; NaN where there is no finite value.
+
+    The score is NaN where the runs have none in common (`score` is None).
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return results.assign(
+            gain=np.log10(_floats(results.gain_start)),
+            decades=_floats(results.decades_start),
+            score=_floats(results.test_score) if score else np.nan,
+        )
+
+
+def _floats(column: pd.Series) -> NDArray[np.float64]:
+    return pd.to_numeric(column).to_numpy(dtype="float64", na_value=np.nan)
+
+
 def seed_outcomes(
     results: pd.DataFrame, layers: pd.DataFrame, steps: pd.DataFrame, score: Score | None
 ) -> pd.DataFrame:
-    """One row per run and seed: the run's columns of `results`, `seed` if it has several, and the three outcomes.
+    """The same with a row per run and seed.
 
-    `results` are those of `compare_runs`, `layers` and `steps` tables as `gather` returns them with the first step of
-    every run and the evaluations. The outcome of a run of one seed is the run's; of several seeds, each has its own:
-    gain and decades of `backward_gain` over its rows. NaN where there is no finite value, and for the score where the
-    runs have none in common (`score` is None).
+    `layers` and `steps` are tables as `gather` returns them, with the first step of every run and its evaluations. Of a
+    run of several seeds each has its own outcomes, gain and decades those of `backward_gain` over its rows.
     """
-    gain = pd.to_numeric(results.gain_start).to_numpy(dtype=float)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        values = {
-            "gain": np.log10(gain),
-            "decades": pd.to_numeric(results.decades_start).to_numpy(dtype=float),
-            "score": pd.to_numeric(results.test_score).to_numpy(dtype=float) if score else np.nan,
-        }
-    frame = results.assign(**values)
-    several = set(frame.run[(frame.seeds > 1).to_numpy()])
-    if not several:
-        return frame
+    frame = run_outcomes(results, score)
+    single = (frame.seeds == 1).to_numpy()
+    several = set(frame.run[~single])
     start = minibatch_rows(layers)
     start = defined_backward(start[(start.run.isin(several) & (start.step == start.step.min())).to_numpy()])
     rows = [
         {"run": run, "seed": seed, **_signal(own)}
         for (run, seed), own in start.groupby(["run", "seed"], observed=True)
     ]
-    of_seeds = pd.DataFrame(rows).assign(run=lambda found: found.run.astype(str))
+    of_seeds = pd.DataFrame(rows).astype({"run": str})
     of_seeds = of_seeds.merge(_last_scores(steps, score), on=["run", "seed"], how="left")
     named = results.drop(columns=["seed"], errors="ignore")
-    return pd.concat(
-        [frame[~frame.run.isin(several).to_numpy()], named.merge(of_seeds, on="run")], ignore_index=True
-    )
+    return pd.concat([frame[single], named.merge(of_seeds, on="run")], ignore_index=True)
 
 
 def _signal(rows: pd.DataFrame) -> dict[str, Any]:

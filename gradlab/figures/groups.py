@@ -9,8 +9,8 @@ from matplotlib.typing import LineStyleType
 from gradlab.figures import marks, style
 
 DASHES: tuple[LineStyleType, ...] = ("-", "--", ":", "-.")
-# of the first, second, … word of one colour; neighbouring words differ in dashes too, so that both of two lines that lie
-# on each other are visible
+# of the first, second, … word of one colour; neighbouring words differ in dashes too, so that lines on each other are
+# both visible
 _SHIFTS = (0, 2, 1, 3)
 MOST_WORDS = len(style.COLOURS) * len(DASHES)
 MOST_NUMBERS = 100  # beyond it neighbours on the scale of colours look alike

@@ -56,7 +56,7 @@ def _distinct(values: Iterable[str | int]) -> list[str | int]:  # in the order o
 
 def _and(words: Iterable[str | int]) -> str:
     """`a`, `a and b`, `a, b and c`; of more than four the first three and a number."""
-    words = list(map(str, words))
-    if len(words) > 4:
-        words = [*words[:3], f"{len(words) - 3} others"]
-    return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
+    named = list(map(str, words))
+    if len(named) > 4:
+        named = [*named[:3], f"{len(named) - 3} others"]
+    return " and ".join(filter(None, [", ".join(named[:-1]), named[-1]]))

@@ -7,7 +7,6 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import bootstrap
 
 RESAMPLES = 999
 NO_REPLICATES = "no interval: no combination has two seeds"
@@ -125,6 +124,8 @@ def _shares_with_intervals(design: _Design) -> tuple[list[float], list[tuple[flo
     drawn = [i for i, sample in enumerate(design.samples) if len(sample) > 1]
     if not drawn:
         return shares.tolist(), [None] * len(shares), NO_REPLICATES
+
+    from scipy.stats import bootstrap  # here, as importing it takes most of a second
 
     def of_resamples(*resampled: Array, axis: int = -1) -> Array:
         samples = list(design.samples)

@@ -66,7 +66,7 @@ def comparison(
         _draw_lags(panels["lags"], extras.times, groups, legend)
     _draw_training(panels["loss"], panels["score"], steps, groups, legend, score, extras.no_losses)
     if extras.maps:
-        legend.entries |= factors.draw_maps(figure, [panels[name] for name in factors.OUTCOMES], extras.maps)
+        legend.entries |= factors.draw_maps(figure, [panels[name] for name in factors.PANELS], extras.maps)
     counts = set(steps.groupby("run", observed=True).seed.nunique())
     common = max(counts) if len(counts) == 1 else 0
     entries = group_legend.entries(groups, layers, steps, common)
@@ -79,7 +79,7 @@ def _panel_rows(layers: pd.DataFrame, extras: Extras) -> list[list[str]]:
     """The names of the panels, row by row."""
     profiles = ["start", "end"] if int(layers.layer.max()) > 0 else []
     lags = ["lags"] if extras.times is not None else []
-    maps = list(factors.OUTCOMES) if extras.maps else []
+    maps = list(factors.PANELS) if extras.maps else []
     return [row for row in (profiles + lags, ["loss", "score"], maps) if row]
 
 

@@ -24,6 +24,7 @@ from gradlab.figures import style
 from gradlab.figures.groups import is_numeric, value_text
 
 OUTCOMES = ("gain", "decades", "score")
+PANELS = tuple(f"map of {outcome}" for outcome in OUTCOMES)
 # the verdict of a combination without a finite value: (colour, meaning)
 WITHOUT_VALUE = {
     "cut": ("#111111", "cut by an exact zero"),
@@ -35,8 +36,16 @@ WITHOUT_VALUE = {
 NO_RUN = "no run"
 HATCHED: dict[str, Any] = {"facecolor": "white", "edgecolor": "#C4C4C4", "hatch": "////", "linewidth": 0}
 MOST_TICKS = 24  # values named at an axis: of more some are
-PANEL = (3.3, 2.7)  # inches of a map, without its labels and its bar
+PANEL = (2.8, 2.7)  # inches of a map, without its labels and its bar
 FONTS = (8.5, 6.5)  # of the numbers in the cells, where one has room
+GAIN_TICKS: tuple[
+    tuple[float, tuple[float, ...]], ...
+] = (  # of the scale of gains, from this limit of |log10| on
+    (3.0, (1e-9, 1e-6, 1e-3, 1.0, 1e3, 1e6, 1e9)),
+    (1.0, (0.001, 0.01, 0.1, 1.0, 10.0, 100.0, 1000.0)),
+    (0.4, (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)),
+    (0.0, (0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.25, 1.4, 1.6, 2.0)),
+)
 MIN_GAIN, MIN_DECADES = (
     math.log10(1.1),
     1.0,
@@ -71,7 +80,7 @@ def draw_maps(figure: Figure, panels: list[Axes], maps: Maps) -> dict[str, Line2
     """Draw gain, decades and score in three panels; returns the legend's entries of cells without a number."""
     entries: dict[str, Line2D | Patch] = {}
     score = f"Test {maps.score.label}, at the end" if maps.score else "Test score"
-    titles = ("Gain per layer, at the start", "Decades, last layer to first, at the start", score)
+    titles = ("Gain per layer, at the start", "Decades over depth, at the start", score)
     for panel, outcome, title in zip(panels, OUTCOMES, titles, strict=True):
         style.panel_labels(panel, title, maps.column, maps.row)
         if outcome == "score" and maps.score is None:
@@ -128,9 +137,15 @@ def _draw_values(figure: Figure, panel: Axes, cells: Cells, outcome: str, score:
     image = panel.pcolormesh(*edges, shown, cmap=cmap, norm=norm, edgecolors="white", linewidth=0.4)
     panel.grid(visible=False)
     bar = figure.colorbar(image, ax=panel, pad=0.02, aspect=22)
-    bar.locator = MaxNLocator(nbins=5)
-    bar.formatter = FuncFormatter(lambda value, _: write(value))
-    bar.update_ticks()
+    if outcome == "gain":
+        limit = norm.vmax or 0.0
+        factors = next(factors for least, factors in GAIN_TICKS if limit >= least)
+        ticks = [factor for factor in factors if abs(math.log10(factor)) <= limit]
+        bar.set_ticks([math.log10(factor) for factor in ticks], labels=[f"{factor:g}" for factor in ticks])
+    else:
+        bar.locator = MaxNLocator(nbins=5)
+        bar.formatter = FuncFormatter(lambda value, _: write(value))
+        bar.update_ticks()
     bar.outline.set_visible(False)
     texts = {index: write(value) for index, value in np.ndenumerate(cells.means) if np.isfinite(value)}
     size = _font_size(cells, max(map(len, texts.values()), default=1))
@@ -205,7 +220,7 @@ def _draw_cells_without_value(panel: Axes, cells: Cells) -> dict[str, Line2D | P
 
 def _name_values(panel: Axes, cells: Cells) -> None:
     """Name the rows and the columns by their values, of many some, and long words slanted."""
-    columns, rows = ([style.literal_text(value_text(value)) for value in values] for values in cells[:2])
+    rows, columns = ([style.literal_text(value_text(value)) for value in values] for values in cells[:2])
     shown = _some(len(columns))
     slanted = sum(len(columns[i]) for i in shown) > 34
     panel.set_xticks(

@@ -28,7 +28,11 @@ def entries(
         counts += [f"{nonfinite} of {seeds} non-finite" if seeds > 1 else "non-finite"] if nonfinite else []
         label = value_text(value) + (f" ({', '.join(counts)})" if counts else "")
         look = groups.styles[value]
-        named[label] = Line2D([], [], color=look.colour, linewidth=3, linestyle=look.dashes())
+        dashes = look.dashes()
+        width = (
+            3 if dashes == "-" else 2
+        )  # of a thicker line the sample is too short for a period of the dashes
+        named[label] = Line2D([], [], color=look.colour, linewidth=width, linestyle=dashes)
     if groups.many:
         named[spread.MEANING] = Patch(color=style.FAINT, alpha=0.3)
     elif max(steps.groupby("run", observed=True).seed.nunique(), default=0) >= groups.band_from:

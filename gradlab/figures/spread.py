@@ -12,6 +12,7 @@ from gradlab.figures.marks import Curve, Legend
 
 BAND = (0.1, 0.9)  # quantiles
 FAINT_LINES = 300  # single curves in a panel, of all groups
+FEW_GROUPS = 4  # of more the bands cover each other
 MOST_POINTS = 600  # of a curve: more than a panel has pixels
 MEANING = "median, and 10 % to 90 % of the runs; single runs faint"
 
@@ -25,14 +26,14 @@ def run_spread(
     x, table = x[shown], table[:, shown]
     singles = np.linspace(0, len(table) - 1, min(len(table), max(FAINT_LINES // groups, 1)))
     lines = [np.column_stack([x, table[row]]) for row in np.unique(singles.round().astype(int))]
-    axes.add_collection(
-        LineCollection(lines, colors=[colour], alpha=0.25, linewidths=0.6, label="_singles"), autolim=False
-    )
+    faintness = 1.0 if groups <= FEW_GROUPS else 0.5
+    faint = LineCollection(lines, colors=[colour], alpha=0.25 * faintness, linewidths=0.6, label="_singles")
+    axes.add_collection(faint, autolim=False)
     some = np.isfinite(table).any(axis=0)
     x, table = x[some], table[:, some]
     if x.size:
         low, middle, high = np.nanquantile(table, [BAND[0], 0.5, BAND[1]], axis=0)
-        axes.fill_between(x, low, high, color=colour, alpha=0.18, linewidth=0)
+        axes.fill_between(x, low, high, color=colour, alpha=0.18 * faintness, linewidth=0)
         marks.line(axes, x, middle, colour, legend, 2.4, dashes)
     for kind in marks.nonfinite_kinds(x):
         marked = np.unique(np.concatenate([at[marks.nonfinite_kinds(y)[kind]] for at, y in curves]))

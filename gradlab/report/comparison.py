@@ -161,7 +161,7 @@ class Comparison:
         """The two choices whose combinations are drawn as maps; empty where there are no two that cross."""
         keys = [key for key in self.by if key in self.factors]
         if len(keys) > 2 and not self.chosen:
-            largest = sorted(keys, key=lambda key: -self._largest_share(key))[:2]
+            largest = sorted(keys, key=lambda key: -self.largest_share(key))[:2]
             keys = [key for key in keys if key in largest]
         keys = keys[:2]
         if len(keys) < 2:
@@ -170,7 +170,8 @@ class Comparison:
         crosses = len(values.drop_duplicates()) > values.nunique().max()
         return keys if crosses else []
 
-    def _largest_share(self, key: str) -> float:
+    def largest_share(self, key: str) -> float:
+        """The largest share of an outcome that a choice explains; 0 where none is known."""
         return max(
             (effects.shares[key].value for effects in self.effects if key in effects.shares), default=0.0
         )
@@ -237,9 +238,9 @@ def _maps(comparison: Comparison) -> "Maps | None":
 def _group_keys(comparison: Comparison) -> list[str]:
     """The choices whose values are groups in the picture: all of `by` while a look for each combination is left.
 
-    Of more combinations, the number among the choices, whose scale of colours has no end; else the first choice.
+    Of more combinations, the choice of the largest effect whose values are few enough to be told apart.
     """
-    from gradlab.figures.groups import is_numeric, too_many
+    from gradlab.figures.groups import too_many
 
     by, factors = comparison.by, comparison.factors
     crossed = comparison.crossed if len([key for key in by if key in factors]) > 2 else []
@@ -251,7 +252,7 @@ def _group_keys(comparison: Comparison) -> list[str]:
     if values is None or len(values.drop_duplicates()) <= MOST_JOINED:
         return keys
     fitting = [key for key in keys if not too_many(values[key])] or keys
-    return [next((key for key in fitting if is_numeric(values[key])), fitting[0])]
+    return [max(fitting, key=comparison.largest_share)]
 
 
 def _pooled(comparison: Comparison, keys: list[str], maps: "Maps | None") -> str:

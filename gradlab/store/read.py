@@ -209,13 +209,17 @@ def read_each(paths: Paths, use: Callable[[Run], Result]) -> tuple[list[Result],
     """
     results: list[Result] = []
     problems = Problems([], [])
-    for given in _given(paths):
+    listed = [paths] if isinstance(paths, str | Path | Run) else list(paths)
+    own_folders = {
+        Path(path) for path in listed if not isinstance(path, Run)
+    }  # of runs, not of a study above them
+    for given in _given(listed):
         try:
             if isinstance(given, Run):
                 run = given
             else:
-                run = open_run(given, running=_is_given(given, paths))
-                _require_result(run, paths)
+                run = open_run(given, running=given in own_folders)
+                _require_result(run, own_folders)
             results.append(use(run))
         except UnfinishedError as error:
             problems.unfinished.append(str(error))
@@ -227,21 +231,15 @@ def read_each(paths: Paths, use: Callable[[Run], Result]) -> tuple[list[Result],
     return results, problems
 
 
-def _require_result(run: Run, paths: Paths) -> None:
+def _require_result(run: Run, own_folders: Collection[Path]) -> None:
     """Raise an UnfinishedError for a run of a study that was interrupted or failed."""
     state = run.status["state"]
-    if state in ("interrupted", "failed") and not _is_given(run.folder, paths):
+    if state in ("interrupted", "failed") and run.folder not in own_folders:
         progress = f"{run.status.get('steps_done', 0)} of {run.recipe.get('steps', '?')} steps"
         reason = f": {run.status['message']}" if state == "failed" and run.status["message"] else ""
         again = "again to continue" if state == "interrupted" else "again with what it needs"
         word = "was interrupted" if state == "interrupted" else "failed"
         raise UnfinishedError(f"{run.folder} {word} ({progress}){reason}; run its recipe {again}")
-
-
-def _is_given(folder: Path, paths: Paths) -> bool:
-    """Whether the folder is itself one of the paths, not that of a study above it."""
-    listed = [paths] if isinstance(paths, str | Path | Run) else paths
-    return any(not isinstance(path, Run) and Path(path) == folder for path in listed)
 
 
 def whole(run: Run) -> Run:
@@ -409,7 +407,7 @@ def _require_memory(path: Path, metadata: pq.FileMetaData) -> None:
 
 
 class Selection(NamedTuple):
-    """What is read of the tables of many runs: these columns beside the keys of a row, and what `rows` keeps of a run."""
+    """What is read of a table of many runs: these columns beside the keys of a row, and what `rows` keeps of a run."""
 
     columns: tuple[str, ...]
     rows: Callable[[pa.Table], pa.Table] = lambda rows: rows

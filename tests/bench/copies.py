@@ -16,13 +16,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+import yaml
 
 from gradlab.measure.columns import TABLES
+from gradlab.recipe.options import parameters
 from gradlab.store import write
 from gradlab.store.read import Run, open_run
 from gradlab.store.status import write_status
 
-INITIALIZERS = "orthogonal normal critical xavier he lecun small_normal uniform identity lsuv".split()
+INITIALIZERS = "orthogonal normal truncated_normal xavier he lecun small_normal uniform identity lsuv".split()
 RATES = np.geomspace(0.001, 1.0, 10).round(6).tolist()
 SEEDS = range(10)
 GAINS = np.linspace(-0.3, 0.05, len(INITIALIZERS))  # decades per layer that each initializer adds
@@ -30,17 +32,15 @@ GAINS = np.linspace(-0.3, 0.05, len(INITIALIZERS))  # decades per layer that eac
 
 def study(run: Run, folder: Path) -> int:
     """Write the copies of `run` below `folder`, each whole by its digests; returns their number."""
-    count = 0
-    for count, (name, changes, shift) in enumerate(_recipes(), 1):
-        copy(run, folder / name, changes, shift)
-    return count
+    return len([copy(run, folder / name, changes, shift) for name, changes, shift in _recipes()])
 
 
 def _recipes() -> Iterator[tuple[str, dict[str, Any], float]]:
     """The folder's name, what changes in the recipe, and decades per layer that are added to the backward signal."""
     noise = np.random.default_rng(0)
     for (index, name), lr, seed in itertools.product(enumerate(INITIALIZERS), RATES, SEEDS):
-        changes = {"initializer": {"name": name}, "lr": lr, "seed": seed}
+        numbers = {key: yaml.safe_load(text) for key, text in parameters("initializer", name).items()}
+        changes = {"initializer": {"name": name, **numbers}, "lr": lr, "seed": seed}
         shift = float(GAINS[index] + 0.01 * noise.standard_normal())
         yield f"mlp-{name}-lr{lr}-s{seed}", changes, shift
 

@@ -48,15 +48,15 @@ def diagnose(run: Run) -> Diagnosis:
         RecipeError: the backward signal was not measured.
         UnfinishedError: the run ended before its data were read.
     """
-    _require_data(run)
-    prediction = predicted(run)
-    gain = None if prediction is None else inner_gain(prediction.log10_backward)
-    verdicts = verdicts_of(run, gain)
+    verdicts = verdicts_of(run)
     start, end, training = verdicts.signal_start, verdicts.signal_end, verdicts.training
     if start is None or end is None:
         raise RecipeError(
             f"{run.folder} did not measure the backward signal; run it with the probe 'backward'"
         )
+    prediction = predicted(run)
+    if prediction is not None:
+        start = replace(start, gain_theory=inner_gain(prediction.log10_backward))
     return Diagnosis(
         run=run.name,
         state=run.status["state"],
@@ -71,8 +71,8 @@ def diagnose(run: Run) -> Diagnosis:
     )
 
 
-def verdicts_of(run: Run, theory: float | None = None) -> RunVerdicts:
-    """The verdicts of a run, those of the signal beside the gain per layer that theory predicts.
+def verdicts_of(run: Run) -> RunVerdicts:
+    """The verdicts of a run by its measurements alone.
 
     Raises:
         UnfinishedError: the run ended before its data were read.
@@ -90,7 +90,7 @@ def verdicts_of(run: Run, theory: float | None = None) -> RunVerdicts:
     )
     learned = training.verdict == "learned"
     return RunVerdicts(
-        signal_start=signal_verdict(first_rows, replace(context, theory=theory)),
+        signal_start=signal_verdict(first_rows, context),
         signal_end=signal_verdict(last_rows, replace(context, learned=learned), nonfinite),
         training=training,
         times_start=_over_time(run, first_rows.step.min()),
@@ -131,7 +131,7 @@ def _signal_context(run: Run, data: dict[str, Any]) -> SignalContext:
     ):  # of as many examples as are measured together: 1/rank of a batch is 1/examples larger
         rank = 1 / (1 / max(rank, 1.0) + 1 / _examples_seen_at_once(run))
     sizes = Sizes(inputs=math.log10(moment) / 2, large=LARGE.get(run.recipe["dtype"], Sizes.large))
-    return SignalContext(unit, None, rank, sizes=sizes)
+    return SignalContext(unit, rank, sizes=sizes)
 
 
 def predicted(run: Run) -> "Prediction | None":

@@ -18,13 +18,14 @@ COLLAPSED, ONE_DIRECTION = 5, 2.0  # times below the inputs' effective rank, and
 
 @dataclass(frozen=True)
 class SignalContext:
-    """What a verdict needs to know of the run: layer or block as unit, the inputs' size.
+    """What a verdict needs to know of the run: layer or block as unit, theory's gain, the inputs' size.
 
     rank: the inputs' effective rank, of as many examples as a batch has; None where the inputs are tokens.
     learned: whether the network has learned: then the outputs of a class share directions on purpose.
     """
 
     unit: str = "layer"
+    theory: float | None = None
     rank: float | None = None
     learned: bool = False
     sizes: Sizes = field(default_factory=Sizes)
@@ -68,7 +69,7 @@ def signal_verdict(
         seeds_averaged=gain.seeds,
         gain=gain.gain,
         gain_interval=gain.interval,
-        gain_theory=None,
+        gain_theory=context.theory,
         decades=gain.decades,
         decades_interval=gain.decades_interval,
         shape=gain.shape,

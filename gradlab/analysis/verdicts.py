@@ -48,15 +48,17 @@ def diagnose(run: Run) -> Diagnosis:
         RecipeError: the backward signal was not measured.
         UnfinishedError: the run ended before its data were read.
     """
-    verdicts = verdicts_of(run)
-    start, end, training = verdicts.signal_start, verdicts.signal_end, verdicts.training
-    if start is None or end is None:
+    _require_data(run)
+    if _backward_rows(run).empty:
         raise RecipeError(
             f"{run.folder} did not measure the backward signal; run it with the probe 'backward'"
         )
     prediction = predicted(run)
-    if prediction is not None:
-        start = replace(start, gain_theory=inner_gain(prediction.log10_backward))
+    gain = None if prediction is None else inner_gain(prediction.log10_backward)
+    verdicts = verdicts_of(run, gain)
+    start, end, training = verdicts.signal_start, verdicts.signal_end, verdicts.training
+    assert start is not None
+    assert end is not None
     return Diagnosis(
         run=run.name,
         state=run.status["state"],
@@ -71,15 +73,15 @@ def diagnose(run: Run) -> Diagnosis:
     )
 
 
-def verdicts_of(run: Run) -> RunVerdicts:
-    """The verdicts of a run by its measurements alone.
+def verdicts_of(run: Run, theory: float | None = None) -> RunVerdicts:
+    """The verdicts of a run, those of the signal beside the gain per layer that theory predicts.
 
     Raises:
         UnfinishedError: the run ended before its data were read.
     """
     data = _require_data(run)
     nonfinite = tuple(dict(entry) for entry in run.status.get("nonfinite", []))
-    rows = rows_with(minibatch_rows(run.layers), "log10_backward")
+    rows = _backward_rows(run)
     training = _training(run, data, nonfinite)
     if rows.empty:
         return RunVerdicts(None, None, training, [], [])
@@ -90,12 +92,17 @@ def verdicts_of(run: Run) -> RunVerdicts:
     )
     learned = training.verdict == "learned"
     return RunVerdicts(
-        signal_start=signal_verdict(first_rows, context),
+        signal_start=signal_verdict(first_rows, replace(context, theory=theory)),
         signal_end=signal_verdict(last_rows, replace(context, learned=learned), nonfinite),
         training=training,
         times_start=_over_time(run, first_rows.step.min()),
         times_end=_over_time(run, last_rows.step.max()),
     )
+
+
+def _backward_rows(run: Run) -> pd.DataFrame:
+    """The rows of the minibatches in which the backward signal was measured."""
+    return rows_with(minibatch_rows(run.layers), "log10_backward")
 
 
 def _require_data(run: Run) -> dict[str, Any]:
@@ -131,7 +138,7 @@ def _signal_context(run: Run, data: dict[str, Any]) -> SignalContext:
     ):  # of as many examples as are measured together: 1/rank of a batch is 1/examples larger
         rank = 1 / (1 / max(rank, 1.0) + 1 / _examples_seen_at_once(run))
     sizes = Sizes(inputs=math.log10(moment) / 2, large=LARGE.get(run.recipe["dtype"], Sizes.large))
-    return SignalContext(unit, rank, sizes=sizes)
+    return SignalContext(unit, None, rank, sizes=sizes)
 
 
 def predicted(run: Run) -> "Prediction | None":

@@ -3,6 +3,7 @@
 import re
 from argparse import ArgumentTypeError, Namespace
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -122,6 +123,8 @@ def main(argv: list[str]) -> int:
         say(_yaml(study).rstrip("\n"))
         return 0
     study, load = _with_data(study, options.skip_unfit)
+    for line in () if options.quiet else study.repeats:
+        say(f"note        {line}")
     if options.dry_run:
         say(_costs(study, load, options.skip_unfit))
         return 0
@@ -233,7 +236,7 @@ def _with_data(study: Grid, skip_unfit: bool = False) -> tuple[Grid, Load]:
     kept = sorted(fitting)
     labels = [study.labels[index] for index in kept]
     unfit = [*study.unfit, *error_lines(errors)]
-    return Grid([fitting[index] for index in kept], labels, study.keys, unfit), load
+    return replace(study, recipes=[fitting[index] for index in kept], labels=labels, unfit=unfit), load
 
 
 def _with_advice(errors: dict[str, list[str]], others: int) -> list[str]:

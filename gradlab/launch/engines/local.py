@@ -82,7 +82,7 @@ class LocalWorkers(Carrier):
     def _give(self, batch: Batch) -> "LocalJob":
         before = self._workers.get(batch.slot)
         worker = before if before and not before.is_spent() else self._start(batch.slot)
-        worker.future = worker.executor.submit(run_batch, batch.recipes, batch.time_limit)
+        worker.future = worker.executor.submit(_work, batch.recipes, batch.time_limit)
         return LocalJob(worker.future, worker.output)
 
     def _start(self, slot: int) -> "Worker":
@@ -115,6 +115,12 @@ def _begin(output: str) -> None:
     # loky replaces a process that has grown by 300 MiB, as one with a few compiled programs has
     loky.process_executor._USE_PSUTIL = False
     worker_process.begin(output)
+
+
+def _work(recipes: Sequence[Recipe], time_limit: float) -> list[Result]:
+    """What such a worker does with a batch."""
+    with worker_process.working():
+        return run_batch(recipes, time_limit)
 
 
 class LocalJob(Job):

@@ -38,6 +38,7 @@ class Programs(NamedTuple):
 
 
 _kept: OrderedDict[Any, Programs] = OrderedDict()  # by structure, the least recently used first
+_layouts: OrderedDict[Any, Any] = OrderedDict()  # by what they follow from, the least recently used first
 _dropped = 0  # structures dropped since JAX's own caches were cleared
 
 
@@ -52,12 +53,24 @@ def programs(recipe: Recipe, numbers: Numbers, data: Data, form: Form, length: i
     return _kept[key]
 
 
+def kept_layout(key: Any, make: Callable[[], Any]) -> Any:
+    """What `make` returns, made now or taken from the most recently used ones: runs that share programs share it."""
+    if key not in _layouts:
+        _layouts[key] = make()
+    _layouts.move_to_end(key)
+    while len(_layouts) > MOST_KEPT:
+        _layouts.popitem(last=False)
+    return _layouts[key]
+
+
 def release(most: int = 0) -> None:
     """Drops the least recently used programs until at most `most` structures are kept, and gives their memory back.
 
     On CPU a compiled structure holds about 900 memory maps, and a process dies at 65 530 of them.
     """
     global _dropped
+    while len(_layouts) > most:
+        _layouts.popitem(last=False)
     if len(_kept) <= most:
         return
     while len(_kept) > most:

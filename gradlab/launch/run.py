@@ -17,6 +17,7 @@ from gradlab.engine.loop import ChunkResult, LoadedRun, compile_run, load_run, t
 from gradlab.engine.prepare import PreparedRun
 from gradlab.engine.rows import last_backward, step_values
 from gradlab.engine.seed_programs import ChunkKind
+from gradlab.engine.tasks import kept_for_a_task
 from gradlab.launch import machine
 from gradlab.launch.run_writer import End, RunWriter
 from gradlab.launch.seed_tracker import SeedTracker
@@ -158,10 +159,16 @@ def _remark_on_status(folder: Path) -> list[str]:
     return []
 
 
+@kept_for_a_task
+def _facts_of_task(task: Task, loss: dict[str, Any]) -> dict[str, Any]:
+    """What is computed of the data, and the loss of a constant prediction."""
+    level = None if task.metric == "loss" else chance_loss(loss, task.train_y, task.outputs)
+    return {**task.summary(), "chance_loss": level}
+
+
 def _data_summary(recipe: Recipe, task: Task) -> dict[str, Any]:
-    """What status.json says of the data, and the loss of a constant prediction."""
-    level = None if task.metric == "loss" else chance_loss(recipe.loss, task.train_y, task.outputs)
-    summary = {"name": recipe.data["name"], **task.summary(), "chance_loss": level}
+    """What status.json says of the data."""
+    summary = {"name": recipe.data["name"], **_facts_of_task(task, recipe.loss)}
     # only cross-entropy is counted in bits
     other_loss = task.metric == "bits" and recipe.loss["name"] != "cross_entropy"
     return summary | ({"metric": "accuracy"} if other_loss else {})

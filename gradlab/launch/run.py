@@ -29,7 +29,9 @@ from gradlab.recipe.recipe import Recipe, changed_meanings, folder_name, plain
 from gradlab.store import lock, write
 from gradlab.store.status import merge, read_status
 
-CHECKPOINT_SECONDS = 5.0  # between two checkpoints; tables are written every chunk
+CHECKPOINT_SECONDS = 5.0  # between two checkpoints
+# the longest that rows stay in memory, but for the chunk that is computed: a run of a grid may take no longer in all
+WRITE_SECONDS = 0.5
 
 
 class Progress(NamedTuple):
@@ -204,25 +206,36 @@ def _train(recipe: Recipe, run: LoadedRun, writer: RunWriter, report: Report, ca
     tracker = SeedTracker(recipe, run.layout, run.seeds, state, writer.status["data"]["chance_loss"])
     first = writer.resume(tracker)
     parameters = sum(size for _, _, size in run.layout.entries)
-    writer.update_status(parameters=parameters, compile_seconds=round(compiled_at - began, 3))
+    writer.status |= {"parameters": parameters, "compile_seconds": round(compiled_at - began, 3)}
+    if compiled_at - began > WRITE_SECONDS:  # else the status that follows the first rows tells it
+        writer.update_status()
+    written_at = time.perf_counter()
     complete = writer.next > recipe.steps or tracker.ended().all()
     for chunk in () if complete or caught else train(run, (first, tracker.state)):
         writer.add(tracker.take(chunk))
         if chunk.kind is ChunkKind.FIXED_BATCH:
             continue  # its rows are written in one file with those of the next chunk
         # the final row has the number `steps`; no such step is made
-        writer.flush(chunk.steps_done, chunk.steps_done + (chunk.kind is ChunkKind.FINAL), tracker)
+        following = chunk.steps_done + (chunk.kind is ChunkKind.FINAL)
+        writer.reach(chunk.steps_done, following, tracker)
+        complete = following > recipe.steps or tracker.ended().all()
+        now = time.perf_counter()
+        saves = now - saved_at > CHECKPOINT_SECONDS
+        if report is not None or saves or now - written_at > WRITE_SECONDS:  # what is reported is on the disk
+            writer.flush()
+            writer.update_status()
+            written_at = now
         if tracker.nonfinite and recipe.on_nonfinite == "raise":
             raise NonFiniteError(tracker.message())
         if report is not None and len(chunk.steps):
             rate = (chunk.steps_done - first) / max(time.perf_counter() - compiled_at, 1e-9)
             report(_progress(run, chunk, rate))
-        complete = writer.next > recipe.steps or tracker.ended().all()
         if complete or caught:
             break
-        if time.perf_counter() - saved_at > CHECKPOINT_SECONDS:
+        if saves:
             writer.save_checkpoint(tracker)
             saved_at = time.perf_counter()
+    writer.flush()
     writer.save_checkpoint(tracker)
     if not complete:
         return _interrupt(writer, caught[0])

@@ -1,14 +1,15 @@
 """Gradient-stability studies: train a deep network, measure every layer, report whether its gradients flow.
 
 `run` trains what `gradlab run` does and returns the stored run, with its tables, verdicts and figures; `load` reads
-stored runs as one data frame, and `profile` measures a user's own network. `Task`, `bounds`, `Probe`, `Snapshot` and
-`Column` are for user-defined data sets, parts and measurements.
+stored runs as one data frame, `study` gives one row per run, and `profile` measures a user's own network. `Task`,
+`bounds`, `Probe`, `Snapshot` and `Column` are for user-defined data sets, parts and measurements.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from gradlab.analysis.study import study_frame as study
     from gradlab.commands.run import run
     from gradlab.data.task import Task
     from gradlab.measure.columns import Column
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from gradlab.store.gather import load
 
 __version__ = "0.3.0"
-__all__ = ["Column", "Probe", "Snapshot", "Task", "__version__", "bounds", "load", "profile", "run"]
+__all__ = ["Column", "Probe", "Snapshot", "Task", "__version__", "bounds", "load", "profile", "run", "study"]
 
 _PLACES = {  # module, or module:attribute
     "Column": "gradlab.measure.columns:Column",
@@ -30,6 +31,7 @@ _PLACES = {  # module, or module:attribute
     "load": "gradlab.store.gather:load",
     "profile": "gradlab.nn.profile:profile",
     "run": "gradlab.commands.run:run",
+    "study": "gradlab.analysis.study:study_frame",
 }
 
 

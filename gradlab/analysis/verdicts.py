@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -30,10 +30,20 @@ if TYPE_CHECKING:
     from gradlab.theory.mlp import Prediction
 
 LARGE = {"float64": 100.0}  # log10 of numbers whose squares and cubes may leave the format; 12 in float32
-# numbers on which no prediction depends
+# keys on which no prediction depends
 AFTER_THE_START = ("lr", "seed", "seeds", "steps", "study", "outputs", "device", "quiet", "force")
 MOST_PREDICTIONS = 16  # of a depth of 100 000, one takes 5 MB
 RANDOM_OPTIMIZERS = ("es", "spsa")  # they estimate the gradient anew at each step
+
+
+class RunVerdicts(NamedTuple):
+    """The verdicts of one run without theory, causes or words beside them; no signal where it was not measured."""
+
+    signal_start: SignalVerdict | None
+    signal_end: SignalVerdict | None
+    training: TrainingVerdict
+    times_start: list[TimeVerdict]
+    times_end: list[TimeVerdict]
 
 
 def diagnose(run: Run) -> Diagnosis:
@@ -43,48 +53,78 @@ def diagnose(run: Run) -> Diagnosis:
         RecipeError: the backward signal was not measured.
         UnfinishedError: the run ended before its data were read.
     """
+    _require_data(run)
+    if _backward_rows(run).empty:
+        raise RecipeError(
+            f"{run.folder} did not measure the backward signal; run it with the probe 'backward'"
+        )
+    prediction = predicted(run)
+    gain = None if prediction is None else inner_gain(prediction.log10_backward)
+    verdicts = verdicts_of(run, gain)
+    start, end, training = verdicts.signal_start, verdicts.signal_end, verdicts.training
+    assert start is not None
+    assert end is not None
+    return Diagnosis(
+        run=run.name,
+        state=run.status["state"],
+        data=run.status["data"].get("source"),
+        signal_start=start,
+        signal_end=end,
+        training=training,
+        times_start=verdicts.times_start,
+        times_end=verdicts.times_end,
+        theory=_theory_sentence(run, prediction),
+        findings=_findings(run, start, end, training),
+    )
+
+
+def verdicts_of(run: Run, theory: float | None = None) -> RunVerdicts:
+    """The verdicts of a run, those of the signal beside the gain per layer that theory predicts.
+
+    Raises:
+        UnfinishedError: the run ended before its data were read.
+    """
+    data = _require_data(run)
+    nonfinite = tuple(dict(entry) for entry in run.status.get("nonfinite", []))
+    rows = _backward_rows(run)
+    training = _training(run, data, nonfinite)
+    if rows.empty:
+        return RunVerdicts(None, None, training, [], [])
+    context = _signal_context(run, data)
+    first_rows, last_rows = (
+        rows[rows.step == rows.step.min()],
+        _last_rows(_without_dropped(run, rows), nonfinite),
+    )
+    learned = training.verdict == "learned"
+    return RunVerdicts(
+        signal_start=signal_verdict(first_rows, replace(context, theory=theory)),
+        signal_end=signal_verdict(last_rows, replace(context, learned=learned), nonfinite),
+        training=training,
+        times_start=_over_time(run, first_rows.step.min()),
+        times_end=_over_time(run, last_rows.step.max()),
+    )
+
+
+def _backward_rows(run: Run) -> pd.DataFrame:
+    """The rows of the minibatches in which the backward signal was measured."""
+    return rows_with(minibatch_rows(run.layers), "log10_backward")
+
+
+def _require_data(run: Run) -> dict[str, Any]:
+    """What status.json says of the data."""
     data = run.status.get("data")
     if not isinstance(data, dict):
         ended = "it ended before its data were read; see its run.log"
         raise UnfinishedError(f"{run.folder} has no verdict ({run.status['state']}): {ended}")
-    layers = minibatch_rows(run.layers)
-    rows = rows_with(layers, "log10_backward")
-    if rows.empty:
-        raise RecipeError(
-            f"{run.folder} did not measure the backward signal; run it with the probe 'backward'"
-        )
-    nonfinite = tuple(dict(entry) for entry in run.status.get("nonfinite", []))
-    prediction = predicted(run)
-    context = _signal_context(run, data)
-    gain = None if prediction is None else inner_gain(prediction.log10_backward)
-    last_rows = _last_rows(_without_dropped(run, rows), nonfinite)
-    start = signal_verdict(rows[rows.step == rows.step.min()], replace(context, theory=gain))
-    training = _training(run, data, nonfinite)
-    end = signal_verdict(last_rows, replace(context, learned=training.verdict == "learned"), nonfinite)
-    return Diagnosis(
-        run=run.name,
-        state=run.status["state"],
-        data=data.get("source"),
-        signal_start=start,
-        signal_end=end,
-        training=training,
-        times_start=_over_time(run, start.step),
-        times_end=_over_time(run, last_rows.step.max()),
-        theory=_theory_sentence(run, prediction),
-        findings=_findings(run.recipe, layers, start, end, training),
-    )
+    return data
 
 
-def _findings(
-    recipe: dict[str, Any],
-    layers: pd.DataFrame,
-    start: SignalVerdict,
-    end: SignalVerdict,
-    training: TrainingVerdict,
-) -> list[Finding]:
-    """Every word that holds, the causes last; `layers` are the rows that were measured on minibatches."""
+def _findings(run: Run, start: SignalVerdict, end: SignalVerdict, training: TrainingVerdict) -> list[Finding]:
+    """Every word that holds, the causes last."""
+    recipe = run.recipe
     context = findings.CauseContext(recipe["optimizer"]["name"], recipe["clip"]["name"], recipe["dtype"])
     at_end = findings.of_signal(end, "end") if end.step > start.step else []
+    layers = minibatch_rows(run.layers)
     return [
         *findings.of_signal(start, "start"),
         *at_end,
@@ -146,7 +186,7 @@ def missing_theory(run: Run) -> str | None:
 
 
 def _prediction(run: Run) -> "Prediction | None":
-    """Theory's prediction, also where it is not shown; runs of a grid that differ only in what follows share it."""
+    """Theory's prediction, also where it is not shown; runs that differ only in what follows the start share it."""
     recipe = {key: value for key, value in _recipe_seen_at_once(run).items() if key not in AFTER_THE_START}
     return _kept_prediction(json.dumps([recipe, run.status["data"]]))
 

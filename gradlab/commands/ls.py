@@ -1,48 +1,151 @@
 """`gradlab ls [PATH…]`: list the runs of a folder with state, verdicts and score, also those that cannot be read."""
 
-from pathlib import Path
+import json
+from argparse import RawDescriptionHelpFormatter
+from typing import Any
 
-from gradlab.commands.arguments import Arguments, path_arguments
-from gradlab.recipe.errors import RecipeError
+from gradlab.commands.arguments import Arguments, words
 from gradlab.report.summary import aligned
 from gradlab.report.terminal import say
 
-HEADINGS = ["run", "state", "signal", "at the end", "training", "test score"]
+HEADINGS = {
+    "folder": "run",
+    "state": "state",
+    "signal_start": "signal",
+    "signal_end": "at the end",
+    "training": "training",
+    "test_score": "test score",
+}
+MOST_CHOICES = 6  # a line has room for, beside the columns above
+WHERE = """\
+CONDITION is a list of comparisons COLUMN OPERATOR VALUE, joined by and, or, not and parentheses.
+Columns are the choices (depth, clip, clip.threshold), signal, gain and decades (at the start of the
+training), signal_end, gain_end, decades_end, training, score (of the test set), loss, state, seconds and
+all others that `ls --json` prints. Operators are = != > >= < <= and ~ (contains). Words with spaces need
+quotes: training="learned and lost it". What was not measured, or is NaN, satisfies no comparison and no
+`not` of one; =none finds what was not measured and the option none, !=none all else."""
+EPILOG = f"""\
+example: gradlab ls outputs/big --failed
+         gradlab ls outputs/big --where 'depth>20 and signal=vanishing' --sort -gain
+         gradlab ls outputs/big --columns run,depth,lr,loss --json
+
+{WHERE}"""
+Row = dict[str, Any]
 
 
 def arguments() -> Arguments:
     """The arguments of `gradlab ls`."""
-    return path_arguments("ls", "gradlab ls outputs/default")
+    parser = Arguments("ls", epilog=EPILOG, formatter_class=RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "paths",
+        nargs="*",
+        metavar="PATH",
+        help="the folder of a run, or of a study; outputs if none is given",
+    )
+    parser.add_argument("--where", default="", metavar="CONDITION", help="only the runs that satisfy it")
+    parser.add_argument(
+        "--failed",
+        action="store_true",
+        help="only the runs that failed, were killed or interrupted, or cannot be read",
+    )
+    parser.add_argument(
+        "--sort",
+        default="",
+        metavar="KEY",
+        help="sort by a column, largest first with -KEY; empty cells last",
+    )
+    parser.add_argument(
+        "--columns", type=words, default=[], metavar="KEYS", help="the columns to print, as run,depth,gain"
+    )
+    parser.add_argument("--json", action="store_true", help="print a list with one object per run")
+    return parser
 
 
 def main(argv: list[str]) -> int:
-    """Print one line for each run at or below the paths, or below `outputs` if none is given."""
-    options = arguments().parse_args(argv)
-    from gradlab.store.read import folders
+    """Print one line for each run at or below the paths, or below `outputs` if none is given.
 
-    run_folders = [folder for path in options.paths or ["outputs"] for folder in folders(path)]
-    if not run_folders:
+    Raises:
+        RecipeError: a path is no folder, or there is no such column, or the condition cannot be understood.
+    """
+    options = arguments().parse_args(_with_descending(argv))
+    from gradlab.analysis.study import study_rows
+    from gradlab.analysis.study_columns import sorted_rows
+
+    every = study_rows(options.paths or ["outputs"])
+    if not every and not options.json:
         say("there are no runs yet; start one with: gradlab run model=mlp depth=50 clip=norm")
         return 0
-    rows, errors = [HEADINGS], []
-    for folder in run_folders:
-        try:
-            rows.append(_row(folder))
-        except RecipeError as error:
-            errors.append(str(error))
-    say("\n".join(([aligned(rows)] if len(rows) > 1 else []) + errors))
+    rows = sorted_rows(chosen(every, options.where, options.failed), options.sort, every)
+    if options.json:
+        _print_json(rows, _columns(options.columns, every))
+    else:
+        _print_table(rows, _columns(options.columns, every), _columns([options.sort.lstrip("-")], every))
     return 0
 
 
-def _row(folder: Path) -> list[str]:
-    from gradlab.analysis.verdicts import diagnose
-    from gradlab.store.read import open_run
+def chosen(rows: list[Row], where: str, failed: bool) -> list[Row]:
+    """The rows that satisfy a condition, if there is one, and of `failed` runs only."""
+    from gradlab.analysis.study import FAILED
+    from gradlab.analysis.where import select
 
-    run = open_run(folder, running=True)
-    if run.status["state"] in ("running", "killed", "failed"):
-        return [str(folder), run.status["state"], "", "", "", ""]
-    diagnosis = diagnose(run)
-    score = diagnosis.training.test_score
-    parts = (diagnosis.signal_start, diagnosis.signal_end, diagnosis.training)
-    verdicts = [part.verdict for part in parts]
-    return [str(folder), run.status["state"], *verdicts, "" if score is None else f"{score:.2f}"]
+    kept = select(rows, where) if where.strip() and rows else rows
+    return [row for row in kept if row["state"] in FAILED or not failed]
+
+
+def _with_descending(argv: list[str]) -> list[str]:
+    """`--sort -gain` as one word: argparse takes a word that begins with - for a flag."""
+    joined: list[str] = []
+    for word in argv:
+        if joined and joined[-1] == "--sort":
+            joined[-1] = f"--sort={word}"
+        else:
+            joined.append(word)
+    return joined
+
+
+def _columns(names: list[str], rows: list[Row]) -> dict[str, str]:
+    """The columns with these names, short ones too, each with its heading."""
+    from gradlab.analysis.study_columns import columns_of
+    from gradlab.analysis.where import column_of
+
+    known = columns_of(rows)
+    return {column_of(name, known): name for name in names if name}
+
+
+def _print_json(rows: list[Row], columns: dict[str, str]) -> None:
+    from gradlab.store.json_safe import json_safe
+
+    objects = [{name: row.get(name) for name in columns} if columns else row for row in rows]
+    say(json.dumps(json_safe(objects), indent=2, ensure_ascii=False))
+
+
+def _print_table(rows: list[Row], columns: dict[str, str], sort: dict[str, str]) -> None:
+    """The runs, then those that cannot be read, each with the reason."""
+    from gradlab.analysis.study_columns import differing_choices
+
+    readable = [row for row in rows if row["state"] != "unreadable"]
+    left_out: list[str] = []
+    if not columns:
+        choices = differing_choices(readable)
+        shown, left_out = choices[:MOST_CHOICES], choices[MOST_CHOICES:]
+        place, state, *results = HEADINGS
+        names = [place, state, *shown, *(name for name in sort if name not in HEADINGS), *results]
+        columns = {name: HEADINGS.get(name, sort.get(name, name)) for name in names}
+    if readable:
+        say(aligned([list(columns.values()), *([_cell(name, row) for name in columns] for row in readable)]))
+    if left_out:
+        say(f"the runs differ in {', '.join(left_out)} too; choose what is printed by --columns")
+    for row in rows:
+        if row["state"] == "unreadable":
+            say(row["message"])
+    if not rows:
+        say("no run satisfies this")
+
+
+def _cell(name: str, row: Row) -> str:
+    value = row.get(name)
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:.2f}" if name in ("train_score", "test_score", "gap") else f"{value:.4g}"
+    return str(value)

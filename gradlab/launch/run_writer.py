@@ -48,8 +48,12 @@ class RunWriter:
         remarks: list[str],
         schemas: dict[str, pa.Schema],
         memory_key: str,
+        write_seconds: float = 0.0,
     ) -> None:
+        """`write_seconds`: after how long rows in memory are due to be written."""
         self.folder = folder
+        self.write_seconds = write_seconds
+        self.written_at = time.perf_counter()
         self.memory_key = memory_key  # the name of the peak of memory, which the system decides
         # a checkpoint stores what the tables hold: the columns of a user's probe may change
         self.columns = {table: schema.names for table, schema in schemas.items()}
@@ -75,6 +79,11 @@ class RunWriter:
         self.files: dict[str, str] = dict(before.get("files", {}))
         self.parts = write.noted_digests(folder)
         self.in_order: set[str] = set()  # the parts of this process
+
+    @property
+    def is_due(self) -> bool:
+        """Whether the rows in memory have been there for as long as they may."""
+        return time.perf_counter() - self.written_at >= self.write_seconds
 
     def update_status(self, **changes: Any) -> None:
         """Write the status, with these changes."""
@@ -110,6 +119,7 @@ class RunWriter:
             pieces.clear()
         self.next = self.after_pending
         self.status |= self.facts_of_pending
+        self.written_at = time.perf_counter()
 
     def save_checkpoint(self, tracker: SeedTracker) -> None:
         """A checkpoint of the run as it is now."""

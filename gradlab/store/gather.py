@@ -10,7 +10,7 @@ import pandas as pd
 from gradlab.measure.columns import FIXED_NAMES, TABLES
 from gradlab.recipe.errors import RecipeError, hint
 from gradlab.recipe.recipe import NOT_IN_DIGEST, flat, without_later_defaults
-from gradlab.store.read import UNFINISHED, Paths, Run, frames, read_each, require_table
+from gradlab.store.read import UNFINISHED, Paths, Run, Selection, frames, read_each, require_table
 
 
 def load(paths: Paths, table: str = "layers", by: Iterable[str] = ()) -> pd.DataFrame:
@@ -43,15 +43,17 @@ def load(paths: Paths, table: str = "layers", by: Iterable[str] = ()) -> pd.Data
     return gather(runs, table, by)
 
 
-def gather(runs: list[Run], table: str = "layers", by: Iterable[str] = ()) -> pd.DataFrame:
-    """`load` for runs that are already open.
+def gather(
+    runs: list[Run], table: str = "layers", by: Iterable[str] = (), selection: Selection | None = None
+) -> pd.DataFrame:
+    """`load` for runs that are already open; with a `selection` only these rows and columns.
 
     Raises:
         RecipeError: if there is no such table or choice.
     """
     if table not in TABLES:
         raise RecipeError(f"there is no table '{table}'{hint(table, TABLES)}")
-    frame, origin = frames(table, runs)
+    frame, origin = frames(table, runs, selection)
     labels = {"run": names(runs)} | choices(runs, by)
     choice_columns = pd.DataFrame(
         {key: _spread(values, origin) for key, values in labels.items() if key not in frame.columns},
@@ -72,10 +74,10 @@ def choices(runs: list[Run], by: Iterable[str] = ()) -> dict[str, list[Any]]:
     Raises:
         RecipeError: if no run has a choice of `by`.
     """
-    run_choices = [_choices(run.recipe) for run in runs]
-    keys = list(dict.fromkeys(key for chosen in run_choices for key in chosen))
+    each = [run_choices(run.recipe) for run in runs]
+    keys = list(dict.fromkeys(key for chosen in each for key in chosen))
     requested = [column(word, keys) for word in by]
-    values = {key: [chosen.get(key) for chosen in run_choices] for key in keys}
+    values = {key: [chosen.get(key) for chosen in each] for key in keys}
     differing = [key for key in keys if len(set(map(repr, values[key]))) > 1]
     return {key: values[key] for key in dict.fromkeys([*requested, *differing])}
 
@@ -93,7 +95,7 @@ def column(word: str, names: Iterable[str]) -> str:
     raise RecipeError(f"no run has a choice '{word}'{hint(word, names)}")
 
 
-def _choices(recipe: dict[str, Any]) -> dict[str, Any]:
+def run_choices(recipe: dict[str, Any]) -> dict[str, Any]:
     """The recipe by readable key: an option's name under its group, its numbers under group.key."""
     values = flat(without_later_defaults(recipe))
     kept = {key: value for key, value in values.items() if key.split(".")[0] not in NOT_IN_DIGEST}

@@ -4,7 +4,7 @@ In every float column null (`frame.loss.isna()`) means not measured; NaN, inf an
 """
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -36,6 +36,7 @@ from gradlab.store.write import (
 
 ROW_KEYS = ("seed", "step", "source", "layer", "time")
 UNFINISHED = ("running", "killed")
+_FIXED = schemas([])  # the columns that every table has
 SOURCES = ("batch", "probe")
 
 
@@ -208,13 +209,17 @@ def read_each(paths: Paths, use: Callable[[Run], Result]) -> tuple[list[Result],
     """
     results: list[Result] = []
     problems = Problems([], [])
-    for given in _given(paths):
+    listed = [paths] if isinstance(paths, str | Path | Run) else list(paths)
+    own_folders = {
+        Path(path) for path in listed if not isinstance(path, Run)
+    }  # of runs, not of a study above them
+    for given in _given(listed):
         try:
             if isinstance(given, Run):
                 run = given
             else:
-                run = open_run(given, running=_is_given(given, paths))
-                _require_result(run, paths)
+                run = open_run(given, running=given in own_folders)
+                _require_result(run, own_folders)
             results.append(use(run))
         except UnfinishedError as error:
             problems.unfinished.append(str(error))
@@ -226,21 +231,15 @@ def read_each(paths: Paths, use: Callable[[Run], Result]) -> tuple[list[Result],
     return results, problems
 
 
-def _require_result(run: Run, paths: Paths) -> None:
+def _require_result(run: Run, own_folders: Collection[Path]) -> None:
     """Raise an UnfinishedError for a run of a study that was interrupted or failed."""
     state = run.status["state"]
-    if state in ("interrupted", "failed") and not _is_given(run.folder, paths):
+    if state in ("interrupted", "failed") and run.folder not in own_folders:
         progress = f"{run.status.get('steps_done', 0)} of {run.recipe.get('steps', '?')} steps"
         reason = f": {run.status['message']}" if state == "failed" and run.status["message"] else ""
         again = "again to continue" if state == "interrupted" else "again with what it needs"
         word = "was interrupted" if state == "interrupted" else "failed"
         raise UnfinishedError(f"{run.folder} {word} ({progress}){reason}; run its recipe {again}")
-
-
-def _is_given(folder: Path, paths: Paths) -> bool:
-    """Whether the folder is itself one of the paths, not that of a study above it."""
-    listed = [paths] if isinstance(paths, str | Path | Run) else paths
-    return any(not isinstance(path, Run) and Path(path) == folder for path in listed)
 
 
 def whole(run: Run) -> Run:
@@ -283,13 +282,13 @@ def _refuse(path: Path) -> NoReturn:
     )
 
 
-def _table(run: Run, table: str) -> pa.Table:
-    """All rows of one table, each once, also while a writer adds parts or compacts them."""
+def _table(run: Run, table: str, columns: Collection[str] = ()) -> pa.Table:
+    """All rows of one table, each once, also while a writer adds parts or compacts them; all columns, or these."""
     folder, merged = run.folder, merged_file(table)
     for _ in range(20):  # again only if a compaction ends between two of the lines below
         names = [merged] if (folder / merged).exists() else part_files(folder, table)
         try:
-            tables = [_rows(run, name, table) for name in names]
+            tables = [_rows(run, name, table, columns) for name in names]
         except FileNotFoundError:
             continue
         if names != [merged] and (missing := _missing_parts(run, table)):
@@ -301,13 +300,13 @@ def _table(run: Run, table: str) -> pa.Table:
         raise RecipeError(
             f"{folder / table} keeps changing; is the run being repeated? wait until it has ended"
         )
-    rows = pa.concat_tables(tables, promote_options="default") if tables else schemas([])[table].empty_table()
+    rows = pa.concat_tables(tables, promote_options="default") if tables else _FIXED[table].empty_table()
     if run.status["state"] in UNFINISHED:
         # every table has the rows of these steps: a part of one may be newer than the status, or than another's
         rows = rows.filter(pc.field("step") < run.status.get("steps_done", 0))
     if "batch" not in _words(rows["source"]):
         if table in OPTIONAL:
-            return schemas([])[table].empty_table()
+            return _FIXED[table].empty_table()
         raise RecipeError(
             f"{folder} is incomplete: it has no rows in {table}; run its recipe again with --force"
         )
@@ -330,17 +329,25 @@ def _table_schema(run: Run, table: str) -> pa.Schema:
         return _table(run, table).schema  # it says what is wrong
 
 
-def _rows(run: Run, name: str, table: str) -> pa.Table:
-    """The rows of a file that is as it was written, with the columns that it has, among them those of every run."""
-    fixed = schemas([])[table]
+def _rows(run: Run, name: str, table: str, columns: Collection[str] = ()) -> pa.Table:
+    """The rows of a file that is as it was written, with the columns that it has, among them those of every run.
+
+    Of `columns`, where they are given, only those and the keys of a row are decoded.
+    """
+    fixed = _FIXED[table]
+    if columns:
+        fixed = pa.schema([field for field in fixed if field.name in columns or field.name in ROW_KEYS])
     path = run.folder / name
     try:
         content = files.read(run.folder, name)
         noted = run.digests.get(name)
         if noted not in (None, digest(content)):
             raise OSError("its digest is not the one noted when it was written")
-        _require_memory(path, pq.read_metadata(pa.BufferReader(content)))
-        rows = pq.read_table(pa.BufferReader(content), page_checksum_verification=True)
+        file = pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True)
+        _require_memory(path, file.metadata)
+        stored = file.schema_arrow.names
+        selected = [name for name in stored if name in columns or name in ROW_KEYS] if columns else stored
+        rows = file.read(selected, use_threads=False)
         probed = [field for field in rows.schema if field.name not in fixed.names]
         with_metadata = [rows.schema.field(field.name).with_type(field.type) for field in fixed]
         schema = pa.schema([*with_metadata, *probed], metadata=rows.schema.metadata)
@@ -399,15 +406,63 @@ def _require_memory(path: Path, metadata: pq.FileMetaData) -> None:
         )
 
 
-def frames(table: str, runs: list[Run]) -> tuple[pd.DataFrame, np.ndarray]:
+class Selection(NamedTuple):
+    """What is read of a table of many runs: these columns beside the keys of a row, and what `rows` keeps of a run."""
+
+    columns: tuple[str, ...]
+    rows: Callable[[pa.Table], pa.Table] = lambda rows: rows
+
+
+def minibatch_ends(rows: pa.Table) -> pa.Table:
+    """The rows of minibatches at the first step, and at the last one of each seed."""
+    rows = _minibatches(rows)
+    seed, step = rows["seed"].to_numpy(), rows["step"].to_numpy()
+    ends = step == step.min(initial=0)
+    for value in np.unique(seed):
+        ends |= (seed == value) & (step == step[seed == value].max())
+    return rows.filter(pa.array(ends))
+
+
+def minibatch_evaluations(rows: pa.Table) -> pa.Table:
+    """The rows of minibatches at evaluations, at both ends, where the loss is not finite, or a new optimizer begins.
+
+    All rows of minibatches where nothing was evaluated.
+    """
+    rows = _minibatches(rows)
+    kept = rows["train_loss"].is_valid().to_numpy()
+    if not kept.any():
+        return rows
+    seed, phase = rows["seed"].to_numpy(), pc.fill_null(rows["phase"], 0).to_numpy()
+    kept |= ~pc.fill_null(pc.is_finite(rows["loss"]), True).to_numpy()
+    changed = (np.diff(seed) != 0) | (np.diff(phase) != 0)
+    kept[1:] |= changed
+    kept[:-1] |= (
+        changed  # the rows are sorted: the last one of a seed stands before the first one of the next
+    )
+    kept[[0, -1]] = True
+    return rows.filter(pa.array(kept))
+
+
+def _minibatches(rows: pa.Table) -> pa.Table:
+    if _words(rows["source"]) == {"batch"}:
+        return rows
+    return rows.filter(pc.equal(rows["source"].cast(pa.string()), "batch"))
+
+
+def frames(
+    table: str, runs: list[Run], selection: Selection | None = None
+) -> tuple[pd.DataFrame, np.ndarray]:
     """A table of the runs as one sorted frame, and the index of the run that each row is from, (rows,).
 
     The columns stay Arrow's, which distinguish null from NaN (NumPy's do not); the keys become int64. A column that one
-    of the runs does not have is null in its rows.
+    of the runs does not have is null in its rows. With a `selection` only that is decoded and held in memory, so that
+    a thousand runs need no more than their selected rows.
     """
-    tables = [_table(run, table) for run in runs]
+    columns = selection.columns if selection else ()
+    keep = selection.rows if selection else lambda rows: rows
+    tables = [keep(_table(run, table, columns)) for run in runs]
     merged = pa.concat_tables(tables, promote_options="permissive").unify_dictionaries()
-    for name in EXPECTED.get(table, ()):
+    for name in columns or EXPECTED.get(table, ()):
         if name not in merged.column_names:
             merged = merged.append_column(name, pa.nulls(merged.num_rows, pa.float32()))
     frame = merged.to_pandas(types_mapper=_pandas_dtype)

@@ -78,6 +78,7 @@ def composed_by_hydra(words: Iterable[str]) -> Recipe:
     forced = [word if word.partition("=")[0] in options.groups() else f"++{word}" for word in words]
     with initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
         values = OmegaConf.to_container(compose("config", overrides=forced), resolve=True)
+    del values["engine"]
     return check(recipe_of(values))
 
 

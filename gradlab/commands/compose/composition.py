@@ -34,7 +34,9 @@ def composing(config_dirs: Sequence[Path]) -> Iterator[Compose]:
 
     def compose_all(choices: Choices) -> Values:
         config = compose("config", overrides=[*search, *(f"{key}={value}" for key, value in choices.items())])
-        return OmegaConf.to_container(config, resolve=False)  # type: ignore[return-value]  # it is a mapping
+        values: Values = OmegaConf.to_container(config, resolve=False)  # type: ignore[assignment]  # a mapping
+        del values["engine"]  # it is no part of a recipe
+        return values
 
     with initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
         yield _sharing_parts(compose_all, config_dirs)

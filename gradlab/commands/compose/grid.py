@@ -218,10 +218,6 @@ def _grids(
     choices, grids, is_grid = _read_experiment(experiment, config_dirs)
     overrides = {setting.key: setting for setting in settings}
     for key in overrides:
-        if key == "hydra/launcher":
-            raise RecipeError(
-                "'hydra/launcher' cannot be set: gradlab runs the recipes of a grid one after the other in this process"
-            )
         if key.startswith("hydra") and key != "hydra.mode":
             raise RecipeError(f"'{key}' cannot be set; of hydra only hydra.mode=RUN|MULTIRUN can")
     default_mode = Setting("hydra.mode", ("MULTIRUN" if multirun or is_grid else "RUN",))

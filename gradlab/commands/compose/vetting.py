@@ -60,6 +60,8 @@ def read_experiment(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]], b
         raise RecipeError(f"{path}: of hydra only 'mode' and 'sweeper.params' may be set")
     params = hydra.get("sweeper", {}).get("params", {})
     grids = params if isinstance(params, list) else [params]
+    if any(key.partition(".")[0] == "engine" for keys in (content, *grids) for key in keys):
+        raise RecipeError(f"{path}: the engine is chosen on the command line only: engine=…")
     mode = hydra.get("mode")
     if mode not in (None, "RUN", "MULTIRUN"):
         raise RecipeError(f"{path}: hydra.mode={mode} is not RUN or MULTIRUN")
@@ -177,7 +179,7 @@ def _check_default(path: Path, line: Any) -> None:
         return
     ((key, names),) = line.items() if isinstance(line, dict) and len(line) == 1 else (("", ""),)
     names = names if isinstance(names, list) else [names]
-    is_group = re.fullmatch(r"override /(?!experiment$)\w+", str(key))
+    is_group = re.fullmatch(r"override /(?!(experiment|engine)$)\w+", str(key))
     if not is_group or not all(PLAIN.fullmatch(str(name)) for name in names):
         raise RecipeError(f"{path}: '{line}' in defaults is not '- override /group: option'")
 

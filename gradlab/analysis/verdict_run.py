@@ -1,0 +1,68 @@
+"""A stored run as its verdicts need it: few columns, and of the layers only the steps that a verdict is about.
+
+Of ten thousand rows a verdict on the signal uses those of two steps: to decode the others takes longer than all else.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from gradlab.analysis.clip_limits import drops
+from gradlab.analysis.score import score_of
+from gradlab.store.read import Run, Selection, frames
+from gradlab.store.write import table_files
+
+LAYER_COLUMNS = (
+    *("name", "log10_forward", "log10_backward", "log10_weight"),
+    *("cosine", "effective_rank", "dead"),
+)
+STEP_COLUMNS = ("loss", "learning_rate", "log10_gradient", "clipped", "train_loss", "test_loss")
+TIME_COLUMNS = ("name", "log10_backward")
+
+
+@dataclass(frozen=True, eq=False)
+class VerdictRun(Run):
+    """A run whose tables have what `verdicts_of` reads of them, and no more."""
+
+    @cached_property
+    def layers(self) -> pd.DataFrame:
+        """The rows of the first and the last steps with a backward signal, as `Run.layers`."""
+        return frames("layers", [self], Selection(LAYER_COLUMNS, self._of_verdicts))[0]
+
+    @cached_property
+    def steps(self) -> pd.DataFrame:
+        """As `Run.steps`, without the columns of no verdict."""
+        column = score_of(self.status["data"]).column
+        scores = (f"train_{column}", f"test_{column}")
+        return frames("steps", [self], Selection((*STEP_COLUMNS, *scores)))[0]
+
+    @cached_property
+    def parameters(self) -> pd.DataFrame:
+        """The sizes of the updates, as `Run.parameters`."""
+        return frames("parameters", [self], Selection(("log10_update",)))[0]
+
+    @cached_property
+    def times(self) -> pd.DataFrame:
+        """The rows of the steps of `layers`; empty if the network has no time steps."""
+        if not table_files(self.folder, "times"):
+            return pd.DataFrame(columns=["source", "step"])
+        steps = pa.array(self.layers.step.unique(), pa.int32())
+        at_steps = lambda rows: rows.filter(pc.is_in(rows["step"], value_set=steps))
+        return frames("times", [self], Selection(TIME_COLUMNS, at_steps))[0]
+
+    def _of_verdicts(self, rows: pa.Table) -> pa.Table:
+        """The rows of the first step, of the last one of each seed, and of that where a seed became non-finite."""
+        if drops(self.recipe["clip"]):  # the last step that counts may be any
+            return rows
+        seed, step = rows["seed"].to_numpy(), rows["step"].to_numpy()
+        measured = pc.equal(rows["source"].cast(pa.string()), "batch").to_numpy()
+        if "log10_backward" in rows.column_names:
+            measured &= rows["log10_backward"].is_valid().to_numpy()
+        wanted = {int(step[measured].min(initial=step.max()))}
+        wanted |= {int(step[measured & (seed == own)].max()) for own in np.unique(seed[measured])}
+        wanted |= {entry["step"] for entry in self.status.get("nonfinite", [])}
+        return rows.filter(pa.array(np.isin(step, sorted(wanted))))

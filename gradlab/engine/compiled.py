@@ -13,6 +13,7 @@ from jax import Array
 
 from gradlab.data.task import Form
 from gradlab.engine import seed_programs
+from gradlab.engine.flops import flops
 from gradlab.engine.seed_programs import Data, Numbers, Span
 from gradlab.engine.update import TrainState
 from gradlab.measure.row import Row
@@ -35,6 +36,7 @@ class Programs(NamedTuple):
     # by the snapshot's key: (state, seeds, numbers, data, steps made) -> what it computes; those that compute nothing
     # are left out
     snapshots: dict[str, Callable[[TrainState, Any, Numbers, Data, Any], Any]]
+    flops_per_step: int | None  # of a measured step of all seeds (`flops`)
 
 
 _kept: OrderedDict[Any, Programs] = OrderedDict()  # by structure, the least recently used first
@@ -137,7 +139,9 @@ def _compile(recipe: Recipe, numbers: Numbers, data: Data, form: Form, length: i
     lowered_start = jax.jit(start).lower(seeds, numbers, data)
     state = lowered_start.out_info
     signals.check()
-    lowered_chunk = jax.jit(chunk, donate_argnums=0).lower(state, seeds, numbers, data, span)
+    traced_chunk = jax.jit(chunk, donate_argnums=0).trace(state, seeds, numbers, data, span)
+    lowered_chunk = traced_chunk.lower()
+    chunk_flops = flops(traced_chunk.jaxpr)
     signals.check()
     lowered_evaluate = jax.jit(evaluate).lower(state, numbers, data)
     lowered_snapshots = {}
@@ -154,6 +158,7 @@ def _compile(recipe: Recipe, numbers: Numbers, data: Data, form: Form, length: i
         chunk=_compiled(lowered_chunk),
         evaluate=_compiled(lowered_evaluate),
         snapshots={key: _compiled(lowered) for key, lowered in lowered_snapshots.items()},
+        flops_per_step=None if chunk_flops is None else chunk_flops // length,
     )
 
 

@@ -231,7 +231,11 @@ def _train(recipe: Recipe, run: LoadedRun, writer: RunWriter, report: Report, cl
     tracker = SeedTracker(recipe, run.layout, run.seeds, state, writer.status["data"]["chance_loss"])
     first = writer.resume(tracker)
     parameters = sum(size for _, _, size in run.layout.entries)
-    writer.status |= {"parameters": parameters, "compile_seconds": round(compiled_at - began, 3)}
+    writer.status |= {
+        "parameters": parameters,
+        "compile_seconds": round(compiled_at - began, 3),
+        "flops_per_step": programs.flops_per_step,
+    }
     if writer.is_due:  # else the status that follows the first rows tells it
         writer.update_status()
     complete = writer.next > recipe.steps or tracker.ended().all()

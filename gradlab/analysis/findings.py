@@ -123,7 +123,8 @@ def _blocked(layers: pd.DataFrame, start: SignalVerdict, end: SignalVerdict) -> 
         for verdict, at in ((start, "start"), (end, "end")):
             if at == "end" and end.step == start.step:
                 continue
-            rows = layers[((layers.step == verdict.step) & (layers.layer >= 1)).to_numpy()]
+            here = ((layers.step == verdict.step) & (layers.layer >= 1)).to_numpy()
+            rows = layers[["layer", "log10_forward", column]][here]
             forward = to_float64(rows.log10_forward)
             # behind an overflow a slope of zero is none: relu′(NaN) is 0 in JAX
             undefined = is_measured(rows.log10_forward) & (np.isnan(forward) | (forward == np.inf))
@@ -170,7 +171,8 @@ def _updates(layers: pd.DataFrame, context: CauseContext, training: TrainingVerd
         return
     with np.errstate(invalid="ignore"):  # −inf less −inf
         ratio = to_float64(layers.log10_update) - to_float64(layers.log10_weight)
-    rows = layers[np.isfinite(ratio)]
+    used = layers.columns.intersection(["seed", "step", "layer", "update_lost"])
+    rows = layers[used][np.isfinite(ratio)]
     if rows.empty:
         return
     lost = to_float64(rows.update_lost) if "update_lost" in rows else np.full(len(rows), np.nan)

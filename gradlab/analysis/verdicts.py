@@ -3,9 +3,11 @@
 "Vanishing at the start, later flowing, not learned" takes three verdicts to say; one word cannot.
 """
 
+import json
 import math
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -28,6 +30,9 @@ if TYPE_CHECKING:
     from gradlab.theory.mlp import Prediction
 
 LARGE = {"float64": 100.0}  # log10 of numbers whose squares and cubes may leave the format; 12 in float32
+# keys on which no prediction depends
+AFTER_THE_START = ("lr", "seed", "seeds", "steps", "study", "outputs", "device", "quiet", "force")
+MOST_PREDICTIONS = 16  # of a depth of 100 000, one takes 5 MB
 RANDOM_OPTIMIZERS = ("es", "spsa")  # they estimate the gradient anew at each step
 
 
@@ -150,7 +155,6 @@ def predicted(run: Run) -> "Prediction | None":
     if run.recipe["model"]["name"] != "mlp" or not isinstance(run.status.get("data"), dict):
         return None
     from gradlab.theory.coverage import unconfirmed
-    from gradlab.theory.mlp import predict
 
     if unconfirmed(run.recipe):
         return None
@@ -158,7 +162,7 @@ def predicted(run: Run) -> "Prediction | None":
         raise RecipeError(
             f"{run.folder}/recipe.yaml says depth {run.recipe['depth']}, and its rows have {blocks} blocks"
         )
-    prediction = predict(_recipe_seen_at_once(run), run.status["data"])
+    prediction = _prediction(run)
     return None if prediction is None or prediction.is_rough else prediction
 
 
@@ -168,17 +172,30 @@ def missing_theory(run: Run) -> str | None:
     if name != "mlp":
         return f"no prediction: there is mean-field theory for model=mlp only, and this is model={name}"
     from gradlab.theory.coverage import unconfirmed
-    from gradlab.theory.mlp import predict, unavailable
+    from gradlab.theory.mlp import unavailable
 
     if reason := unavailable(_recipe_seen_at_once(run)) or unconfirmed(run.recipe):
         return f"no prediction: {reason}"
     data = run.status["data"]
     if not data["second_moment"]:
         return "no prediction: the inputs of the training set are all zero"
-    if (prediction := predict(_recipe_seen_at_once(run), data)) and prediction.is_rough:
+    if (prediction := _prediction(run)) and prediction.is_rough:
         act = run.recipe["activation"]["name"]
         return f"no prediction: width {run.recipe['width']} is too small for mean-field theory with activation={act}"
     return None
+
+
+def _prediction(run: Run) -> "Prediction | None":
+    """Theory's prediction, also where it is not shown; runs that differ only in what follows the start share it."""
+    recipe = {key: value for key, value in _recipe_seen_at_once(run).items() if key not in AFTER_THE_START}
+    return _kept_prediction(json.dumps([recipe, run.status["data"]]))
+
+
+@lru_cache(MOST_PREDICTIONS)
+def _kept_prediction(recipe_and_data: str) -> "Prediction | None":
+    from gradlab.theory.mlp import predict
+
+    return predict(*json.loads(recipe_and_data))
 
 
 def _recipe_seen_at_once(run: Run) -> dict[str, Any]:

@@ -9,6 +9,7 @@ loop             the run as a loop over chunks of steps, and evaluations between
 prepare          a recipe checked, with its data, its layout and its folder
 layout           what stands where in a row: names of columns, layers, parameters
 compiled         the compiled programs of a structure, kept while they are in use
+flops            how many floating-point operations they make
 seed_programs    what they compute for a seed: start, a chunk of steps, an evaluation
 evaluate         loss and scores on a whole training or test set
 step             one training step, and the row measured of it

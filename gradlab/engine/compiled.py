@@ -13,6 +13,7 @@ from jax import Array
 
 from gradlab.data.task import Form
 from gradlab.engine import seed_programs
+from gradlab.engine.flops import flops
 from gradlab.engine.seed_programs import Data, Numbers, Span
 from gradlab.engine.update import TrainState
 from gradlab.measure.row import Row
@@ -35,9 +36,11 @@ class Programs(NamedTuple):
     # by the snapshot's key: (state, seeds, numbers, data, steps made) -> what it computes; those that compute nothing
     # are left out
     snapshots: dict[str, Callable[[TrainState, Any, Numbers, Data, Any], Any]]
+    flops_per_step: int | None  # of a measured step of all seeds (`flops`)
 
 
 _kept: OrderedDict[Any, Programs] = OrderedDict()  # by structure, the least recently used first
+_layouts: OrderedDict[Any, Any] = OrderedDict()  # by what they follow from, the least recently used first
 _dropped = 0  # structures dropped since JAX's own caches were cleared
 
 
@@ -52,12 +55,24 @@ def programs(recipe: Recipe, numbers: Numbers, data: Data, form: Form, length: i
     return _kept[key]
 
 
+def kept_layout(key: Any, make: Callable[[], Any]) -> Any:
+    """What `make` returns, made now or taken from the most recently used ones: runs that share programs share it."""
+    if key not in _layouts:
+        _layouts[key] = make()
+    _layouts.move_to_end(key)
+    while len(_layouts) > MOST_KEPT:
+        _layouts.popitem(last=False)
+    return _layouts[key]
+
+
 def release(most: int = 0) -> None:
     """Drops the least recently used programs until at most `most` structures are kept, and gives their memory back.
 
     On CPU a compiled structure holds about 900 memory maps, and a process dies at 65 530 of them.
     """
     global _dropped
+    while len(_layouts) > most:
+        _layouts.popitem(last=False)
     if len(_kept) <= most:
         return
     while len(_kept) > most:
@@ -124,7 +139,9 @@ def _compile(recipe: Recipe, numbers: Numbers, data: Data, form: Form, length: i
     lowered_start = jax.jit(start).lower(seeds, numbers, data)
     state = lowered_start.out_info
     signals.check()
-    lowered_chunk = jax.jit(chunk, donate_argnums=0).lower(state, seeds, numbers, data, span)
+    traced_chunk = jax.jit(chunk, donate_argnums=0).trace(state, seeds, numbers, data, span)
+    lowered_chunk = traced_chunk.lower()
+    chunk_flops = flops(traced_chunk.jaxpr)
     signals.check()
     lowered_evaluate = jax.jit(evaluate).lower(state, numbers, data)
     lowered_snapshots = {}
@@ -141,6 +158,7 @@ def _compile(recipe: Recipe, numbers: Numbers, data: Data, form: Form, length: i
         chunk=_compiled(lowered_chunk),
         evaluate=_compiled(lowered_evaluate),
         snapshots={key: _compiled(lowered) for key, lowered in lowered_snapshots.items()},
+        flops_per_step=None if chunk_flops is None else chunk_flops // length,
     )
 
 

@@ -13,7 +13,7 @@ from gradlab.engine.compiled import Programs
 from gradlab.engine.layout import Layout
 from gradlab.engine.prepare import PreparedRun
 from gradlab.engine.seed_programs import ChunkKind, Data, Numbers, Span, is_measured, numbers_for
-from gradlab.engine.tasks import with_batch_size
+from gradlab.engine.tasks import kept_for_a_task, with_batch_size
 from gradlab.engine.update import TrainState
 from gradlab.measure.row import Row
 from gradlab.recipe.recipe import Recipe, numbers
@@ -59,19 +59,25 @@ def load_run(run: PreparedRun) -> LoadedRun:
     """
     task, row_layout = run.task, run.layout  # the layout refuses what does not fit into memory
     recipe = with_batch_size(run.recipe, task)
-    cast: Callable[[np.ndarray], np.ndarray] = lambda x: (
-        x if np.issubdtype(x.dtype, np.integer) else x.astype(recipe.dtype)
-    )
-    arrays = (cast(task.train_x), task.train_y, cast(task.test_x), task.test_y)
     return LoadedRun(
         recipe=recipe,
         task=task,
-        data=Data(*(jnp.asarray(array) for array in arrays)),
+        data=_on_device(task, recipe.dtype, jax.config.jax_default_device),  # type: ignore[attr-defined]
         numbers=numbers_for(numbers(recipe), recipe.dtype),
         seeds=np.arange(recipe.seed, recipe.seed + recipe.seeds, dtype=np.uint32),
         layout=row_layout,
         length=_chunk_length(recipe, row_layout),
     )
+
+
+@kept_for_a_task
+def _on_device(task: Task, dtype: str, _: Any) -> Data:
+    """The arrays of a task on the device that is the default now; floats are of this dtype."""
+    cast: Callable[[np.ndarray], np.ndarray] = lambda x: (
+        x if np.issubdtype(x.dtype, np.integer) else x.astype(dtype)
+    )
+    arrays = (cast(task.train_x), task.train_y, cast(task.test_x), task.test_y)
+    return Data(*(jnp.asarray(array) for array in arrays))
 
 
 def compile_run(run: LoadedRun) -> Programs:

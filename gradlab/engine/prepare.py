@@ -17,7 +17,7 @@ from gradlab.engine.seed_programs import Data, numbers_for
 from gradlab.engine.tasks import load_task, with_batch_size
 from gradlab.recipe import signals
 from gradlab.recipe.errors import RecipeError, UserError, described, hint
-from gradlab.recipe.recipe import Recipe, folder_name, is_import_path, named, numbers
+from gradlab.recipe.recipe import Recipe, folder_name, is_import_path, named, numbers, structure
 
 ONE_BLOCK = (
     "the network is one block: its parameters are measured, and no signal between layers; "
@@ -52,6 +52,18 @@ class PreparedRun:
         Accessing it raises RecipeError for what only building the network finds wrong: that it does not fit the data,
         that a user-defined function does not fit, that a pattern of `lr_factors` or `freeze` matches no parameter.
         """
+        row_layout: Layout = compiled.kept_layout(self._key_of_layout, self._made_layout)
+        _check_patterns(self.recipe, row_layout)
+        return row_layout
+
+    @property
+    def _key_of_layout(self) -> Any:
+        """All that a layout follows from."""
+        arrays = (self.task.train_x, self.task.train_y, self.task.test_x, self.task.test_y)
+        shapes = tuple((array.shape, str(array.dtype)) for array in arrays)
+        return structure(self.recipe), self.task.form, shapes, str(self.recipe.snapshots)
+
+    def _made_layout(self) -> Layout:
         try:
             row_layout = layout(self.recipe, self.task)
             # only a trace finds a layer with a single position, which instance normalization refuses
@@ -63,7 +75,6 @@ class PreparedRun:
             if signals.is_request(error) or not self._user_defined:
                 raise
             raise UserError(f"{', '.join(self._user_defined)} does not fit: {described(error)}") from error
-        _check_patterns(self.recipe, row_layout)
         return row_layout
 
     @property

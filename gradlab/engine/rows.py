@@ -82,9 +82,15 @@ def _of_kernels(layout: Layout, entries: dict[Column, Any]) -> TableColumns:
     columns: TableColumns = {"size": np.array([size[group].sum() for group in groups])}
     for column, (entry_values, where) in entries.items():
         if column.over_kernels:
-            joined = [over_kernels(column, entry_values[..., group], size[group]) for group in groups]
-            columns[column.name] = (np.stack(joined, -1), has_kernels & where)
+            columns[column.name] = (_joined(column, entry_values, groups, size), has_kernels & where)
     return columns
+
+
+def _joined(column: Column, entries: np.ndarray, groups: list[list[int]], size: np.ndarray) -> np.ndarray:
+    """The values of some parameters, (…, parameters), as one value of each group, (…, groups)."""
+    if all(len(group) == 1 for group in groups):  # the value of a single parameter is that of its group
+        return entries[..., np.ravel(groups)]
+    return np.stack([over_kernels(column, entries[..., group], size[group]) for group in groups], -1)
 
 
 def over_kernels(column: Column, entries: np.ndarray, size: np.ndarray) -> np.ndarray:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from gradlab.recipe import signals
 from gradlab.recipe.errors import RecipeError, UserError, described
 from gradlab.recipe.recipe import Recipe, is_import_path
 
+Result = TypeVar("Result")
 MOST_KEPT = 4  # data sets that a loader keeps
 
 
@@ -35,6 +36,20 @@ def task_loader() -> Callable[[Recipe], Task]:
         return _fitting(recipe, load(key))
 
     return load_kept
+
+
+def kept_for_a_task(compute: Callable[..., Result]) -> Callable[..., Result]:
+    """`compute(task, *others)`, whose result of the last call is kept: the runs of a grid share their data."""
+    last: list[Any] = []
+
+    def kept(task: Task, *others: Any) -> Result:
+        if not last or last[0] is not task or last[1] != others:
+            last.clear()  # the memory of other data is free before that of these is taken
+            last[:] = [task, others, compute(task, *others)]
+        result: Result = last[2]
+        return result
+
+    return kept
 
 
 def _fitting(recipe: Recipe, task: Task) -> Task:

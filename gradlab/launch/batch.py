@@ -16,6 +16,7 @@ from gradlab.recipe.errors import InUseError, RecipeError, StorageError
 from gradlab.recipe.recipe import Recipe
 
 PATIENCE = 10.0  # seconds until a run that another process writes is refused: a worker without a parent is about to end
+WRITE_SECONDS = 0.5  # that rows may stay in memory: a run of a grid may take no longer in all
 GRACE = 10.0  # seconds, or a fifth of the limit: how long a run may take to end when its time is over
 
 
@@ -67,7 +68,7 @@ def run_cell(recipe: Recipe, time_limit: float = 0.0) -> Result:
     patient_until = time.monotonic() + PATIENCE
     while True:
         try:
-            return launch(prepare(recipe, loader()), time_limit=time_limit)
+            return launch(prepare(recipe, loader()), time_limit=time_limit, write_seconds=WRITE_SECONDS)
         except InUseError as error:
             if time.monotonic() > patient_until:
                 return Refused(str(error))

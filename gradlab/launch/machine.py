@@ -9,6 +9,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -116,10 +117,16 @@ def _available(error: RuntimeError) -> str:
 
 def versions(recipe: Recipe) -> dict[str, str]:
     """The versions of the software on which results may depend bit for bit, and a digest of user-defined modules."""
+    user_defined = source_digests(name for _, name in named(recipe) if is_import_path(name))
+    return _software() | user_defined
+
+
+@cache
+def _software() -> dict[str, str]:
+    """The versions of Python and of packages; each is read from a file, and stays as it is while a process runs."""
     packages = ("jax", "jaxlib", "flax", "optax", "numpy", "pyarrow")
     software = {"gradlab": __version__, "python": platform.python_version()}
-    user_defined = source_digests(name for _, name in named(recipe) if is_import_path(name))
-    return software | {name: version(name) for name in packages} | user_defined
+    return software | {name: version(name) for name in packages}
 
 
 def differing(before: dict[str, Any], now: dict[str, Any]) -> str:

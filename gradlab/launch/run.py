@@ -18,6 +18,7 @@ from gradlab.engine.loop import ChunkResult, LoadedRun, compile_run, load_run, t
 from gradlab.engine.prepare import PreparedRun
 from gradlab.engine.rows import last_backward, step_values
 from gradlab.engine.seed_programs import ChunkKind
+from gradlab.engine.tasks import kept_for_a_task
 from gradlab.launch import machine
 from gradlab.launch.run_writer import End, RunWriter
 from gradlab.launch.seed_tracker import SeedTracker
@@ -31,7 +32,7 @@ from gradlab.store import lock, write
 from gradlab.store.status import merge, read_status, write_status
 
 TIME_OVER = "its time limit"  # in the message of a run that it has interrupted
-CHECKPOINT_SECONDS = 5.0  # between two checkpoints; tables are written every chunk
+CHECKPOINT_SECONDS = 5.0  # between two checkpoints
 
 
 class Progress(NamedTuple):
@@ -84,10 +85,13 @@ class Outcome:
 Report = Callable[[Progress], None] | None
 
 
-def launch(prepared: PreparedRun, report: Report = None, time_limit: float = 0.0) -> Outcome:
+def launch(
+    prepared: PreparedRun, report: Report = None, time_limit: float = 0.0, write_seconds: float = 0.0
+) -> Outcome:
     """Train a run into its folder; a finished one is not run again unless `force`, an interrupted one goes on.
 
-    After `time_limit` seconds (0: none) it is interrupted at the end of a chunk of steps.
+    After `time_limit` seconds (0: none) it is interrupted at the end of a chunk of steps. The rows of a chunk are on
+    the disk before it is reported; with `write_seconds`, rows are kept in memory for that long.
 
     Raises:
         RecipeError: where the recipe cannot be run as it is, or another process is writing to the folder. Any other
@@ -118,7 +122,7 @@ def launch(prepared: PreparedRun, report: Report = None, time_limit: float = 0.0
                 else:
                     run_remarks += _remark_on_status(folder)
                 facts = machine.facts(recipe, device) | {"data": data, "used": sorted(run.layout.used)}
-                writer = RunWriter(folder, facts, run_remarks, run.layout.schemas, memory_key)
+                writer = RunWriter(folder, facts, run_remarks, run.layout.schemas, memory_key, write_seconds)
                 end = _run(recipe, run, writer, report, Clock(caught, time_limit, deadline))
         return Outcome(folder, *end, notice=machine.notice(faults))
 
@@ -169,10 +173,16 @@ def _remark_on_status(folder: Path) -> list[str]:
     return []
 
 
+@kept_for_a_task
+def _facts_of_task(task: Task, loss: dict[str, Any]) -> dict[str, Any]:
+    """What is computed of the data, and the loss of a constant prediction."""
+    level = None if task.metric == "loss" else chance_loss(loss, task.train_y, task.outputs)
+    return {**task.summary(), "chance_loss": level}
+
+
 def _data_summary(recipe: Recipe, task: Task) -> dict[str, Any]:
-    """What status.json says of the data, and the loss of a constant prediction."""
-    level = None if task.metric == "loss" else chance_loss(recipe.loss, task.train_y, task.outputs)
-    summary = {"name": recipe.data["name"], **task.summary(), "chance_loss": level}
+    """What status.json says of the data."""
+    summary = {"name": recipe.data["name"], **_facts_of_task(task, recipe.loss)}
     # only cross-entropy is counted in bits
     other_loss = task.metric == "bits" and recipe.loss["name"] != "cross_entropy"
     return summary | ({"metric": "accuracy"} if other_loss else {})
@@ -221,25 +231,37 @@ def _train(recipe: Recipe, run: LoadedRun, writer: RunWriter, report: Report, cl
     tracker = SeedTracker(recipe, run.layout, run.seeds, state, writer.status["data"]["chance_loss"])
     first = writer.resume(tracker)
     parameters = sum(size for _, _, size in run.layout.entries)
-    writer.update_status(parameters=parameters, compile_seconds=round(compiled_at - began, 3))
+    writer.status |= {
+        "parameters": parameters,
+        "compile_seconds": round(compiled_at - began, 3),
+        "flops_per_step": programs.flops_per_step,
+    }
+    if writer.is_due:  # else the status that follows the first rows tells it
+        writer.update_status()
     complete = writer.next > recipe.steps or tracker.ended().all()
     for chunk in () if complete or clock.reason else train(run, (first, tracker.state)):
         writer.add(tracker.take(chunk))
         if chunk.kind is ChunkKind.FIXED_BATCH:
             continue  # its rows are written in one file with those of the next chunk
         # the final row has the number `steps`; no such step is made
-        writer.flush(chunk.steps_done, chunk.steps_done + (chunk.kind is ChunkKind.FINAL), tracker)
+        following = chunk.steps_done + (chunk.kind is ChunkKind.FINAL)
+        writer.reach(chunk.steps_done, following, tracker)
+        complete = following > recipe.steps or tracker.ended().all()
+        saves = time.perf_counter() - saved_at > CHECKPOINT_SECONDS
+        if saves or writer.is_due:
+            writer.flush()
+            writer.update_status()
         if tracker.nonfinite and recipe.on_nonfinite == "raise":
             raise NonFiniteError(tracker.message())
         if report is not None and len(chunk.steps):
             rate = (chunk.steps_done - first) / max(time.perf_counter() - compiled_at, 1e-9)
             report(_progress(run, chunk, rate))
-        complete = writer.next > recipe.steps or tracker.ended().all()
         if complete or clock.reason:
             break
-        if time.perf_counter() - saved_at > CHECKPOINT_SECONDS:
+        if saves:
             writer.save_checkpoint(tracker)
             saved_at = time.perf_counter()
+    writer.flush()
     writer.save_checkpoint(tracker)
     if not complete:
         return _interrupt(writer, clock.reason)

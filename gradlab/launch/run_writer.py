@@ -48,14 +48,21 @@ class RunWriter:
         remarks: list[str],
         schemas: dict[str, pa.Schema],
         memory_key: str,
+        write_seconds: float = 0.0,
     ) -> None:
+        """`write_seconds`: after how long rows in memory are due to be written."""
         self.folder = folder
+        self.write_seconds = write_seconds
+        self.written_at = time.perf_counter()
         self.memory_key = memory_key  # the name of the peak of memory, which the system decides
         # a checkpoint stores what the tables hold: the columns of a user's probe may change
         self.columns = {table: schema.names for table, schema in schemas.items()}
         self.began = time.perf_counter()
+        self.added: dict[str, list[pa.Table]] = {table: [] for table in TABLES}
         self.pending: dict[str, list[pa.Table]] = {table: [] for table in TABLES}
         self.next = 0  # the first step whose rows are not written yet
+        self.after_pending = 0  # the same when the pending rows are written
+        self.facts_of_pending: dict[str, Any] = {}  # what the status says then
         self.remarks = list(remarks)  # what a reader of the result should know about its making
         before = read_status(folder)  # of a run that goes on
         self.spent = before.get("seconds") or 0.0
@@ -71,6 +78,12 @@ class RunWriter:
         # the digests of the files that are written; those of the parts, which may be thousands, are not in the status
         self.files: dict[str, str] = dict(before.get("files", {}))
         self.parts = write.noted_digests(folder)
+        self.in_order: set[str] = set()  # the parts of this process
+
+    @property
+    def is_due(self) -> bool:
+        """Whether the rows in memory have been there for as long as they may."""
+        return time.perf_counter() - self.written_at >= self.write_seconds
 
     def update_status(self, **changes: Any) -> None:
         """Write the status, with these changes."""
@@ -80,21 +93,33 @@ class RunWriter:
         write_status(self.folder, self.status)
 
     def add(self, rows: dict[str, pa.Table]) -> None:
-        """Keep rows for the part that is written next."""
+        """Keep rows in memory until `reach` says that no row of their steps is missing."""
         for table, piece in rows.items():
-            self.pending[table].append(piece)
+            self.added[table].append(piece)
 
-    def flush(self, steps_done: int, following: int, tracker: SeedTracker) -> None:
-        """Write the rows before step `following` as one part; `steps_done` steps are made now."""
+    def reach(self, steps_done: int, following: int, tracker: SeedTracker) -> None:
+        """The rows that were added are all those before step `following`; `steps_done` steps are made now."""
+        for table, pieces in self.added.items():
+            self.pending[table] += pieces
+            pieces.clear()
+        self.after_pending = following
+        self.facts_of_pending = {
+            "steps_done": steps_done,
+            "nonfinite": list(tracker.nonfinite),
+            "stopped": list(tracker.early_stopping.stopped),
+        }
+
+    def flush(self) -> None:
+        """Write the rows that `reach` has counted as one part; the status that is written next says so."""
         for table, pieces in self.pending.items():
             parts = write.part(self.folder, table, self.next, pieces)
             write.note_digests(self.folder, parts)
             self.parts |= parts
+            self.in_order |= parts.keys()
             pieces.clear()
-        self.next = following
-        self.update_status(
-            steps_done=steps_done, nonfinite=tracker.nonfinite, stopped=tracker.early_stopping.stopped
-        )
+        self.next = self.after_pending
+        self.status |= self.facts_of_pending
+        self.written_at = time.perf_counter()
 
     def save_checkpoint(self, tracker: SeedTracker) -> None:
         """A checkpoint of the run as it is now."""
@@ -122,7 +147,7 @@ class RunWriter:
                 f"the checkpoint of step {checkpoint.step} is of another network or other probes; began again"
             )
             checkpoint = None
-        self.next = checkpoint.facts["next"] if checkpoint else 0
+        self.next = self.after_pending = checkpoint.facts["next"] if checkpoint else 0
         self.parts = {
             name: noted for name, noted in self.parts.items() if (write.first_step(name) or 0) < self.next
         }
@@ -153,7 +178,7 @@ class RunWriter:
         message = "; ".join(filter(None, [message, *self.remarks]))
         self.update_status(state=state, message=message)
         if state in RESULTS:
-            write.compact(self.folder, self.parts, self._note_merged)
+            write.compact(self.folder, self.parts, self._note_merged, self.in_order)
         return End(state, message)
 
     def _note_merged(self, merged: dict[str, str]) -> None:
@@ -173,6 +198,8 @@ class RunWriter:
             reason = str(error)
         with suppress(OSError):
             write.text(self.folder, "run.log", "".join(traceback.format_exception(error)))
+        with suppress(OSError):
+            self.flush()
         with suppress(OSError):
             self.end("failed", reason)
         return End("failed", reason, storage=isinstance(error, OSError))

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from gradlab.data.task import Task
 from gradlab.engine.prepare import PreparedRun, prepare, run_folder
-from gradlab.launch.batch import PATIENCE, Refused, Result
+from gradlab.launch.batch import PATIENCE, WRITE_SECONDS, Refused, Result
 from gradlab.launch.engines.contract import Engine
 from gradlab.launch.observer import Observer, tell
 from gradlab.launch.run import Outcome, Report, launch, stored_failure, stored_result
@@ -111,7 +111,7 @@ def _run_here(recipes: Mapping[int, Recipe], load: Load, observer: Observer, rul
 
 def _launched(recipe: Recipe, load: Load, report: Report, time_limit: float) -> Result:
     try:
-        return launch(prepare(recipe, load), report, time_limit)
+        return launch(prepare(recipe, load), report, time_limit, WRITE_SECONDS)
     except RecipeError as error:
         return Refused(str(error))
     except StorageError as error:

@@ -85,6 +85,7 @@ _NOT_ALWAYS: dict[str, Any] = {
     "used": [_TEXT],
     "memory_mib": _NUMBER,  # this one or the next, by the system
     "process_peak_mib": _NUMBER,
+    "flops_per_step": (_COUNT, None),
 }
 _FROM_THE_START = ("state", "message")  # what a run has that ended before its data were read
 _ALWAYS_IN_DATA = ("source", "train", "test", "features", "outputs", "second_moment", "cosine", "chance_loss")

@@ -186,14 +186,17 @@ def remove(base: Path, names: Iterable[str]) -> None:
         by_folder.setdefault(str(path.parent), []).append(path.name)
     for place, found in by_folder.items():
         with suppress(FileNotFoundError), opened(base, place) as folder:
+            removed = False
             for name in found:
                 with suppress(FileNotFoundError, IsADirectoryError):
                     os.unlink(name, dir_fd=folder)
-            os.fsync(folder)
+                    removed = True
+            if removed:
+                os.fsync(folder)
 
 
 def rename(base: Path, name: str, new: str) -> None:
-    """Give a file another name in its folder.
+    """Give a file another name in its folder, durably.
 
     Raises:
         RecipeError: there is a link below `base` on the way to it.
@@ -202,3 +205,4 @@ def rename(base: Path, name: str, new: str) -> None:
     path = PurePosixPath(name)
     with opened(base, str(path.parent)) as folder:
         os.replace(path.name, new, src_dir_fd=folder, dst_dir_fd=folder)
+        os.fsync(folder)

@@ -45,9 +45,11 @@ def _table(table: str, rows: Rows, columns: TableColumns, schema: pa.Schema) -> 
     pairs |= {"seed": (rows.seeds[:, None, None], True), "step": (rows.steps[None, :, None], True)}
     pairs["source"] = (np.array([rows.source]), True)
     kept = np.broadcast_to(rows.kept[:, :, None], shape)
+    all_kept = bool(rows.kept.all())
 
     def stored(array: Any) -> np.ndarray:
-        return np.asarray(np.broadcast_to(array, shape)[kept])
+        whole = np.broadcast_to(array, shape)
+        return np.asarray(whole.reshape(-1) if all_kept else whole[kept])
 
     arrays = []
     for field in schema:
@@ -59,10 +61,11 @@ def _table(table: str, rows: Rows, columns: TableColumns, schema: pa.Schema) -> 
             arrays.append(pa.DictionaryArray.from_arrays(indices, pa.array(words)))
         else:
             values, measured = pairs[field.name]
-            arrays.append(_array(stored(values), ~stored(measured), field.type))
+            missing = None if measured is True else ~stored(measured)
+            arrays.append(_array(stored(values), missing, field.type))
     return pa.table(arrays, schema=schema)
 
 
-def _array(values: np.ndarray, missing: np.ndarray, dtype: pa.DataType) -> pa.Array:
+def _array(values: np.ndarray, missing: np.ndarray | None, dtype: pa.DataType) -> pa.Array:
     """An Arrow array, null where `missing`; a measured NaN stays NaN. `values` and `missing`: (rows,)."""
     return pa.array(values.astype(dtype.to_pandas_dtype()), dtype, mask=missing, from_pandas=False)

@@ -9,7 +9,7 @@ import json
 import math
 import re
 import zipfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
@@ -100,15 +100,26 @@ def recipe(folder: Path, values: Mapping[str, Any]) -> Digests:
 
 
 def part(folder: Path, table: str, step: int, rows: list[pa.Table]) -> Digests:
-    """Write one part of a table, named by its first step, and return its digest; no file if there are no rows."""
+    """Write one part of a table, named by its first step, and return its digest; no file if there are no rows.
+
+    Its rows are in the order of a merged file.
+    """
     if not any(batch.num_rows for batch in rows):
         return {}
     name = f"{table}/part-{step:09d}.parquet"
-    return {name: _save(folder, name, _parquet(pa.concat_tables(rows)))}
+    return {name: _save(folder, name, _parquet(_in_order(pa.concat_tables(rows))))}
+
+
+def _in_order(rows: pa.Table) -> pa.Table:
+    """The rows by seed, step, layer and time; equal ones stay as they are."""
+    keys = [(key, "ascending") for key in ("seed", "step", "layer", "time") if key in rows.column_names]
+    return rows.unify_dictionaries().sort_by(keys)
 
 
 def note_digests(folder: Path, digests: Digests) -> None:
     """Append the digests of parts to the folder's list; one that a power failure takes is only not checked."""
+    if not digests:
+        return
     lines = "".join(f"{noted}  {name}\n" for name, noted in digests.items())
     files.append(*_from_outputs(folder, DIGESTS), lines.encode())
 
@@ -168,11 +179,15 @@ def merged_file(table: str) -> str:
 
 
 def compact(
-    folder: Path, digests: Digests = NO_DIGESTS, note: Callable[[dict[str, str]], object] = lambda _: None
+    folder: Path,
+    digests: Digests = NO_DIGESTS,
+    note: Callable[[dict[str, str]], object] = lambda _: None,
+    in_order: Collection[str] = (),
 ) -> None:
     """Merge the parts of each table into one `all.parquet`, and keep only the newest checkpoint of an ended run.
 
     `digests` are those of the parts; `note` is called with those of the merged files before the parts are deleted.
+    Of the parts whose names are `in_order`, which `part` wrote, a single one becomes the merged file by a new name.
     May be interrupted anywhere and repeated: an `all.parquet` always holds the rows of all parts, and readers
     prefer it to the parts.
 
@@ -190,13 +205,13 @@ def compact(
                     raise OSError(
                         f"{folder / name} is {'damaged' if (folder / name).exists() else 'missing'}"
                     )
+            if len(parts) == 1 and parts[0] in in_order:
+                files.rename(*_from_outputs(folder, parts[0]), Path(merged).name)
+                merged_digests[merged] = digests[parts[0]]
+                continue
             contents = [pa.BufferReader(files.read(folder, name)) for name in parts]
             rows = pa.concat_tables(map(pq.read_table, contents), promote_options="default")
-            order = [
-                (key, "ascending") for key in ("seed", "step", "layer", "time") if key in rows.column_names
-            ]
-            content = _parquet(rows.unify_dictionaries().sort_by(order))
-            merged_digests[merged] = _save(folder, merged, content)
+            merged_digests[merged] = _save(folder, merged, _parquet(_in_order(rows)))
         elif (folder / merged).exists() and merged not in digests:
             # of a compaction that was interrupted
             merged_digests[merged] = digest(files.read(folder, merged))

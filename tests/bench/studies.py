@@ -1,8 +1,15 @@
 """What a grid of many runs costs besides their steps, each figure printed beside its target."""
 
+import itertools
 import resource
 import subprocess
 import sys
+import tempfile
+import time
+from collections.abc import Callable
+from statistics import median
+
+import pytest
 
 from tests.bench.figures import _say
 
@@ -38,7 +45,40 @@ def composition() -> None:
         _say("1000 cells composed and checked, CPU s", spent, "≤ 4", name)
 
 
-ALL = (composition,)
+def each_run() -> None:
+    """CPU seconds of each run of a grid after the first, over those of its steps alone: the calls of the program."""
+    import gradlab
+    from gradlab.launch import study
+    from tests.bench import ours
+
+    ended: list[float] = []
+    tell = study.tell
+
+    def timed(*what: object) -> None:
+        tell(*what)
+        ended.append(time.process_time())
+
+    network, steps, chunk = ["depth=20", "width=32"], 200, 50
+    rates, seeds = "lr=0.01,0.02,0.05,0.1,0.2,0.3,0.4,0.5", "seed=range(0,8)"
+    with pytest.MonkeyPatch.context() as patched, tempfile.TemporaryDirectory() as folder:
+        patched.setattr(study, "tell", timed)
+        began = time.process_time()
+        gradlab.run(*network, f"steps={steps}", rates, seeds, f"outputs={folder}", "engine=inline")
+        whole = time.process_time() - began
+    work = ours.chunk(*network, steps=chunk)
+    bare = steps / chunk * median(_seconds(work) for _ in range(40))
+    run = median(later - earlier for earlier, later in itertools.pairwise(ended))
+    detail = f"{run:.3f} s, steps {bare:.3f} s; {whole:.1f} s for {len(ended)} runs and their comparison"
+    _say("a run of a grid ÷ its steps (20, 32, 200 steps)", run / bare, "≤ 2", detail)
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    began = time.process_time()
+    work()
+    return time.process_time() - began
+
+
+ALL = (composition, each_run)
 
 
 def report() -> None:

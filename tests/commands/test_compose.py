@@ -161,10 +161,11 @@ def test_quoted_values_of_a_grid_lose_their_quotes():
 def test_all_errors_of_a_grid_are_reported_at_once():
     with pytest.raises(RecipeError) as error:
         composed("clip=none,norm,value", "clip.threshold=1.0", "activation=tanh,rleu", multirun=True)
-    first, second = str(error.value).splitlines()
+    first, second, advice = str(error.value).splitlines()
     assert "clip=none activation=tanh: there is no option 'clip.threshold'" in first
     assert "activation=rleu and 0 more" not in second
     assert "there is no activation 'rleu'" in second
+    assert advice.endswith("--skip-unfit runs the others")
 
 
 def test_the_errors_of_the_check_join_the_others():

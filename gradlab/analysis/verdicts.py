@@ -49,7 +49,7 @@ def diagnose(run: Run) -> Diagnosis:
         UnfinishedError: the run ended before its data were read.
     """
     _require_data(run)
-    prediction = predicted(run)
+    prediction = None if _backward_rows(run).empty else predicted(run)
     gain = None if prediction is None else inner_gain(prediction.log10_backward)
     verdicts = verdicts_of(run, gain)
     start, end, training = verdicts.signal_start, verdicts.signal_end, verdicts.training
@@ -79,7 +79,7 @@ def verdicts_of(run: Run, theory: float | None = None) -> RunVerdicts:
     """
     data = _require_data(run)
     nonfinite = tuple(dict(entry) for entry in run.status.get("nonfinite", []))
-    rows = rows_with(minibatch_rows(run.layers), "log10_backward")
+    rows = _backward_rows(run)
     training = _training(run, data, nonfinite)
     if rows.empty:
         return RunVerdicts(None, None, training, [], [])
@@ -96,6 +96,11 @@ def verdicts_of(run: Run, theory: float | None = None) -> RunVerdicts:
         times_start=_over_time(run, first_rows.step.min()),
         times_end=_over_time(run, last_rows.step.max()),
     )
+
+
+def _backward_rows(run: Run) -> pd.DataFrame:
+    """The rows of layers, on minibatches, that have a backward signal."""
+    return rows_with(minibatch_rows(run.layers), "log10_backward")
 
 
 def _require_data(run: Run) -> dict[str, Any]:
@@ -204,6 +209,8 @@ def failed(diagnosis: Diagnosis, words: Iterable[str]) -> list[str]:
 
 def _over_time(run: Run, step: int) -> list[TimeVerdict]:
     """The verdicts over time of a recurrent network's layers at one training step."""
+    if run.times.empty:
+        return []
     rows = minibatch_rows(run.times)
     rows = rows[(rows.step == step).to_numpy()]
     return time_verdicts(rows) if len(rows) else []

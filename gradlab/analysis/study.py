@@ -50,7 +50,8 @@ class StudyTable:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._rows = {row["run"]: row for row in study_file.read(folder, rules())}
+        stored = study_file.read(folder, rules())
+        self._rows = {row["run"]: row for row in stored if row.get("run") and row.get(_STAMP) is not None}
         self._stored = _facts(self._rows.values())
 
     def row(self, run_folder: Path) -> Row:
@@ -112,14 +113,16 @@ def study_rows(paths: Paths) -> list[Row]:
     """
     tables: dict[Path, StudyTable] = {}
     rows = []
-    for folder in _run_folders(paths):
-        study = folder.resolve().parent
-        if study not in tables:
-            tables[study] = StudyTable(study)
-        rows.append(tables[study].row(folder))
-    for table in tables.values():
-        with suppress(OSError, RecipeError):  # the rows are true without the file, too
-            table.save()
+    try:
+        for folder in _run_folders(paths):
+            study = folder.resolve().parent
+            if study not in tables:
+                tables[study] = StudyTable(study)
+            rows.append(tables[study].row(folder))
+    finally:  # also where it is interrupted: what was computed is not computed again
+        for table in tables.values():
+            with suppress(OSError, RecipeError):  # the rows are true without the file, too
+                table.save()
     return rows
 
 

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from gradlab.commands.arguments import Arguments
-from gradlab.commands.ls import WHERE, chosen
+from gradlab.commands.ls import WHERE, chosen, places
 from gradlab.recipe.errors import RecipeError
 from gradlab.recipe.printing import one_line
 from gradlab.report.terminal import say
 
 EPILOG = f"""\
-example: gradlab rm outputs/big --failed
-         gradlab rm outputs/big --where 'depth>20 and training=diverged'
+example: gradlab rm big --failed
+         gradlab rm big --where 'depth>20 and training=diverged'
          gradlab rm outputs/big/mlp-d50-tanh-orthogonal-b6b809fd --yes
 
 A run that is being written stays, and so does a folder with a link or a file that gradlab did not write.
@@ -37,7 +37,10 @@ def arguments() -> Arguments:
     """The arguments of `gradlab rm`."""
     parser = Arguments("rm", epilog=EPILOG, formatter_class=RawDescriptionHelpFormatter)
     parser.add_argument(
-        "paths", nargs="+", metavar="PATH", help="the folder of a run, or of a study with all its runs"
+        "paths",
+        nargs="+",
+        metavar="PATH",
+        help="the folder of a run, or of a study with all its runs, as outputs/big or big",
     )
     parser.add_argument("--where", default="", metavar="CONDITION", help="only the runs that satisfy it")
     parser.add_argument(
@@ -58,7 +61,8 @@ def main(argv: list[str]) -> int:
     options = arguments().parse_args(argv)
     from gradlab.analysis.study import study_rows
 
-    rows = chosen(study_rows(options.paths), options.where, options.failed)
+    paths = places(options.paths)
+    rows = chosen(study_rows(paths), options.where, options.failed)
     candidates, kept = _examined(rows)
     for candidate in candidates:
         say(one_line(f"{candidate.folder}  {candidate.state}  {_bytes(candidate.size)}"))
@@ -73,7 +77,7 @@ def main(argv: list[str]) -> int:
         say(f"{_count(removed)} removed")
     else:
         say("nothing was removed")
-    _tidy({*map(Path, options.paths), *(Path(row["folder"]).parent for row in rows)})
+    _tidy({*map(Path, paths), *(Path(row["folder"]).parent for row in rows)})
     return 1 if kept else 0
 
 

@@ -438,9 +438,7 @@ def minibatch_evaluations(rows: pa.Table) -> pa.Table:
     kept |= ~pc.fill_null(pc.is_finite(rows["loss"]), True).to_numpy()
     changed = (np.diff(seed) != 0) | (np.diff(phase) != 0)
     kept[1:] |= changed
-    kept[:-1] |= (
-        changed  # the rows are sorted: the last one of a seed stands before the first one of the next
-    )
+    kept[:-1] |= changed  # the rows are sorted: the last one of a seed stands before the first one of the next
     kept[[0, -1]] = True
     return rows.filter(pa.array(kept))
 

@@ -259,7 +259,7 @@ def _pooled(comparison: Comparison, keys: list[str], maps: "Maps | None") -> str
     """Over which choices the groups, and the cells of the maps, are taken together; "" over none."""
     in_curves = [key for key in comparison.varying if key not in keys and comparison.by != ["run"]]
     in_maps = [key for key in comparison.varying if maps and key not in (maps.row, maps.column)]
-    if not in_maps:
+    if not in_maps or in_maps == in_curves:
         return f"taken together: {', '.join(in_curves)}" if in_curves else ""
     text = f"taken together, as means in the maps: {', '.join(in_maps)}"
     return text + (f"; as curves of one group: {', '.join(in_curves)}" if in_curves else "")

@@ -19,7 +19,6 @@ from gradlab.analysis.run_results import RESULT_TYPES, run_results
 from gradlab.analysis.verdict_run import VerdictRun
 from gradlab.recipe.errors import RecipeError, UnfinishedError
 from gradlab.store import study_file
-from gradlab.store.gather import run_choices
 from gradlab.store.read import Paths, Run, folders, open_run
 
 Row = dict[str, Any]  # numbers, words, truth values and None by the name of the column
@@ -155,7 +154,7 @@ def _computed(run_folder: Path) -> Row:
         return dict.fromkeys(TYPES) | {"state": "unreadable", "message": str(error)}
     versions = {f"{VERSION_PREFIX}{name}": version for name, version in status.get("versions", {}).items()}
     facts = {name: status.get(name) for name in ("state", "message", *STATUS_TYPES)}
-    row = run_choices(run.recipe) | results | facts | versions
+    row = run.choices | results | facts | versions
     return {_plain(name): _plain(value) for name, value in row.items()}
 
 

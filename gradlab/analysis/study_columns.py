@@ -5,6 +5,9 @@ from typing import Any
 from gradlab.analysis.study import TYPES, VERSION_PREFIX, Row
 from gradlab.analysis.where import column_of
 
+OWN_DEFAULTS = ("model", "data")  # groups whose options set other choices of the recipe
+NEVER_IMPLIED = ("run", "seed")
+
 
 def columns_of(rows: list[Row]) -> list[str]:
     """The columns that the rows have: those of every study, then the choices and versions."""
@@ -19,14 +22,19 @@ def differing_choices(rows: list[Row]) -> list[str]:
 
 
 def implied(key: str, columns: dict[str, list[Any]]) -> bool:
-    """Whether the group's choice determines the value: `clip=norm` has a threshold, `clip=none` has none."""
-    group = key.partition(".")[0]
-    group = group if group in columns else f"{group}.name"
-    if key == group or group not in columns:
+    """Whether an option determines the value: `clip=norm` has a threshold, `model=resnet` an activation."""
+    if key in (*OWN_DEFAULTS, *NEVER_IMPLIED):
         return False
-    options = [str(value) for value in columns[group]]
-    pairs = set(zip(options, map(str, columns[key]), strict=True))
-    return len(pairs) == len(set(options))
+    own = key.partition(".")[0]
+    groups = [own if own in columns else f"{own}.name", *OWN_DEFAULTS]
+    return any(
+        _determines(columns[group], columns[key]) for group in groups if group in columns and group != key
+    )
+
+
+def _determines(options: list[Any], values: list[Any]) -> bool:
+    words = [str(option) for option in options]
+    return len(set(zip(words, map(str, values), strict=True))) == len(set(words))
 
 
 def sorted_rows(rows: list[Row], key: str, known: list[Row]) -> list[Row]:

@@ -1,6 +1,5 @@
 """`gradlab compare PATH… --by clip`: compare runs in one figure and one table, by the choices that differ."""
 
-import json
 import math
 from argparse import ArgumentTypeError
 from pathlib import Path
@@ -8,12 +7,12 @@ from pathlib import Path
 from gradlab.commands.arguments import Arguments, path_arguments, tell_problems, words
 from gradlab.recipe.errors import RecipeError
 from gradlab.recipe.printing import one_line
-from gradlab.report import pictures
+from gradlab.report import pictures, results_table
 from gradlab.report.comparison import (
-    ALWAYS_PRESENT,
-    comparison_figure,
+    Comparison,
     comparison_path,
-    comparison_table,
+    comparison_picture,
+    report_text,
     requested_keys,
 )
 from gradlab.report.terminal import say
@@ -36,7 +35,12 @@ def arguments() -> Arguments:
         help="the training loss to count steps and seconds to; what 'learned' demands if not given",
     )
     parser.add_argument(
-        "--json", action="store_true", help="print a list with one object per run, and draw no figure"
+        "--to",
+        choices=results_table.FORMATS,
+        help="print the table in this format, and draw no figure; csv and json have every column and full numbers",
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="the same as --to json: a list with one object per run"
     )
     parser.add_argument("--format", choices=pictures.FORMATS, default="png", help="file format of the figure")
     parser.add_argument(
@@ -68,8 +72,6 @@ def main(argv: list[str]) -> int:
             cannot be read, and the others were compared.
     """
     options = arguments().parse_args(argv)
-    from gradlab.analysis.comparison import compare_runs
-    from gradlab.store.json_safe import json_safe
     from gradlab.store.read import read_each, whole
 
     runs, problems = read_each(options.paths, whole)
@@ -80,13 +82,12 @@ def main(argv: list[str]) -> int:
     path = options.out or comparison_path(runs, by, options.format)
     if path.suffix[1:] not in pictures.FORMATS:
         raise RecipeError(f"--out {path} must end in {' or '.join('.' + name for name in pictures.FORMATS)}")
-    if options.json:
-        frame = compare_runs(runs, by[0] if by[0] not in ALWAYS_PRESENT else "", options.target)
-        records = json_safe(frame.to_dict("records"))
-        say(json.dumps(records, indent=2, ensure_ascii=False))
-        tell_problems("compare", problems)
-        return 0
-    say(comparison_table(runs, by, options.target))
-    say(one_line(pictures.save(comparison_figure(runs, by), path)))
+    comparison = Comparison(runs, by, options.target, chosen=bool(options.by))
+    form = "json" if options.json else options.to
+    if form:
+        say(results_table.exported(comparison.results, by, form))
+    else:
+        say(report_text(comparison))
+        say(one_line(pictures.save(comparison_picture(comparison), path)))
     tell_problems("compare", problems)
     return 0

@@ -1,49 +1,146 @@
-"""Several runs in one picture: backward signal at the start and the end, training loss, score on the test set."""
+"""Several runs in one picture: backward signal at the start and the end, training loss, score on the test set.
 
-from typing import Any
+With two crossed choices three maps of their combinations stand below; recurrent networks have a panel over time.
+"""
+
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
-from matplotlib.typing import LineStyleType
 
 from gradlab.analysis.score import Score
 from gradlab.analysis.selection import defined_backward, is_measured, minibatch_rows, rows_with, to_float64
 from gradlab.analysis.training import switch_steps
-from gradlab.figures import marks, scales, style
+from gradlab.figures import factors, group_legend, marks, scales, spread, style
+from gradlab.figures.groups import ALL, SEED_KEYS, Groups, GroupStyle, group_runs, rows_of, too_many
 from gradlab.figures.marks import Curve, Legend
 
-DASHES: tuple[LineStyleType, ...] = ("-", "--", ":", "-.")  # of runs that share a colour
-SEED_KEYS = ["run", "seed"]  # the columns that identify a seed
-MAX_LINE_GROUPS = 4  # groups beyond which the lines of single seeds would be a tangle
 LOSS_RANGE = 1000.0  # times the lowest loss at the start: a diverged run must not flatten the others
 
 
+class Extras(NamedTuple):
+    """What else a comparison may draw, and what it may not.
+
+    times: the table `times` of recurrent networks, with a column `by`; None without any.
+    maps: the outcomes of each combination of two choices; None where there are no two.
+    relative_depth: whether a layer's place is its share of the depth, as for networks whose layers are of unlike kinds.
+    no_losses: why the losses are not compared, "" if they are.
+    """
+
+    times: pd.DataFrame | None = None
+    maps: factors.Maps | None = None
+    relative_depth: bool = False
+    no_losses: str = ""
+
+
 def comparison(
-    layers: pd.DataFrame, steps: pd.DataFrame, by: str, title: str = "", score: Score | None = None
+    layers: pd.DataFrame,
+    steps: pd.DataFrame,
+    by: str,
+    title: str = "",
+    score: Score | None = None,
+    extras: Extras = Extras(),  # noqa: B008 it is immutable
 ) -> Figure:
     """Backward profiles at the first and the last step, training loss and the score on the test set, coloured by `by`.
 
     `layers` and `steps` are tables as `gradlab.load` returns them, with a column `by`. `score` is that of all runs; if
     they have none in common, the test loss is drawn. A line is one seed of one run; a run of five seeds or more (of two
-    if more than four groups are compared) is its median in a band from the lowest to the highest. The legend counts
-    the seeds, and those that became non-finite. Where no run has more than one layer, there are no profiles.
+    if more than four groups are compared) is its median in a band from the lowest to the highest. Of more than four
+    runs, a group is its median in a band from 10 % to 90 %, and the single runs are faint. The legend counts the runs,
+    the seeds, and those that became non-finite. More groups than there are looks are drawn as one. Where no run has
+    more than one layer, there are no profiles.
     """
     layers, steps = defined_backward(minibatch_rows(layers)), minibatch_rows(steps)
-    has_depth = int(layers.layer.max()) > 0
-    figure, panels = style.panels(1 + has_depth, 2, (12, 8.2 if has_depth else 4.6), title)
-    *profile_panels, loss_panel, score_panel = panels
-    legend, groups = Legend(), _groups(layers, by)
-    if has_depth:
-        _draw_profiles(profile_panels, layers, groups, by, legend)
+    groups, legend, heading = group_runs(layers, by), Legend(), by
+    if too_many(layers[by]):
+        heading = f"{by}: {layers[by].nunique()} groups, too many to tell apart; give --by"
+        layers, steps = (table.assign(**{by: ALL}) for table in (layers, steps))
+        extras = extras._replace(times=None if extras.times is None else extras.times.assign(**{by: ALL}))
+    rows = _panel_rows(layers, extras)
+    figure, panels = style.panel_rows(rows, title)
+    if "start" in panels:
+        _draw_profiles(panels["start"], panels["end"], layers, groups, legend, extras.relative_depth)
+    if extras.times is not None:
+        _draw_lags(panels["lags"], extras.times, groups, legend)
+    _draw_training(panels["loss"], panels["score"], steps, groups, legend, score, extras.no_losses)
+    if extras.maps:
+        legend.entries |= factors.draw_maps(figure, [panels[name] for name in factors.PANELS], extras.maps)
+    counts = set(steps.groupby("run", observed=True).seed.nunique())
+    common = max(counts) if len(counts) == 1 else 0
+    entries = group_legend.entries(groups, layers, steps, common)
+    heading += f"  ({common} seeds each)" if common > 1 else ""
+    style.draw_legend(figure, entries, heading, legend.entries)
+    return figure
+
+
+def _panel_rows(layers: pd.DataFrame, extras: Extras) -> list[list[str]]:
+    """The names of the panels, row by row."""
+    profiles = ["start", "end"] if int(layers.layer.max()) > 0 else []
+    lags = ["lags"] if extras.times is not None else []
+    maps = list(factors.PANELS) if extras.maps else []
+    return [row for row in (profiles + lags, ["loss", "score"], maps) if row]
+
+
+def _draw_profiles(
+    start: Axes, end: Axes, layers: pd.DataFrame, groups: Groups, legend: Legend, relative: bool
+) -> None:
+    """Backward profiles at the first step in one panel, at the last one in the other, on equal axes."""
+    depth = layers.groupby("run", observed=True).layer.transform("max")
+    layers = layers[(depth > 0).to_numpy()]  # a surface has no profile
+    depth = depth[depth > 0]
+    depths = depth.groupby(layers[groups.by], observed=True, dropna=False).nunique()
+    relative |= groups.many and bool((depths > 1).any())  # a median needs the same place in each run
+    if relative:
+        layers = layers.assign(layer=layers.layer / depth)
+    rows = {start: layers[layers.step == layers.step.min()], end: _last_rows(layers)}
+    profiles: dict[Axes, list[Curve]] = {
+        panel: _draw_groups(panel, frame, "layer", "log10_backward", groups, legend)
+        for panel, frame in rows.items()
+    }
+    limits = style.shared_limits([marks.finite_range([y for _, y in profiles[start] + profiles[end]])])[0]
+    xlabel = "relative depth  (0 = input, 1 = output)" if relative else "layer  (0 = input)"
+    for panel, when in ((start, "at the start"), (end, "after the last step")):
+        style.panel_labels(panel, f"Backward signal {when}", xlabel, "‖∂loss/∂h‖ at a layer's output")
+        if relative:
+            panel.set_xlim(-0.03, 1.03)
+        else:
+            style.count_axis(panel, 0, int(layers.layer.max()))
+        style.power_axis(panel, *limits)
+
+
+def _draw_lags(panel: Axes, times: pd.DataFrame, groups: Groups, legend: Legend) -> None:
+    """The backward signal of the last recurrent layer against the time lag, after the last step."""
+    rows = _last_rows(minibatch_rows(times))
+    rows = rows[(rows.layer == rows.groupby("run", observed=True).layer.transform("max")).to_numpy()]
+    lagged = rows.assign(lag=rows.groupby("run", observed=True).time.transform("max") - rows.time)
+    drawn = _draw_groups(panel, lagged, "lag", "log10_backward", groups, legend)
+    style.panel_labels(
+        panel,
+        "Backward signal through time →, after the last step",
+        "time lag, T − t",
+        "‖∂loss/∂h‖ of the hidden state",
+    )
+    style.power_axis(panel, *style.shared_limits([marks.finite_range([y for _, y in drawn])])[0])
+    style.count_axis(panel, 0, int(lagged.lag.max()))
+
+
+def _draw_training(
+    loss_panel: Axes,
+    score_panel: Axes,
+    steps: pd.DataFrame,
+    groups: Groups,
+    legend: Legend,
+    score: Score | None,
+    no_losses: str,
+) -> None:
+    """Training loss, and the test score or, where the runs have none in common, the test loss."""
     x, xlabel = _cost_axis(steps)
     costs = to_float64(steps.groupby("run", observed=True)[x].max())
     column = "train_loss" if is_measured(steps.train_loss).any() else "loss"
     style.panel_labels(loss_panel, "Training loss", xlabel, "mean data loss")
-    _draw_losses(loss_panel, steps, x, column, groups, by, legend)
+    _draw_losses(loss_panel, steps, x, column, groups, legend, no_losses)
     style.panel_labels(
         score_panel,
         f"Test {score.label if score else 'loss'}",
@@ -52,47 +149,26 @@ def comparison(
     )
     scored = steps.assign(test_score=score.series(steps, "test") if score else steps.test_loss)
     if score and score.is_fraction:
-        scores = _draw_groups(score_panel, scored, x, "test_score", groups, by, legend)
+        scores = _draw_groups(score_panel, scored, x, "test_score", groups, legend)
         style.fraction_axis(score_panel, [y for _, y in scores])
     else:
-        _draw_losses(score_panel, scored, x, "test_score", groups, by, legend)
+        _draw_losses(score_panel, scored, x, "test_score", groups, legend, no_losses)
     for panel in (loss_panel, score_panel):
         marks.optimizer_switches(panel, _switches(steps, x), legend)
         style.count_axis(panel, int(steps[x].min()), int(steps[x].max()))
         if x == "evaluations" and costs.max() > 5 * costs.min():
             panel.set_xscale("symlog", linthresh=100)
-    counts = set(steps.groupby("run", observed=True).seed.nunique())
-    common = max(counts) if len(counts) == 1 else 0
-    entries = _entries(groups, layers, steps, by, common)
-    style.draw_legend(figure, entries | legend.entries, f"{by}  ({common} seeds each)" if common > 1 else by)
-    return figure
-
-
-def _draw_profiles(
-    panels: list[Axes], layers: pd.DataFrame, groups: dict[Any, Any], by: str, legend: Legend
-) -> None:
-    """Backward profiles at the first step in the first panel, at the last one in the second, on equal axes."""
-    start, end = panels
-    rows = {start: layers[layers.step == layers.step.min()], end: _last_rows(layers)}
-    profiles: dict[Axes, list[Curve]] = {
-        panel: _draw_groups(panel, frame, "layer", "log10_backward", groups, by, legend)
-        for panel, frame in rows.items()
-    }
-    limits = style.shared_limits([marks.finite_range([y for _, y in profiles[start] + profiles[end]])])[0]
-    for panel, when in ((start, "at the start"), (end, "after the last step")):
-        style.panel_labels(
-            panel, f"Backward signal {when}", "layer  (0 = input)", "‖∂loss/∂h‖ at a layer's output"
-        )
-        style.count_axis(panel, 0, int(layers.layer.max()))
-        style.power_axis(panel, *limits)
 
 
 def _draw_losses(
-    panel: Axes, steps: pd.DataFrame, x: str, y: str, groups: dict[Any, Any], by: str, legend: Legend
+    panel: Axes, steps: pd.DataFrame, x: str, y: str, groups: Groups, legend: Legend, no_losses: str
 ) -> None:
     """Draw the losses in the column `y`; a run far above the others is marked and does not flatten them."""
+    if no_losses:
+        style.empty_note(panel, no_losses)
+        return
     top = _largest_shown_loss(rows_with(steps, y), y)
-    losses = _draw_groups(panel, steps, x, y, groups, by, legend, top)
+    losses = _draw_groups(panel, steps, x, y, groups, legend, top)
     scales.amount_axis(panel, [(at[~(y > top)], y[~(y > top)]) for at, y in losses], legend)
 
 
@@ -112,67 +188,46 @@ def _largest_shown_loss(steps: pd.DataFrame, column: str) -> float:
 
 def _switches(steps: pd.DataFrame, x: str) -> np.ndarray:
     """The values of `x` at which the next optimizer begins in any run, shape (switches,)."""
+    phase = to_float64(steps.phase)
+    if not (phase > 0).any():
+        return np.array([])
     runs = [rows for _, rows in steps.groupby("run", observed=True)]
     switches = [rows[x][rows.step.isin(switch_steps(rows)).to_numpy()] for rows in runs]
     return np.unique(np.concatenate(switches))
 
 
-def _groups(frame: pd.DataFrame, by: str) -> dict[Any, Any]:
-    """Each value of `by` and its colour: numbers from dark to light, words in contrasting colours, null grey."""
-    numbers = pd.api.types.is_numeric_dtype(frame[by]) and not pd.api.types.is_bool_dtype(frame[by])
-    values = [value for value in frame[by].unique() if not pd.isna(value)]
-    if numbers:
-        values.sort()
-    colours = style.group_colours(len(values), bool(numbers))
-    groups = dict(zip(values, colours, strict=True))
-    return groups | ({None: style.FAINT} if frame[by].isna().any() else {})
-
-
-def _band_from(groups: dict[Any, Any]) -> int:
-    """The number of seeds of a run from which on they are drawn as a band."""
-    return marks.BAND_SEEDS if len(groups) <= MAX_LINE_GROUPS else 2
-
-
-def _dash(groups: dict[Any, Any], value: Any, run: int) -> LineStyleType:
-    """The dashes of the N-th run of a group: unlike for groups of one colour, and for every second word.
-
-    Lines of two words that lie on each other are thus both visible.
-    """
-    same_colour = [other for other, colour in groups.items() if colour == groups[value]]
-    repeats = same_colour.index(value)
-    first = list(groups).index(value) % 2 + 2 * repeats if isinstance(value, str) else repeats
-    return DASHES[(first + run) % len(DASHES)]
-
-
-def _rows_of(frame: pd.DataFrame, by: str, value: Any) -> pd.DataFrame:
-    return frame[(frame[by].isna() if value is None else frame[by] == value).to_numpy(dtype=bool)]
-
-
 def _draw_groups(
-    panel: Axes,
-    frame: pd.DataFrame,
-    x: str,
-    y: str,
-    groups: dict[Any, Any],
-    by: str,
-    legend: Legend,
-    top: float = np.inf,
+    panel: Axes, frame: pd.DataFrame, x: str, y: str, groups: Groups, legend: Legend, top: float = np.inf
 ) -> list[Curve]:
-    """Draw each run in its group's colour, values above `top` as marks; returns the curves, for the axis."""
-    drawn = []
-    for value, colour in groups.items():
-        for i, (_, rows) in enumerate(_rows_of(frame, by, value).groupby("run", observed=True, sort=False)):
-            curves = marks.curves(rows, x, y)
+    """Draw each group in its look, values above `top` as marks; returns the curves, for the axis."""
+    drawn: list[Curve] = []
+    for value, look in groups.styles.items():
+        rows = rows_of(frame, groups.by, value)
+        if groups.many:
+            curves = marks.curves(rows, x, y, ("run", "seed"))
             if curves:
-                marks.seed_lines(
-                    panel, curves, colour, legend, _dash(groups, value, i), band_from=_band_from(groups)
-                )
-            above = [at[np.isfinite(values) & (values > top)] for at, values in curves]
-            if any(map(len, above)):
-                marks.edge_marks(panel, np.unique(np.concatenate(above)), "above", colour, legend)
-            drawn += curves
+                spread.run_spread(panel, curves, look.colour, legend, look.dashes(), len(groups.styles))
+        else:
+            curves = _draw_runs(panel, rows, x, y, look, groups.band_from, legend)
+        above = [at[np.isfinite(values) & (values > top)] for at, values in curves]
+        if any(map(len, above)):
+            marks.edge_marks(panel, np.unique(np.concatenate(above)), "above", look.colour, legend)
+        drawn += curves
     if not drawn:
         style.empty_note(panel, "not measured")
+    return drawn
+
+
+def _draw_runs(
+    panel: Axes, rows: pd.DataFrame, x: str, y: str, look: GroupStyle, band_from: int, legend: Legend
+) -> list[Curve]:
+    """Draw the seeds of each run of a group, as lines or as a band."""
+    drawn: list[Curve] = []
+    for i, (_, own) in enumerate(rows.groupby("run", observed=True, sort=False)):
+        curves = marks.curves(own, x, y)
+        if curves:
+            marks.seed_lines(panel, curves, look.colour, legend, look.dashes(i), band_from=band_from)
+        drawn += curves
     return drawn
 
 
@@ -180,31 +235,3 @@ def _last_rows(layers: pd.DataFrame) -> pd.DataFrame:
     """The rows of the last step of each seed of each run: of a diverged one, the step at which it diverged."""
     last = layers.groupby(SEED_KEYS, observed=True).step.transform("max")
     return layers[(layers.step == last).to_numpy()]
-
-
-def _entries(
-    groups: dict[Any, Any], layers: pd.DataFrame, steps: pd.DataFrame, by: str, common: int
-) -> dict[str, Line2D | Patch]:
-    """One entry per group with its numbers of runs, seeds (unless all runs have `common` ones) and non-finite seeds."""
-    entries: dict[str, Line2D | Patch] = {}
-    for value, colour in groups.items():
-        rows = _rows_of(steps, by, value)
-        runs, seeds = rows.run.nunique(), rows.groupby(SEED_KEYS, observed=True).ngroups
-        nonfinite = _nonfinite_seeds(rows, _rows_of(layers, by, value))
-        name = "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
-        counts = [f"{runs} runs"] if runs > 1 else []
-        counts += [f"{seeds} seeds"] if seeds > runs and not common else []
-        counts += [f"{nonfinite} of {seeds} non-finite" if seeds > 1 else "non-finite"] if nonfinite else []
-        label = name + (f" ({', '.join(counts)})" if counts else "")
-        entries[label] = Line2D([], [], color=colour, linewidth=3, linestyle=_dash(groups, value, 0))
-    if max(steps.groupby("run", observed=True).seed.nunique(), default=0) >= _band_from(groups):
-        entries["median and range over the seeds of a run"] = Patch(color=style.FAINT, alpha=0.3)
-    return entries
-
-
-def _nonfinite_seeds(steps: pd.DataFrame, layers: pd.DataFrame) -> int:
-    """The number of seeds with a measured loss or backward signal that is not finite (an exact zero is finite)."""
-    losses = steps[is_measured(steps.loss) & ~np.isfinite(to_float64(steps.loss))]
-    signal = to_float64(layers.log10_backward)
-    signals = layers[is_measured(layers.log10_backward) & (np.isnan(signal) | (signal == np.inf))]
-    return len({*zip(losses.run, losses.seed, strict=True)} | {*zip(signals.run, signals.seed, strict=True)})

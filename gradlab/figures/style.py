@@ -2,7 +2,8 @@
 
 import math
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,10 @@ FIRST, MIDDLE, LAST = "#0072B2", "#E69F00", "#D55E00"  # the first, middle and l
 INK, FAINT, THEORY = "#222222", "#8A8A8A", "#444444"
 MIN_DECADES = 4.0  # shown by an axis: fewer would make noise look like a slope
 TITLE: dict[str, Any] = {"loc": "left", "fontsize": 12, "fontweight": "bold", "color": INK}
+LEGEND_FONTS = (10.0, 8.5, 7.0)  # the largest with which it fits
+LINE_HEIGHT = 1.5  # of a row of the legend, in sizes of its font
+MOST_OF_HEIGHT = 0.25  # of a figure, that its legend takes
+NO_ENTRIES: Mapping[str, Line2D | Patch] = MappingProxyType({})
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
@@ -29,13 +34,33 @@ def panels(
     rows: int, columns: int, size: tuple[float, float], title: str, **grid: Any
 ) -> tuple[Figure, list[Axes]]:
     """A figure of `size` inches, and its empty panels in reading order; `grid` goes to `Figure.subplots`."""
+    figure = _figure(size, title)
+    axes_grid = figure.subplots(rows, columns, squeeze=False, **grid)
+    return figure, [tidy(axes) for axes in axes_grid.flat]
+
+
+def panel_rows(rows: Sequence[Sequence[str]], title: str) -> tuple[Figure, dict[str, Axes]]:
+    """A figure with empty panels by name; the panels of a row share its width, so that rows may differ in number."""
+    widest = max(map(len, rows))
+    figure = _figure((12 if widest < 3 else 15, 4.6 if len(rows) == 1 else 4.1 * len(rows)), title)
+    common = math.lcm(*map(len, rows))
+    grid = figure.add_gridspec(len(rows), common)
+    named: dict[str, Axes] = {}
+    for i, row in enumerate(rows):
+        span = common // len(row)
+        named |= {
+            name: tidy(figure.add_subplot(grid[i, j * span : (j + 1) * span])) for j, name in enumerate(row)
+        }
+    return figure, named
+
+
+def _figure(size: tuple[float, float], title: str) -> Figure:
     layout = ConstrainedLayoutEngine(w_pad=0.09, h_pad=0.09, wspace=0.03, hspace=0.04)
     figure = Figure(figsize=size, layout=layout, facecolor="white")
-    axes_grid = figure.subplots(rows, columns, squeeze=False, **grid)
     if title:
         lines = [textwrap.fill(line, int(size[0] * 11)) for line in title.splitlines()]
         figure.suptitle(literal_text("\n".join(lines)), fontsize=11.5, color=INK)
-    return figure, [tidy(axes) for axes in axes_grid.flat]
+    return figure
 
 
 def tidy(axes: Axes) -> Axes:
@@ -129,25 +154,59 @@ def group_colours(count: int, ordered: bool) -> list[Any]:
     return [COLOURS[i % len(COLOURS)] for i in range(count)]
 
 
-def draw_legend(figure: Figure, entries: dict[str, Line2D | Patch], title: str = "") -> None:
-    """Draw one legend for all panels below them, where it covers no data, in as few rows as the width allows."""
-    if not entries:
+def draw_legend(
+    figure: Figure,
+    entries: Mapping[str, Line2D | Patch],
+    title: str = "",
+    marks: Mapping[str, Line2D | Patch] = NO_ENTRIES,
+) -> None:
+    """Draw one legend for all panels below them, where it covers no data, in as few rows as the width allows.
+
+    It takes at most a quarter of the figure's height: of more `entries` the last ones are counted, and `marks` kept.
+    """
+    if not entries and not marks:
         return
-    labels = [literal_text(label) for label in entries]
-    width = figure.get_figwidth() * 12.5  # in letters of this size; the sample of a line takes six
-    columns = [count for count in range(1, len(labels) + 1) if _legend_width(labels, count) <= width]
-    rows = math.ceil(len(labels) / max(columns, default=1))
+    size = next(
+        (size for size in LEGEND_FONTS if _fits(figure, entries, marks, title, size)), LEGEND_FONTS[-1]
+    )
+    shown = dict(entries)
+    while len(shown) > 1 and not _fits(figure, shown, marks, title, size):
+        shown.popitem()
+        rest = {f"… and {len(entries) - len(shown)} more": Line2D([], [], linestyle="")}
+        if _fits(figure, shown | rest, marks, title, size):
+            shown |= rest
+            break
+    shown |= marks
+    labels = [literal_text(label) for label in shown]
     box = figure.legend(
-        list(entries.values()),
+        list(shown.values()),
         labels,
         loc="outside lower center",
-        ncols=math.ceil(len(labels) / rows),
+        ncols=math.ceil(len(labels) / _legend_rows(figure, labels, size)),
         frameon=False,
-        fontsize=10,
+        fontsize=size,
         title=literal_text(title) if title else None,
-        title_fontproperties={"weight": "bold", "size": 10},
+        title_fontproperties={"weight": "bold", "size": size},
     )
     box.get_title().set_color(INK)
+
+
+def _fits(
+    figure: Figure,
+    entries: Mapping[str, Line2D | Patch],
+    marks: Mapping[str, Line2D | Patch],
+    title: str,
+    size: float,
+) -> bool:
+    labels = [literal_text(label) for label in {**entries, **marks}]
+    lines = _legend_rows(figure, labels, size) + bool(title)
+    return lines * LINE_HEIGHT * size / 72 <= MOST_OF_HEIGHT * figure.get_figheight()
+
+
+def _legend_rows(figure: Figure, labels: list[str], size: float) -> int:
+    width = figure.get_figwidth() * 125 / size  # in letters of this size; the sample of a line takes six
+    columns = [count for count in range(1, len(labels) + 1) if _legend_width(labels, count) <= width]
+    return math.ceil(len(labels) / max(columns, default=1))
 
 
 def _legend_width(labels: list[str], columns: int) -> int:

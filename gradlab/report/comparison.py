@@ -1,39 +1,34 @@
 """Several runs as one table and one picture: which of their choices differ, and what each run came to."""
 
 import re
-from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gradlab.report.summary import aligned, is_synthetic
+from gradlab.recipe.errors import RecipeError
+from gradlab.report import comparability
+from gradlab.report.results_table import cell, text_table
+from gradlab.report.summary import is_synthetic
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
+    from gradlab.analysis.main_effects import MainEffects
+    from gradlab.analysis.score import Score
+    from gradlab.figures.comparison import Extras
+    from gradlab.figures.factors import Maps
     from gradlab.store.read import Run
 
 ALWAYS_PRESENT = ("run", "seed")  # columns that every frame has
-HEADINGS = {  # the columns of the table that a line has room for
-    "seeds": "seeds",
-    "diverged": "diverged",
-    "training": "training",
-    "train_loss": "loss",
-    "train_score": "train score",
-    "test_score": "test score",
-    "gap": "gap",
-    "steps_to_target": "to target",
-    "signal_start": "signal",
-    "gain_start": "gain",
-    "decades_start": "decades",
-    "signal_end": "signal at end",
-    "decades_end": "decades at end",
-    "time_start": "over time",
-    "time_gain_start": "gain over time",
-    "time_end": "over time at end",
-    "clip_share": "clipped",
-}
-UNREMARKABLE = {"seeds": 1, "diverged": 0}  # a column that has this value in every run is left out
+MOST_JOINED = 16  # combinations of several choices that have a colour and dashes of their own
+# the columns that the picture needs
+LAYERS = ("name", "log10_forward", "log10_backward")
+STEPS = tuple(
+    "phase loss train_loss evaluations test_loss test_accuracy test_balanced_accuracy test_r2".split()
+)
+TIMES = ("name", "log10_backward")
 
 
 def requested_keys(runs: list["Run"], by: list[str]) -> list[str]:
@@ -45,89 +40,213 @@ def requested_keys(runs: list["Run"], by: list[str]) -> list[str]:
     from gradlab.store.gather import choices
 
     if not by:
-        return distinguishing_keys(runs, list(choices(runs)))
+        return distinguishing_keys(runs, [])
     columns = choices(runs, [word for word in by if word not in ALWAYS_PRESENT])
     return [_column_of(word, (word, f"{word}.name", word.removesuffix(".name")), columns) for word in by]
 
 
 def distinguishing_keys(runs: list["Run"], keys: list[str]) -> list[str]:
-    """Of a grid's keys those in which its runs differ and that no other of them implies; `run` if there are none."""
+    """The choices in which runs differ and that no other implies, in the order of a recipe; `run` if there are none.
+
+    They depend on the runs alone, not on the `keys` of a grid (but for its seeds): `run` and `compare` say the same.
+    """
     from gradlab.analysis.study_columns import implied
     from gradlab.store.gather import choices
 
     columns = choices(runs)
-    names = [_column_of(key, (key, f"{key}.name"), columns) for key in keys]
-    return [name for name in names if name == "seed" or (name in columns and not implied(name, columns))] or [
-        "run"
-    ]
+    differing = [name for name in columns if not implied(name, columns)]
+    return differing or (["seed"] if "seed" in keys else ["run"])
 
 
 def _column_of(key: str, spellings: tuple[str, ...], columns: dict[str, list[Any]]) -> str:
     return next((name for name in spellings if name in columns), key)
 
 
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """Several runs side by side by the choices `by`; each of its parts is computed when it is first used.
+
+    chosen: whether a person has chosen `by`: then its first two choices are crossed, else those of the largest effect.
+    """
+
+    runs: list["Run"]
+    by: list[str]
+    target: float | None = None
+    chosen: bool = False
+
+    @cached_property
+    def results(self) -> "pd.DataFrame":
+        """One row per run (see `compare_runs`)."""
+        from gradlab.analysis.comparison import compare_runs
+
+        first = next((key for key in self.by if key not in ALWAYS_PRESENT), "")
+        return compare_runs(self.runs, first, self.target)
+
+    @cached_property
+    def layers(self) -> "pd.DataFrame":
+        """The layers of all runs at the first and the last step."""
+        return self._gathered("layers", LAYERS)
+
+    @cached_property
+    def steps(self) -> "pd.DataFrame":
+        """The evaluations of all runs."""
+        return self._gathered("steps", STEPS)
+
+    def times(self) -> "pd.DataFrame":
+        """The time steps of recurrent networks at the first and the last step; empty without any."""
+        return self._gathered("times", TIMES)
+
+    def _gathered(self, table: str, columns: tuple[str, ...]) -> "pd.DataFrame":
+        from gradlab.store.gather import gather
+        from gradlab.store.read import Selection, minibatch_ends, minibatch_evaluations
+
+        rows = minibatch_evaluations if table == "steps" else minibatch_ends
+        keys = [key for key in self.by if key not in ALWAYS_PRESENT]
+        return gather(self.runs, table, keys, Selection(columns, rows))
+
+    @cached_property
+    def score(self) -> "Score | None":
+        """The score of all runs; None where they have none in common."""
+        from gradlab.analysis.score import score_of
+
+        scores = [score_of(run.status["data"]) for run in self.runs]
+        return scores[0] if len({metric.name for metric in scores}) == 1 else None
+
+    @cached_property
+    def varying(self) -> list[str]:
+        """The choices that differ and that no other implies."""
+        return [key for key in distinguishing_keys(self.runs, []) if key != "run"]
+
+    @cached_property
+    def factors(self) -> list[str]:
+        """The same without the seed, which makes replicates."""
+        return [key for key in self.varying if key != "seed"]
+
+    @cached_property
+    def outcomes(self) -> "pd.DataFrame":
+        """One row per run and seed: choices, gain, decades and score."""
+        from gradlab.analysis.outcomes import run_outcomes, seed_outcomes
+
+        if (self.results.seeds == 1).all():
+            return run_outcomes(self.results, self.score)
+        return seed_outcomes(self.results, self.layers, self.steps, self.score)
+
+    @cached_property
+    def effects(self) -> list["MainEffects"]:
+        """What share of the differences between runs each choice explains, for each outcome that varies."""
+        from gradlab.analysis.main_effects import main_effects
+        from gradlab.analysis.outcomes import OUTCOMES
+
+        found = [main_effects(self.outcomes, outcome, self.factors) for outcome in OUTCOMES]
+        return [effects for effects in found if effects]
+
+    @cached_property
+    def crossed(self) -> list[str]:
+        """The two choices whose combinations are drawn as maps; empty where there are no two that cross."""
+        keys = [key for key in self.by if key in self.factors]
+        if len(keys) > 2 and not self.chosen:
+            largest = sorted(keys, key=lambda key: -self.largest_share(key))[:2]
+            keys = [key for key in keys if key in largest]
+        keys = keys[:2]
+        if len(keys) < 2:
+            return []
+        values = self.results[keys].astype(str)
+        crosses = len(values.drop_duplicates()) > values.nunique().max()
+        return keys if crosses else []
+
+    def largest_share(self, key: str) -> float:
+        """The largest share of an outcome that a choice explains; 0 where none is known."""
+        return max(
+            (effects.shares[key].value for effects in self.effects if key in effects.shares), default=0.0
+        )
+
+
 def comparison_table(runs: list["Run"], by: list[str], target: float | None = None) -> str:
     """A table with one line per run: what differs and the results; the run's name where nothing else identifies it."""
-    from gradlab.analysis.comparison import compare_runs
-
-    frame = compare_runs(runs, next((key for key in by if key not in ALWAYS_PRESENT), ""), target)
-    names = [key for key in by if key in frame]
-    if not names or frame[names].astype(str).duplicated().any():
-        names.append("run")
-    results = [key for key in HEADINGS if key in frame and _worth_a_column(key, frame[key])]
-    rows = [
-        [*(_cell(row[key]) for key in names), *(_result(key, row) for key in results)]
-        for row in frame.to_dict("records")
-    ]
-    targets = {f"{float(value):.3g}" for value in frame.target}
-    headings = HEADINGS | ({"steps_to_target": f"to loss {targets.pop()}"} if len(targets) == 1 else {})
-    return aligned([[*names, *(headings[key] for key in results)], *rows])
+    return text_table(Comparison(runs, by, target).results, by)
 
 
-SCORES = ("train_score", "test_score", "gap")
+def report_text(comparison: Comparison) -> str:
+    """The table of a comparison, its main effects, and what cannot be compared."""
+    from gradlab.analysis.main_effects import sentence
 
-
-def _result(key: str, row: Mapping[Hashable, Any]) -> str:
-    """A result as a cell: with its standard deviation over seeds, or with the seeds that reach the target."""
-    value = row[key]
-    if key == "steps_to_target":
-        return _way(row)
-    text = f"{value:.2f}" if key in SCORES and _cell(value) else _cell(value)
-    spread = row.get(f"{key}_sd")
-    if text and spread is not None and spread == spread:
-        return f"{text} ± {spread:.2f}" if key in SCORES else f"{text} ± {spread:.1g}"
-    return text
-
-
-def _way(row: Mapping[Hashable, Any]) -> str:
-    """`50 steps, 0.7 s (5 of 5)`: with the number of seeds that reach the target."""
-    seeds = f" ({row['reached']} of {row['seeds']})" if row["seeds"] > 1 else ""
-    if not _cell(row["steps_to_target"]):
-        return f"–{seeds}"
-    seconds = row["seconds_to_target"]
-    return f"{row['steps_to_target']:.0f} steps" + (f", {seconds:.2g} s" if _cell(seconds) else "") + seeds
-
-
-def _worth_a_column(key: str, column: "pd.Series") -> bool:
-    """Whether a column is measured in some run and says more than one seed per run or no divergence."""
-    if key == "steps_to_target":  # where no run reaches it, that is said
-        return True
-    unremarkable = key in UNREMARKABLE and bool((column == UNREMARKABLE[key]).all())
-    return not column.isna().all() and not unremarkable
+    lines = [("effects", sentence(effects)) for effects in comparison.effects]
+    lines += [("note", line) for line in comparability.differences(comparison.runs)]
+    table = text_table(comparison.results, comparison.by)
+    return "\n".join([table, *(f"{name:<11} {line}" for name, line in lines)])
 
 
 def comparison_figure(runs: list["Run"], by: list[str]) -> "Figure":
     """The profiles and losses of several runs, coloured by one choice, or by several choices written as one."""
-    from gradlab.analysis.score import score_of
-    from gradlab.figures.comparison import comparison
-    from gradlab.store.gather import gather
+    return comparison_picture(Comparison(runs, by))
 
-    keys = [key for key in by if key not in ALWAYS_PRESENT]
-    layers, steps = (_with_joined_column(gather(runs, table, keys), by) for table in ("layers", "steps"))
-    scores = [score_of(run.status["data"]) for run in runs]
-    common = scores[0] if len({metric.name for metric in scores}) == 1 else None
-    note = "synthetic data" if any(map(is_synthetic, runs)) else ""
-    return comparison(layers, steps, ", ".join(by), note, common)
+
+def comparison_picture(comparison: Comparison) -> "Figure":
+    """The picture of a comparison, as what varies demands: with maps where two choices cross."""
+    from gradlab.figures.comparison import comparison as draw
+
+    keys = _group_keys(comparison)
+    name = ", ".join(keys)
+    layers, steps = (_with_joined_column(table, keys) for table in (comparison.layers, comparison.steps))
+    maps = _maps(comparison)
+    synthetic = "synthetic data" if any(map(is_synthetic, comparison.runs)) else ""
+    title = "\n".join(filter(None, [synthetic, _pooled(comparison, keys, maps)]))
+    return draw(layers, steps, name, title, comparison.score, _extras(comparison, keys, maps))
+
+
+def _extras(comparison: Comparison, keys: list[str], maps: "Maps | None") -> "Extras":
+    from gradlab.figures.comparison import Extras
+
+    times = comparison.times()
+    losses = comparability.unlike_losses(comparison.runs)
+    return Extras(
+        times=None if times.empty else _with_joined_column(times, keys),
+        maps=maps,
+        relative_depth=comparability.unlike_depths(comparison.runs),
+        no_losses=f"not compared: {losses}" if losses else "",
+    )
+
+
+def _maps(comparison: Comparison) -> "Maps | None":
+    from gradlab.figures.factors import Maps
+
+    try:
+        if not comparison.crossed:
+            return None
+        row, column = comparison.crossed
+        return Maps(comparison.outcomes, row, column, comparison.score)
+    except RecipeError:  # without the probe of the backward signal: the table says it
+        return None
+
+
+def _group_keys(comparison: Comparison) -> list[str]:
+    """The choices whose values are groups in the picture: all of `by` while a look for each combination is left.
+
+    Of more combinations, the choice of the largest effect whose values are few enough to be told apart.
+    """
+    from gradlab.figures.groups import too_many
+
+    by, factors = comparison.by, comparison.factors
+    crossed = comparison.crossed if len([key for key in by if key in factors]) > 2 else []
+    left_out = {key for key in factors if crossed and key not in crossed}
+    if not comparison.chosen and set(by) - {"seed"}:
+        left_out.add("seed")
+    keys = [key for key in by if key not in left_out]
+    values = comparison.layers[["run", *keys]].drop_duplicates("run")[keys] if len(keys) > 1 else None
+    if values is None or len(values.drop_duplicates()) <= MOST_JOINED:
+        return keys
+    fitting = [key for key in keys if not too_many(values[key])] or keys
+    return [max(fitting, key=comparison.largest_share)]
+
+
+def _pooled(comparison: Comparison, keys: list[str], maps: "Maps | None") -> str:
+    """Over which choices the groups, and the cells of the maps, are taken together; "" over none."""
+    in_curves = [key for key in comparison.varying if key not in keys and comparison.by != ["run"]]
+    in_maps = [key for key in comparison.varying if maps and key not in (maps.row, maps.column)]
+    if not in_maps or in_maps == in_curves:
+        return f"taken together: {', '.join(in_curves)}" if in_curves else ""
+    text = f"taken together, as means in the maps: {', '.join(in_maps)}"
+    return text + (f"; as curves of one group: {', '.join(in_curves)}" if in_curves else "")
 
 
 def _with_joined_column(frame: "pd.DataFrame", by: list[str]) -> "pd.DataFrame":
@@ -141,18 +260,12 @@ def _with_joined_column(frame: "pd.DataFrame", by: list[str]) -> "pd.DataFrame":
 
 def _label_words(by: list[str], row: tuple[Any, ...]) -> list[str]:
     """The first choice and those of the others that are set, a number with its name: `norm`, `dropout 0.1`."""
-    words = [_cell(row[0]) or "none"]
+    words = [cell(row[0]) or "none"]
     for key, value in zip(by[1:], row[1:], strict=True):
-        if _cell(value) in ("", "none") or (value == 0 and key != "seed"):
+        if cell(value) in ("", "none") or (value == 0 and key != "seed"):
             continue
-        words.append(_cell(value) if isinstance(value, str) else f"{key.rpartition('.')[2]} {_cell(value)}")
+        words.append(cell(value) if isinstance(value, str) else f"{key.rpartition('.')[2]} {cell(value)}")
     return words
-
-
-def _cell(value: Any) -> str:
-    if value is None or value != value:  # NaN: not measured, or this run has no such choice
-        return ""
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def comparison_path(runs: list["Run"], by: list[str], suffix: str = "png") -> Path:

@@ -16,11 +16,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from gradlab.measure.columns import EXPECTED, KEYS, OPTIONAL, TABLES, schemas
+from gradlab.measure.columns import EXPECTED, FIXED_NAMES, KEYS, OPTIONAL, TABLES, schemas
 from gradlab.recipe.errors import RecipeError, UnfinishedError
 from gradlab.recipe.memory import physical_memory
 from gradlab.recipe.paths import is_folder
 from gradlab.recipe.printing import one_line
+from gradlab.recipe.recipe import NOT_IN_DIGEST, flat, without_later_defaults
 from gradlab.store import contents, files
 from gradlab.store.lock import held
 from gradlab.store.status import is_whole
@@ -55,10 +56,18 @@ class Run:
     recipe: dict[str, Any]
     status: dict[str, Any]
 
-    @property
+    @cached_property
     def name(self) -> str:
         """The name of its folder, in one line."""
         return one_line(self.folder.resolve().name)
+
+    @cached_property
+    def choices(self) -> dict[str, Any]:
+        """The recipe by readable key: an option's name under its group, its numbers under group.key."""
+        values = flat(without_later_defaults(self.recipe))
+        kept = {key: value for key, value in values.items() if key.split(".")[0] not in NOT_IN_DIGEST}
+        short = {key: key.removesuffix(".name") for key in kept}
+        return {key if short[key] in FIXED_NAMES else short[key]: value for key, value in kept.items()}
 
     @cached_property
     def layers(self) -> pd.DataFrame:
@@ -209,13 +218,17 @@ def read_each(paths: Paths, use: Callable[[Run], Result]) -> tuple[list[Result],
     """
     results: list[Result] = []
     problems = Problems([], [])
-    for given in _given(paths):
+    listed = [paths] if isinstance(paths, str | Path | Run) else list(paths)
+    own_folders = {
+        Path(path) for path in listed if not isinstance(path, Run)
+    }  # of runs, not of a study above them
+    for given in _given(listed):
         try:
             if isinstance(given, Run):
                 run = given
             else:
-                run = open_run(given, running=_is_given(given, paths))
-                _require_result(run, paths)
+                run = open_run(given, running=given in own_folders)
+                _require_result(run, own_folders)
             results.append(use(run))
         except UnfinishedError as error:
             problems.unfinished.append(str(error))
@@ -227,21 +240,15 @@ def read_each(paths: Paths, use: Callable[[Run], Result]) -> tuple[list[Result],
     return results, problems
 
 
-def _require_result(run: Run, paths: Paths) -> None:
+def _require_result(run: Run, own_folders: Collection[Path]) -> None:
     """Raise an UnfinishedError for a run of a study that was interrupted or failed."""
     state = run.status["state"]
-    if state in ("interrupted", "failed") and not _is_given(run.folder, paths):
+    if state in ("interrupted", "failed") and run.folder not in own_folders:
         progress = f"{run.status.get('steps_done', 0)} of {run.recipe.get('steps', '?')} steps"
         reason = f": {run.status['message']}" if state == "failed" and run.status["message"] else ""
         again = "again to continue" if state == "interrupted" else "again with what it needs"
         word = "was interrupted" if state == "interrupted" else "failed"
         raise UnfinishedError(f"{run.folder} {word} ({progress}){reason}; run its recipe {again}")
-
-
-def _is_given(folder: Path, paths: Paths) -> bool:
-    """Whether the folder is itself one of the paths, not that of a study above it."""
-    listed = [paths] if isinstance(paths, str | Path | Run) else paths
-    return any(not isinstance(path, Run) and Path(path) == folder for path in listed)
 
 
 def whole(run: Run) -> Run:
@@ -409,7 +416,7 @@ def _require_memory(path: Path, metadata: pq.FileMetaData) -> None:
 
 
 class Selection(NamedTuple):
-    """What is read of the tables of many runs: these columns beside the keys of a row, and what `rows` keeps of a run."""
+    """What is read of a table of many runs: these columns beside the keys of a row, and what `rows` keeps of a run."""
 
     columns: tuple[str, ...]
     rows: Callable[[pa.Table], pa.Table] = lambda rows: rows
@@ -438,7 +445,9 @@ def minibatch_evaluations(rows: pa.Table) -> pa.Table:
     kept |= ~pc.fill_null(pc.is_finite(rows["loss"]), True).to_numpy()
     changed = (np.diff(seed) != 0) | (np.diff(phase) != 0)
     kept[1:] |= changed
-    kept[:-1] |= changed  # the rows are sorted: the last one of a seed stands before the first one of the next
+    kept[:-1] |= (
+        changed  # the rows are sorted: the last one of a seed stands before the first one of the next
+    )
     kept[[0, -1]] = True
     return rows.filter(pa.array(kept))
 

@@ -16,13 +16,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+import yaml
 
 from gradlab.measure.columns import TABLES
+from gradlab.recipe.options import parameters
 from gradlab.store import write
 from gradlab.store.read import Run, open_run
 from gradlab.store.status import write_status
 
-INITIALIZERS = "orthogonal normal critical xavier he lecun small_normal uniform identity lsuv".split()
+INITIALIZERS = "orthogonal normal truncated_normal xavier he lecun small_normal uniform identity lsuv".split()
 RATES = np.geomspace(0.001, 1.0, 10).round(6).tolist()
 SEEDS = range(10)
 GAINS = np.linspace(-0.3, 0.05, len(INITIALIZERS))  # decades per layer that each initializer adds
@@ -30,17 +32,15 @@ GAINS = np.linspace(-0.3, 0.05, len(INITIALIZERS))  # decades per layer that eac
 
 def study(run: Run, folder: Path) -> int:
     """Write the copies of `run` below `folder`, each whole by its digests; returns their number."""
-    count = 0
-    for count, (name, changes, shift) in enumerate(_recipes(), 1):
-        copy(run, folder / name, changes, shift)
-    return count
+    return len([copy(run, folder / name, changes, shift) for name, changes, shift in _recipes()])
 
 
 def _recipes() -> Iterator[tuple[str, dict[str, Any], float]]:
     """The folder's name, what changes in the recipe, and decades per layer that are added to the backward signal."""
     noise = np.random.default_rng(0)
     for (index, name), lr, seed in itertools.product(enumerate(INITIALIZERS), RATES, SEEDS):
-        changes = {"initializer": {"name": name}, "lr": lr, "seed": seed}
+        numbers = {key: yaml.safe_load(text) for key, text in parameters("initializer", name).items()}
+        changes = {"initializer": {"name": name, **numbers}, "lr": lr, "seed": seed}
         shift = float(GAINS[index] + 0.01 * noise.standard_normal())
         yield f"mlp-{name}-lr{lr}-s{seed}", changes, shift
 
@@ -66,7 +66,9 @@ def _changed(rows: pa.Table, seed: int | None, shift: float) -> pa.Table:
         rows = rows.set_column(at, rows.schema.field(at), pa.array(np.full(rows.num_rows, seed, np.int32)))
     if shift and "log10_backward" in rows.column_names:
         at, layer = rows.column_names.index("log10_backward"), rows["layer"].to_numpy()
-        tilted = pc.add(rows["log10_backward"], pa.array((shift * layer.max() - shift * layer).astype(np.float32)))
+        tilted = pc.add(
+            rows["log10_backward"], pa.array((shift * layer.max() - shift * layer).astype(np.float32))
+        )
         rows = rows.set_column(at, rows.schema.field(at), tilted)
     return rows
 
@@ -74,7 +76,9 @@ def _changed(rows: pa.Table, seed: int | None, shift: float) -> pa.Table:
 def cost(*words: str) -> tuple[float, float, str]:
     """CPU seconds, peak memory in MiB, and the output of `gradlab WORDS` in a process of its own."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    done = subprocess.run([sys.executable, "-m", "gradlab", *words], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "gradlab", *words], capture_output=True, text=True, check=False
+    )
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return seconds, after.ru_maxrss / 1024, done.stdout + done.stderr

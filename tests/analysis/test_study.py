@@ -193,30 +193,22 @@ SPOILED = {
 }
 
 
-@pytest.mark.parametrize("spoil", SPOILED.values(), ids=SPOILED)
-def test_a_file_that_is_not_what_was_written_is_not_believed(made, computed, spoil):
+@pytest.mark.parametrize("name", SPOILED)
+def test_a_file_that_is_not_what_was_written_is_not_believed_but_made_again(made, computed, name):
     expected = study_rows(made)
-    spoil(made / "study.parquet")
+    SPOILED[name](made / "study.parquet")
     computed.clear()
     assert repr(study_rows(made)) == repr(expected)
     assert computed == ["a", "b", "c"]
-
-
-@pytest.mark.parametrize("spoil", [spoil for name, spoil in SPOILED.items() if name != "a folder"])
-def test_and_it_is_made_again(made, computed, spoil):
     study_rows(made)
-    spoil(made / "study.parquet")
-    study_rows(made)
-    computed.clear()
-    study_rows(made)
-    assert computed == []
+    assert len(computed) == (6 if name == "a folder" else 3)  # a folder is not deleted
 
 
 def test_every_flipped_bit_is_noticed(made):
     study_rows(made)
     path = made / "study.parquet"
     content = path.read_bytes()
-    for place in np.random.default_rng(0).integers(0, 8 * len(content), 200).tolist():
+    for place in np.random.default_rng(0).integers(0, 8 * len(content), 80).tolist():
         byte = bytes([content[place // 8] ^ (1 << place % 8)])
         path.write_bytes(content[: place // 8] + byte + content[place // 8 + 1 :])
         assert study_file.read(made, study.rules()) == []

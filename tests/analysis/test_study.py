@@ -290,6 +290,20 @@ def test_a_run_that_cannot_be_read_is_asked_each_time(made, computed):
     assert rows_of(made)["a"]["state"] == "finished"
 
 
+def test_of_two_that_write_at_once_one_stays_and_no_row_is_false(made, computed):
+    expected = study_rows(made)
+    (made / "study.parquet").unlink()
+    first, second = StudyTable(made), StudyTable(made)
+    first.row(made / "a")
+    second.row(made / "b")
+    first.save()
+    second.save()
+    assert pq.read_table(made / "study.parquet")["run"].to_pylist() == ["b"]
+    computed.clear()
+    assert study_rows(made)[0]["decades_end"] == expected[0]["decades_end"]
+    assert computed == ["a", "c"]
+
+
 # ---- numbers
 
 

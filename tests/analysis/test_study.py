@@ -304,6 +304,14 @@ def test_of_two_that_write_at_once_one_stays_and_no_row_is_false(made, computed)
     assert computed == ["a", "c"]
 
 
+def test_a_recipe_of_very_many_keys_is_named_and_makes_no_columns(made):
+    runs.simple(made / "x", data=runs.RECIPE["data"] | {f"k{index}": index for index in range(1000)})
+    row = rows_of(made)["x"]
+    assert row["state"] == "unreadable"
+    assert "keys, and a study's table takes 1,000" in row["message"]
+    assert len(study_frame(made).columns) < 200
+
+
 # ---- numbers
 
 

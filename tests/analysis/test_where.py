@@ -15,8 +15,8 @@ ROWS = [
     {"run": "c", "depth": 50, "signal_start": "vanishing", "gain_start": None, "train_loss": 2.3, "clip": "norm"},
     {"run": "d", "depth": 50, "signal_start": None, "gain_start": None, "train_loss": None, "clip": "value",
      "clip.threshold": 0.5, "remat": True, "initializer.sigma_w": "auto", "training": "learned and lost it"},
-    {"run": "e", "depth": 5, "signal_start": "exploding", "gain_start": -1.5, "train_loss": 1e30, "clip": "agc", "penalty.name": "l2",
-     "remat": False, "initializer.sigma_w": 1.5, "training": "learned"},
+    {"run": "e", "depth": 5, "signal_start": "exploding", "gain_start": -1.5, "train_loss": 1e30, "clip": "agc",
+     "penalty.name": "l2", "remat": False, "initializer.sigma_w": 1.5, "training": "learned"},
 ]  # fmt: skip
 SELECTED = {
     "depth>20": "bcd",

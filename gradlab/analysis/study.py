@@ -39,7 +39,7 @@ STATUS_TYPES = {
 }  # entries of status.json that are columns
 PLACE_TYPES = {"run": str, "study": str, "folder": str, "state": str, "message": str}
 TYPES = PLACE_TYPES | RESULT_TYPES | STATUS_TYPES  # the columns that every study has
-MOST_CHOICES = 1_000  # of a recipe: each is a column for all runs
+MOST_ENTRIES = 1_000  # choices and versions of a run: each is a column for all runs
 _STAMP = "stamp"
 # the rooms whose code decides what a row says
 _ROOMS = ("analysis", "measure", "numerics", "recipe", "store", "theory")
@@ -146,10 +146,10 @@ def _computed(run_folder: Path) -> Row:
     """What the files of a run say of it."""
     try:
         run = open_run(run_folder, running=True)
-        if len(run.choices) > MOST_CHOICES:
-            raise RecipeError(
-                f"{run_folder}/recipe.yaml has {len(run.choices):,} keys, and a study's table takes {MOST_CHOICES:,}"
-            )
+        entries = len(run.choices) + len(run.status.get("versions", {}))
+        if entries > MOST_ENTRIES:
+            problem = f"has {entries:,} choices and versions, and a study's table takes {MOST_ENTRIES:,}"
+            raise RecipeError(f"{run_folder} {problem}")
         status = run.status
         results: Row = dict.fromkeys(RESULT_TYPES)
         if status["state"] not in WITHOUT_RESULTS:

@@ -308,7 +308,7 @@ def test_a_recipe_of_very_many_keys_is_named_and_makes_no_columns(made):
     runs.simple(made / "x", data=runs.RECIPE["data"] | {f"k{index}": index for index in range(1000)})
     row = rows_of(made)["x"]
     assert row["state"] == "unreadable"
-    assert "keys, and a study's table takes 1,000" in row["message"]
+    assert "choices and versions, and a study's table takes 1,000" in row["message"]
     assert len(study_frame(made).columns) < 200
 
 

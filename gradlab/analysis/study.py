@@ -164,7 +164,8 @@ def _computed(run_folder: Path) -> Row:
 
 
 def _plain(value: Any) -> Any:
-    """A value that a column can hold: a list as its text."""
+    """A value that a column can hold: numbers as Python's, a list as its text."""
+    value = value.item() if hasattr(value, "item") else value
     if value is None or isinstance(value, bool | int | float):
         return value
     return str(value).encode(errors="backslashreplace").decode()

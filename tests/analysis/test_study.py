@@ -17,6 +17,7 @@ import pytest
 import gradlab
 from gradlab.analysis import study
 from gradlab.analysis.comparison import compare_runs
+from gradlab.analysis.run_results import RunResults
 from gradlab.analysis.study import StudyTable, study_frame, study_rows
 from gradlab.analysis.verdicts import diagnose
 from gradlab.recipe.errors import RecipeError, StorageError
@@ -58,6 +59,15 @@ def test_a_row_says_what_diagnose_says(made):
         assert (row[f"gain_{at}"], row[f"decades_{at}"]) == (signal.gain, signal.decades)
     assert (row["training"], row["test_score"]) == (found.training.verdict, found.training.test_score)
     assert row["train_loss"] == pytest.approx(0.09)
+
+
+def test_the_values_are_python_s_own(made, monkeypatch):
+    monkeypatch.setattr(
+        study, "run_results", lambda run: RunResults(gain_start=np.float64(0.5), seeds=np.int64(2))
+    )
+    row = study_rows(made)[0]
+    assert {type(value) for value in row.values()} <= {str, int, float, bool, type(None)}
+    assert pq.read_schema(made / "study.parquet").field("gain_start").type == pa.float64()
 
 
 def test_the_choices_are_columns_null_where_a_run_has_none(made):

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 ALWAYS_PRESENT = ("run", "seed")  # columns that every frame has
 OWN_DEFAULTS = ("model", "data")  # groups whose options set other choices of the recipe
+MEASURING = ("log.", "eval.", "probes.", "snapshots.")
 MOST_JOINED = 16  # combinations of several choices that have a colour and dashes of their own
 # the columns that the picture needs
 LAYERS = ("name", "log10_forward", "log10_backward")
@@ -130,13 +131,14 @@ class Comparison:
 
     @cached_property
     def varying(self) -> list[str]:
-        """The choices that differ and that no other implies."""
-        return [key for key in distinguishing_keys(self.runs, []) if key != "run"]
+        """The choices that differ, that no other implies, and that are of training, not of measuring."""
+        keys = distinguishing_keys(self.runs, [])
+        return [key for key in keys if key != "run" and not key.startswith(MEASURING)]
 
     @cached_property
     def factors(self) -> list[str]:
-        """The same without the seed, which makes replicates."""
-        return [key for key in self.varying if key != "seed"]
+        """The same without the seeds, which make replicates."""
+        return [key for key in self.varying if key not in ("seed", "seeds")]
 
     @cached_property
     def outcomes(self) -> "pd.DataFrame":
@@ -218,7 +220,7 @@ def _extras(comparison: Comparison, keys: list[str], maps: "Maps | None") -> "Ex
     return Extras(
         times=None if times.empty else _with_joined_column(times, keys),
         maps=maps,
-        relative_depth=comparability.unlike_depths(comparison.runs),
+        relative_depth=comparability.unlike_layers(comparison.runs),
         no_losses=f"not compared: {losses}" if losses else "",
     )
 
@@ -257,8 +259,9 @@ def _group_keys(comparison: Comparison) -> list[str]:
 
 def _pooled(comparison: Comparison, keys: list[str], maps: "Maps | None") -> str:
     """Over which choices the groups, and the cells of the maps, are taken together; "" over none."""
-    in_curves = [key for key in comparison.varying if key not in keys and comparison.by != ["run"]]
-    in_maps = [key for key in comparison.varying if maps and key not in (maps.row, maps.column)]
+    pooled = [key for key in comparison.varying if key != "seeds" and "run" not in keys]
+    in_curves = [key for key in pooled if key not in keys]
+    in_maps = [key for key in pooled if maps and key not in (maps.row, maps.column)]
     if not in_maps or in_maps == in_curves:
         return f"taken together: {', '.join(in_curves)}" if in_curves else ""
     text = f"taken together, as means in the maps: {', '.join(in_maps)}"

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from gradlab.recipe.errors import RecipeError
 from gradlab.report import comparability
-from gradlab.report.results_table import cell, text_table
+from gradlab.report.grouping import group_keys, pooled, with_joined_column
+from gradlab.report.results_table import text_table
 from gradlab.report.summary import is_synthetic
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 ALWAYS_PRESENT = ("run", "seed")  # columns that every frame has
 OWN_DEFAULTS = ("model", "data")  # groups whose options set other choices of the recipe
 MEASURING = ("log.", "eval.", "probes.", "snapshots.")
-MOST_JOINED = 16  # combinations of several choices that have a colour and dashes of their own
 # the columns that the picture needs
 LAYERS = ("name", "log10_forward", "log10_backward")
 STEPS = tuple(
@@ -155,12 +155,18 @@ class Comparison:
         from gradlab.analysis.main_effects import main_effects
         from gradlab.analysis.outcomes import OUTCOMES
 
-        found = [main_effects(self.outcomes, outcome, self.factors) for outcome in OUTCOMES]
+        try:
+            outcomes = self.outcomes
+        except RecipeError:  # without the probe of the backward signal: the table says it
+            return []
+        found = [main_effects(outcomes, outcome, self.factors) for outcome in OUTCOMES]
         return [effects for effects in found if effects]
 
     @cached_property
     def crossed(self) -> list[str]:
         """The two choices whose combinations are drawn as maps; empty where there are no two that cross."""
+        from gradlab.store.gather import choices
+
         keys = [key for key in self.by if key in self.factors]
         if len(keys) > 2 and not self.chosen:
             largest = sorted(keys, key=lambda key: -self.largest_share(key))[:2]
@@ -168,9 +174,9 @@ class Comparison:
         keys = keys[:2]
         if len(keys) < 2:
             return []
-        values = self.results[keys].astype(str)
-        crosses = len(values.drop_duplicates()) > values.nunique().max()
-        return keys if crosses else []
+        rows, columns = (list(map(str, choices(self.runs)[key])) for key in keys)
+        combinations = set(zip(rows, columns, strict=True))
+        return keys if len(combinations) > max(len(set(rows)), len(set(columns))) else []
 
     def largest_share(self, key: str) -> float:
         """The largest share of an outcome that a choice explains; 0 where none is known."""
@@ -203,12 +209,12 @@ def comparison_picture(comparison: Comparison) -> "Figure":
     """The picture of a comparison, as what varies demands: with maps where two choices cross."""
     from gradlab.figures.comparison import comparison as draw
 
-    keys = _group_keys(comparison)
+    keys = group_keys(comparison)
     name = ", ".join(keys)
-    layers, steps = (_with_joined_column(table, keys) for table in (comparison.layers, comparison.steps))
+    layers, steps = (with_joined_column(table, keys) for table in (comparison.layers, comparison.steps))
     maps = _maps(comparison)
     synthetic = "synthetic data" if any(map(is_synthetic, comparison.runs)) else ""
-    title = "\n".join(filter(None, [synthetic, _pooled(comparison, keys, maps)]))
+    title = "\n".join(filter(None, [synthetic, pooled(comparison, keys, maps)]))
     return draw(layers, steps, name, title, comparison.score, _extras(comparison, keys, maps))
 
 
@@ -218,7 +224,7 @@ def _extras(comparison: Comparison, keys: list[str], maps: "Maps | None") -> "Ex
     times = comparison.times()
     losses = comparability.unlike_losses(comparison.runs)
     return Extras(
-        times=None if times.empty else _with_joined_column(times, keys),
+        times=None if times.empty else with_joined_column(times, keys),
         maps=maps,
         relative_depth=comparability.unlike_layers(comparison.runs),
         no_losses=f"not compared: {losses}" if losses else "",
@@ -228,63 +234,13 @@ def _extras(comparison: Comparison, keys: list[str], maps: "Maps | None") -> "Ex
 def _maps(comparison: Comparison) -> "Maps | None":
     from gradlab.figures.factors import Maps
 
+    if not comparison.crossed:
+        return None
+    row, column = comparison.crossed
     try:
-        if not comparison.crossed:
-            return None
-        row, column = comparison.crossed
         return Maps(comparison.outcomes, row, column, comparison.score)
     except RecipeError:  # without the probe of the backward signal: the table says it
         return None
-
-
-def _group_keys(comparison: Comparison) -> list[str]:
-    """The choices whose values are groups in the picture: all of `by` while a look for each combination is left.
-
-    Of more combinations, the choice of the largest effect whose values are few enough to be told apart.
-    """
-    from gradlab.figures.groups import too_many
-
-    by, factors = comparison.by, comparison.factors
-    crossed = comparison.crossed if len([key for key in by if key in factors]) > 2 else []
-    left_out = {key for key in factors if crossed and key not in crossed}
-    if not comparison.chosen and set(by) - {"seed"}:
-        left_out.add("seed")
-    keys = [key for key in by if key not in left_out]
-    values = comparison.layers[["run", *keys]].drop_duplicates("run")[keys] if len(keys) > 1 else None
-    if values is None or len(values.drop_duplicates()) <= MOST_JOINED:
-        return keys
-    fitting = [key for key in keys if not too_many(values[key])] or keys
-    return [max(fitting, key=comparison.largest_share)]
-
-
-def _pooled(comparison: Comparison, keys: list[str], maps: "Maps | None") -> str:
-    """Over which choices the groups, and the cells of the maps, are taken together; "" over none."""
-    pooled = [key for key in comparison.varying if key != "seeds" and "run" not in keys]
-    in_curves = [key for key in pooled if key not in keys]
-    in_maps = [key for key in pooled if maps and key not in (maps.row, maps.column)]
-    if not in_maps or in_maps == in_curves:
-        return f"taken together: {', '.join(in_curves)}" if in_curves else ""
-    text = f"taken together, as means in the maps: {', '.join(in_maps)}"
-    return text + (f"; as curves of one group: {', '.join(in_curves)}" if in_curves else "")
-
-
-def _with_joined_column(frame: "pd.DataFrame", by: list[str]) -> "pd.DataFrame":
-    """With several choices one column for all: "depth, clip" is "10, norm", or "10" without a clip."""
-    if len(by) == 1:
-        return frame
-    rows = list(zip(*(frame[key].tolist() for key in by), strict=True))
-    labels = {row: ", ".join(_label_words(by, row)) for row in dict.fromkeys(rows)}
-    return frame.assign(**{", ".join(by): [labels[row] for row in rows]})
-
-
-def _label_words(by: list[str], row: tuple[Any, ...]) -> list[str]:
-    """The first choice and those of the others that are set, a number with its name: `norm`, `dropout 0.1`."""
-    words = [cell(row[0]) or "none"]
-    for key, value in zip(by[1:], row[1:], strict=True):
-        if cell(value) in ("", "none") or (value == 0 and key != "seed"):
-            continue
-        words.append(cell(value) if isinstance(value, str) else f"{key.rpartition('.')[2]} {cell(value)}")
-    return words
 
 
 def comparison_path(runs: list["Run"], by: list[str], suffix: str = "png") -> Path:

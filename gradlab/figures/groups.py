@@ -56,10 +56,15 @@ def too_many(column: pd.Series) -> bool:
 
 
 def group_styles(column: pd.Series) -> dict[Hashable, GroupStyle]:
-    """The look of each value, None for null: numbers from dark to light, words in contrasting colours, null grey."""
+    """The look of each value, None for null: numbers from dark to light, words in contrasting colours, null grey.
+
+    Words are in the order of their categories, or in that of the rows.
+    """
     numbers = is_numeric(column)
     values = [value for value in column.unique() if not pd.isna(value)]
-    if numbers:
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        values.sort(key=list(column.cat.categories).index)
+    elif numbers:
         values.sort()
     colours = style.group_colours(len(values), numbers)
     own = numbers or len(values) <= len(style.COLOURS)

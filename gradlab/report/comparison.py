@@ -100,6 +100,12 @@ class Comparison:
         return compare_runs(self.runs, first, self.target)
 
     @cached_property
+    def drawn_runs(self) -> list["Run"]:
+        """The runs of one study by the names of their folders, so that the picture does not depend on their order."""
+        one_study = len({run.folder.parent for run in self.runs}) == 1
+        return sorted(self.runs, key=lambda run: run.folder.name) if one_study else self.runs
+
+    @cached_property
     def layers(self) -> "pd.DataFrame":
         """The layers of all runs at the first and the last step."""
         return self._gathered("layers", LAYERS)
@@ -119,7 +125,7 @@ class Comparison:
 
         rows = minibatch_evaluations if table == "steps" else minibatch_ends
         keys = [key for key in self.by if key not in ALWAYS_PRESENT]
-        return gather(self.runs, table, keys, Selection(columns, rows))
+        return gather(self.drawn_runs, table, keys, Selection(columns, rows))
 
     @cached_property
     def score(self) -> "Score | None":
@@ -233,12 +239,15 @@ def _extras(comparison: Comparison, keys: list[str], maps: "Maps | None") -> "Ex
 
 def _maps(comparison: Comparison) -> "Maps | None":
     from gradlab.figures.factors import Maps
+    from gradlab.store.gather import names
 
     if not comparison.crossed:
         return None
     row, column = comparison.crossed
+    order = {name: index for index, name in enumerate(names(comparison.drawn_runs))}
     try:
-        return Maps(comparison.outcomes, row, column, comparison.score)
+        outcomes = comparison.outcomes.sort_values("run", key=lambda runs: runs.map(order), kind="stable")
+        return Maps(outcomes, row, column, comparison.score)
     except RecipeError:  # without the probe of the backward signal: the table says it
         return None
 

@@ -45,14 +45,33 @@ def pooled(comparison: "Comparison", keys: list[str], maps: "Maps | None") -> st
 
 
 def with_joined_column(frame: "pd.DataFrame", by: list[str]) -> "pd.DataFrame":
-    """With several choices one column for all: "depth, clip" is "10, norm", or "10" without a clip."""
+    """With several choices one column for all: "depth, clip" is "10, norm", or "10" without a clip.
+
+    Its categories are ordered by the choices, numbers by size and words in the order of the rows.
+    """
     if len(by) == 1:
         return frame
-    rows = list(zip(*(frame[key].tolist() for key in by), strict=True))
-    labels = {row: ", ".join(_label_words(by, row)) for row in dict.fromkeys(rows)}
+    import pandas as pd
+
+    values = [[None if value != value else value for value in frame[key].tolist()] for key in by]
+    ranks = [_ranks(column) for column in values]
+    rows = list(zip(*values, strict=True))
+    different = sorted(
+        dict.fromkeys(rows), key=lambda row: [rank[value] for rank, value in zip(ranks, row, strict=True)]
+    )
+    labels = {row: ", ".join(_label_words(by, row)) for row in different}
     if len(set(labels.values())) < len(labels):  # three digits do not tell them apart
-        labels = {row: ", ".join(map(str, row)) for row in labels}
-    return frame.assign(**{", ".join(by): [labels[row] for row in rows]})
+        labels = {row: ", ".join(map(str, row)) for row in different}
+    joined = pd.Categorical([labels[row] for row in rows], categories=list(labels.values()))
+    return frame.assign(**{", ".join(by): joined})
+
+
+def _ranks(values: list[Any]) -> dict[Any, int]:
+    """The place of each value among the others; None, of a run that has no such number, comes first."""
+    different = list(dict.fromkeys(values))
+    if not any(isinstance(value, str) for value in different):
+        different.sort(key=lambda value: (value is not None, value))
+    return {value: rank for rank, value in enumerate(different)}
 
 
 def _label_words(by: list[str], row: tuple[Any, ...]) -> list[str]:

@@ -8,12 +8,13 @@ import pytest
 from omegaconf import OmegaConf
 
 from gradlab.engine.families import FAMILIES
+from gradlab.launch.engines.contract import engine
 from gradlab.measure.probe import probe
 from gradlab.measure.snapshot import snapshot
 from gradlab.recipe.paths import CONF
 from gradlab.recipe.recipe import BOUNDS, LISTED, Recipe, flat
 
-ALL = FAMILIES | {"probe": probe, "snapshot": snapshot}
+ALL = FAMILIES | {"probe": probe, "snapshot": snapshot, "engine": engine}
 FILES = sorted(CONF.glob("*/*.yaml"))
 MAKERS = [(family, name) for family, made in ALL.items() for name in made.makers]
 
@@ -84,7 +85,13 @@ def test_a_root_key_has_a_bound_and_a_bound_has_a_root_key():
     defaults = values.pop("defaults")
     assert flat(values).keys() | {"lr_factors"} == BOUNDS.keys()
     groups = [next(iter(one)) for one in defaults if one != "_self_"]
-    assert groups == [*(name for name in FAMILIES if name != "model"), *LISTED, "model", "experiment"]
+    assert groups == [
+        *(name for name in FAMILIES if name != "model"),
+        *LISTED,
+        "engine",
+        "model",
+        "experiment",
+    ]
 
 
 def test_a_recipe_s_fields_are_the_families_and_the_root_keys():

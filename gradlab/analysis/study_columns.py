@@ -6,7 +6,6 @@ from gradlab.analysis.study import TYPES, VERSION_PREFIX, Row
 from gradlab.analysis.where import column_of
 
 OWN_DEFAULTS = ("model", "data")  # groups whose options set other choices of the recipe
-NEVER_IMPLIED = ("run", "seed")
 
 
 def columns_of(rows: list[Row]) -> list[str]:
@@ -23,7 +22,7 @@ def differing_choices(rows: list[Row]) -> list[str]:
 
 def implied(key: str, columns: dict[str, list[Any]]) -> bool:
     """Whether an option determines the value: `clip=norm` has a threshold, `model=resnet` an activation."""
-    if key in (*OWN_DEFAULTS, *NEVER_IMPLIED):
+    if key in (*OWN_DEFAULTS, "run", "seed"):
         return False
     own = key.partition(".")[0]
     groups = [own if own in columns else f"{own}.name", *OWN_DEFAULTS]

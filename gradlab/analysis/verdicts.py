@@ -49,14 +49,16 @@ def diagnose(run: Run) -> Diagnosis:
         UnfinishedError: the run ended before its data were read.
     """
     _require_data(run)
-    prediction = None if _backward_rows(run).empty else predicted(run)
-    gain = None if prediction is None else inner_gain(prediction.log10_backward)
-    verdicts = verdicts_of(run, gain)
-    start, end, training = verdicts.signal_start, verdicts.signal_end, verdicts.training
-    if start is None or end is None:
+    if _backward_rows(run).empty:
         raise RecipeError(
             f"{run.folder} did not measure the backward signal; run it with the probe 'backward'"
         )
+    prediction = predicted(run)
+    gain = None if prediction is None else inner_gain(prediction.log10_backward)
+    verdicts = verdicts_of(run, gain)
+    start, end, training = verdicts.signal_start, verdicts.signal_end, verdicts.training
+    assert start is not None
+    assert end is not None
     return Diagnosis(
         run=run.name,
         state=run.status["state"],
@@ -99,7 +101,7 @@ def verdicts_of(run: Run, theory: float | None = None) -> RunVerdicts:
 
 
 def _backward_rows(run: Run) -> pd.DataFrame:
-    """The rows of layers, on minibatches, that have a backward signal."""
+    """The rows of the minibatches in which the backward signal was measured."""
     return rows_with(minibatch_rows(run.layers), "log10_backward")
 
 
@@ -209,8 +211,6 @@ def failed(diagnosis: Diagnosis, words: Iterable[str]) -> list[str]:
 
 def _over_time(run: Run, step: int) -> list[TimeVerdict]:
     """The verdicts over time of a recurrent network's layers at one training step."""
-    if run.times.empty:
-        return []
     rows = minibatch_rows(run.times)
     rows = rows[(rows.step == step).to_numpy()]
     return time_verdicts(rows) if len(rows) else []

@@ -1,18 +1,23 @@
 """`gradlab run`: train a network, or a grid of them, measure every layer, and report what the gradients do."""
 
+import re
+from argparse import ArgumentTypeError, Namespace
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gradlab.analysis.words import require_words
 from gradlab.commands.arguments import Arguments, words
+from gradlab.commands.compose import engine
 from gradlab.commands.compose.grid import Grid, error_lines, grid, with_advice
 from gradlab.commands.compose.overrides import text
 from gradlab.recipe import signals
 from gradlab.recipe.errors import STORAGE_CODE, RecipeError
-from gradlab.recipe.recipe import Recipe, plain, structure
+from gradlab.recipe.recipe import Recipe, plain
 from gradlab.report.console import RunConsole
+from gradlab.report.study_console import StudyConsole
 from gradlab.report.summary import aligned
 from gradlab.report.terminal import say
 
@@ -37,6 +42,7 @@ HYDRA_FLAGS = {
     "--package": "the place of every option is fixed",
     "-p": "the place of every option is fixed",
 }
+HERE = ("auto", "inline")  # engines that train a single recipe in this process, with its table and pictures
 Load = Callable[[Recipe], "Task"]
 
 
@@ -62,6 +68,19 @@ def arguments() -> Arguments:
         help="run the recipes of a grid that fit, and list those that do not",
     )
     parser.add_argument("--force", action="store_true", help="run again what is already finished")
+    parser.add_argument(
+        "--retry-failed", action="store_true", help="run again what has failed before, from where it stopped"
+    )
+    parser.add_argument(
+        "--fail-fast", action="store_true", help="start no more runs of a grid after the first failure"
+    )
+    parser.add_argument(
+        "--time-limit",
+        type=seconds,
+        default=0.0,
+        metavar="TIME",
+        help="interrupt each run after this time, as 90, 90s, 15m or 2h; the same command goes on with it",
+    )
     parser.add_argument("--quiet", action="store_true", help="print errors only")
     parser.add_argument(
         "--fail-on",
@@ -76,6 +95,19 @@ def arguments() -> Arguments:
     return parser
 
 
+def seconds(text: str) -> float:
+    """The argument as seconds.
+
+    Raises:
+        ArgumentTypeError: if it is no time above zero.
+    """
+    match = re.fullmatch(r"(\d+(?:\.\d*)?)([smh]?)", text)
+    time = float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]] if match else 0.0
+    if not 0 < time < 1e9:
+        raise ArgumentTypeError(f"'{text}' is not a time such as 90, 90s, 15m or 2h")
+    return time
+
+
 def main(argv: list[str]) -> int:
     """Train the recipes that the words describe; exit code 1 if a run failed or a verdict is one of --fail-on."""
     for word in argv:
@@ -84,16 +116,26 @@ def main(argv: list[str]) -> int:
     options = arguments().parse_intermixed_args(argv)
     require_words(options.fail_on)
     flags = [f"{flag}=true" for flag in ("force", "quiet") if getattr(options, flag)]
-    study = grid([*options.words, *flags], options.multirun, options.config_dir, options.skip_unfit)
+    engine_words, words = engine.split(options.words)
+    engine_part = engine.part(engine_words)
+    study = grid([*words, *flags], options.multirun, options.config_dir, options.skip_unfit)
     if options.cfg:
         say(_yaml(study).rstrip("\n"))
         return 0
     study, load = _with_data(study, options.skip_unfit)
+    for line in () if options.quiet else study.repeats:
+        say(f"note        {line}")
     if options.dry_run:
         say(_costs(study, load, options.skip_unfit))
         return 0
-    console = RunConsole(study.recipes, study.keys, options.fail_on, study.unfit)
-    return _run(study, load, console, options.skip_unfit)
+    if not study.keys and engine_part["name"] in HERE:
+        return _run_one(
+            study.recipes[0], load, options.time_limit, RunConsole(study.recipes[0], options.fail_on)
+        )
+    console = StudyConsole(
+        study.recipes, study.labels, study.keys, options.fail_on, study.unfit, options.skip_unfit
+    )
+    return _run_grid(study, load, console, engine_part, options)
 
 
 def run(
@@ -126,15 +168,22 @@ def _results(
     from gradlab.store.read import open_run
 
     chosen = [override(key, value) for key, value in choices.items()]
-    study = grid([*overrides, *chosen, "quiet=true"], True, Path(config_dir) if config_dir else None)
+    engine_words, words = engine.split([*overrides, *chosen])
+    engine_part = engine.part(engine_words)
+    study = grid([*words, "quiet=true"], True, Path(config_dir) if config_dir else None)
     study, load = _with_data(study)
-    console = RunConsole(study.recipes, study.keys, fail_on=[])
-    code = _run(study, load, console)
+    console: RunConsole | StudyConsole
+    if study.keys:
+        console = StudyConsole(study.recipes, study.labels, study.keys)
+        code = _run_grid(study, load, console, engine_part, arguments().parse_args(["--retry-failed"]))
+    else:
+        console = RunConsole(study.recipes[0])
+        code = _run_one(study.recipes[0], load, 0.0, console)
     if code >= 128:
         raise KeyboardInterrupt
     if console.failures:
         raise RuntimeError("; ".join(console.failures))
-    stored = [open_run(folder) for folder in console.folders]
+    stored = [open_run(folder) for folder in console.run_folders()]
     results = [RunResult(run.folder, run.recipe, run.status) for run in stored]
     is_grid = study.keys or any(isinstance(value, _LISTS) for value in choices.values())
     return results if is_grid else results[0]
@@ -162,17 +211,6 @@ def override(key: str, value: Any) -> str:
     return f"{key}={text(values)}"
 
 
-def running_order(recipes: Sequence[Recipe]) -> list[int]:
-    """The indices of the recipes, those of equal structure one after the other, by the structure's first appearance.
-
-    Recipes of equal structure share compiled programs, and a process keeps the programs of a few structures only.
-    """
-    first: dict[object, int] = {}
-    for index, recipe in enumerate(recipes):
-        first.setdefault(structure(recipe), index)
-    return sorted(range(len(recipes)), key=lambda index: first[structure(recipes[index])])
-
-
 def _with_data(study: Grid, skip_unfit: bool = False) -> tuple[Grid, Load]:
     """What makes the data of the grid's recipes, after it has made all of them once, before the first run.
 
@@ -198,7 +236,7 @@ def _with_data(study: Grid, skip_unfit: bool = False) -> tuple[Grid, Load]:
     kept = sorted(fitting)
     labels = [study.labels[index] for index in kept]
     unfit = [*study.unfit, *error_lines(errors)]
-    return Grid([fitting[index] for index in kept], labels, study.keys, unfit), load
+    return replace(study, recipes=[fitting[index] for index in kept], labels=labels, unfit=unfit), load
 
 
 def _with_advice(errors: dict[str, list[str]], others: int) -> list[str]:
@@ -207,56 +245,59 @@ def _with_advice(errors: dict[str, list[str]], others: int) -> list[str]:
     return with_advice(lines, f"--skip-unfit runs the other {others}") if others else lines
 
 
-def _run(study: Grid, load: Load, console: RunConsole, skip_unfit: bool = False) -> int:
-    """Train one recipe after the other in this process, up to a signal."""
-    try:
-        return _run_all(study, load, console, skip_unfit)
-    except signals.Stop as stop:
-        console.interrupted(str(stop))
-        return stop.exit_code
-
-
-def _run_all(study: Grid, load: Load, console: RunConsole, skip_unfit: bool) -> int:
-    """Train one recipe after the other; the console's lists end in the grid's order.
-
-    A recipe that cannot start takes no other along: it counts as a failure, or with `skip_unfit` as left out.
+def _run_one(recipe: Recipe, load: Load, time_limit: float, console: RunConsole) -> int:
+    """Train one recipe in this process.
 
     Raises:
-        RecipeError: no run can start.
-        Stop: a signal came, and not while a run was trained.
+        RecipeError: it cannot start.
     """
     from gradlab.engine.prepare import prepare
     from gradlab.launch import launch
 
-    positions: dict[Path, int] = {}
-    refused: dict[str, list[str]] = {}
-    code = 0
-    for index in running_order(study.recipes):
-        recipe, label = study.recipes[index], study.labels[index]
-        try:
-            prepared = prepare(recipe, load)
-            with console.training(prepared, label, partial(_used, prepared)) as show:
-                outcome = launch(prepared, show)
-        except RecipeError as error:
-            if not study.keys:
-                raise
-            refused.setdefault(str(error), []).append(label)
-            console.refused(error, label, left_out=skip_unfit)
-            continue
+    try:
+        prepared = prepare(recipe, load)
+        with console.training(prepared, partial(_used, prepared)) as show:
+            outcome = launch(prepared, show, time_limit)
         if outcome.state == "interrupted":
             console.interrupted(outcome.message, outcome.folder)
             return outcome.exit_code
-        code = max(code, outcome.exit_code)
-        positions[outcome.folder] = index
-        console.ended(outcome, label)
-    if refused and not positions:
-        raise RecipeError(*error_lines(refused), "no run could start")
-    for folders in (console.folders, console.with_results):
-        folders.sort(key=positions.__getitem__)
+        console.ended(outcome)
+    except signals.Stop as stop:
+        console.interrupted(str(stop))
+        return stop.exit_code
     console.close()
     if console.no_storage:
         return STORAGE_CODE
-    return code or (1 if console.failures or console.unwanted else 0)
+    return outcome.exit_code or (1 if console.unwanted else 0)
+
+
+def _run_grid(
+    study: Grid, load: Load, console: StudyConsole, engine_part: dict[str, Any], options: Namespace
+) -> int:
+    """Train the recipes of a grid by an engine, up to a signal.
+
+    Raises:
+        RecipeError: no run can start, or there is no such engine.
+    """
+    from gradlab.launch.engines.contract import engine as engines
+    from gradlab.launch.study import Rules, run_study
+
+    carrier = engines.make(engine_part)
+    rules = Rules(options.retry_failed, options.fail_fast, options.time_limit)
+    try:
+        interrupted = run_study(study.recipes, load, carrier, console, rules)
+        if interrupted:
+            console.interrupted(interrupted.message, interrupted.folder)
+            return interrupted.exit_code
+        if not console.folders:
+            raise RecipeError(*console.failures, "no run could start")
+        console.close()
+    except signals.Stop as stop:
+        console.interrupted(str(stop))
+        return stop.exit_code
+    finally:
+        console.stop()
+    return console.exit_code
 
 
 def _used(run: "PreparedRun") -> frozenset[str]:

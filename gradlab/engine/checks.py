@@ -14,9 +14,9 @@ from gradlab.parts import schedules
 from gradlab.parts.family import Family
 from gradlab.parts.losses import surfaces
 from gradlab.parts.optimizers import phases
-from gradlab.recipe.bounds import LARGEST, bound
+from gradlab.recipe.bounds import LARGEST
 from gradlab.recipe.errors import RecipeError
-from gradlab.recipe.recipe import BOUNDS, LISTED, Every, Recipe, Stop, is_import_path, numbers, plain
+from gradlab.recipe.recipe import LIMITS, LISTED, Every, Recipe, Stop, is_import_path, numbers, plain
 
 
 def check(recipe: Recipe) -> Recipe:
@@ -26,9 +26,7 @@ def check(recipe: Recipe) -> Recipe:
         RecipeError: naming the key, the value and what is possible.
     """
     values = plain(recipe)
-    top_level: dict[str, Any] = {
-        key: bound(kind).check(key, _value(values, key)) for key, kind in BOUNDS.items()
-    }
+    top_level: dict[str, Any] = {key: limit.check(key, _value(values, key)) for key, limit in LIMITS.items()}
     if recipe.seed + recipe.seeds > LARGEST:
         raise RecipeError(f"seed={recipe.seed} leaves no room for seeds={recipe.seeds}; give a smaller one")
     parts = {name: family.check(getattr(recipe, name)) for name, family in FAMILIES.items()}

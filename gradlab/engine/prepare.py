@@ -35,7 +35,7 @@ class PreparedRun:
     @property
     def folder(self) -> Path:
         """Where the run is stored."""
-        return Path(self.recipe.outputs) / self.recipe.study / folder_name(self.recipe)
+        return run_folder(self.recipe)
 
     @cached_property
     def task(self) -> Task:
@@ -88,6 +88,11 @@ class PreparedRun:
             test_y=like(task.test_y.shape, task.test_y.dtype),
         )
         compiled.trace(recipe, numbers_for(numbers(recipe), recipe.dtype), shapes, task.form)
+
+
+def run_folder(recipe: Recipe) -> Path:
+    """Where a run is stored."""
+    return Path(recipe.outputs) / recipe.study / folder_name(recipe)
 
 
 def prepare(recipe: Recipe, load: Callable[[Recipe], Task] = load_task) -> PreparedRun:

@@ -1,9 +1,10 @@
 """One recipe into its folder: locked, trained, written as it goes, ended in a known state."""
 
+import math
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,10 +25,12 @@ from gradlab.measure.columns import READABLE, RESULTS, VERSION
 from gradlab.parts.losses.chance import chance_loss
 from gradlab.recipe import signals
 from gradlab.recipe.errors import NonFiniteError, RecipeError, unwritable
+from gradlab.recipe.printing import one_line
 from gradlab.recipe.recipe import Recipe, changed_meanings, folder_name, plain
 from gradlab.store import lock, write
-from gradlab.store.status import merge, read_status
+from gradlab.store.status import merge, read_status, write_status
 
+TIME_OVER = "its time limit"  # in the message of a run that it has interrupted
 CHECKPOINT_SECONDS = 5.0  # between two checkpoints; tables are written every chunk
 
 
@@ -60,11 +63,16 @@ class Outcome:
     notice: str = ""
 
     @property
+    def signalled(self) -> bool:
+        """Whether a signal has ended it, which is for the whole command."""
+        return self.state == "interrupted" and TIME_OVER not in self.message
+
+    @property
     def exit_code(self) -> int:
-        """0 for a result, 1 failed, 74 failed for want of storage, 130 or 143 interrupted by SIGINT or SIGTERM."""
-        if self.state == "interrupted":
+        """0 for a result, 1 failed or out of time, 74 failed for want of storage, 130 or 143 for SIGINT or SIGTERM."""
+        if self.signalled:
             return 143 if "SIGTERM" in self.message else 130
-        return (74 if self.storage else 1) if self.state == "failed" else 0
+        return (74 if self.storage else 1) if self.state in ("failed", "interrupted") else 0
 
     @property
     def complaint(self) -> str:
@@ -76,8 +84,10 @@ class Outcome:
 Report = Callable[[Progress], None] | None
 
 
-def launch(prepared: PreparedRun, report: Report = None) -> Outcome:
+def launch(prepared: PreparedRun, report: Report = None, time_limit: float = 0.0) -> Outcome:
     """Train a run into its folder; a finished one is not run again unless `force`, an interrupted one goes on.
+
+    After `time_limit` seconds (0: none) it is interrupted at the end of a chunk of steps.
 
     Raises:
         RecipeError: where the recipe cannot be run as it is, or another process is writing to the folder. Any other
@@ -86,6 +96,7 @@ def launch(prepared: PreparedRun, report: Report = None) -> Outcome:
         Stop: a signal came before anything was written; later it ends the run as `interrupted`.
     """
     recipe, folder = prepared.recipe, prepared.folder
+    deadline = time.monotonic() + time_limit if time_limit else math.inf
     write.require_no_links(folder)
     if not recipe.force and (before := _ended(folder, recipe)):
         return before
@@ -108,7 +119,7 @@ def launch(prepared: PreparedRun, report: Report = None) -> Outcome:
                     run_remarks += _remark_on_status(folder)
                 facts = machine.facts(recipe, device) | {"data": data, "used": sorted(run.layout.used)}
                 writer = RunWriter(folder, facts, run_remarks, run.layout.schemas, memory_key)
-                end = _run(recipe, run, writer, report, caught)
+                end = _run(recipe, run, writer, report, Clock(caught, time_limit, deadline))
         return Outcome(folder, *end, notice=machine.notice(faults))
 
 
@@ -167,28 +178,41 @@ def _data_summary(recipe: Recipe, task: Task) -> dict[str, Any]:
     return summary | ({"metric": "accuracy"} if other_loss else {})
 
 
-def _run(recipe: Recipe, run: LoadedRun, writer: RunWriter, report: Report, caught: list[int]) -> End:
+class Clock(NamedTuple):
+    """What may end a run before its last step: a signal that was caught, or its time."""
+
+    caught: list[int]
+    time_limit: float
+    deadline: float
+
+    @property
+    def reason(self) -> str:
+        """Why it has to end now, "" as long as it may go on."""
+        if self.caught:
+            return signal.Signals(self.caught[0]).name
+        return f"{TIME_OVER} of {self.time_limit:g} s was over" if time.monotonic() > self.deadline else ""
+
+
+def _run(recipe: Recipe, run: LoadedRun, writer: RunWriter, report: Report, clock: Clock) -> End:
     """Train, and end in a known state whatever happens, but for a second signal: that ends it as a kill does."""
     try:
         write.remove_log(writer.folder)
         writer.write_recipe(plain(recipe))
         writer.update_status()
-        return _train(recipe, run, writer, report, caught)
+        return _train(recipe, run, writer, report, clock)
     except signals.Stop as stop:
-        return _interrupt(writer, stop.number)
+        return _interrupt(writer, signal.Signals(stop.number).name)
     except BaseException as error:  # a user's function may raise anything
         if signals.is_request(error):
             raise
         return writer.fail(error)
 
 
-def _interrupt(writer: RunWriter, number: int) -> End:
-    return writer.end(
-        "interrupted", f"{signal.Signals(number).name} after step {writer.status['steps_done']}"
-    )
+def _interrupt(writer: RunWriter, reason: str) -> End:
+    return writer.end("interrupted", f"{reason} after step {writer.status['steps_done']}")
 
 
-def _train(recipe: Recipe, run: LoadedRun, writer: RunWriter, report: Report, caught: list[int]) -> End:
+def _train(recipe: Recipe, run: LoadedRun, writer: RunWriter, report: Report, clock: Clock) -> End:
     """Train chunk by chunk; the rows of a chunk are written before the checkpoint that covers them."""
     began = time.perf_counter()
     programs = compile_run(run)
@@ -199,7 +223,7 @@ def _train(recipe: Recipe, run: LoadedRun, writer: RunWriter, report: Report, ca
     parameters = sum(size for _, _, size in run.layout.entries)
     writer.update_status(parameters=parameters, compile_seconds=round(compiled_at - began, 3))
     complete = writer.next > recipe.steps or tracker.ended().all()
-    for chunk in () if complete or caught else train(run, (first, tracker.state)):
+    for chunk in () if complete or clock.reason else train(run, (first, tracker.state)):
         writer.add(tracker.take(chunk))
         if chunk.kind is ChunkKind.FIXED_BATCH:
             continue  # its rows are written in one file with those of the next chunk
@@ -211,14 +235,14 @@ def _train(recipe: Recipe, run: LoadedRun, writer: RunWriter, report: Report, ca
             rate = (chunk.steps_done - first) / max(time.perf_counter() - compiled_at, 1e-9)
             report(_progress(run, chunk, rate))
         complete = writer.next > recipe.steps or tracker.ended().all()
-        if complete or caught:
+        if complete or clock.reason:
             break
         if time.perf_counter() - saved_at > CHECKPOINT_SECONDS:
             writer.save_checkpoint(tracker)
             saved_at = time.perf_counter()
     writer.save_checkpoint(tracker)
     if not complete:
-        return _interrupt(writer, caught[0])
+        return _interrupt(writer, clock.reason)
     return writer.end(tracker.run_state(), tracker.message())
 
 
@@ -230,6 +254,35 @@ def _progress(run: LoadedRun, chunk: ChunkResult, steps_per_second: float) -> Pr
         backward=last_backward(chunk, run.layout),
         steps_per_second=steps_per_second,
     )
+
+
+def stored_result(prepared: PreparedRun) -> Outcome | None:
+    """The stored result of a run that has ended, or None where there is something left to do.
+
+    Raises:
+        RecipeError: a file of the result is missing or damaged, or a link.
+    """
+    write.require_no_links(prepared.folder)
+    return _ended(prepared.folder, prepared.recipe)
+
+
+def stored_failure(prepared: PreparedRun) -> Outcome | None:
+    """How a run has failed before, or None: also where other versions, or another user's module, may do better."""
+    before = read_status(prepared.folder)
+    if before.get("state") != "failed" or lock.held(prepared.folder):
+        return None
+    if machine.differing(before.get("versions", {}), machine.versions(prepared.recipe)):
+        return None
+    return Outcome(prepared.folder, "failed", before["message"], fresh=False)
+
+
+def note_failure(folder: Path, message: str) -> None:
+    """Store how a run has failed whose process is gone; nothing is stored of one that had not begun."""
+    with suppress(RecipeError, OSError):
+        status = read_status(folder)
+        with lock.hold(folder):
+            if status.get("state") == "running":
+                write_status(folder, status | {"state": "failed", "message": one_line(message)})
 
 
 def _ended(folder: Path, recipe: Recipe) -> Outcome | None:

@@ -107,8 +107,7 @@ class Family:
             return {key: limit for key, (limit, _) in self._user_parameters(name).items()} | common
         if name not in self.makers:
             raise RecipeError(f"{self.name}={name} is not known{hint(str(name), self.makers)}")
-        signature = inspect.signature(self.makers[name])
-        return {key: bound(parameter.annotation) for key, parameter in signature.parameters.items()} | common
+        return _limits(self.makers[name]) | common
 
     def check(self, part: dict[str, Any], place: str = "") -> dict[str, Any]:
         """The part with every parameter of its declared type and within its bounds; messages call its keys `place.…`.
@@ -177,6 +176,13 @@ class Family:
             for key, (_, default) in self._user_parameters(name).items()
             if default is not inspect.Parameter.empty
         }
+
+
+@cache
+def _limits(maker: Maker) -> Limits:
+    """The bound of each parameter of a maker; a grid asks for them in each of its cells."""
+    parameters = inspect.signature(maker).parameters
+    return {key: bound(parameter.annotation) for key, parameter in parameters.items()}
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,10 @@ class UnfinishedError(RecipeError):
     """A stored run has no result yet, or none any more: it is running, was killed, or failed before its first row."""
 
 
+class InUseError(RecipeError):
+    """Another process is writing to the folder of a run."""
+
+
 class StorageError(OSError):
     """The file system does not take a file: it is full, read-only or failing. The command's exit code is 74."""
 

@@ -6,7 +6,19 @@ import re
 from dataclasses import dataclass, fields
 from typing import Annotated, Any, Literal
 
-from gradlab.recipe.bounds import Bound, Count, Depth, Flag, Many, NonNegative, Positive, Share, Size, Text
+from gradlab.recipe.bounds import (
+    Bound,
+    Count,
+    Depth,
+    Flag,
+    Many,
+    NonNegative,
+    Positive,
+    Share,
+    Size,
+    Text,
+    bound,
+)
 
 Part = dict[str, Any]  # {"name": ..., and the parameters of that option}
 
@@ -102,6 +114,7 @@ BOUNDS: dict[str, Any] = {  # the annotation that declares what each root key ma
     "study": Text,
     "outputs": Text,
 }
+LIMITS = {key: bound(annotation) for key, annotation in BOUNDS.items()}
 # keys that came later: at these values they are not part of the digest
 LATER_DEFAULTS = {
     "snapshots": {"recurrent_spectrum": {"name": "recurrent_spectrum"}},

@@ -1,4 +1,4 @@
-"""What `gradlab run` prints and draws: each run while it trains and when it has ended, and a grid at its end."""
+"""What `gradlab run` prints and draws of one run: while it trains, and when it has ended."""
 
 import sys
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -40,96 +40,64 @@ class RunOutcome(Protocol):
     def fresh(self) -> bool: ...
     @property
     def notice(self) -> str: ...
+    @property
+    def exit_code(self) -> int: ...
 
 
 class RunConsole:
-    """The output of one `gradlab run`; it collects the folders, the failures and the unwanted verdicts of its runs."""
+    """The output of one run; it notes its folder, its failure and its unwanted verdicts."""
 
-    def __init__(
-        self,
-        recipes: Sequence[Recipe],
-        keys: Sequence[str],
-        fail_on: Sequence[str],
-        unfit: Sequence[str] = (),
-    ) -> None:
-        """`keys` are the choices in which the recipes of a grid differ; a single run has none.
-
-        `unfit` are lines on recipes that are left out.
-        """
-        self.total, self.keys, self.fail_on = len(recipes), list(keys), list(fail_on)
-        quiet = any(recipe.quiet for recipe in recipes)
-        self.console = None if quiet else Console(highlight=False)
-        self.started = 0
-        self.folders: list[Path] = []
-        self.with_results: list[Path] = []  # the folders of the runs that did not fail
+    def __init__(self, recipe: Recipe, fail_on: Sequence[str] = ()) -> None:
+        self.fail_on = list(fail_on)
+        self.console = None if recipe.quiet else Console(highlight=False)
+        self.folder: Path | None = None
         self.failures: list[str] = []
         self.unwanted: list[str] = []
-        self.left_out = list(unfit)
-        self.refusals = 0  # of the failures: runs that could not start
         self.no_storage = False  # whether the file system did not take a figure
-        self.noticed = False
+
+    def run_folders(self) -> list[Path]:
+        """The folder of the run, if it has ended."""
+        return [self.folder] if self.folder else []
 
     @contextmanager
     def training(
-        self, run: "PreparedRun", label: str, used: Callable[[], Collection[str]]
+        self, run: "PreparedRun", used: Callable[[], Collection[str]]
     ) -> Iterator[ProgressCallback | None]:
         """Print what is trained, and show its progress; `used` builds the network and gives what takes part in it.
 
         Raises:
-            RecipeError: the network of a single run cannot be built.
+            RecipeError: the network cannot be built.
         """
-        self.started += 1
-        if label:
-            self.say(f"{self.started}/{self.total}  {label}")
-        elif self.console:
+        if self.console:
             stored = read_status(run.folder).get("used")
             self.say(summary.describe(plain(run.recipe), used() if stored is None else stored))
         with progress_display(run.recipe.steps, self.console) as show:
             yield show
 
-    def ended(self, outcome: RunOutcome, label: str) -> None:
-        """Report a failure, or the results in sentences; a single run gets its table and figures too."""
-        self.folders.append(outcome.folder)
-        if outcome.notice and not self.noticed:
+    def ended(self, outcome: RunOutcome) -> None:
+        """Report a failure, or the results in a table, sentences and figures."""
+        self.folder = outcome.folder
+        if outcome.notice:
             self.say(f"note        {outcome.notice}")
-            self.noticed = True
         if outcome.state == "failed":
-            self._fail(f"{label or outcome.folder.name} failed: {outcome.complaint}")
+            self.failures.append(f"{outcome.folder.name} failed: {outcome.complaint}")
+            self.warn(self.failures[0])
         else:
-            self.with_results.append(outcome.folder)
-            self._results(outcome, label)
-
-    def refused(self, error: RecipeError, label: str, left_out: bool = False) -> None:
-        """Report a run that cannot start here, as on a device that this machine has not; a grid goes on."""
-        self.refusals += 1
-        if left_out:
-            self.left_out.append(f"{label}: {error}")
-        else:
-            self._fail(f"{label} failed: {error}")
+            self._results(outcome)
 
     def interrupted(self, message: str, folder: Path | None = None) -> None:
-        """Report what is stored, at last the run in this folder or the one that ended last, and how to continue."""
-        remaining = self.total - len(self.folders) - self.refusals - (folder is not None)
-        folder = folder or next(reversed(self.folders), None)
+        """Report what is stored, and how to continue."""
         parts = [
             f"interrupted: {message}",
-            f"{remaining} of {self.total} runs not started" if remaining else "",
             f"stored in {folder}" if folder else "",
             "run the same command again to continue",
         ]
         self.warn("; ".join(filter(None, parts)))
 
     def close(self) -> None:
-        """Print the table of a grid and draw its picture, then repeat every failure and unwanted verdict."""
-        if len(self.with_results) > 1:
-            self._compare()
-        if self.failures and self.total > 1:
-            heading = f"{len(self.failures)} of {self.total} runs failed"
-            self.warn("\n  ".join([heading, *self.failures]))
+        """Report every unwanted verdict."""
         for sentence in self.unwanted:
             self.warn(sentence)
-        for line in self.left_out:
-            self.say(f"left out    {line}")
 
     def say(self, text: str) -> None:
         """Print to standard output, unless the run is quiet."""
@@ -140,11 +108,7 @@ class RunConsole:
         """Print to standard error, also if the run is quiet."""
         say(f"gradlab run: {text}", sys.stderr)
 
-    def _fail(self, sentence: str) -> None:
-        self.failures.append(sentence)
-        self.warn(sentence)
-
-    def _results(self, outcome: RunOutcome, label: str) -> None:
+    def _results(self, outcome: RunOutcome) -> None:
         signals.check()  # one that came during the last steps
         from gradlab.store.read import open_run
 
@@ -153,16 +117,13 @@ class RunConsole:
         if outcome.message and not (outcome.fresh and outcome.state == "diverged"):  # the verdict says that
             self.say(f"note        {outcome.message}")
         run = open_run(outcome.folder)
-        single = not self.keys
-        if single:
-            self.say(summary.start_and_end(run))
-            self.say(f"data        {run.status['data']['source']}")
-        self._verdicts(run, label)
+        self.say(summary.start_and_end(run))
+        self.say(f"data        {run.status['data']['source']}")
+        self._verdicts(run)
         self.say(f"stored      {run.folder}  ({summary.cost(run.status)})")
-        if single:
-            self._draw(lambda: pictures.draw(run))
+        self._draw(lambda: pictures.draw(run))
 
-    def _verdicts(self, run: "Run", label: str) -> None:
+    def _verdicts(self, run: "Run") -> None:
         from gradlab.analysis.sentences import of_diagnosis
         from gradlab.analysis.verdicts import diagnose, failed, missing_theory
 
@@ -178,22 +139,7 @@ class RunConsole:
             self.say(f"theory      {reason}")
         unwanted = failed(diagnosis, self.fail_on)
         if unwanted:
-            self.unwanted.append(f"--fail-on: {label or run.folder.name} is {', '.join(unwanted)}")
-
-    def _compare(self) -> None:
-        from gradlab.report import comparison
-        from gradlab.store.read import open_run
-
-        runs = [open_run(folder) for folder in self.with_results]
-        by = comparison.distinguishing_keys(runs, self.keys)
-        for source in dict.fromkeys(run.status["data"]["source"] for run in runs):
-            self.say(f"data        {source}")
-        try:
-            self.say(f"\n{comparison.comparison_table(runs, by)}")
-        except RecipeError as error:
-            self.say(f"table       {error}")
-        path = comparison.comparison_path(runs, by)
-        self._draw(lambda: [pictures.save(comparison.comparison_figure(runs, by), path)])
+            self.unwanted.append(f"--fail-on: {run.folder.name} is {', '.join(unwanted)}")
 
     def _draw(self, draw: Callable[[], list[Path]]) -> None:
         try:

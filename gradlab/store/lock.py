@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from gradlab.recipe.errors import RecipeError
+from gradlab.recipe.errors import InUseError, RecipeError
 from gradlab.store import files
 
 NAME = ".lock"  # never deleted: two processes could each hold a lock on a deleted and a new file of this name
@@ -19,12 +19,13 @@ def hold(folder: Path) -> Iterator[None]:
     """Hold the folder's lock inside the `with` block.
 
     Raises:
-        RecipeError: if another process is writing to the folder, or its lock is a link.
+        InUseError: another process is writing to the folder.
+        RecipeError: its lock is a link.
     """
     with files.file(folder, NAME, os.O_RDWR | os.O_CREAT) as descriptor:
         if not _acquire(descriptor):
             holder = os.pread(descriptor, 20, 0).decode(errors="replace").strip()
-            raise RecipeError(f"{folder} is being written by process {holder}; wait for it or stop it")
+            raise InUseError(f"{folder} is being written by process {holder}; wait for it or stop it")
         with suppress(OSError):  # shown to a process that is refused the lock; the lock itself needs no space
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)

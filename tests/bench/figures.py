@@ -213,6 +213,13 @@ def prediction() -> None:
     _say("CPU seconds of a prediction, 10 000 layers", time.process_time() - start, "≤ 3")
 
 
+def studies() -> None:
+    """Grids of many runs."""
+    from tests.bench import studies
+
+    studies.report()
+
+
 def clip_advice() -> None:
     """How often following suggest-clip ends as well as the best fixed threshold."""
     from tests.bench.advice import advice
@@ -230,6 +237,7 @@ ALL = {
     "stored": stored,
     "safety": safety,
     "prediction": prediction,
+    "studies": studies,
     "advice": clip_advice,
     "images": images,
     "sequences": sequences,

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gradlab.commands.compose import engine
 from gradlab.commands.compose.grid import Grid, grid
 from gradlab.commands.main import main
 from gradlab.recipe import options
@@ -203,5 +204,6 @@ def test_a_flag_of_hydra_is_answered_with_what_does_the_same_here(flag, capsys):
 
 
 def test_a_launcher_of_hydra_is_answered_with_what_gradlab_does():
-    with pytest.raises(RecipeError, match="one after the other in this process"):
-        grid(["hydra/launcher=joblib"])
+    for launcher, name in {"joblib": "local", "submitit_slurm": "slurm", "basic": "inline"}.items():
+        with pytest.raises(RecipeError, match=f"gradlab's engine for it is engine={name}"):
+            engine.split([f"hydra/launcher={launcher}"])

@@ -9,7 +9,8 @@ import yaml
 import gradlab
 from gradlab.commands.compose.grid import grid
 from gradlab.commands.main import main
-from gradlab.commands.run import override, running_order
+from gradlab.commands.run import override
+from gradlab.launch.study import running_order
 from gradlab.recipe.errors import RecipeError
 from tests.recipes import TINY  # all runs but the slow ones share its program
 

@@ -22,9 +22,9 @@ from gradlab.analysis import verdicts
 from gradlab.commands import run as run_command
 from gradlab.commands.main import main
 from gradlab.engine import prepare
-from gradlab.launch import run, run_writer
+from gradlab.launch import run, run_writer, study
 from gradlab.recipe import signals
-from gradlab.report import console, pictures
+from gradlab.report import pictures, study_console
 from gradlab.store import write
 from gradlab.store.status import read_status
 from tests.analysis.test_clip_advice import noise, recorded
@@ -97,7 +97,7 @@ ONCE = {  # where, and how the signal comes
     "drawing, in a callback": (pictures, "save", collected),
 }
 OF_EACH_RUN = {
-    "preparing": (prepare, "prepare", sent),
+    "preparing": (study, "prepare", sent),
     "tracing": (prepare.PreparedRun, "remarks", sent),
     "compiling": (run, "compile_run", sent),
     "compiling, in a callback": (run, "compile_run", collected),
@@ -106,8 +106,8 @@ OF_EACH_RUN = {
     "training": (run_writer.RunWriter, "flush", sent),
     "in the last chunk": (run_writer.RunWriter, "end", sent),
     "compacting": (write, "compact", sent),
-    "reporting": (console.RunConsole, "_verdicts", sent),
-    "reporting, in a callback": (console.RunConsole, "_verdicts", collected),
+    "reporting": (study_console.StudyConsole, "_row", sent),
+    "reporting, in a callback": (study_console.StudyConsole, "_row", collected),
 }
 MOMENTS = ONCE | OF_EACH_RUN
 CASES = [(name, 1) for name in MOMENTS] + [(name, 2) for name in OF_EACH_RUN]

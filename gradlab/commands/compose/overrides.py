@@ -11,7 +11,7 @@ from typing import Any
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, Override, QuotedString, RangeSweep
 
-from gradlab.commands.compose.spelling import Groups, suggestion
+from gradlab.commands.compose.spelling import MOST_LISTED, Groups, suggestion
 from gradlab.recipe.errors import RecipeError
 
 MOST_RUNS = 10_000
@@ -47,8 +47,11 @@ def parse_grid(params: dict[str, Any], groups: Groups) -> list[Setting]:
     """The grid of an experiment's file: {"clip": "none,norm"} means what `-m clip=none,norm` means.
 
     Raises:
-        RecipeError: for an entry that is not `key=value` in Hydra's grammar.
+        RecipeError: for an entry that is not `key=value` in Hydra's grammar, and for a list without a value.
     """
+    for key, value in params.items():
+        if isinstance(value, list) and not value:
+            raise RecipeError(f"the grid's list of {key} is empty; give one value or more")
     return parse([f"{key}={text(value)}" for key, value in params.items()], groups)
 
 
@@ -150,7 +153,7 @@ def _values(override: Override, word: str, groups: Groups) -> tuple[Any, ...]:
     if isinstance(swept := override.value(), Glob):
         names = swept.filter(groups.get(override.key_or_group, []))
         if not names:
-            raise RecipeError(f"'{word}' matches nothing{suggestion(override.key_or_group, groups)}")
+            raise RecipeError(f"'{word}' matches nothing{_globbed(override.key_or_group, groups)}")
         return tuple(names)
     if not override.is_discrete_sweep():
         raise RecipeError(
@@ -160,6 +163,13 @@ def _values(override: Override, word: str, groups: Groups) -> tuple[Any, ...]:
         _check_range(swept, word)
     values = itertools.islice(override.sweep_iterator(), MOST_RUNS + 1)  # a range may be long
     return tuple(map(_unquoted, values))
+
+
+def _globbed(key: str, groups: Groups) -> str:
+    """The end of a message: the options that a pattern may match, or the group that was probably meant."""
+    if key in groups:
+        return f"; {key} has {', '.join(groups[key])}" if len(groups[key]) <= MOST_LISTED else ""
+    return f": a pattern stands for options of a group{suggestion(key, groups)}"
 
 
 def _unquoted(value: Any) -> Any:

@@ -16,7 +16,7 @@ from omegaconf import OmegaConf
 from gradlab.recipe import small_files
 from gradlab.recipe.errors import RecipeError, reason_of
 from gradlab.recipe.paths import CONF
-from gradlab.recipe.recipe import Recipe, flat, is_import_path, named, plain
+from gradlab.recipe.recipe import Recipe, is_import_path, named
 
 PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,79}")  # no dots, no slashes: a name cannot leave its folder
 _MOST_NODES, _MOST_LEVELS, _LONGEST_NUMBER = 10_000, 50, 300
@@ -60,6 +60,8 @@ def read_experiment(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]], b
         raise RecipeError(f"{path}: of hydra only 'mode' and 'sweeper.params' may be set")
     params = hydra.get("sweeper", {}).get("params", {})
     grids = params if isinstance(params, list) else [params]
+    if any(key.partition(".")[0] == "engine" for keys in (content, *grids) for key in keys):
+        raise RecipeError(f"{path}: the engine is chosen on the command line only: engine=…")
     mode = hydra.get("mode")
     if mode not in (None, "RUN", "MULTIRUN"):
         raise RecipeError(f"{path}: hydra.mode={mode} is not RUN or MULTIRUN")
@@ -83,11 +85,11 @@ def trusted_functions(texts: Iterable[str], config_dirs: Iterable[Path]) -> set[
 
     Experiments are not trusted, those of the config dirs included.
     """
-    all_texts = [*texts, *map(small_files.read, _option_files(config_dirs))]
+    all_texts = [*texts, *map(small_files.read, option_files(config_dirs))]
     return {name for text in all_texts for name in _FUNCTION.findall(text)}
 
 
-def _option_files(folders: Iterable[Path]) -> list[Path]:
+def option_files(folders: Iterable[Path]) -> list[Path]:
     """The files of options in these folders, those of experiments left out."""
     files = [file for folder in folders for file in small_files.listed(folder, "*/*.yaml")]
     return [file for file in files if file.parent.name != "experiments"]
@@ -134,7 +136,7 @@ def require_plain_references(values: Any, place: str = "") -> None:
 def own_paths(given: Mapping[str, Iterable[Any]], config_dirs: Iterable[Path]) -> dict[str, set[str]]:
     """The values that each key of a path may have: those of the command line, `given` by key, and of options' files."""
     paths: dict[str, set[str]] = {key: set(map(str, given.get(key, ()))) for key in PATH_KEYS}
-    for file in [CONF / "config.yaml", *_option_files([CONF, *config_dirs])]:
+    for file in [CONF / "config.yaml", *option_files([CONF, *config_dirs])]:
         text = small_files.read(file)
         for key in PATH_KEYS:
             if f"{key.rpartition('.')[2]}:" in text:
@@ -153,11 +155,11 @@ def require_own_paths(recipe: Recipe, allowed: Mapping[str, set[str]]) -> Recipe
     Raises:
         RecipeError: naming the path that an experiment sets.
     """
-    values = flat(plain(recipe))
+    given = {"outputs": recipe.outputs, **{f"data.{key}": value for key, value in recipe.data.items()}}
     for key, paths in allowed.items():
-        if key in values and str(values[key]) not in paths:
+        if key in given and str(given[key]) not in paths:
             raise RecipeError(
-                f"{key}={values[key]}: an experiment may not set a path; write it on the command line"
+                f"{key}={given[key]}: an experiment may not set a path; write it on the command line"
             )
     return recipe
 
@@ -177,7 +179,7 @@ def _check_default(path: Path, line: Any) -> None:
         return
     ((key, names),) = line.items() if isinstance(line, dict) and len(line) == 1 else (("", ""),)
     names = names if isinstance(names, list) else [names]
-    is_group = re.fullmatch(r"override /(?!experiment$)\w+", str(key))
+    is_group = re.fullmatch(r"override /(?!(experiment|engine)$)\w+", str(key))
     if not is_group or not all(PLAIN.fullmatch(str(name)) for name in names):
         raise RecipeError(f"{path}: '{line}' in defaults is not '- override /group: option'")
 

@@ -225,7 +225,7 @@ def _maps(comparison: Comparison) -> "Maps | None":
     from gradlab.figures.factors import Maps
     from gradlab.store.gather import names
 
-    if not comparison.crossed:
+    if not comparison.crossed or comparison.results.signal_start.isna().all():  # without the probe: no gain
         return None
     row, column = comparison.crossed
     order = {name: index for index, name in enumerate(names(comparison.drawn_runs))}

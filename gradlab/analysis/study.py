@@ -32,6 +32,7 @@ STATUS_TYPES = {
     "memory_mib": float,
     "steps_done": int,
     "parameters": int,
+    "flops_per_step": int,
     "started": str,
     "device": str,
     "device_kind": str,

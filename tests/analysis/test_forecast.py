@@ -5,8 +5,15 @@ import pytest
 from gradlab.analysis.forecast import Forecast, forecast
 
 ROW = {
-    "depth": 4, "clip": "norm", "clip.threshold": 1.0, "steps": 100, "seed": 0,
-    "steps_done": 100, "seconds": 12.0, "compile_seconds": 2.0, "memory_mib": 500.0,
+    "depth": 4,
+    "clip": "norm",
+    "clip.threshold": 1.0,
+    "steps": 100,
+    "seed": 0,
+    "steps_done": 100,
+    "seconds": 12.0,
+    "compile_seconds": 2.0,
+    "memory_mib": 500.0,
     "flops_per_step": 1000,
 }
 CHOICES = {"depth": 4, "clip": "norm", "clip.threshold": 0.5, "steps": 300, "seed": 7}

@@ -28,7 +28,7 @@ def _flops_of(equation: Any) -> int | None:
     if name == "dot_general":
         (contracted, _), _ = parameters["dimension_numbers"]
         lengths = [equation.invars[0].aval.shape[axis] for axis in contracted]
-        return 2 * int(equation.outvars[0].aval.size) * math.prod(lengths)
+        return 2 * int(equation.outvars[0].aval.size) * int(math.prod(lengths))
     if name == "conv_general_dilated":
         kernel = equation.invars[1].aval
         features = kernel.shape[parameters["dimension_numbers"].rhs_spec[0]]

@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 RESAMPLES = 999
-NO_REPLICATES = "no interval: no combination has two seeds"
+ONE_SEED = "no interval: one seed"
 Array = NDArray[np.float64]
 
 
@@ -39,15 +39,17 @@ class MainEffects:
 def main_effects(outcomes: pd.DataFrame, outcome: str, choices: Sequence[str]) -> MainEffects | None:
     """The share of the variance of a column of `outcomes` that each of the `choices` explains.
 
-    `outcomes` has one row per run and seed. Each choice is a factor with one level per value; with RSS(M) the residual
-    sum of squares of the least-squares fit of the additive model of the choices M, and RSS(∅) that of the mean,
+    `outcomes` has one row per run and seed, and a column `seed` if there are several. Each choice is a factor with one
+    level per value. With RSS(M) the residual sum of squares of the least-squares fit of the additive model of the
+    choices M, and RSS(∅) that of the mean,
 
         share(c) = (RSS(all but c) − RSS(all)) ÷ RSS(∅),        rest = RSS(all) ÷ RSS(∅),
 
     the sums of squares of type II. In a balanced grid share(c) is the sum of squares between the values of c ÷ total,
     and the shares and the rest add up to 1. Rows without a finite outcome are left out and counted. A choice with more
     values than half the rows explains them trivially and is left out. The interval is the 2.5 % to 97.5 % quantile of
-    999 bootstrap samples, drawn from the rows of each combination of the choices, with a fixed generator.
+    999 bootstrap samples of the seeds, with a fixed generator: all rows of a seed are drawn together, as runs of one
+    seed share their random numbers.
 
     None where the outcome does not vary, no choice is left, or the additive model has as many parameters as rows.
     """
@@ -58,12 +60,18 @@ def main_effects(outcomes: pd.DataFrame, outcome: str, choices: Sequence[str]) -
     names = [name for name in choices if 1 < counts[name] <= len(y) / 2]
     if not names:
         return None
-    codes = np.stack([pd.factorize(kept[name], use_na_sentinel=False)[0] for name in names], axis=1)
-    design = _design(codes, y)
-    if design.parameters >= len(y) or np.ptp(y) <= 1e-9 * np.abs(y).max():
+    design = np.hstack([np.ones((len(y), 1)), *(_levels(kept[name]) for name in names)])
+    if np.linalg.matrix_rank(design) >= len(y) or np.ptp(y) <= 1e-9 * np.abs(y).max():
         return None
-    shares, intervals, note = _shares_with_intervals(design)
-    notes = [note, *(_too_many(name, counts[name], len(y)) for name in choices if counts[name] > len(y) / 2)]
+    seeds = pd.factorize(kept["seed"])[0] if "seed" in kept else np.zeros(len(y), dtype=int)
+    moments = _moments(design, y - y.mean(), seeds)
+    models = _models([counts[name] for name in names])
+    shares = _shares(moments, models, np.ones((1, len(moments.rows))))[:, 0].tolist()
+    intervals = _intervals(moments, models)
+    notes = [
+        "" if intervals[-1] else ONE_SEED,
+        *(_too_many(name, counts[name], len(y)) for name in choices if counts[name] > len(y) / 2),
+    ]
     by_name = {name: Share(shares[i], intervals[i]) for i, name in enumerate(names)}
     return MainEffects(
         outcome=outcome,
@@ -84,80 +92,81 @@ def _too_many(name: str, count: int, rows: int) -> str:
     return f"{name} left out: {count} values in {rows} runs"
 
 
-class _Design(NamedTuple):
-    """The additive models over the combinations of choices that have runs.
-
-    bases: an orthonormal basis of each model, weighted by √runs, (combinations, parameters): of all choices without the
-        first, without the second, …, and last that of all choices.
-    samples: the outcomes of each combination less their overall mean.
-    """
-
-    bases: list[Array]
-    samples: list[Array]
-
-    @property
-    def parameters(self) -> int:
-        return int(self.bases[-1].shape[1])
+def _levels(column: pd.Series) -> Array:
+    """A column of zeros and ones for each value; null is one of them."""
+    codes, values = pd.factorize(column, use_na_sentinel=False)
+    dummies: Array = np.eye(len(values))[codes]
+    return dummies
 
 
-def _design(codes: NDArray[np.int64], y: Array) -> _Design:
-    """The models of the codes of each row's values, (rows, choices)."""
-    combinations, index = np.unique(codes, axis=0, return_inverse=True)
-    order = np.argsort(index.ravel(), kind="stable")
-    runs = np.bincount(index.ravel())
-    samples = np.split((y - y.mean())[order], np.cumsum(runs)[:-1])
-    levels = [np.eye(column.max() + 1)[column] for column in combinations.T]
-    models = [levels[:i] + levels[i + 1 :] for i in range(len(levels))] + [levels]
-    constant = np.ones((len(combinations), 1))
-    return _Design([_basis(np.hstack([constant, *model]), np.sqrt(runs)) for model in models], samples)
+class _Moments(NamedTuple):
+    """What least squares needs of the rows of each seed: the sums below, of design X and outcomes y."""
+
+    rows: Array  # (seeds,)
+    xx: Array  # XᵀX, (seeds, parameters, parameters)
+    xy: Array  # Xᵀy, (seeds, parameters)
+    y: Array  # Σy, (seeds,)
+    yy: Array  # Σy², (seeds,)
 
 
-def _basis(columns: Array, weights: Array) -> Array:
-    left, sizes, _ = np.linalg.svd(columns * weights[:, None], full_matrices=False)
-    basis: Array = left[:, sizes > 1e-9 * sizes[0]]
-    return basis
+def _moments(design: Array, y: Array, seeds: NDArray[np.int64]) -> _Moments:
+    parts = [(design[seeds == seed], y[seeds == seed]) for seed in range(seeds.max() + 1)]
+    return _Moments(
+        rows=np.array([len(own) for _, own in parts], dtype=float),
+        xx=np.stack([x.T @ x for x, _ in parts]),
+        xy=np.stack([x.T @ own for x, own in parts]),
+        y=np.array([own.sum() for _, own in parts]),
+        yy=np.array([own @ own for _, own in parts]),
+    )
 
 
-def _shares_with_intervals(design: _Design) -> tuple[list[float], list[tuple[float, float] | None], str]:
-    """The share of each choice and the rest, their intervals, and why there are none."""
-    shares = _shares(design, design.samples)
-    drawn = [i for i, sample in enumerate(design.samples) if len(sample) > 1]
-    if not drawn:
-        return shares.tolist(), [None] * len(shares), NO_REPLICATES
+def _models(counts: Sequence[int]) -> list[NDArray[np.int64]]:
+    """The parameters of each additive model, the mean first: of all choices without one after the other, and of all."""
+    ends = 1 + np.cumsum(counts)
+    every = np.arange(ends[-1])
+    without = [np.r_[every[: end - count], every[end:]] for end, count in zip(ends, counts, strict=True)]
+    return [*without, every]
 
+
+def _shares(moments: _Moments, models: list[NDArray[np.int64]], weights: Array) -> Array:
+    """The shares of the choices and the rest, (choices + 1, draws), each seed counted by `weights`, (draws, seeds)."""
+    rows, xx, xy, y, yy = (np.tensordot(weights, part, axes=1) for part in moments)
+    explained = []
+    for model in models:
+        inverse = np.linalg.pinv(xx[:, model[:, None], model], rcond=1e-9, hermitian=True)
+        explained.append(np.einsum("di,dij,dj->d", xy[:, model], inverse, xy[:, model]))
+    parts = np.stack([explained[-1] - without for without in explained[:-1]] + [yy - explained[-1]])
+    total = yy - y**2 / rows
+    varies = total > 1e-12 * moments.yy.sum()
+    parts = np.where(varies, parts, 0.0) / np.where(varies, total, 1.0)
+    parts[-1, ~varies] = 1.0  # of rows without a difference, the choices explain none
+    shares: Array = np.clip(parts, 0.0, 1.0)  # a share of −1e-17 is rounding
+    return shares
+
+
+def _intervals(moments: _Moments, models: list[NDArray[np.int64]]) -> list[tuple[float, float] | None]:
+    """The interval of each share and the rest, over seeds; None of one seed."""
+    seeds = len(moments.rows)
+    if seeds < 2:
+        return [None] * len(models)
     from scipy.stats import bootstrap  # here, as importing it takes most of a second
 
-    def of_resamples(*resampled: Array, axis: int = -1) -> Array:
-        samples = list(design.samples)
-        for i, sample in zip(drawn, resampled, strict=True):
-            samples[i] = np.moveaxis(sample, axis, -1)
-        return _shares(design, samples)
+    def of_draws(draws: NDArray[np.int64], axis: int = -1) -> Array:
+        """The shares of draws of seeds, (…, seeds): few seeds have few different draws."""
+        counts = (np.moveaxis(draws, axis, -1)[..., None] == np.arange(seeds)).sum(axis=-2)
+        different, index = np.unique(counts.reshape(-1, seeds), axis=0, return_inverse=True)
+        shares = _shares(moments, models, different.astype(float))[:, index.ravel()]
+        return shares.reshape(len(models), *counts.shape[:-1])
 
     interval = bootstrap(
-        [design.samples[i] for i in drawn],
-        of_resamples,
+        (np.arange(seeds),),
+        of_draws,
         n_resamples=RESAMPLES,
-        batch=max(1, 10**7 // sum(map(len, design.samples))),
         vectorized=True,
         method="percentile",
         rng=np.random.default_rng(0),
     ).confidence_interval
-    fixed = len(design.samples) - len(drawn)
-    note = f"{fixed} of {len(design.samples)} combinations have one seed" if fixed else ""
-    return shares.tolist(), list(zip(interval.low.tolist(), interval.high.tolist(), strict=True)), note
-
-
-def _shares(design: _Design, samples: Sequence[Array]) -> Array:
-    """The shares of the choices and the rest, (choices + 1, …), of samples of shape (…, runs of the combination)."""
-    sizes = np.array([sample.shape[-1] for sample in samples])
-    sums = np.stack(np.broadcast_arrays(*(sample.sum(axis=-1) for sample in samples)), axis=-1)
-    squares = sum(np.square(sample).sum(axis=-1) for sample in samples)
-    explained = [np.square((sums / np.sqrt(sizes)) @ basis).sum(axis=-1) for basis in design.bases]
-    total = squares - sums.sum(axis=-1) ** 2 / sizes.sum()
-    parts = [explained[-1] - without for without in explained[:-1]] + [squares - explained[-1]]
-    with np.errstate(invalid="ignore", divide="ignore"):
-        shares: Array = np.clip(np.stack(parts) / total, 0.0, 1.0)  # a share of −1e-17 is rounding
-    return shares
+    return list(zip(interval.low.tolist(), interval.high.tolist(), strict=True))
 
 
 def sentence(effects: MainEffects) -> str:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any, get_type_hints
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from gradlab.analysis.results import SignalVerdict
@@ -67,13 +68,14 @@ def run_results(run: Run, target: float | None = None) -> RunResults:
     training = verdicts.training
     if target is None:
         target = score_of(run.status["data"]).learned_loss * training.chance_loss
+    evaluated = _evaluated(run)
     return RunResults(
         seeds=training.seeds,
         diverged=training.diverged,
         training=training.verdict,
         clip_share=training.clip_share,
-        **_last_evaluation(run),
-        **way_to_target(run, target),
+        **_last_evaluation(run, evaluated),
+        **_way(run, target, evaluated),
         **_signal_results(verdicts),
     )
 
@@ -83,8 +85,17 @@ def way_to_target(run: Run, target: float) -> dict[str, Any]:
 
     The seconds are those of the whole run without its compilation, in proportion to the steps: an estimate.
     """
-    rows = rows_with(minibatch_rows(run.steps), "train_loss")
-    reached = rows[to_float64(rows.train_loss) <= target].groupby("seed").step.min()
+    return _way(run, target, _evaluated(run))
+
+
+def _evaluated(run: Run) -> pd.DataFrame:
+    """The rows of steps with an evaluation, in the order of the steps."""
+    return rows_with(minibatch_rows(run.steps), "train_loss").sort_values("step")
+
+
+def _way(run: Run, target: float, evaluated: pd.DataFrame) -> dict[str, Any]:
+    below = evaluated[to_float64(evaluated.train_loss) <= target]
+    reached = below.drop_duplicates("seed").step
     steps = float(reached.mean()) if len(reached) else None
     done = run.status.get("steps_done") or 0
     pace = (run.status["seconds"] - run.status["compile_seconds"]) / done if done else None
@@ -116,11 +127,10 @@ def _signal_result(signal: SignalVerdict | None, at: str) -> dict[str, Any]:
     return {f"signal_{at}": signal.verdict, f"gain_{at}": signal.gain, f"decades_{at}": signal.decades}
 
 
-def _last_evaluation(run: Run) -> dict[str, Any]:
+def _last_evaluation(run: Run, evaluated: pd.DataFrame) -> dict[str, Any]:
     """Mean and standard deviation over seeds of the last loss and scores, and of the gap: training less test score."""
     score = score_of(run.status["data"])
-    rows = rows_with(minibatch_rows(run.steps), "train_loss").sort_values("step")
-    last = rows.groupby("seed").tail(1)
+    last = evaluated.drop_duplicates("seed", keep="last")
     losses = to_float64(last.train_loss)
     train, test = (score.array(last, part) for part in ("train", "test"))
     if score.name == "loss":  # a surface: there is no score beside the loss

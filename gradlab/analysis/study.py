@@ -19,7 +19,6 @@ from gradlab.analysis.run_results import RESULT_TYPES, run_results
 from gradlab.analysis.verdict_run import VerdictRun
 from gradlab.recipe.errors import RecipeError, UnfinishedError
 from gradlab.store import study_file
-from gradlab.store.gather import run_choices
 from gradlab.store.read import Paths, Run, folders, open_run
 
 Row = dict[str, Any]  # numbers, words, truth values and None by the name of the column
@@ -33,6 +32,7 @@ STATUS_TYPES = {
     "memory_mib": float,
     "steps_done": int,
     "parameters": int,
+    "flops_per_step": int,
     "started": str,
     "device": str,
     "device_kind": str,
@@ -40,6 +40,7 @@ STATUS_TYPES = {
 }  # entries of status.json that are columns
 PLACE_TYPES = {"run": str, "study": str, "folder": str, "state": str, "message": str}
 TYPES = PLACE_TYPES | RESULT_TYPES | STATUS_TYPES  # the columns that every study has
+MOST_ENTRIES = 1_000  # choices and versions of a run: each is a column for all runs
 _STAMP = "stamp"
 # the rooms whose code decides what a row says
 _ROOMS = ("analysis", "measure", "numerics", "recipe", "store", "theory")
@@ -50,7 +51,8 @@ class StudyTable:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._rows = {row["run"]: row for row in study_file.read(folder, rules())}
+        stored = study_file.read(folder, rules())
+        self._rows = {row["run"]: row for row in stored if row.get("run") and row.get(_STAMP) is not None}
         self._stored = _facts(self._rows.values())
 
     def row(self, run_folder: Path) -> Row:
@@ -112,14 +114,16 @@ def study_rows(paths: Paths) -> list[Row]:
     """
     tables: dict[Path, StudyTable] = {}
     rows = []
-    for folder in _run_folders(paths):
-        study = folder.resolve().parent
-        if study not in tables:
-            tables[study] = StudyTable(study)
-        rows.append(tables[study].row(folder))
-    for table in tables.values():
-        with suppress(OSError, RecipeError):  # the rows are true without the file, too
-            table.save()
+    try:
+        for folder in _run_folders(paths):
+            study = folder.resolve().parent
+            if study not in tables:
+                tables[study] = StudyTable(study)
+            rows.append(tables[study].row(folder))
+    finally:  # also where it is interrupted: what was computed is not computed again
+        for table in tables.values():
+            with suppress(OSError, RecipeError):  # the rows are true without the file, too
+                table.save()
     return rows
 
 
@@ -143,6 +147,10 @@ def _computed(run_folder: Path) -> Row:
     """What the files of a run say of it."""
     try:
         run = open_run(run_folder, running=True)
+        entries = len(run.choices) + len(run.status.get("versions", {}))
+        if entries > MOST_ENTRIES:
+            problem = f"has {entries:,} choices and versions, and a study's table takes {MOST_ENTRIES:,}"
+            raise RecipeError(f"{run_folder} {problem}")
         status = run.status
         results: Row = dict.fromkeys(RESULT_TYPES)
         if status["state"] not in WITHOUT_RESULTS:
@@ -152,12 +160,13 @@ def _computed(run_folder: Path) -> Row:
         return dict.fromkeys(TYPES) | {"state": "unreadable", "message": str(error)}
     versions = {f"{VERSION_PREFIX}{name}": version for name, version in status.get("versions", {}).items()}
     facts = {name: status.get(name) for name in ("state", "message", *STATUS_TYPES)}
-    row = run_choices(run.recipe) | results | facts | versions
+    row = run.choices | results | facts | versions
     return {_plain(name): _plain(value) for name, value in row.items()}
 
 
 def _plain(value: Any) -> Any:
-    """A value that a column can hold: a list as its text."""
+    """A value that a column can hold: numbers as Python's, a list as its text."""
+    value = value.item() if hasattr(value, "item") else value
     if value is None or isinstance(value, bool | int | float):
         return value
     return str(value).encode(errors="backslashreplace").decode()

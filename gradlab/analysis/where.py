@@ -47,10 +47,10 @@ def column_of(word: str, columns: Iterable[str]) -> str:
         RecipeError: there is none.
     """
     columns = list(columns)
-    name = word if word in columns else SHORT.get(word, word.removesuffix(".name"))
-    if name not in columns:
-        raise RecipeError(f"no run has a column '{word}'{hint(word, [*columns, *SHORT])}")
-    return name
+    for name in (word, SHORT.get(word), word.removesuffix(".name"), f"{word}.name"):
+        if name in columns:
+            return str(name)
+    raise RecipeError(f"no run has a column '{word}'{hint(word, [*columns, *SHORT])}")
 
 
 def select(rows: list[Row], expression: str) -> list[Row]:

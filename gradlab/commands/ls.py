@@ -2,9 +2,12 @@
 
 import json
 from argparse import RawDescriptionHelpFormatter
+from pathlib import Path
 from typing import Any
 
 from gradlab.commands.arguments import Arguments, words
+from gradlab.recipe.paths import is_folder
+from gradlab.recipe.printing import one_line
 from gradlab.report.summary import aligned
 from gradlab.report.terminal import say
 
@@ -16,6 +19,7 @@ HEADINGS = {
     "training": "training",
     "test_score": "test score",
 }
+OUTPUTS = "outputs"  # where studies are, if no path is given
 MOST_CHOICES = 6  # a line has room for, beside the columns above
 WHERE = """\
 CONDITION is a list of comparisons COLUMN OPERATOR VALUE, joined by and, or, not and parentheses.
@@ -25,9 +29,9 @@ all others that `ls --json` prints. Operators are = != > >= < <= and ~ (contains
 quotes: training="learned and lost it". What was not measured, or is NaN, satisfies no comparison and no
 `not` of one; =none finds what was not measured and the option none, !=none all else."""
 EPILOG = f"""\
-example: gradlab ls outputs/big --failed
-         gradlab ls outputs/big --where 'depth>20 and signal=vanishing' --sort -gain
-         gradlab ls outputs/big --columns run,depth,lr,loss --json
+example: gradlab ls big --failed
+         gradlab ls big --where 'depth>20 and signal=vanishing' --sort -gain
+         gradlab ls big --columns run,depth,lr,loss --json
 
 {WHERE}"""
 Row = dict[str, Any]
@@ -40,7 +44,7 @@ def arguments() -> Arguments:
         "paths",
         nargs="*",
         metavar="PATH",
-        help="the folder of a run, or of a study; outputs if none is given",
+        help="the folder of a run, or of a study, as outputs/big or big; outputs if none is given",
     )
     parser.add_argument("--where", default="", metavar="CONDITION", help="only the runs that satisfy it")
     parser.add_argument(
@@ -71,7 +75,7 @@ def main(argv: list[str]) -> int:
     from gradlab.analysis.study import study_rows
     from gradlab.analysis.study_columns import sorted_rows
 
-    every = study_rows(options.paths or ["outputs"])
+    every = study_rows(places(options.paths) or [OUTPUTS])
     if not every and not options.json:
         say("there are no runs yet; start one with: gradlab run model=mlp depth=50 clip=norm")
         return 0
@@ -81,6 +85,15 @@ def main(argv: list[str]) -> int:
     else:
         _print_table(rows, _columns(options.columns, every), _columns([options.sort.lstrip("-")], every))
     return 0
+
+
+def places(paths: list[str]) -> list[str]:
+    """The paths, or where there is none that below `outputs`: `big` is the study outputs/big."""
+    below = {path: f"{OUTPUTS}/{path}" for path in paths if not Path(path).is_absolute()}
+    return [
+        path if is_folder(Path(path)) or not is_folder(Path(below.get(path, path))) else below[path]
+        for path in paths
+    ]
 
 
 def chosen(rows: list[Row], where: str, failed: bool) -> list[Row]:
@@ -134,7 +147,8 @@ def _print_table(rows: list[Row], columns: dict[str, str], sort: dict[str, str])
     if readable:
         say(aligned([list(columns.values()), *([_cell(name, row) for name in columns] for row in readable)]))
     if left_out:
-        say(f"the runs differ in {', '.join(left_out)} too; choose what is printed by --columns")
+        note = f"the runs differ in {', '.join(left_out)} too; choose what is printed by --columns"
+        say(one_line(note))
     for row in rows:
         if row["state"] == "unreadable":
             say(row["message"])

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from gradlab.commands.arguments import Arguments
-from gradlab.commands.ls import WHERE, chosen
+from gradlab.commands.ls import WHERE, chosen, places
 from gradlab.recipe.errors import RecipeError
 from gradlab.recipe.printing import one_line
 from gradlab.report.terminal import say
 
 EPILOG = f"""\
-example: gradlab rm outputs/big --failed
-         gradlab rm outputs/big --where 'depth>20 and training=diverged'
+example: gradlab rm big --failed
+         gradlab rm big --where 'depth>20 and training=diverged'
          gradlab rm outputs/big/mlp-d50-tanh-orthogonal-b6b809fd --yes
 
 A run that is being written stays, and so does a folder with a link or a file that gradlab did not write.
@@ -37,7 +37,10 @@ def arguments() -> Arguments:
     """The arguments of `gradlab rm`."""
     parser = Arguments("rm", epilog=EPILOG, formatter_class=RawDescriptionHelpFormatter)
     parser.add_argument(
-        "paths", nargs="+", metavar="PATH", help="the folder of a run, or of a study with all its runs"
+        "paths",
+        nargs="+",
+        metavar="PATH",
+        help="the folder of a run, or of a study with all its runs, as outputs/big or big",
     )
     parser.add_argument("--where", default="", metavar="CONDITION", help="only the runs that satisfy it")
     parser.add_argument(
@@ -58,23 +61,29 @@ def main(argv: list[str]) -> int:
     options = arguments().parse_args(argv)
     from gradlab.analysis.study import study_rows
 
-    rows = chosen(study_rows(options.paths), options.where, options.failed)
+    paths = places(options.paths)
+    rows = chosen(study_rows(paths), options.where, options.failed)
     candidates, kept = _examined(rows)
     for candidate in candidates:
         say(one_line(f"{candidate.folder}  {candidate.state}  {_bytes(candidate.size)}"))
-    for line in kept:
-        say(f"stays: {line}", sys.stderr)
+    _name_kept(kept)
     total = f"{_count(len(candidates))} ({_bytes(sum(candidate.size for candidate in candidates))})"
     if not candidates:
         say("there is no run to remove")
     elif options.yes or _agreed(total):
-        removed, failures = _removed(candidates)
+        failures = _failures(candidates)
+        _name_kept(failures)
         kept += failures
-        say(f"{_count(removed)} removed")
+        say(f"{_count(len(candidates) - len(failures))} removed")
     else:
         say("nothing was removed")
-    _tidy({*map(Path, options.paths), *(Path(row["folder"]).parent for row in rows)})
+    _tidy({*map(Path, paths), *(Path(row["folder"]).parent for row in rows)})
     return 1 if kept else 0
+
+
+def _name_kept(reasons: list[str]) -> None:
+    for reason in reasons:
+        say(f"stays: {reason}", sys.stderr)
 
 
 def _examined(rows: list[dict[str, Any]]) -> tuple[list[Candidate], list[str]]:
@@ -98,12 +107,9 @@ def _candidate(folder: Path, state: str) -> Candidate:
     is_run = state != "unreadable" or (folder / "status.json").exists() or (folder / lock.NAME).exists()
     if not is_run:
         raise RecipeError(f"{folder} has a recipe.yaml and nothing else of a run; remove it yourself")
-    found = remove.contents(folder.absolute())
     if lock.held(folder):
         raise RecipeError(f"{folder} is being written; stop its process first")
-    if found.foreign:
-        raise RecipeError(f"{folder} has {found.foreign[0]}, which gradlab did not write; move it away first")
-    return Candidate(folder, state, stamp, found.size)
+    return Candidate(folder, state, stamp, remove.require_own(folder.absolute()).size)
 
 
 def _agreed(total: str) -> bool:
@@ -118,8 +124,8 @@ def _agreed(total: str) -> bool:
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
-def _removed(candidates: list[Candidate]) -> tuple[int, list[str]]:
-    """How many of the runs were removed, and why the others were not."""
+def _failures(candidates: list[Candidate]) -> list[str]:
+    """Remove the runs; returns why some of them could not be."""
     from gradlab.store import remove, study_file
 
     failures = []
@@ -132,9 +138,7 @@ def _removed(candidates: list[Candidate]) -> tuple[int, list[str]]:
             failures.append(str(error))
         except OSError as error:
             failures.append(one_line(f"{candidate.folder} cannot be removed ({error.strerror})"))
-    for line in failures:
-        say(f"stays: {line}", sys.stderr)
-    return len(candidates) - len(failures), failures
+    return failures
 
 
 def _tidy(studies: set[Path]) -> None:

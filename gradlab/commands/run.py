@@ -3,6 +3,7 @@
 import re
 from argparse import ArgumentTypeError, Namespace
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 from gradlab.analysis.words import require_words
 from gradlab.commands.arguments import Arguments, words
 from gradlab.commands.compose import engine
-from gradlab.commands.compose.grid import Grid, error_lines, grid, with_advice
+from gradlab.commands.compose.grid import Grid, error_lines, grid, lines_with_advice
 from gradlab.commands.compose.overrides import text
+from gradlab.commands.dry_run import costs
 from gradlab.recipe import signals
 from gradlab.recipe.errors import STORAGE_CODE, RecipeError
 from gradlab.recipe.recipe import Recipe, plain
 from gradlab.report.console import RunConsole
 from gradlab.report.study_console import StudyConsole
-from gradlab.report.summary import aligned
 from gradlab.report.terminal import say
 
 if TYPE_CHECKING:
@@ -122,8 +123,10 @@ def main(argv: list[str]) -> int:
         say(_yaml(study).rstrip("\n"))
         return 0
     study, load = _with_data(study, options.skip_unfit)
+    for line in () if options.quiet else study.repeats:
+        say(f"note        {line}")
     if options.dry_run:
-        say(_costs(study, load, options.skip_unfit))
+        say(costs(study, load, engine_part, options.skip_unfit))
         return 0
     if not study.keys and engine_part["name"] in HERE:
         return _run_one(
@@ -229,17 +232,11 @@ def _with_data(study: Grid, skip_unfit: bool = False) -> tuple[Grid, Load]:
         except RecipeError as error:
             errors.setdefault(str(error), []).append(label)
     if errors and not (skip_unfit and fitting):
-        raise RecipeError(*_with_advice(errors, len(fitting)) if study.keys else errors)
+        raise RecipeError(*lines_with_advice(errors, len(fitting)) if study.keys else errors)
     kept = sorted(fitting)
     labels = [study.labels[index] for index in kept]
     unfit = [*study.unfit, *error_lines(errors)]
-    return Grid([fitting[index] for index in kept], labels, study.keys, unfit), load
-
-
-def _with_advice(errors: dict[str, list[str]], others: int) -> list[str]:
-    """The lines of errors of a grid, and what to do to run its `others`."""
-    lines = error_lines(errors)
-    return with_advice(lines, f"--skip-unfit runs the other {others}") if others else lines
+    return replace(study, recipes=[fitting[index] for index in kept], labels=labels, unfit=unfit), load
 
 
 def _run_one(recipe: Recipe, load: Load, time_limit: float, console: RunConsole) -> int:
@@ -308,40 +305,3 @@ def _yaml(study: Grid) -> str:
     import yaml
 
     return "---\n".join(yaml.safe_dump(plain(recipe), sort_keys=False) for recipe in study.recipes)
-
-
-def _costs(study: Grid, load: Load, skip_unfit: bool) -> str:
-    """A table of the runs with their parameters, steps, rows and bytes on disk, and what does not fit.
-
-    Raises:
-        RecipeError: a network cannot be built; with `skip_unfit` if none can.
-    """
-    from gradlab.engine.prepare import prepare
-    from gradlab.launch import estimate
-
-    rows = [["run", "parameters", "steps", "rows", "MB"]]
-    total = 0.0
-    errors: dict[str, list[str]] = {}
-    for recipe, label in zip(study.recipes, study.labels, strict=True):
-        run = prepare(recipe, load)
-        try:
-            cost = estimate(run)
-        except RecipeError as error:
-            errors.setdefault(str(error), []).append(label)
-            continue
-        total += cost["bytes"] / 1e6
-        rows.append(
-            [
-                run.folder.name,
-                f"{cost['parameters']:,}",
-                f"{recipe.steps} × {recipe.seeds}",
-                f"{cost['rows']:,}",
-                f"{cost['bytes'] / 1e6:.1f}",
-            ]
-        )
-    if errors and not (skip_unfit and len(rows) > 1):
-        if len(rows) > 1:
-            say(aligned(rows))
-        raise RecipeError(*_with_advice(errors, len(rows) - 1) if study.keys else errors)
-    left_out = [f"left out    {line}" for line in (*study.unfit, *error_lines(errors))]
-    return "\n".join([aligned(rows), f"{len(rows) - 1} runs, {total:.1f} MB; nothing was run", *left_out])

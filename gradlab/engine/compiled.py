@@ -44,13 +44,19 @@ _layouts: OrderedDict[Any, Any] = OrderedDict()  # by what they follow from, the
 _dropped = 0  # structures dropped since JAX's own caches were cleared
 
 
-def programs(recipe: Recipe, numbers: Numbers, data: Data, form: Form, length: int) -> Programs:
-    """The programs for this structure and these shapes, compiled now or taken from the most recently used ones."""
+def programs(
+    recipe: Recipe, numbers: Numbers, data: Data, form: Form, length: int, lanes: int = 0
+) -> Programs:
+    """The programs for this structure and these shapes, compiled now or taken from the most recently used ones.
+
+    With `lanes` the leading axis is not the seeds of one recipe but those of several recipes side by side, and each
+    leaf of `numbers` has it, too, (lanes,).
+    """
     shapes = tuple((leaf.shape, str(leaf.dtype)) for leaf in data)
-    key = (structure(recipe), shapes, form, length, _device(data))
+    key = (structure(recipe), shapes, form, length, lanes, _device(data))
     if key not in _kept:
         release(MOST_KEPT - 1)
-        _kept[key] = _compile(recipe, numbers, data, form, length)
+        _kept[key] = _compile(recipe, numbers, data, form, length, lanes)
     _kept.move_to_end(key)
     return _kept[key]
 
@@ -108,6 +114,19 @@ def trace(recipe: Recipe, numbers: Numbers, data: Data, form: Form) -> Any:
     return jax.eval_shape(run, numbers, data)
 
 
+def step_flops(recipe: Recipe, numbers: Numbers, data: Data, form: Form) -> int | None:
+    """The floating-point operations of a measured step of all seeds, counted in a trace; nothing is compiled."""
+
+    def run(numbers: Numbers, data: Data) -> Any:
+        seed, zero = jnp.zeros((), jnp.uint32), jnp.zeros((), jnp.int32)
+        state = jax.eval_shape(partial(seed_programs.start, recipe, form), seed, numbers, data)
+        state = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), state)
+        return seed_programs.chunk(recipe, form, 1, state, seed, numbers, data, Span(zero, zero, zero, zero))
+
+    count = flops(jax.make_jaxpr(run)(numbers, data).jaxpr)
+    return None if count is None else recipe.seeds * count
+
+
 def _device(data: Data) -> str:
     return str(next(iter(data.train_x.devices())))
 
@@ -116,23 +135,31 @@ def _on_cpu(data: Data) -> bool:
     return str(next(iter(data.train_x.devices())).platform) == "cpu"
 
 
-def _compile(recipe: Recipe, numbers: Numbers, data: Data, form: Form, length: int) -> Programs:
-    over_seeds = partial(_over_seeds, recipe.seeds, _on_cpu(data))
+def _compile(recipe: Recipe, numbers: Numbers, data: Data, form: Form, length: int, lanes: int) -> Programs:
+    over_seeds = partial(_over_seeds, lanes or recipe.seeds, _on_cpu(data) and not lanes)
+    # which of its arguments a function gets along the leading axis
+    seeded: Callable[..., Any] = lambda *arguments, numbers: (*arguments, numbers) if lanes else arguments
+    shared: Callable[..., Any] = lambda numbers, *arguments: arguments if lanes else (numbers, *arguments)
     start_one = partial(seed_programs.start, recipe, form)
     chunk_one = partial(seed_programs.chunk, recipe, form, length)
     evaluate_one = partial(seed_programs.evaluate, recipe, form)
 
     def start(seeds: Array, numbers: Numbers, data: Data) -> TrainState:
-        state: TrainState = over_seeds(start_one, (seeds,), (numbers, data))
+        state: TrainState = over_seeds(start_one, seeded(seeds, numbers=numbers), shared(numbers, data))
         return state
 
     def chunk(state: TrainState, seeds: Array, numbers: Numbers, data: Data, span: Span) -> Any:
-        return over_seeds(chunk_one, (state, seeds), (numbers, data, span))
+        return over_seeds(chunk_one, seeded(state, seeds, numbers=numbers), shared(numbers, data, span))
 
     def evaluate(state: TrainState, numbers: Numbers, data: Data) -> Any:
-        return over_seeds(evaluate_one, (state,), (numbers, data))
+        return over_seeds(evaluate_one, seeded(state, numbers=numbers), shared(numbers, data))
 
-    seeds = jax.ShapeDtypeStruct((recipe.seeds,), jnp.uint32)
+    def snapshot(
+        take: Any, state: TrainState, seeds: Array, numbers: Numbers, data: Data, step: Array
+    ) -> Any:
+        return over_seeds(take, seeded(state, seeds, numbers=numbers), shared(numbers, data, step))
+
+    seeds = jax.ShapeDtypeStruct((lanes or recipe.seeds,), jnp.uint32)
     number: Any = jax.ShapeDtypeStruct((), jnp.int32)
     span = Span(number, number, number, number)
     # a signal is looked for between these: an exception inside JAX may crash the process
@@ -147,7 +174,7 @@ def _compile(recipe: Recipe, numbers: Numbers, data: Data, form: Form, length: i
     lowered_snapshots = {}
     for key in recipe.snapshots:
         signals.check()
-        take = partial(_snapshot, over_seeds, partial(seed_programs.snapshot, recipe, form, key))
+        take = partial(snapshot, partial(seed_programs.snapshot, recipe, form, key))
         lowered = jax.jit(take).lower(state, seeds, numbers, data, number)
         if jax.tree.leaves(lowered.out_info):  # a network without recurrent kernels has no spectrum
             lowered_snapshots[key] = lowered
@@ -164,18 +191,6 @@ def _compile(recipe: Recipe, numbers: Numbers, data: Data, form: Form, length: i
 
 def _compiled(lowered: Any, options: Any = None) -> Any:
     return signals.awaited(lambda: lowered.compile(options))
-
-
-def _snapshot(
-    over_seeds: Callable[..., Any],
-    take: Callable[..., Any],
-    state: TrainState,
-    seeds: Array,
-    numbers: Numbers,
-    data: Data,
-    step: Array,
-) -> Any:
-    return over_seeds(take, (state, seeds), (numbers, data, step))
 
 
 def _over_seeds(

@@ -1,6 +1,6 @@
 """The training loop: chunks of steps, with evaluations between them. It reads and writes no files."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -23,7 +23,10 @@ ROW_BYTES = 64e6  # the most memory that the rows of a chunk may take on the dev
 
 
 class LoadedRun(NamedTuple):
-    """One recipe, ready to train: its data on the device, its numbers, and the layout of its rows."""
+    """One recipe, ready to train: its data on the device, its numbers, and the layout of its rows.
+
+    lanes: 0, or the number of seeds of several recipes side by side, whose numbers have that leading axis.
+    """
 
     recipe: Recipe
     task: Task
@@ -32,6 +35,7 @@ class LoadedRun(NamedTuple):
     seeds: np.ndarray  # (seeds,), uint32: their values
     layout: Layout
     length: int  # steps in a chunk
+    lanes: int = 0
 
 
 class ChunkResult(NamedTuple):
@@ -44,6 +48,16 @@ class ChunkResult(NamedTuple):
     snapshots: dict[str, Any]  # what each one computed, with a leading axis of seeds; in a FIXED_BATCH chunk
     steps_done: int  # training steps made when this chunk ended
     state: TrainState
+
+    def lanes(self, index: slice) -> "ChunkResult":
+        """The part of it that belongs to some of the seeds."""
+        pick: Callable[[Any], Any] = lambda tree: jax.tree.map(lambda leaf: leaf[index], tree)
+        return self._replace(
+            row=pick(self.row),
+            evaluation=None if self.evaluation is None else self.evaluation[index],
+            snapshots=pick(self.snapshots),
+            state=pick(self.state),
+        )
 
     @property
     def source(self) -> str:
@@ -66,7 +80,26 @@ def load_run(run: PreparedRun) -> LoadedRun:
         numbers=numbers_for(numbers(recipe), recipe.dtype),
         seeds=np.arange(recipe.seed, recipe.seed + recipe.seeds, dtype=np.uint32),
         layout=row_layout,
-        length=_chunk_length(recipe, row_layout),
+        length=_chunk_length(recipe, row_layout, recipe.seeds),
+    )
+
+
+def side_by_side(runs: Sequence[LoadedRun]) -> LoadedRun:
+    """Several runs as one, whose leading axis is the seeds of the first, then those of the second, and so on.
+
+    They have equal structures, data and steps; their numbers may differ.
+    """
+    first = runs[0]
+    lanes = sum(len(run.seeds) for run in runs)
+    numbers = {
+        key: np.concatenate([np.repeat(run.numbers[key], len(run.seeds)) for run in runs])
+        for key in first.numbers
+    }
+    return first._replace(
+        numbers=numbers,
+        seeds=np.concatenate([run.seeds for run in runs]),
+        length=_chunk_length(first.recipe, first.layout, lanes),
+        lanes=lanes,
     )
 
 
@@ -82,7 +115,7 @@ def _on_device(task: Task, dtype: str, _: Any) -> Data:
 
 def compile_run(run: LoadedRun) -> Programs:
     """The programs of this structure, compiled now or before."""
-    return compiled.programs(run.recipe, run.numbers, run.data, run.task.form, run.length)
+    return compiled.programs(run.recipe, run.numbers, run.data, run.task.form, run.length, run.lanes)
 
 
 def train(run: LoadedRun, resumed: tuple[int, TrainState] | None = None) -> Iterator[ChunkResult]:
@@ -143,10 +176,10 @@ def _snapshots(run: LoadedRun, programs: Programs, state: TrainState, done: int)
     }
 
 
-def _chunk_length(recipe: Recipe, layout: Layout) -> int:
+def _chunk_length(recipe: Recipe, layout: Layout, seeds: int) -> int:
     """Steps in a chunk: at most MOST_STEPS, at most eval.every, and few enough for ROW_BYTES.
 
     It depends only on what the programs are compiled for.
     """
-    fitting = int(ROW_BYTES // (layout.row_bytes * recipe.seeds))
+    fitting = int(ROW_BYTES // (layout.row_bytes * seeds))
     return max(1, min(MOST_STEPS, recipe.eval.every, fitting))

@@ -10,10 +10,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from gradlab.data.task import Task
+from gradlab.data.task import Form, Task
 from gradlab.engine import checks, compiled
 from gradlab.engine.layout import Layout, layout
-from gradlab.engine.seed_programs import Data, numbers_for
+from gradlab.engine.seed_programs import Data, Numbers, numbers_for
 from gradlab.engine.tasks import load_task, with_batch_size
 from gradlab.recipe import signals
 from gradlab.recipe.errors import RecipeError, UserError, described, hint
@@ -84,11 +84,20 @@ class PreparedRun:
         return [*checks.remarks(self.recipe), *([ONE_BLOCK] if one_block else [])]
 
     @property
+    def flops_per_step(self) -> int | None:
+        """The floating-point operations of a measured step of all seeds (`flops`), counted in a trace."""
+        return compiled.step_flops(*self._arguments())
+
+    @property
     def _user_defined(self) -> list[str]:
         return [f"{group}={name}" for group, name in named(self.recipe) if is_import_path(name)]
 
     def _trace(self) -> None:
         """Trace the programs for data of these shapes: raises whatever the parts raise."""
+        compiled.trace(*self._arguments())
+
+    def _arguments(self) -> tuple[Recipe, Numbers, Data, Form]:
+        """What a trace of the programs takes: data by their shapes."""
         recipe, task = with_batch_size(self.recipe, self.task), self.task
         dtype = jnp.int32 if task.vocabulary else jnp.dtype(recipe.dtype)
         like: Any = jax.ShapeDtypeStruct
@@ -98,7 +107,7 @@ class PreparedRun:
             test_x=like(task.test_x.shape, dtype),
             test_y=like(task.test_y.shape, task.test_y.dtype),
         )
-        compiled.trace(recipe, numbers_for(numbers(recipe), recipe.dtype), shapes, task.form)
+        return recipe, numbers_for(numbers(recipe), recipe.dtype), shapes, task.form
 
 
 def run_folder(recipe: Recipe) -> Path:

@@ -53,11 +53,13 @@ def comparison(
     more than one layer, there are no profiles.
     """
     layers, steps = defined_backward(minibatch_rows(layers)), minibatch_rows(steps)
-    groups, legend, heading = group_runs(layers, by), Legend(), by
+    heading = by
     if too_many(layers[by]):
         heading = f"{by}: {layers[by].nunique()} groups, too many to tell apart; give --by"
-        layers, steps = (table.assign(**{by: ALL}) for table in (layers, steps))
-        extras = extras._replace(times=None if extras.times is None else extras.times.assign(**{by: ALL}))
+        by = "group"
+        layers, steps = (table.assign(group=ALL) for table in (layers, steps))
+        extras = extras._replace(times=None if extras.times is None else extras.times.assign(group=ALL))
+    groups, legend = group_runs(layers, by), Legend()
     rows = _panel_rows(layers, extras)
     figure, panels = style.panel_rows(rows, title)
     if "start" in panels:
@@ -116,12 +118,8 @@ def _draw_lags(panel: Axes, times: pd.DataFrame, groups: Groups, legend: Legend)
     rows = rows[(rows.layer == rows.groupby("run", observed=True).layer.transform("max")).to_numpy()]
     lagged = rows.assign(lag=rows.groupby("run", observed=True).time.transform("max") - rows.time)
     drawn = _draw_groups(panel, lagged, "lag", "log10_backward", groups, legend)
-    style.panel_labels(
-        panel,
-        "Backward signal through time →, after the last step",
-        "time lag, T − t",
-        "‖∂loss/∂h‖ of the hidden state",
-    )
+    xlabel = "time lag, T − t, after the last step"
+    style.panel_labels(panel, "Backward signal through time →", xlabel, "‖∂loss/∂h‖ of the hidden state")
     style.power_axis(panel, *style.shared_limits([marks.finite_range([y for _, y in drawn])])[0])
     style.count_axis(panel, 0, int(lagged.lag.max()))
 
@@ -166,6 +164,7 @@ def _draw_losses(
     """Draw the losses in the column `y`; a run far above the others is marked and does not flatten them."""
     if no_losses:
         style.empty_note(panel, no_losses)
+        panel.set_yticks([])
         return
     top = _largest_shown_loss(rows_with(steps, y), y)
     losses = _draw_groups(panel, steps, x, y, groups, legend, top)

@@ -85,11 +85,9 @@ def draw_maps(figure: Figure, panels: list[Axes], maps: Maps) -> dict[str, Line2
         style.panel_labels(panel, title, maps.column, maps.row)
         if outcome == "score" and maps.score is None:
             style.empty_note(panel, "not compared: the scores differ in kind")
+            panel.set(xticks=[], yticks=[])
             continue
         cells = combinations(maps, outcome)
-        if not np.isfinite(cells.means).any() and outcome == "score":
-            style.empty_note(panel, "not measured")
-            continue
         _draw_values(figure, panel, cells, outcome, maps.score)
         entries |= _draw_cells_without_value(panel, cells)
         _name_values(panel, cells)

@@ -17,7 +17,7 @@ MOST_NUMBERS = 100  # beyond it neighbours on the scale of colours look alike
 SEED_KEYS = ["run", "seed"]  # the columns that identify a seed
 MAX_LINE_GROUPS = 4  # groups beyond which the lines of single seeds would be a tangle
 MOST_RUNS = 4  # of a group: of more the median is drawn
-ALL = "all"  # the one group of runs that would be too many groups
+ALL = "all runs"  # the one group of runs that would be too many groups
 
 
 class GroupStyle(NamedTuple):
@@ -56,10 +56,15 @@ def too_many(column: pd.Series) -> bool:
 
 
 def group_styles(column: pd.Series) -> dict[Hashable, GroupStyle]:
-    """The look of each value, None for null: numbers from dark to light, words in contrasting colours, null grey."""
+    """The look of each value, None for null: numbers from dark to light, words in contrasting colours, null grey.
+
+    Words are in the order of their categories, or in that of the rows.
+    """
     numbers = is_numeric(column)
     values = [value for value in column.unique() if not pd.isna(value)]
-    if numbers:
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        values.sort(key=list(column.cat.categories).index)
+    elif numbers:
         values.sort()
     colours = style.group_colours(len(values), numbers)
     own = numbers or len(values) <= len(style.COLOURS)
@@ -86,8 +91,8 @@ def value_text(value: Any) -> str:
 
 
 def group_runs(frame: pd.DataFrame, by: str) -> Groups:
-    """The groups of the runs of a table by its column `by`; one in grey where they are too many to tell apart."""
-    if too_many(frame[by]):
+    """The groups of the runs of a table by its column `by`; the group ALL is dark, and its single runs are grey."""
+    if set(frame[by].unique()) == {ALL}:
         return Groups(by, {ALL: GroupStyle(style.INK, 0, True)}, many=True)
     runs = frame.groupby(by, observed=True, dropna=False).run.nunique()
     return Groups(by, group_styles(frame[by]), many=bool((runs > MOST_RUNS).any()))

@@ -2,6 +2,7 @@
 
 import math
 import textwrap
+from bisect import bisect
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
@@ -24,7 +25,7 @@ INK, FAINT, THEORY = "#222222", "#8A8A8A", "#444444"
 MIN_DECADES = 4.0  # shown by an axis: fewer would make noise look like a slope
 TITLE: dict[str, Any] = {"loc": "left", "fontsize": 12, "fontweight": "bold", "color": INK}
 LEGEND_FONTS = (10.0, 8.5, 7.0)  # the largest with which it fits
-LINE_HEIGHT = 1.5  # of a row of the legend, in sizes of its font
+LINE_HEIGHT = 1.6  # of a row of the legend, in sizes of its font
 MOST_OF_HEIGHT = 0.25  # of a figure, that its legend takes
 NO_ENTRIES: Mapping[str, Line2D | Patch] = MappingProxyType({})
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -169,14 +170,7 @@ def draw_legend(
     size = next(
         (size for size in LEGEND_FONTS if _fits(figure, entries, marks, title, size)), LEGEND_FONTS[-1]
     )
-    shown = dict(entries)
-    while len(shown) > 1 and not _fits(figure, shown, marks, title, size):
-        shown.popitem()
-        rest = {f"… and {len(entries) - len(shown)} more": Line2D([], [], linestyle="")}
-        if _fits(figure, shown | rest, marks, title, size):
-            shown |= rest
-            break
-    shown |= marks
+    shown = _shown(figure, entries, marks, title, size) | dict(marks)
     labels = [literal_text(label) for label in shown]
     box = figure.legend(
         list(shown.values()),
@@ -189,6 +183,26 @@ def draw_legend(
         title_fontproperties={"weight": "bold", "size": size},
     )
     box.get_title().set_color(INK)
+
+
+def _shown(
+    figure: Figure,
+    entries: Mapping[str, Line2D | Patch],
+    marks: Mapping[str, Line2D | Patch],
+    title: str,
+    size: float,
+) -> dict[str, Line2D | Patch]:
+    """All entries that fit beside the marks, or the first of them and the number of the others."""
+    if _fits(figure, entries, marks, title, size):
+        return dict(entries)
+    names = list(entries)
+
+    def first(count: int) -> dict[str, Line2D | Patch]:
+        rest = {f"… and {len(names) - count} more": Line2D([], [], linestyle="")}
+        return {name: entries[name] for name in names[:count]} | rest
+
+    too_many = bisect(range(len(names)), 0, key=lambda n: not _fits(figure, first(n), marks, title, size))
+    return first(max(too_many - 1, 0))
 
 
 def _fits(

@@ -21,18 +21,15 @@ from gradlab.engine.seed_programs import ChunkKind
 from gradlab.engine.tasks import kept_for_a_task
 from gradlab.launch import machine
 from gradlab.launch.run_writer import End, RunWriter
-from gradlab.launch.seed_tracker import SeedTracker
+from gradlab.launch.training import TIME_OVER, Clock, Training, interrupt
 from gradlab.measure.columns import READABLE, RESULTS, VERSION
 from gradlab.parts.losses.chance import chance_loss
 from gradlab.recipe import signals
-from gradlab.recipe.errors import NonFiniteError, RecipeError, unwritable
+from gradlab.recipe.errors import RecipeError, unwritable
 from gradlab.recipe.printing import one_line
 from gradlab.recipe.recipe import Recipe, changed_meanings, folder_name, plain
 from gradlab.store import lock, write
 from gradlab.store.status import merge, read_status, write_status
-
-TIME_OVER = "its time limit"  # in the message of a run that it has interrupted
-CHECKPOINT_SECONDS = 5.0  # between two checkpoints
 
 
 class Progress(NamedTuple):
@@ -188,21 +185,6 @@ def _data_summary(recipe: Recipe, task: Task) -> dict[str, Any]:
     return summary | ({"metric": "accuracy"} if other_loss else {})
 
 
-class Clock(NamedTuple):
-    """What may end a run before its last step: a signal that was caught, or its time."""
-
-    caught: list[int]
-    time_limit: float
-    deadline: float
-
-    @property
-    def reason(self) -> str:
-        """Why it has to end now, "" as long as it may go on."""
-        if self.caught:
-            return signal.Signals(self.caught[0]).name
-        return f"{TIME_OVER} of {self.time_limit:g} s was over" if time.monotonic() > self.deadline else ""
-
-
 def _run(recipe: Recipe, run: LoadedRun, writer: RunWriter, report: Report, clock: Clock) -> End:
     """Train, and end in a known state whatever happens, but for a second signal: that ends it as a kill does."""
     try:
@@ -211,61 +193,31 @@ def _run(recipe: Recipe, run: LoadedRun, writer: RunWriter, report: Report, cloc
         writer.update_status()
         return _train(recipe, run, writer, report, clock)
     except signals.Stop as stop:
-        return _interrupt(writer, signal.Signals(stop.number).name)
+        return interrupt(writer, signal.Signals(stop.number).name)
     except BaseException as error:  # a user's function may raise anything
         if signals.is_request(error):
             raise
         return writer.fail(error)
 
 
-def _interrupt(writer: RunWriter, reason: str) -> End:
-    return writer.end("interrupted", f"{reason} after step {writer.status['steps_done']}")
-
-
 def _train(recipe: Recipe, run: LoadedRun, writer: RunWriter, report: Report, clock: Clock) -> End:
-    """Train chunk by chunk; the rows of a chunk are written before the checkpoint that covers them."""
+    """Train chunk by chunk, and store each."""
     began = time.perf_counter()
     programs = compile_run(run)
-    compiled_at = saved_at = time.perf_counter()
+    compiled_at = time.perf_counter()
     state = programs.start(jnp.asarray(run.seeds), run.numbers, run.data)
-    tracker = SeedTracker(recipe, run.layout, run.seeds, state, writer.status["data"]["chance_loss"])
-    first = writer.resume(tracker)
-    parameters = sum(size for _, _, size in run.layout.entries)
-    writer.status |= {
-        "parameters": parameters,
-        "compile_seconds": round(compiled_at - began, 3),
-        "flops_per_step": programs.flops_per_step,
-    }
-    if writer.is_due:  # else the status that follows the first rows tells it
-        writer.update_status()
-    complete = writer.next > recipe.steps or tracker.ended().all()
-    for chunk in () if complete or clock.reason else train(run, (first, tracker.state)):
-        writer.add(tracker.take(chunk))
+    training = Training(recipe, run, writer, state)
+    training.begin(compiled_at - began, programs.flops_per_step)
+    for chunk in () if training.complete or clock.reason else train(run, (training.first, training.state)):
+        training.take(chunk)
         if chunk.kind is ChunkKind.FIXED_BATCH:
-            continue  # its rows are written in one file with those of the next chunk
-        # the final row has the number `steps`; no such step is made
-        following = chunk.steps_done + (chunk.kind is ChunkKind.FINAL)
-        writer.reach(chunk.steps_done, following, tracker)
-        complete = following > recipe.steps or tracker.ended().all()
-        saves = time.perf_counter() - saved_at > CHECKPOINT_SECONDS
-        if saves or writer.is_due:
-            writer.flush()
-            writer.update_status()
-        if tracker.nonfinite and recipe.on_nonfinite == "raise":
-            raise NonFiniteError(tracker.message())
+            continue
         if report is not None and len(chunk.steps):
-            rate = (chunk.steps_done - first) / max(time.perf_counter() - compiled_at, 1e-9)
+            rate = (chunk.steps_done - training.first) / max(time.perf_counter() - compiled_at, 1e-9)
             report(_progress(run, chunk, rate))
-        if complete or clock.reason:
+        if training.complete or clock.reason:
             break
-        if saves:
-            writer.save_checkpoint(tracker)
-            saved_at = time.perf_counter()
-    writer.flush()
-    writer.save_checkpoint(tracker)
-    if not complete:
-        return _interrupt(writer, clock.reason)
-    return writer.end(tracker.run_state(), tracker.message())
+    return training.end(clock.reason)
 
 
 def _progress(run: LoadedRun, chunk: ChunkResult, steps_per_second: float) -> Progress:

@@ -15,6 +15,7 @@ from gradlab.launch.engines.contract import Carrier, Job
 from gradlab.launch.observer import Observer, tell
 from gradlab.launch.run import Outcome, note_failure
 from gradlab.launch.schedule import Schedule
+from gradlab.launch.worker import EXIT_SECONDS
 from gradlab.measure.columns import RESULTS
 from gradlab.recipe import signals
 from gradlab.recipe.recipe import Recipe, structure
@@ -22,7 +23,6 @@ from gradlab.store.lock import held
 from gradlab.store.status import read_status
 
 LOOK_SECONDS = 0.5  # between two looks at the folders of the runs on their way
-EXIT_SECONDS = 60.0  # that runs have to reach the end of a chunk of steps when the study is interrupted
 MOST_ENDS = 2  # processes that a run may end before it counts as failed
 MOST_INTERRUPTIONS = 5  # of a run by signals that the supervisor did not send
 
@@ -120,8 +120,8 @@ class Supervisor:
             if cells := self.schedule.take(slot):
                 recipes = tuple(self.recipes[cell] for cell in cells)
                 batches.append(Batch(slot, tuple(cells), recipes, self.time_limit))
+        before = {cell: _digest(self._folder(cell)) for batch in batches for cell in batch.cells}
         for batch, job in zip(batches, self.carrier.carry(batches), strict=True):
-            before = {cell: _digest(self._folder(cell)) for cell in batch.cells}
             self.carried[batch.slot] = Carried(batch, job, list(batch.cells), before, time.monotonic())
             self.observer.begun(batch.cells[0])
 

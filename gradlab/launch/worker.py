@@ -5,13 +5,16 @@ import re
 import signal
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from itertools import pairwise
 from pathlib import Path
 
 PARENT_SECONDS = 0.5  # between two looks whether the parent is still there
+EXIT_SECONDS = 60.0  # that a run has to reach the end of a chunk of steps
 LONGEST_WORDS = 200
 PID = "pid"  # the file beside a worker's output that holds its number
+_busy = threading.Event()
 
 
 def begin(output: str) -> None:
@@ -28,11 +31,25 @@ def begin(output: str) -> None:
     threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
 
 
+@contextmanager
+def working() -> Iterator[None]:
+    """The process has something to do: without its parent it ends when this is done, which a signal hastens."""
+    _busy.set()
+    try:
+        yield
+    finally:
+        _busy.clear()
+
+
 def _end_with_parent(parent: int) -> None:
     """A run is interrupted, with what it has on the disk, and the process ends with it."""
     while os.getppid() == parent:
         time.sleep(PARENT_SECONDS)
     os.kill(os.getpid(), signal.SIGTERM)
+    until = time.monotonic() + EXIT_SECONDS
+    while _busy.is_set() and time.monotonic() < until:
+        time.sleep(PARENT_SECONDS)
+    os._exit(128 + signal.SIGTERM)
 
 
 def process_of(output: Path) -> int | None:

@@ -1,20 +1,29 @@
 """What of several runs cannot be compared, and why: one line for each matter."""
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from gradlab.analysis.score import score_of
 
 if TYPE_CHECKING:
     from gradlab.store.read import Run
 
+Value = TypeVar("Value", str, int)
 SURFACE = "point"  # model=point has no layers
+# what a layer of the depth axis is; any other model has layers of its own kind
+_MODELS_OF_LAYERS = {
+    "dense layers": "mlp perceptron linear",
+    "convolutions": "cnn lenet alexnet vgg",
+    "residual blocks": "resnet resnet_imagenet",
+    "recurrent layers": "rnn lstm gru recurrent_highway",
+}
+LAYERS = {model: kind for kind, models in _MODELS_OF_LAYERS.items() for model in models.split()}
 
 
 def differences(runs: list["Run"]) -> list[str]:
     """A line for each matter in which the runs are not of one kind: scores, losses, tasks, depth, steps."""
     models = _distinct(run.recipe["model"]["name"] for run in runs)
-    networks = [model for model in models if model != SURFACE]
+    layers = _kinds_of_layers(runs)
     examples = _distinct(_examples_per_step(run) for run in runs)
     tasks = _distinct(run.status["data"].get("name", run.recipe["data"]["name"]) for run in runs)
     scores = _distinct(score_of(run.status["data"]).name for run in runs)
@@ -23,10 +32,10 @@ def differences(runs: list["Run"]) -> list[str]:
         f"losses are not compared: {unlike_losses(runs)}" if unlike_losses(runs) else "",
         f"the tasks differ: {_and(tasks)}; so do their chance levels" if len(tasks) > 1 else "",
         "a surface (model=point) has no layers: it has no profile and no gain"
-        if SURFACE in models and networks
+        if SURFACE in models and layers
         else "",
-        f"a layer means something else in each of {_and(networks)}: profiles are drawn over relative depth"
-        if len(networks) > 1
+        f"layers differ in kind, so profiles are drawn over relative depth: {_and(layers)}"
+        if len(layers) > 1
         else "",
         f"a step is a gradient of {_and(map(str, examples))} examples: the numbers of steps are not compared"
         if len(examples) > 1
@@ -41,22 +50,28 @@ def unlike_losses(runs: list["Run"]) -> str:
     return _and(losses) if len(losses) > 1 else ""
 
 
-def unlike_depths(runs: list["Run"]) -> bool:
-    """Whether there are networks of several kinds, whose layers are not the same thing."""
-    return len({run.recipe["model"]["name"] for run in runs} - {SURFACE}) > 1
+def unlike_layers(runs: list["Run"]) -> bool:
+    """Whether there are networks whose layers are not the same kind of thing."""
+    return len(_kinds_of_layers(runs)) > 1
+
+
+def _kinds_of_layers(runs: list["Run"]) -> list[str]:
+    names = _distinct(str(run.recipe["model"]["name"]) for run in runs)
+    return _distinct(LAYERS.get(name, f"layers of {name}") for name in names if name != SURFACE)
 
 
 def _examples_per_step(run: "Run") -> int:
     return int(run.recipe["batch_size"] or run.status["data"]["train"])
 
 
-def _distinct(values: Iterable[str | int]) -> list[str | int]:  # in the order of the runs
+def _distinct(values: Iterable[Value]) -> list[Value]:
+    """The values in the order of the runs, each once."""
     return list(dict.fromkeys(values))
 
 
-def _and(words: Iterable[str | int]) -> str:
+def _and(words: Iterable[str]) -> str:
     """`a`, `a and b`, `a, b and c`; of more than four the first three and a number."""
-    named = list(map(str, words))
+    named = list(words)
     if len(named) > 4:
         named = [*named[:3], f"{len(named) - 3} others"]
     return " and ".join(filter(None, [", ".join(named[:-1]), named[-1]]))

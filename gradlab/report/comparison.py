@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from gradlab.recipe.errors import RecipeError
 from gradlab.report import comparability
-from gradlab.report.results_table import cell, text_table
+from gradlab.report.grouping import group_keys, pooled, with_joined_column
+from gradlab.report.results_table import text_table
 from gradlab.report.summary import is_synthetic
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from gradlab.store.read import Run
 
 ALWAYS_PRESENT = ("run", "seed")  # columns that every frame has
-MOST_JOINED = 16  # combinations of several choices that have a colour and dashes of their own
+MEASURING = ("log.", "eval.", "probes.", "snapshots.")
 # the columns that the picture needs
 LAYERS = ("name", "log10_forward", "log10_backward")
 STEPS = tuple(
@@ -83,6 +84,12 @@ class Comparison:
         return compare_runs(self.runs, first, self.target)
 
     @cached_property
+    def drawn_runs(self) -> list["Run"]:
+        """The runs of one study by the names of their folders, so that the picture does not depend on their order."""
+        one_study = len({run.folder.parent for run in self.runs}) == 1
+        return sorted(self.runs, key=lambda run: run.folder.name) if one_study else self.runs
+
+    @cached_property
     def layers(self) -> "pd.DataFrame":
         """The layers of all runs at the first and the last step."""
         return self._gathered("layers", LAYERS)
@@ -102,7 +109,7 @@ class Comparison:
 
         rows = minibatch_evaluations if table == "steps" else minibatch_ends
         keys = [key for key in self.by if key not in ALWAYS_PRESENT]
-        return gather(self.runs, table, keys, Selection(columns, rows))
+        return gather(self.drawn_runs, table, keys, Selection(columns, rows))
 
     @cached_property
     def score(self) -> "Score | None":
@@ -114,13 +121,14 @@ class Comparison:
 
     @cached_property
     def varying(self) -> list[str]:
-        """The choices that differ and that no other implies."""
-        return [key for key in distinguishing_keys(self.runs, []) if key != "run"]
+        """The choices that differ, that no other implies, and that are of training, not of measuring."""
+        keys = distinguishing_keys(self.runs, [])
+        return [key for key in keys if key != "run" and not key.startswith(MEASURING)]
 
     @cached_property
     def factors(self) -> list[str]:
-        """The same without the seed, which makes replicates."""
-        return [key for key in self.varying if key != "seed"]
+        """The same without the seeds, which make replicates."""
+        return [key for key in self.varying if key not in ("seed", "seeds")]
 
     @cached_property
     def outcomes(self) -> "pd.DataFrame":
@@ -137,12 +145,18 @@ class Comparison:
         from gradlab.analysis.main_effects import main_effects
         from gradlab.analysis.outcomes import OUTCOMES
 
-        found = [main_effects(self.outcomes, outcome, self.factors) for outcome in OUTCOMES]
+        try:
+            outcomes = self.outcomes
+        except RecipeError:  # without the probe of the backward signal: the table says it
+            return []
+        found = [main_effects(outcomes, outcome, self.factors) for outcome in OUTCOMES]
         return [effects for effects in found if effects]
 
     @cached_property
     def crossed(self) -> list[str]:
         """The two choices whose combinations are drawn as maps; empty where there are no two that cross."""
+        from gradlab.store.gather import choices
+
         keys = [key for key in self.by if key in self.factors]
         if len(keys) > 2 and not self.chosen:
             largest = sorted(keys, key=lambda key: -self.largest_share(key))[:2]
@@ -150,9 +164,9 @@ class Comparison:
         keys = keys[:2]
         if len(keys) < 2:
             return []
-        values = self.results[keys].astype(str)
-        crosses = len(values.drop_duplicates()) > values.nunique().max()
-        return keys if crosses else []
+        rows, columns = (list(map(str, choices(self.runs)[key])) for key in keys)
+        combinations = set(zip(rows, columns, strict=True))
+        return keys if len(combinations) > max(len(set(rows)), len(set(columns))) else []
 
     def largest_share(self, key: str) -> float:
         """The largest share of an outcome that a choice explains; 0 where none is known."""
@@ -185,12 +199,12 @@ def comparison_picture(comparison: Comparison) -> "Figure":
     """The picture of a comparison, as what varies demands: with maps where two choices cross."""
     from gradlab.figures.comparison import comparison as draw
 
-    keys = _group_keys(comparison)
+    keys = group_keys(comparison)
     name = ", ".join(keys)
-    layers, steps = (_with_joined_column(table, keys) for table in (comparison.layers, comparison.steps))
+    layers, steps = (with_joined_column(table, keys) for table in (comparison.layers, comparison.steps))
     maps = _maps(comparison)
     synthetic = "synthetic data" if any(map(is_synthetic, comparison.runs)) else ""
-    title = "\n".join(filter(None, [synthetic, _pooled(comparison, keys, maps)]))
+    title = "\n".join(filter(None, [synthetic, pooled(comparison, keys, maps)]))
     return draw(layers, steps, name, title, comparison.score, _extras(comparison, keys, maps))
 
 
@@ -200,72 +214,26 @@ def _extras(comparison: Comparison, keys: list[str], maps: "Maps | None") -> "Ex
     times = comparison.times()
     losses = comparability.unlike_losses(comparison.runs)
     return Extras(
-        times=None if times.empty else _with_joined_column(times, keys),
+        times=None if times.empty else with_joined_column(times, keys),
         maps=maps,
-        relative_depth=comparability.unlike_depths(comparison.runs),
+        relative_depth=comparability.unlike_layers(comparison.runs),
         no_losses=f"not compared: {losses}" if losses else "",
     )
 
 
 def _maps(comparison: Comparison) -> "Maps | None":
     from gradlab.figures.factors import Maps
+    from gradlab.store.gather import names
 
+    if not comparison.crossed or comparison.results.signal_start.isna().all():  # without the probe: no gain
+        return None
+    row, column = comparison.crossed
+    order = {name: index for index, name in enumerate(names(comparison.drawn_runs))}
     try:
-        if not comparison.crossed:
-            return None
-        row, column = comparison.crossed
-        return Maps(comparison.outcomes, row, column, comparison.score)
+        outcomes = comparison.outcomes.sort_values("run", key=lambda runs: runs.map(order), kind="stable")
+        return Maps(outcomes, row, column, comparison.score)
     except RecipeError:  # without the probe of the backward signal: the table says it
         return None
-
-
-def _group_keys(comparison: Comparison) -> list[str]:
-    """The choices whose values are groups in the picture: all of `by` while a look for each combination is left.
-
-    Of more combinations, the choice of the largest effect whose values are few enough to be told apart.
-    """
-    from gradlab.figures.groups import too_many
-
-    by, factors = comparison.by, comparison.factors
-    crossed = comparison.crossed if len([key for key in by if key in factors]) > 2 else []
-    left_out = {key for key in factors if crossed and key not in crossed}
-    if not comparison.chosen and set(by) - {"seed"}:
-        left_out.add("seed")
-    keys = [key for key in by if key not in left_out]
-    values = comparison.layers[["run", *keys]].drop_duplicates("run")[keys] if len(keys) > 1 else None
-    if values is None or len(values.drop_duplicates()) <= MOST_JOINED:
-        return keys
-    fitting = [key for key in keys if not too_many(values[key])] or keys
-    return [max(fitting, key=comparison.largest_share)]
-
-
-def _pooled(comparison: Comparison, keys: list[str], maps: "Maps | None") -> str:
-    """Over which choices the groups, and the cells of the maps, are taken together; "" over none."""
-    in_curves = [key for key in comparison.varying if key not in keys and comparison.by != ["run"]]
-    in_maps = [key for key in comparison.varying if maps and key not in (maps.row, maps.column)]
-    if not in_maps:
-        return f"taken together: {', '.join(in_curves)}" if in_curves else ""
-    text = f"taken together, as means in the maps: {', '.join(in_maps)}"
-    return text + (f"; as curves of one group: {', '.join(in_curves)}" if in_curves else "")
-
-
-def _with_joined_column(frame: "pd.DataFrame", by: list[str]) -> "pd.DataFrame":
-    """With several choices one column for all: "depth, clip" is "10, norm", or "10" without a clip."""
-    if len(by) == 1:
-        return frame
-    rows = list(zip(*(frame[key].tolist() for key in by), strict=True))
-    labels = {row: ", ".join(_label_words(by, row)) for row in dict.fromkeys(rows)}
-    return frame.assign(**{", ".join(by): [labels[row] for row in rows]})
-
-
-def _label_words(by: list[str], row: tuple[Any, ...]) -> list[str]:
-    """The first choice and those of the others that are set, a number with its name: `norm`, `dropout 0.1`."""
-    words = [cell(row[0]) or "none"]
-    for key, value in zip(by[1:], row[1:], strict=True):
-        if cell(value) in ("", "none") or (value == 0 and key != "seed"):
-            continue
-        words.append(cell(value) if isinstance(value, str) else f"{key.rpartition('.')[2]} {cell(value)}")
-    return words
 
 
 def comparison_path(runs: list["Run"], by: list[str], suffix: str = "png") -> Path:

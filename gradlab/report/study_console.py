@@ -215,8 +215,9 @@ class StudyConsole:
         """The run's row of study.parquet."""
         from gradlab.analysis.study import StudyTable
 
-        table = self._tables.setdefault(folder.parent, StudyTable(folder.parent))
-        return table.row(folder)
+        if folder.parent not in self._tables:
+            self._tables[folder.parent] = StudyTable(folder.parent)
+        return self._tables[folder.parent].row(folder)
 
     def _save(self) -> None:
         self._saved = time.monotonic()

@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from gradlab.measure.columns import FIXED_NAMES, TABLES
+from gradlab.measure.columns import TABLES
 from gradlab.recipe.errors import RecipeError, hint
-from gradlab.recipe.recipe import NOT_IN_DIGEST, flat, without_later_defaults
 from gradlab.store.read import UNFINISHED, Paths, Run, Selection, frames, read_each, require_table
 
 
@@ -74,10 +73,10 @@ def choices(runs: list[Run], by: Iterable[str] = ()) -> dict[str, list[Any]]:
     Raises:
         RecipeError: if no run has a choice of `by`.
     """
-    each = [run_choices(run.recipe) for run in runs]
-    keys = list(dict.fromkeys(key for chosen in each for key in chosen))
+    run_choices = [run.choices for run in runs]
+    keys = list(dict.fromkeys(key for chosen in run_choices for key in chosen))
     requested = [column(word, keys) for word in by]
-    values = {key: [chosen.get(key) for chosen in each] for key in keys}
+    values = {key: [chosen.get(key) for chosen in run_choices] for key in keys}
     differing = [key for key in keys if len(set(map(repr, values[key]))) > 1]
     return {key: values[key] for key in dict.fromkeys([*requested, *differing])}
 
@@ -93,14 +92,6 @@ def column(word: str, names: Iterable[str]) -> str:
         if name in names:
             return name
     raise RecipeError(f"no run has a choice '{word}'{hint(word, names)}")
-
-
-def run_choices(recipe: dict[str, Any]) -> dict[str, Any]:
-    """The recipe by readable key: an option's name under its group, its numbers under group.key."""
-    values = flat(without_later_defaults(recipe))
-    kept = {key: value for key, value in values.items() if key.split(".")[0] not in NOT_IN_DIGEST}
-    short = {key: key.removesuffix(".name") for key in kept}
-    return {key if short[key] in FIXED_NAMES else short[key]: value for key, value in kept.items()}
 
 
 def _spread(values: list[Any], origin: np.ndarray) -> Any:

@@ -16,11 +16,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from gradlab.measure.columns import EXPECTED, KEYS, OPTIONAL, TABLES, schemas
+from gradlab.measure.columns import EXPECTED, FIXED_NAMES, KEYS, OPTIONAL, TABLES, schemas
 from gradlab.recipe.errors import RecipeError, UnfinishedError
 from gradlab.recipe.memory import physical_memory
 from gradlab.recipe.paths import is_folder
 from gradlab.recipe.printing import one_line
+from gradlab.recipe.recipe import NOT_IN_DIGEST, flat, without_later_defaults
 from gradlab.store import contents, files
 from gradlab.store.lock import held
 from gradlab.store.status import is_whole
@@ -55,10 +56,18 @@ class Run:
     recipe: dict[str, Any]
     status: dict[str, Any]
 
-    @property
+    @cached_property
     def name(self) -> str:
         """The name of its folder, in one line."""
         return one_line(self.folder.resolve().name)
+
+    @cached_property
+    def choices(self) -> dict[str, Any]:
+        """The recipe by readable key: an option's name under its group, its numbers under group.key."""
+        values = flat(without_later_defaults(self.recipe))
+        kept = {key: value for key, value in values.items() if key.split(".")[0] not in NOT_IN_DIGEST}
+        short = {key: key.removesuffix(".name") for key in kept}
+        return {key if short[key] in FIXED_NAMES else short[key]: value for key, value in kept.items()}
 
     @cached_property
     def layers(self) -> pd.DataFrame:

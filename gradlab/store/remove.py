@@ -77,7 +77,7 @@ def remove(folder: Path) -> None:
         OSError: the file system does not let it go.
     """
     hidden = folder.with_name(f".{secrets.token_hex(8)}{_REMOVED}")
-    _require_own(folder)
+    require_own(folder)
     with lock.hold(folder):
         files.rename(folder.parent, folder.name, hidden.name)
         with files.opened(folder.parent) as study:
@@ -92,22 +92,40 @@ def delete(folder: Path) -> None:
         RecipeError: there is something in it that gradlab did not write.
         OSError: the file system does not let it go.
     """
-    written = _require_own(folder).written
+    by_place: dict[str, list[str]] = {place: [] for place in _WRITTEN}
+    for name in require_own(folder).written:
+        place, _, last = name.rpartition("/")
+        by_place[place].append(last)
     for place in reversed(_WRITTEN):
-        with suppress(FileNotFoundError), files.opened(folder.parent, f"{folder.name}/{place}") as descriptor:
-            for name in map(PurePosixPath, written):
-                if str(PurePosixPath(place)) == str(name.parent):
-                    os.unlink(name.name, dir_fd=descriptor)
-        with suppress(FileNotFoundError), files.opened(folder.parent, folder.name if place else "") as parent:
-            os.rmdir(place or folder.name, dir_fd=parent)
+        _delete_place(folder, place, by_place[place])
+
+
+def _delete_place(folder: Path, place: str, names: list[str]) -> None:
+    """Delete the files of one of the folders in that of a run, or of itself, and then that folder."""
+    with (
+        suppress(FileNotFoundError),
+        files.opened(folder.parent, str(PurePosixPath(folder.name, place))) as descriptor,
+    ):
+        for name in names:
+            with suppress(FileNotFoundError):  # another process may tidy up at the same time
+                os.unlink(name, dir_fd=descriptor)
+    with suppress(FileNotFoundError), files.opened(folder.parent, folder.name if place else "") as parent:
+        os.rmdir(place or folder.name, dir_fd=parent)
 
 
 def left_over(study: Path) -> list[Path]:
-    """The folders in that of a study whose removal was interrupted."""
-    return [path for path in sorted(study.glob(f".*{_REMOVED}")) if _HIDDEN.fullmatch(path.name)]
+    """The folders in that of a study whose removal was interrupted, not one that goes on."""
+    hidden = [path for path in sorted(study.glob(f".*{_REMOVED}")) if _HIDDEN.fullmatch(path.name)]
+    return [path for path in hidden if not lock.held(path)]
 
 
-def _require_own(folder: Path) -> Contents:
+def require_own(folder: Path) -> Contents:
+    """What is in the folder of a run, all of which gradlab wrote.
+
+    Raises:
+        RecipeError: it is a link, or there is something in it that gradlab did not write.
+        OSError: it cannot be read.
+    """
     found = contents(folder)
     if found.foreign:
         raise RecipeError(f"{folder} has {found.foreign[0]}, which gradlab did not write; move it away first")

@@ -16,7 +16,7 @@ ROWS = [
     {"run": "d", "depth": 50, "signal_start": None, "gain_start": None, "train_loss": None, "clip": "value",
      "clip.threshold": 0.5, "remat": True, "initializer.sigma_w": "auto", "training": "learned and lost it"},
     {"run": "e", "depth": 5, "signal_start": "exploding", "gain_start": -1.5, "train_loss": 1e30, "clip": "agc",
-     "remat": False, "initializer.sigma_w": 1.5, "training": "learned"},
+     "penalty.name": "l2", "remat": False, "initializer.sigma_w": 1.5, "training": "learned"},
 ]  # fmt: skip
 SELECTED = {
     "depth>20": "bcd",
@@ -35,6 +35,8 @@ SELECTED = {
     "clip=none": "a",
     "clip!=none": "bcde",
     "clip.name=norm": "bc",
+    "penalty=l2": "e",
+    "penalty.name=l2": "e",
     "clip.threshold=none": "abce",
     "clip.threshold!=none": "d",
     "gain=none": "cd",

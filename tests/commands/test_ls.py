@@ -3,8 +3,10 @@
 import json
 import math
 
+import pyarrow.parquet as pq
 import pytest
 
+from gradlab.analysis.study import _computed
 from gradlab.analysis.study_columns import differing_choices, sorted_rows
 from gradlab.commands.main import main
 from tests import runs
@@ -146,6 +148,35 @@ def test_null_and_nan_are_last_whatever_the_order():
         assert values[:4] == expected
         assert values[4] is None
         assert math.isnan(values[5])
+
+
+def test_a_study_is_found_by_its_name(study, capsys, monkeypatch):
+    (study.parent / "outputs").mkdir()
+    study.rename(study.parent / "outputs" / "big")
+    monkeypatch.chdir(study.parent)
+    assert listed(capsys, "big", "--sort", "depth") == list("acbd")
+    runs.simple(study.parent / "big" / "x")  # a folder of that name comes first
+    assert listed(capsys, "big") == ["x"]
+    assert main(["ls", "bigger"]) == 2
+    assert "bigger does not exist" in capsys.readouterr().err
+
+
+def test_a_key_of_a_recipe_forges_no_line(tmp_path, capsys):
+    for name in "ab":
+        keys = {f"k{index}\nforged": name for index in range(8)}
+        runs.simple(tmp_path / "s" / name, data=runs.RECIPE["data"] | keys)
+    assert not any(line.startswith("forged") for line in printed(capsys, tmp_path))
+
+
+def test_what_was_computed_before_a_signal_is_kept(study, capsys, monkeypatch):
+    def interrupted(folder):
+        if folder.name == "c":
+            raise KeyboardInterrupt
+        return _computed(folder)
+
+    monkeypatch.setattr("gradlab.analysis.study._computed", interrupted)
+    assert main(["ls", str(study)]) == 130
+    assert pq.read_table(study / "study.parquet")["run"].to_pylist() == ["a", "b"]
 
 
 def test_a_second_list_diagnoses_nothing(study, capsys, monkeypatch):

@@ -237,6 +237,7 @@ main(["rm", sys.argv[1], "--yes"])
 """
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize(
     ("call", "after"), [("replace", 0), ("unlink", 0), ("unlink", 3), ("rmdir", 0), ("rmdir", 4)]
 )

@@ -7,9 +7,11 @@ import pytest
 import yaml
 
 import gradlab
+from gradlab.analysis import forecast, study
 from gradlab.commands.compose.grid import grid
 from gradlab.commands.main import main
 from gradlab.commands.run import override
+from gradlab.engine import prepare
 from gradlab.launch.study import running_order
 from gradlab.recipe.errors import RecipeError
 from tests.recipes import TINY  # all runs but the slow ones share its program
@@ -163,6 +165,27 @@ def test_a_dry_run_prints_the_grid_and_its_cost_and_runs_nothing(elsewhere, caps
     assert len(rows) == 2
     assert total.startswith("2 runs, ")
     assert list(elsewhere.iterdir()) == []
+
+
+def test_a_dry_run_tells_the_time_from_the_stored_runs_of_the_study(elsewhere, capsys, monkeypatch):
+    row = {
+        "depth": 2,
+        "steps": 8,
+        "steps_done": 8,
+        "seconds": 5.0,
+        "compile_seconds": 1.0,
+        "memory_mib": 700.0,
+    }
+    chosen = {**row, "lr": 0.3, "flops_per_step": 1000}
+    monkeypatch.setattr(study, "study_rows", lambda paths: [chosen])
+    monkeypatch.setattr(forecast, "_same_structure", lambda choices, row: choices["depth"] == row["depth"])
+    monkeypatch.setattr(prepare.PreparedRun, "flops_per_step", 3000)
+    assert main(["run", "-m", *TINY, "lr=0.1,0.2", "depth=2,3", "engine=inline", "--dry-run"]) == 0
+    head, *rows, total = capsys.readouterr().out.splitlines()
+    assert head.split()[-2:] == ["time", "MiB"]
+    times = sorted(" ".join(row.split()[-3:]) for row in rows)
+    assert times == ["4 s 700", "4 s 700", "~12 s –", "~12 s –"]  # three times the operations
+    assert "about 34 s of one worker" in total  # 4 + 4 + 12 + 12, and each structure is compiled once
 
 
 BAD = {

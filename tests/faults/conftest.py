@@ -1,6 +1,6 @@
 import pytest
 
-from gradlab.launch import run
+from gradlab.launch import training
 from tests.launch.conftest import children
 
 __all__ = ["children"]
@@ -9,4 +9,4 @@ __all__ = ["children"]
 @pytest.fixture
 def eager(monkeypatch):
     """A checkpoint after every chunk."""
-    monkeypatch.setattr(run, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0.0)

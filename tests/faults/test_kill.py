@@ -14,7 +14,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from gradlab.launch import run
+from gradlab.launch import training
 from gradlab.measure.columns import RESULTS
 from gradlab.recipe.errors import StorageError
 from gradlab.recipe.recipe import folder_name
@@ -41,7 +41,7 @@ def watched(tmp_path: Path, monkeypatch, chosen, in_memory: float = 0.0) -> tupl
     outputs = tmp_path / "outputs"
     outputs.mkdir()
     with monkeypatch.context() as patched:
-        patched.setattr(run, "CHECKPOINT_SECONDS", in_memory)
+        patched.setattr(training, "CHECKPOINT_SECONDS", in_memory)
         disk = Disk(patched, outputs, tmp_path, chosen)
         assert launch(tiny(outputs, *SHORT), write_seconds=in_memory).state == "finished"
     disk.close()
@@ -110,7 +110,7 @@ def test_control_without_a_sync_a_power_cut_loses_what_was_acknowledged(
     outputs = tmp_path / "outputs"
     outputs.mkdir()
     with monkeypatch.context() as patched:
-        patched.setattr(run, "CHECKPOINT_SECONDS", 0.0)
+        patched.setattr(training, "CHECKPOINT_SECONDS", 0.0)
         disk = Disk(patched, outputs, tmp_path, lambda number: number % 16 == 0)
         watching = os.fsync
         patched.setattr(os, "fsync", only)
@@ -141,7 +141,7 @@ def test_a_disk_that_fails_once_ends_the_run_and_loses_nothing(tmp_path, monkeyp
         return real(*arguments, **keywords)
 
     with monkeypatch.context() as patched:
-        patched.setattr(run, "CHECKPOINT_SECONDS", 0.0)
+        patched.setattr(training, "CHECKPOINT_SECONDS", 0.0)
         patched.setattr(os, call, failing)
         outcome, refused = None, ""
         try:

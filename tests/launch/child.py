@@ -11,14 +11,14 @@ import time
 
 import sklearn.datasets  # noqa: F401  # slow to import
 
-from gradlab.launch import run
+from gradlab.launch import training
 from gradlab.recipe.recipe import Every, Recipe, Stop
 from tests.recipes import launch
 
 
 def one(pause: float, values: dict) -> None:
     """Run a recipe with a checkpoint after every chunk, and then a rest."""
-    run.CHECKPOINT_SECONDS = 0.0
+    training.CHECKPOINT_SECONDS = 0.0
     parts = {"log": Every(**values["log"]), "eval": Every(**values["eval"]), "stop": Stop(**values["stop"])}
     recipe = Recipe(**values | parts)
     launch(recipe, lambda now: time.sleep(pause))

@@ -10,7 +10,7 @@ import sys
 import jax
 import pytest
 
-from gradlab.launch import run
+from gradlab.launch import training
 from gradlab.recipe.recipe import Recipe, plain
 
 
@@ -62,7 +62,7 @@ def children():
 @pytest.fixture(autouse=True)
 def _no_checkpoint_by_the_clock(monkeypatch):
     """A run of this process writes checkpoints at its end only, however slow the machine is."""
-    monkeypatch.setattr(run, "CHECKPOINT_SECONDS", math.inf)
+    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", math.inf)
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Activations that end the process that trains with them, each in its way, as a user's may."""
 
 import os
+import resource
 import signal
 import sys
 import time
@@ -69,3 +70,20 @@ def unbuildable(z):
 def infinite(z):
     """Not finite from the first step on."""
     return jnp.tanh(z) * jnp.inf
+
+
+def _fill_memory():
+    """As where there is no more of it."""
+    now = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (now + 2**28, resource.RLIM_INFINITY))
+    np.ones(2**36)
+
+
+def _fill_disk():
+    """As where no file may grow."""
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, resource.RLIM_INFINITY))
+
+
+takes_memory = _called(_fill_memory)
+takes_disk = _called(_fill_disk)

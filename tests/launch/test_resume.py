@@ -11,7 +11,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from gradlab.launch import run
+from gradlab.launch import run, training
 from gradlab.measure.columns import RESULTS
 from gradlab.recipe.recipe import Recipe, folder_name
 from gradlab.store import write
@@ -52,7 +52,7 @@ def cut(recipe: Recipe, step: int, last: bool = False) -> Path:
 @pytest.fixture
 def eager(monkeypatch):
     """A checkpoint after every chunk."""
-    monkeypatch.setattr(run, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0.0)
 
 
 @pytest.mark.few(1)
@@ -131,7 +131,7 @@ def test_without_a_checkpoint_it_starts_over(tmp_path):
 def test_rows_beyond_the_checkpoint_are_made_again(tmp_path, monkeypatch):
     whole = launch(tiny(tmp_path / "whole", *LONG)).folder
     folder = cut(tiny(tmp_path / "cut", *LONG), 12)
-    monkeypatch.setattr(run, "CHECKPOINT_SECONDS", 1e9)
+    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 1e9)
     cut(tiny(tmp_path / "cut", *LONG), 40)
     (folder / "steps" / ".part-000000040.parquet.1.tmp").write_bytes(b"half")
     assert len(write.part_files(folder, "steps")) == 10

@@ -104,6 +104,12 @@ def error_lines(errors: Mapping[str, Sequence[str]]) -> list[str]:
     return [*lines[:MOST_ERRORS], f"and {len(lines) - MOST_ERRORS} more errors"]
 
 
+def lines_with_advice(errors: Mapping[str, Sequence[str]], others: int) -> list[str]:
+    """The lines of errors of a grid, and what to do to run its `others`."""
+    lines = error_lines(errors)
+    return with_advice(lines, f"--skip-unfit runs the other {others}") if others else lines
+
+
 def with_advice(lines: list[str], advice: str) -> list[str]:
     """The lines with what to do: at the end of a single one, else in a line of its own."""
     return [f"{lines[0]}; {advice}"] if len(lines) == 1 else [*lines, advice]

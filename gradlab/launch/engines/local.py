@@ -73,7 +73,7 @@ class LocalWorkers(Carrier):
         self._devices = gpus(recipes)
         self._folder = Path(tempfile.mkdtemp(prefix="gradlab-"))
         self._workers: dict[int, Worker] = {}
-        self._started = 0
+        self._executors: list[loky.ProcessPoolExecutor] = []  # those of workers that are gone, too
 
     def carry(self, batches: Sequence[Batch]) -> list[Job]:
         """Give each batch to the process of its slot."""
@@ -82,20 +82,20 @@ class LocalWorkers(Carrier):
     def _give(self, batch: Batch) -> "LocalJob":
         before = self._workers.get(batch.slot)
         worker = before if before and not before.is_spent() else self._start(batch.slot)
-        worker.future = worker.executor.submit(run_batch, batch.recipes, batch.time_limit)
+        worker.future = worker.executor.submit(_work, batch.recipes, batch.time_limit)
         return LocalJob(worker.future, worker.output)
 
     def _start(self, slot: int) -> "Worker":
         if slot in self._workers:
             self._workers[slot].executor.shutdown(wait=False, kill_workers=True)
-        self._started += 1
-        output = self._folder / f"{self._started}.txt"
+        output = self._folder / f"{len(self._executors)}.txt"
         executor = loky.ProcessPoolExecutor(
             max_workers=1,
             env=share(self._devices, slot, self.slots),
             initializer=_begin,
             initargs=(str(output),),
         )
+        self._executors.append(executor)
         self._workers[slot] = Worker(executor, output)
         return self._workers[slot]
 
@@ -105,8 +105,8 @@ class LocalWorkers(Carrier):
 
     def close(self) -> None:
         """End all processes."""
-        for worker in self._workers.values():
-            worker.executor.shutdown(wait=True, kill_workers=True)
+        for executor in self._executors:
+            executor.shutdown(wait=True, kill_workers=True)
         shutil.rmtree(self._folder, ignore_errors=True)
 
 
@@ -115,6 +115,12 @@ def _begin(output: str) -> None:
     # loky replaces a process that has grown by 300 MiB, as one with a few compiled programs has
     loky.process_executor._USE_PSUTIL = False
     worker_process.begin(output)
+
+
+def _work(recipes: Sequence[Recipe], time_limit: float) -> list[Result]:
+    """What such a worker does with a batch."""
+    with worker_process.working():
+        return run_batch(recipes, time_limit)
 
 
 class LocalJob(Job):

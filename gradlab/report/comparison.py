@@ -115,17 +115,22 @@ class Comparison:
         """The evaluations of all runs."""
         return self._gathered("steps", STEPS)
 
-    def times(self) -> "pd.DataFrame":
-        """The time steps of recurrent networks at the first and the last step; empty without any."""
-        return self._gathered("times", TIMES)
+    @cached_property
+    def times(self) -> "pd.DataFrame | None":
+        """The time steps of the recurrent networks among the runs at the first and the last step; None without any."""
+        recurrent = [run for run in self.drawn_runs if (run.folder / "times").is_dir()]
+        rows = self._gathered("times", TIMES, recurrent) if recurrent else None
+        return None if rows is None or rows.empty else rows
 
-    def _gathered(self, table: str, columns: tuple[str, ...]) -> "pd.DataFrame":
+    def _gathered(
+        self, table: str, columns: tuple[str, ...], runs: list["Run"] | None = None
+    ) -> "pd.DataFrame":
         from gradlab.store.gather import gather
         from gradlab.store.read import Selection, minibatch_ends, minibatch_evaluations
 
         rows = minibatch_evaluations if table == "steps" else minibatch_ends
         keys = [key for key in self.by if key not in ALWAYS_PRESENT]
-        return gather(self.drawn_runs, table, keys, Selection(columns, rows))
+        return gather(runs or self.drawn_runs, table, keys, Selection(columns, rows))
 
     @cached_property
     def score(self) -> "Score | None":
@@ -227,10 +232,10 @@ def comparison_picture(comparison: Comparison) -> "Figure":
 def _extras(comparison: Comparison, keys: list[str], maps: "Maps | None") -> "Extras":
     from gradlab.figures.comparison import Extras
 
-    times = comparison.times()
+    times = comparison.times
     losses = comparability.unlike_losses(comparison.runs)
     return Extras(
-        times=None if times.empty else with_joined_column(times, keys),
+        times=None if times is None else with_joined_column(times, keys),
         maps=maps,
         relative_depth=comparability.unlike_layers(comparison.runs),
         no_losses=f"not compared: {losses}" if losses else "",

@@ -205,9 +205,9 @@ def report_text(comparison: Comparison) -> str:
     """The table of a comparison, its main effects, and what cannot be compared."""
     from gradlab.analysis.main_effects import sentence
 
+    table = text_table(comparison.results, comparison.by)
     lines = [("effects", sentence(effects)) for effects in comparison.effects]
     lines += [("note", line) for line in comparability.differences(comparison.runs)]
-    table = text_table(comparison.results, comparison.by)
     return "\n".join([table, *(f"{name:<11} {line}" for name, line in lines)])
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from gradlab.recipe.errors import RecipeError
 from gradlab.report import comparability
+from gradlab.report.drawing import drawn_rows
 from gradlab.report.grouping import group_keys, pooled, with_joined_column
 from gradlab.report.results_table import text_table
 from gradlab.report.summary import is_synthetic
@@ -25,12 +26,6 @@ if TYPE_CHECKING:
 ALWAYS_PRESENT = ("run", "seed")  # columns that every frame has
 OWN_DEFAULTS = ("model", "data")  # groups whose options set other choices of the recipe
 MEASURING = ("log.", "eval.", "probes.", "snapshots.")
-# the columns that the picture needs
-LAYERS = ("name", "log10_forward", "log10_backward")
-STEPS = tuple(
-    "phase loss train_loss evaluations test_loss test_accuracy test_balanced_accuracy test_r2".split()
-)
-TIMES = ("name", "log10_backward")
 
 
 def requested_keys(runs: list["Run"], by: list[str]) -> list[str]:
@@ -108,29 +103,24 @@ class Comparison:
     @cached_property
     def layers(self) -> "pd.DataFrame":
         """The layers of all runs at the first and the last step."""
-        return self._gathered("layers", LAYERS)
+        return self._gathered("layers", self.drawn_runs)
 
     @cached_property
     def steps(self) -> "pd.DataFrame":
         """The evaluations of all runs."""
-        return self._gathered("steps", STEPS)
+        return self._gathered("steps", self.drawn_runs)
 
     @cached_property
     def times(self) -> "pd.DataFrame | None":
         """The time steps of the recurrent networks among the runs at the first and the last step; None without any."""
         recurrent = [run for run in self.drawn_runs if (run.folder / "times").is_dir()]
-        rows = self._gathered("times", TIMES, recurrent) if recurrent else None
+        rows = self._gathered("times", recurrent) if recurrent else None
         return None if rows is None or rows.empty else rows
 
-    def _gathered(
-        self, table: str, columns: tuple[str, ...], runs: list["Run"] | None = None
-    ) -> "pd.DataFrame":
+    def _gathered(self, table: str, runs: list["Run"]) -> "pd.DataFrame":
         from gradlab.store.gather import gather
-        from gradlab.store.read import Selection, minibatch_ends, minibatch_evaluations
 
-        rows = minibatch_evaluations if table == "steps" else minibatch_ends
-        keys = [key for key in self.by if key not in ALWAYS_PRESENT]
-        return gather(runs or self.drawn_runs, table, keys, Selection(columns, rows))
+        return gather(runs, table, [key for key in self.by if key not in ALWAYS_PRESENT], drawn_rows(table))
 
     @cached_property
     def score(self) -> "Score | None":

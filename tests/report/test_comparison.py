@@ -107,6 +107,12 @@ def test_run_and_compare_say_the_same_of_the_same_runs(tmp_path):
     of_compare = requested_keys(stored, [])
     assert of_run == of_compare == ["initializer", "lr"]
     assert comparison_path(stored, of_run).name == "comparison-initializer-lr.png"
+    one, other = comparison_figure(stored, of_run), comparison_figure(stored[::-1], of_run)
+    assert legend(one) == legend(other)
+    for panel, same in zip(one.axes, other.axes, strict=True):
+        assert [label.get_text() for label in panel.get_yticklabels()] == [
+            label.get_text() for label in same.get_yticklabels()
+        ]
 
 
 def test_what_a_model_sets_by_itself_does_not_vary(tmp_path):

@@ -7,7 +7,8 @@ from gradlab.analysis.selection import minibatch_rows
 from gradlab.recipe.errors import RecipeError
 from gradlab.store import write
 from gradlab.store.gather import gather
-from gradlab.store.read import Selection, minibatch_ends, minibatch_evaluations, open_run, read_each, whole
+from gradlab.store.minibatches import Selection, minibatch_ends, minibatch_evaluations
+from gradlab.store.read import open_run, read_each, whole
 from gradlab.store.status import write_status
 from tests import runs
 from tests.bench.copies import copy
@@ -45,6 +46,11 @@ def test_a_column_that_a_run_has_not_is_null(study):
     selected = gather(study, "layers", (), Selection(("log10_backward", "their_own")))
     assert selected.their_own.isna().all()
     assert len(selected) == len(gather(study, "layers"))
+
+
+def test_of_a_table_that_a_network_has_not_nothing_is_selected(study):
+    (study[0].folder / "times").mkdir()
+    assert gather(study, "times", (), Selection(("log10_backward",), minibatch_ends)).empty
 
 
 def evaluated(folder, **more):

@@ -45,9 +45,10 @@ def differences(runs: list["Run"]) -> list[str]:
 
 
 def unlike_losses(runs: list["Run"]) -> str:
-    """The loss functions of runs that have several, "" if they have one."""
-    losses = _distinct(run.recipe["loss"]["name"] for run in runs)
-    return _and(losses) if len(losses) > 1 else ""
+    """The loss functions of runs that have several, "" if they have one or are all surfaces, which have only losses."""
+    losses = _distinct(str(run.recipe["loss"]["name"]) for run in runs)
+    surfaces_only = all(run.recipe["model"]["name"] == SURFACE for run in runs)
+    return _and(losses) if len(losses) > 1 and not surfaces_only else ""
 
 
 def unlike_layers(runs: list["Run"]) -> bool:

@@ -193,6 +193,19 @@ def test_a_surface_beside_networks_has_no_profile(tmp_path):
     )
 
 
+def test_surfaces_alone_are_compared_by_their_losses(tmp_path):
+    layers = runs.layer_table(np.ones((2, 1)), [0, 100], name=["output"] * 2)
+    state = runs.status(data={**runs.DATA, "metric": "loss", "chance_loss": None, "name": "single"})
+    for name in ("ravine", "saddle"):
+        made = runs.recipe(depth=1, model={"name": "point"}, loss={"name": name})
+        steps = runs.step_table([2.0, 1.0], [0, 100], test_loss=[2.0, 1.0])
+        runs.write(tmp_path / name, made, state, [layers], [steps])
+    stored = collect(tmp_path)
+    assert comparability.differences(stored) == []
+    figure = comparison_picture(Comparison(stored, ["loss.name"]))
+    assert [len(data(panel)) for panel in figure.axes] == [2, 2]
+
+
 def test_recurrent_networks_are_compared_along_time(tmp_path):
     for name, slope in (("rnn", -1.0), ("lstm", -0.1)):
         folder = runs.simple(tmp_path / name, depth=1, model={"name": name})

@@ -3,8 +3,6 @@
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, TypeVar
 
-from gradlab.analysis.score import score_of
-
 if TYPE_CHECKING:
     from gradlab.store.read import Run
 
@@ -22,6 +20,8 @@ LAYERS = {model: kind for kind, models in _MODELS_OF_LAYERS.items() for model in
 
 def differences(runs: list["Run"]) -> list[str]:
     """A line for each matter in which the runs are not of one kind: scores, losses, tasks, depth, steps."""
+    from gradlab.analysis.score import score_of
+
     models = _distinct(run.recipe["model"]["name"] for run in runs)
     layers = _kinds_of_layers(runs)
     examples = _distinct(_examples_per_step(run) for run in runs)

@@ -46,5 +46,5 @@ def minibatch_evaluations(rows: pa.Table) -> pa.Table:
 def _minibatch_places(rows: pa.Table) -> np.ndarray:
     """The indices of the rows of minibatches."""
     source = rows["source"].unify_dictionaries().combine_chunks()
-    codes = [code for code, word in enumerate(source.dictionary.to_pylist()) if word == "batch"]
-    return np.flatnonzero(np.isin(source.indices.to_numpy(), codes))
+    words = source.dictionary.to_pylist()
+    return np.flatnonzero(source.indices.to_numpy() == (words.index("batch") if "batch" in words else -1))

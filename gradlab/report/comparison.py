@@ -175,13 +175,20 @@ def comparison_table(runs: list["Run"], by: list[str], target: float | None = No
     return text_table(Comparison(runs, by, target).results, by)
 
 
-def report_text(comparison: Comparison) -> str:
-    """The table of a comparison, its main effects, and what cannot be compared."""
+def report_text(comparison: Comparison, most_lines: int = 0) -> str:
+    """The table of a comparison, its main effects, and what cannot be compared.
+
+    `most_lines`: a table of more lines is left out, and `ls` named instead; 0: of any number.
+    """
     from gradlab.analysis.main_effects import sentence
 
-    table = text_table(comparison.results, comparison.by)
+    runs = comparison.runs
+    if 0 < most_lines < len(runs):
+        table = f"table       gradlab ls {runs[0].folder.parent} lists the {len(runs)} runs"
+    else:
+        table = text_table(comparison.results, comparison.by)
     lines = [("effects", sentence(effects)) for effects in comparison.effects]
-    lines += [("note", line) for line in comparability.differences(comparison.runs)]
+    lines += [("note", line) for line in comparability.differences(runs)]
     return "\n".join([table, *(f"{name:<11} {line}" for name, line in lines)])
 
 

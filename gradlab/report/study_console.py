@@ -253,16 +253,14 @@ class StudyConsole:
         by = comparison.distinguishing_keys(runs, self.keys)
         for source in dict.fromkeys(run.status["data"]["source"] for run in runs):
             self.say(f"data        {source}")
-        if len(runs) <= MOST_LINES:
-            try:
-                self.say(f"\n{comparison.comparison_table(runs, by)}")
-            except RecipeError as error:
-                self.say(f"table       {error}")
-        else:
-            self.say(f"table       {len(runs)} runs: gradlab ls {runs[0].folder.parent} lists them")
+        compared = comparison.Comparison(runs, by)
+        try:
+            self.say(comparison.report_text(compared, MOST_LINES))
+        except RecipeError as error:
+            self.say(f"table       {error}")
         self._draw(
             lambda: pictures.save(
-                comparison.comparison_figure(runs, by), comparison.comparison_path(runs, by)
+                comparison.comparison_picture(compared), comparison.comparison_path(runs, by)
             )
         )
 

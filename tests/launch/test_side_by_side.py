@@ -56,7 +56,9 @@ def test_each_run_has_the_rows_that_it_has_alone(tmp_path, accelerated):
         ours, theirs = open_run(result.folder), open_run(alone.folder)
         for table in ("layers", "steps", "parameters"):
             rows = getattr(ours, table), getattr(theirs, table)
-            if alone.state == "diverged":  # sums of numbers near the largest overflow in one order and not in another
+            if (
+                alone.state == "diverged"
+            ):  # sums of numbers near the largest overflow in one order and not in another
                 rows = tuple(side[side.step == 0] for side in rows)
             same(*rows)
         assert facts(ours.status) == facts(theirs.status)

@@ -3,8 +3,7 @@
 from contextlib import AbstractContextManager
 from typing import Protocol
 
-from gradlab.launch.batch import Refused, Result
-from gradlab.launch.run import Outcome, Report
+from gradlab.launch.run import Outcome, Refused, Report, Result
 
 
 class Observer(Protocol):

@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gradlab.engine.prepare import run_folder
-from gradlab.launch.batch import Batch, Result
+from gradlab.launch.batch import Batch
 from gradlab.launch.engines.contract import Carrier, Job
 from gradlab.launch.observer import Observer, tell
-from gradlab.launch.run import Outcome, note_failure
+from gradlab.launch.run import Outcome, Result, note_failure
 from gradlab.launch.schedule import Schedule
 from gradlab.launch.worker import EXIT_SECONDS
 from gradlab.measure.columns import RESULTS

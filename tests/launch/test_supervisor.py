@@ -7,8 +7,8 @@ import pytest
 
 from gradlab.engine.prepare import run_folder
 from gradlab.launch import supervisor
-from gradlab.launch.batch import Batch, Refused, Result
-from gradlab.launch.run import Outcome
+from gradlab.launch.batch import Batch
+from gradlab.launch.run import Outcome, Refused, Result
 from gradlab.launch.training import TIME_OVER
 from gradlab.recipe import signals
 from gradlab.store import lock

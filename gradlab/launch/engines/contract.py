@@ -4,7 +4,8 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Annotated, Any, NamedTuple, Protocol
 
-from gradlab.launch.batch import Batch, Result
+from gradlab.launch.batch import Batch
+from gradlab.launch.run import Result
 from gradlab.parts.family import Family
 from gradlab.recipe.bounds import LARGEST, Bound
 from gradlab.recipe.errors import RecipeError

@@ -4,8 +4,9 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from gradlab.launch.batch import Batch, Result, run_batch
+from gradlab.launch.batch import Batch, run_batch
 from gradlab.launch.engines.contract import Carrier, Engine, Job, Jobs, engine, required
+from gradlab.launch.run import Result
 from gradlab.recipe.bounds import Count, Size, Text
 from gradlab.recipe.errors import RecipeError, described
 from gradlab.recipe.recipe import Recipe, structure

@@ -13,8 +13,9 @@ from types import FrameType
 from typing import Annotated, Any
 
 from gradlab.launch import worker
-from gradlab.launch.batch import Batch, Result, run_batch
+from gradlab.launch.batch import Batch, run_batch
 from gradlab.launch.engines.contract import Carrier, Engine, Job, Jobs, engine, required
+from gradlab.launch.run import Result
 from gradlab.recipe.bounds import Bound, Count, Positive, Size, Text
 from gradlab.recipe.errors import RecipeError, described
 from gradlab.recipe.recipe import Recipe, structure

@@ -13,7 +13,8 @@ import pyarrow.compute as pc
 
 from gradlab.analysis.clip_limits import drops
 from gradlab.analysis.score import score_of
-from gradlab.store.read import Run, Selection, frames
+from gradlab.store.minibatches import Selection
+from gradlab.store.read import Run, frames
 from gradlab.store.write import table_files
 
 LAYER_COLUMNS = (

@@ -13,13 +13,13 @@ from gradlab.engine.prepare import prepare
 from gradlab.engine.tasks import task_loader
 from gradlab.launch import machine
 from gradlab.launch.run import Outcome, Refused, Result, launch
+from gradlab.launch.run_writer import WRITE_SECONDS
 from gradlab.launch.side_by_side import launch_side_by_side, slices
 from gradlab.recipe import signals
 from gradlab.recipe.errors import InUseError, RecipeError, StorageError
 from gradlab.recipe.recipe import Recipe
 
 PATIENCE = 10.0  # seconds until a run that another process writes is refused: a worker without a parent is about to end
-WRITE_SECONDS = 0.5  # that rows may stay in memory: a run of a grid may take no longer in all
 GRACE = 10.0  # seconds, or a fifth of the limit: how long a run may take to end when its time is over
 
 

@@ -19,7 +19,7 @@ from gradlab.engine.prepare import PreparedRun, run_folder
 from gradlab.engine.seed_programs import ChunkKind
 from gradlab.launch import machine
 from gradlab.launch.run import Outcome, Refused, Result, begin, data_summary, locked_folder, new_writer
-from gradlab.launch.run_writer import End, RunWriter
+from gradlab.launch.run_writer import WRITE_SECONDS, End, RunWriter
 from gradlab.launch.training import Clock, Training, interrupt
 from gradlab.recipe import signals
 from gradlab.recipe.errors import RecipeError, StorageError
@@ -84,7 +84,7 @@ def _opened(prepared: PreparedRun, device: Any, memory_key: str, locks: ExitStac
         run = load_run(prepared)
         facts = machine.facts(prepared.recipe, device) | {"data": data_summary(prepared.recipe, run.task)}
         locks.enter_context(locked_folder(prepared.recipe))
-        return Lane(prepared, run, new_writer(prepared, facts, memory_key))
+        return Lane(prepared, run, new_writer(prepared, facts, memory_key, WRITE_SECONDS))
     except RecipeError as error:
         return Refused(str(error))
     except StorageError as error:

@@ -108,6 +108,11 @@ class StudyConsole:
         self.state.running.pop(cell, None)
         self.warn(f"{self.labels[cell]}: {cause}; it is tried again")
 
+    def stopping(self, batches: int) -> None:
+        """Processes are asked to end, which takes until the end of a chunk of steps."""
+        runs = "a run" if batches == 1 else f"{batches} runs"
+        self.warn(f"waiting for {runs} to store what is measured; a second signal kills")
+
     def refused(self, cell: int, message: str, storage: bool) -> None:
         """A run cannot start, as on a device that this machine has not; the grid goes on."""
         self.state.running.pop(cell, None)

@@ -83,6 +83,9 @@ class Told:
     def put_back(self, cell, cause):
         self.again.append((cell, cause))
 
+    def stopping(self, batches):
+        self.stops = batches
+
     def ended(self, cell, outcome):
         assert cell not in self.ends
         self.ends[cell] = outcome
@@ -295,7 +298,7 @@ def test_what_does_not_stop_is_killed(tmp_path, monkeypatch):
     class Stubborn(Played):
         def stop(self, kill=False):
             self.stops.append(kill)
-            self.lasts = not kill
+            self.lasts = self.lasts and not kill
 
     jobs = []
 

@@ -28,7 +28,10 @@ class Job(Protocol):
         """How the process ended, "" where it ended by itself."""
 
     def stop(self, kill: bool = False) -> None:
-        """Ask it to end at the next chunk of steps, with what it has on the disk; or end it at once."""
+        """Ask it to end at the next chunk of steps, with what it has on the disk; or end it at once.
+
+        It is asked once, however often this is called: a process that has not begun yet, as soon as it has.
+        """
 
 
 class Carrier(Protocol):

@@ -131,6 +131,7 @@ class LocalJob(Job):
     def __init__(self, future: Future[list[Result]], output: Path) -> None:
         self.future = future
         self.output = output
+        self._asked = False
 
     def ended(self) -> bool:
         """Whether the batch is done, or its process is gone."""
@@ -154,7 +155,10 @@ class LocalJob(Job):
 
     def stop(self, kill: bool = False) -> None:
         """Interrupt the run that it trains, or kill its process."""
-        worker_process.send(self.output, signal.SIGKILL if kill else signal.SIGTERM)
+        if kill:
+            worker_process.send(self.output, signal.SIGKILL)
+        elif not self._asked:
+            self._asked = worker_process.send(self.output, signal.SIGTERM)
 
 
 def _ending(code: str) -> str:

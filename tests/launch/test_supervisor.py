@@ -292,7 +292,7 @@ def test_a_signal_stops_what_is_on_its_way_and_waits_for_it(tmp_path, monkeypatc
 
 
 def test_what_does_not_stop_is_killed(tmp_path, monkeypatch):
-    clock = iter(range(0, 100_000, 20))
+    clock = iter(range(0, 100_000, 7))
     monkeypatch.setattr(supervisor.time, "monotonic", lambda: next(clock))
 
     class Stubborn(Played):

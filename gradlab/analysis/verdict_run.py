@@ -3,8 +3,10 @@
 Of ten thousand rows a verdict on the signal uses those of two steps: to decode the others takes longer than all else.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -24,6 +26,12 @@ STEP_COLUMNS = ("loss", "learning_rate", "log10_gradient", "clipped", "train_los
 TIME_COLUMNS = ("name", "log10_backward")
 
 
+def step_columns(data: Mapping[str, Any]) -> tuple[str, ...]:
+    """The columns of the table of steps that a verdict reads, those of the score of the data among them."""
+    column = score_of(data).column
+    return (*STEP_COLUMNS, f"train_{column}", f"test_{column}")
+
+
 @dataclass(frozen=True, eq=False)
 class VerdictRun(Run):
     """A run whose tables have what `verdicts_of` reads of them, and no more."""
@@ -36,9 +44,7 @@ class VerdictRun(Run):
     @cached_property
     def steps(self) -> pd.DataFrame:
         """As `Run.steps`, without the columns of no verdict."""
-        column = score_of(self.status["data"]).column
-        scores = (f"train_{column}", f"test_{column}")
-        return frames("steps", [self], Selection((*STEP_COLUMNS, *scores)))[0]
+        return frames("steps", [self], Selection(step_columns(self.status["data"])))[0]
 
     @cached_property
     def parameters(self) -> pd.DataFrame:

@@ -474,15 +474,25 @@ def frames(
     for name in columns or EXPECTED.get(table, ()):
         if name not in merged.column_names:
             merged = merged.append_column(name, pa.nulls(merged.num_rows, pa.float32()))
-    frame = merged.to_pandas(types_mapper=_pandas_dtype)
-    keys = [key for key in ROW_KEYS if key in frame.columns]
-    frame = frame.astype({key: "int64" for key in keys if key != "source"})
+    keys = [key for key in ROW_KEYS if key in merged.column_names]
     origin = np.repeat(np.arange(len(tables)), [rows.num_rows for rows in tables])
-    ranks = [frame[key].cat.codes if key == "source" else frame[key] for key in keys]
-    order = np.lexsort([*reversed(ranks), origin])
+    order = np.lexsort([*(_ranks(merged[key]) for key in reversed(keys)), origin])
     if table == "layers":
-        _require_all_layers(frame.layer.to_numpy()[order], origin[order], runs)
-    return frame.iloc[order].reset_index(drop=True), origin[order]
+        _require_all_layers(merged["layer"].to_numpy()[order], origin[order], runs)
+    wide = [field.with_type(pa.int64()) if _is_number_key(field) else field for field in merged.schema]
+    merged = merged.take(order).cast(pa.schema(wide, metadata=merged.schema.metadata))
+    return merged.to_pandas(types_mapper=_pandas_dtype, use_threads=False), origin[order]
+
+
+def _is_number_key(field: pa.Field) -> bool:
+    return field.name in ROW_KEYS and field.name != "source"
+
+
+def _ranks(key: pa.ChunkedArray) -> np.ndarray:
+    """Integers in the order of a key's values, words in that of their dictionary; shape (rows,)."""
+    if not pa.types.is_dictionary(key.type):
+        return key.to_numpy()
+    return np.concatenate([np.empty(0, np.int32), *(chunk.indices.to_numpy() for chunk in key.chunks)])
 
 
 def _require_all_layers(layer: np.ndarray, origin: np.ndarray, runs: list[Run]) -> None:
@@ -498,5 +508,5 @@ def _require_all_layers(layer: np.ndarray, origin: np.ndarray, runs: list[Run]) 
 
 
 def _pandas_dtype(dtype: pa.DataType) -> pd.ArrowDtype | None:
-    """Arrow's own dtype, but pandas' categories for words."""
-    return None if pa.types.is_dictionary(dtype) else pd.ArrowDtype(dtype)
+    """Arrow's own dtype, but pandas' categories for words, and NumPy's integers for keys."""
+    return None if pa.types.is_dictionary(dtype) or pa.types.is_int64(dtype) else pd.ArrowDtype(dtype)

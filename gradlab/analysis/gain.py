@@ -200,9 +200,7 @@ def _defect(
     return Defect(seed, "cut", layer, where, _cause(own.take(own["layer"] == layer)), step)
 
 
-def _not_finite(
-    defect: Defect, forward: np.ndarray, backward: np.ndarray, own: Rows, sizes: Sizes
-) -> Defect:
+def _not_finite(defect: Defect, forward: np.ndarray, backward: np.ndarray, own: Rows, sizes: Sizes) -> Defect:
     """The defect of a number that is not finite: overflow or undefined, its cause, and the growth before it."""
     layer, in_backward = defect.layer, defect.where == "backward"
     weights = _log10_weights(own)[: len(forward) if in_backward else layer + 1]

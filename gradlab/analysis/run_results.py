@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 from gradlab.analysis.arrays import Rows
 from gradlab.analysis.results import SignalVerdict
 from gradlab.analysis.score import score_of
-from gradlab.analysis.selection import rows_of
-from gradlab.analysis.verdict_run import step_columns
+from gradlab.analysis.verdict_run import step_rows
 from gradlab.analysis.verdicts import RunVerdicts, verdicts_of
 from gradlab.store.read import Run
 
@@ -91,8 +90,7 @@ def way_to_target(run: Run, target: float) -> dict[str, Any]:
 
 def _evaluated(run: Run) -> Rows:
     """The rows of steps with an evaluation, in the order of the steps."""
-    rows = rows_of(run.steps, step_columns(run.status["data"]))
-    return rows.of_minibatches().having("train_loss").sorted_by("step")
+    return step_rows(run).of_minibatches().having("train_loss").sorted_by("step")
 
 
 def _way(run: Run, target: float, evaluated: Rows) -> dict[str, Any]:

@@ -47,6 +47,22 @@ def rows_of(table: pd.DataFrame | Rows, columns: Collection[str] = ()) -> Rows:
     )
 
 
+def rows_from_arrow(table: pa.Table) -> Rows:
+    """The rows of an Arrow table as arrays: what `rows_of` makes of its frame."""
+    columns = {name: table[name] for name in table.column_names}
+    return Rows(
+        {name: _arrow_array(name, column) for name, column in columns.items()},
+        {name: column.is_valid().to_numpy() for name, column in columns.items() if name not in ROW_KEYS},
+    )
+
+
+def _arrow_array(name: str, column: pa.ChunkedArray) -> NDArray[Any]:
+    values: NDArray[Any] = column.to_numpy()
+    if pa.types.is_dictionary(column.type):
+        return values
+    return values.astype("int64" if name in ROW_KEYS else "float64")
+
+
 def _array(name: str, column: pd.Series) -> NDArray[Any]:
     if not pd.api.types.is_numeric_dtype(column.dtype):
         return column.to_numpy(object)

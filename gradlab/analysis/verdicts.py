@@ -19,11 +19,11 @@ from gradlab.analysis.clip_limits import drops
 from gradlab.analysis.gain import Sizes, inner_gain
 from gradlab.analysis.results import Diagnosis, Finding, SignalVerdict, TimeVerdict, TrainingVerdict
 from gradlab.analysis.score import score_of
-from gradlab.analysis.selection import minibatch_rows, rows_of, rows_with, to_float64
+from gradlab.analysis.selection import minibatch_rows, rows_with, to_float64
 from gradlab.analysis.signal import SignalContext, signal_verdict
 from gradlab.analysis.time_signal import time_verdicts
 from gradlab.analysis.training import Baseline, TrainingContext, training_verdict
-from gradlab.analysis.verdict_run import LAYER_COLUMNS, step_columns
+from gradlab.analysis.verdict_run import layer_rows, step_rows
 from gradlab.analysis.words import require_words
 from gradlab.recipe.errors import RecipeError, UnfinishedError
 from gradlab.store.read import Run
@@ -107,7 +107,7 @@ def verdicts_of(run: Run, theory: float | None = None) -> RunVerdicts:
 
 def _backward_rows(run: Run) -> Rows:
     """The rows of the minibatches in which the backward signal was measured."""
-    return rows_of(run.layers, LAYER_COLUMNS).of_minibatches().having("log10_backward")
+    return layer_rows(run).of_minibatches().having("log10_backward")
 
 
 def _require_data(run: Run) -> dict[str, Any]:
@@ -237,9 +237,9 @@ def _over_time(run: Run, step: int) -> list[TimeVerdict]:
 
 def _without_dropped(run: Run, rows: Rows) -> Rows:
     """The rows of layers without the steps that the clip dropped, of a seed that has others."""
-    if not drops(run.recipe["clip"]) or "clipped" not in run.steps:
+    if not drops(run.recipe["clip"]) or "clipped" not in step_rows(run):
         return rows
-    steps = rows_of(run.steps, ("clipped",)).of_minibatches()
+    steps = step_rows(run).of_minibatches()
     dropped = steps.take(steps["clipped"] == 1)
     index = pd.MultiIndex.from_arrays([rows["seed"], rows["step"]])
     used = ~index.isin(pd.MultiIndex.from_arrays([dropped["seed"], dropped["step"]]))
@@ -263,7 +263,7 @@ def _last_rows(rows: Rows, nonfinite: Iterable[dict[str, Any]]) -> Rows:
 def _training(run: Run, data: dict[str, Any], nonfinite: tuple[dict[str, Any], ...]) -> TrainingVerdict:
     level = data["chance_loss"]
     if level is None:  # a surface has no chance loss: its first loss takes the place
-        level = rows_with(minibatch_rows(run.steps), "train_loss").sort_values("step").train_loss.iloc[0]
+        level = step_rows(run).of_minibatches().having("train_loss").sorted_by("step")["train_loss"][0]
     same_batch = _has_same_batch(run.recipe, data)
     context = TrainingContext(
         baseline=Baseline(float(level), score_of(data)),
@@ -274,7 +274,7 @@ def _training(run: Run, data: dict[str, Any], nonfinite: tuple[dict[str, Any], .
         same_batch=same_batch,
         update_norms=_update_norms(run) if same_batch else None,
     )
-    return training_verdict(rows_of(run.steps, step_columns(data)), context)
+    return training_verdict(step_rows(run), context)
 
 
 def _has_same_batch(recipe: dict[str, Any], data: dict[str, Any]) -> bool:

@@ -467,6 +467,17 @@ def frames(
     of the runs does not have is null in its rows. With a `selection` only that is decoded and held in memory, so that
     a thousand runs need no more than their selected rows.
     """
+    rows, origin = sorted_rows(table, runs, selection)
+    wide = [field.with_type(pa.int64()) if _is_number_key(field) else field for field in rows.schema]
+    rows = rows.cast(pa.schema(wide, metadata=rows.schema.metadata))
+    # the threads that would convert a few columns cost more than they save
+    return rows.to_pandas(types_mapper=_pandas_dtype, use_threads=False), origin
+
+
+def sorted_rows(
+    table: str, runs: list[Run], selection: Selection | None = None
+) -> tuple[pa.Table, np.ndarray]:
+    """What `frames` is made of: the sorted rows as Arrow's, each column in one piece, and the run of each, (rows,)."""
     columns = selection.columns if selection else ()
     keep = selection.rows if selection else lambda rows: rows
     tables = [keep(_table(run, table, columns)) for run in runs]
@@ -474,14 +485,14 @@ def frames(
     for name in columns or EXPECTED.get(table, ()):
         if name not in merged.column_names:
             merged = merged.append_column(name, pa.nulls(merged.num_rows, pa.float32()))
-    keys = [key for key in ROW_KEYS if key in merged.column_names]
+    keys = [merged[key] for key in ROW_KEYS if key in merged.column_names]
     origin = np.repeat(np.arange(len(tables)), [rows.num_rows for rows in tables])
-    order = np.lexsort([*(_ranks(merged[key]) for key in reversed(keys)), origin])
+    order = np.lexsort([*map(_ranks, reversed(keys)), origin])
+    is_sorted = (order[1:] > order[:-1]).all()
+    merged = merged.combine_chunks() if is_sorted else merged.take(order)
     if table == "layers":
-        _require_all_layers(merged["layer"].to_numpy()[order], origin[order], runs)
-    wide = [field.with_type(pa.int64()) if _is_number_key(field) else field for field in merged.schema]
-    merged = merged.take(order).cast(pa.schema(wide, metadata=merged.schema.metadata))
-    return merged.to_pandas(types_mapper=_pandas_dtype, use_threads=False), origin[order]
+        _require_all_layers(merged["layer"].to_numpy(), origin[order], runs)
+    return merged, origin[order]
 
 
 def _is_number_key(field: pa.Field) -> bool:
@@ -490,9 +501,9 @@ def _is_number_key(field: pa.Field) -> bool:
 
 def _ranks(key: pa.ChunkedArray) -> np.ndarray:
     """Integers in the order of a key's values, words in that of their dictionary; shape (rows,)."""
-    if not pa.types.is_dictionary(key.type):
-        return key.to_numpy()
-    return np.concatenate([np.empty(0, np.int32), *(chunk.indices.to_numpy() for chunk in key.chunks)])
+    is_words = pa.types.is_dictionary(key.type)
+    chunks = [chunk.indices if is_words else chunk for chunk in key.chunks]
+    return np.concatenate([np.empty(0, np.int32), *(chunk.to_numpy() for chunk in chunks)])
 
 
 def _require_all_layers(layer: np.ndarray, origin: np.ndarray, runs: list[Run]) -> None:

@@ -468,10 +468,10 @@ def frames(
     a thousand runs need no more than their selected rows.
     """
     rows, origin = sorted_rows(table, runs, selection)
-    wide = [field.with_type(pa.int64()) if _is_number_key(field) else field for field in rows.schema]
-    rows = rows.cast(pa.schema(wide, metadata=rows.schema.metadata))
+    keys = [key for key in ROW_KEYS if key in rows.column_names and key != "source"]
     # the threads that would convert a few columns cost more than they save
-    return rows.to_pandas(types_mapper=_pandas_dtype, use_threads=False), origin
+    frame = rows.to_pandas(types_mapper=_pandas_dtype, use_threads=False)
+    return frame.assign(**{key: rows[key].to_numpy().astype("int64") for key in keys}), origin
 
 
 def sorted_rows(
@@ -495,10 +495,6 @@ def sorted_rows(
     return merged, origin[order]
 
 
-def _is_number_key(field: pa.Field) -> bool:
-    return field.name in ROW_KEYS and field.name != "source"
-
-
 def _ranks(key: pa.ChunkedArray) -> np.ndarray:
     """Integers in the order of a key's values, words in that of their dictionary; shape (rows,)."""
     is_words = pa.types.is_dictionary(key.type)
@@ -519,5 +515,5 @@ def _require_all_layers(layer: np.ndarray, origin: np.ndarray, runs: list[Run]) 
 
 
 def _pandas_dtype(dtype: pa.DataType) -> pd.ArrowDtype | None:
-    """Arrow's own dtype, but pandas' categories for words, and NumPy's integers for keys."""
-    return None if pa.types.is_dictionary(dtype) or pa.types.is_int64(dtype) else pd.ArrowDtype(dtype)
+    """Arrow's own dtype, but pandas' categories for words."""
+    return None if pa.types.is_dictionary(dtype) else pd.ArrowDtype(dtype)

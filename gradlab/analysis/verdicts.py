@@ -19,7 +19,7 @@ from gradlab.analysis.clip_limits import drops
 from gradlab.analysis.gain import Sizes, inner_gain
 from gradlab.analysis.results import Diagnosis, Finding, SignalVerdict, TimeVerdict, TrainingVerdict
 from gradlab.analysis.score import score_of
-from gradlab.analysis.selection import minibatch_rows, rows_with, to_float64
+from gradlab.analysis.selection import is_measured, minibatch_rows, rows_of, rows_with, to_float64
 from gradlab.analysis.signal import SignalContext, signal_verdict
 from gradlab.analysis.time_signal import time_verdicts
 from gradlab.analysis.training import Baseline, TrainingContext, training_verdict
@@ -56,7 +56,7 @@ def diagnose(run: Run) -> Diagnosis:
         UnfinishedError: the run ended before its data were read.
     """
     _require_data(run)
-    if not len(_backward_rows(run)):
+    if not (is_measured(run.layers.log10_backward) & (run.layers.source == "batch").to_numpy()).any():
         raise RecipeError(
             f"{run.folder} did not measure the backward signal; run it with the probe 'backward'"
         )
@@ -124,7 +124,7 @@ def _findings(run: Run, start: SignalVerdict, end: SignalVerdict, training: Trai
     recipe = run.recipe
     context = findings.CauseContext(recipe["optimizer"]["name"], recipe["clip"]["name"], recipe["dtype"])
     at_end = findings.of_signal(end, "end") if end.step > start.step else []
-    layers = minibatch_rows(run.layers)
+    layers = rows_of(run.layers, findings.CAUSE_COLUMNS).of_minibatches()
     return [
         *findings.of_signal(start, "start"),
         *at_end,

@@ -69,6 +69,13 @@ def _array(name: str, column: pd.Series) -> NDArray[Any]:
     return column.to_numpy("int64") if name in ROW_KEYS else to_float64(column)
 
 
+def _float64(rows: pd.DataFrame | Rows, name: str) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """A column of numbers, and whether they were measured, each (rows,)."""
+    if isinstance(rows, Rows):
+        return rows[name], rows.measured[name]
+    return to_float64(rows[name]), is_measured(rows[name])
+
+
 BACKWARD = ("log10_backward", "log10_backward_z", "log10_gradient")  # of layers: they come from the loss
 
 
@@ -77,9 +84,8 @@ def defined_backward(rows: Table) -> Table:
 
     It may be stored as zero, as JAX takes relu′(NaN) for 0; a zero behind a NaN is no zero.
     """
-    forward = rows_of(rows, ("log10_forward",))
-    log10 = forward["log10_forward"]
-    overflowed = forward.measured["log10_forward"] & (np.isnan(log10) | (log10 == np.inf))
+    forward, measured = _float64(rows, "log10_forward")
+    overflowed = measured & (np.isnan(forward) | (forward == np.inf))
     if not overflowed.any():
         return rows
     keys = pd.DataFrame({key: rows[key] for key in ("run", "seed", "step", "source") if key in rows})
@@ -105,9 +111,8 @@ def pivot(
 
     A pair of seed and layer without a row is NaN.
     """
-    arrays = rows_of(layers, (column,))
-    rows, row = np.unique(arrays[index], return_inverse=True)
-    depths, depth = np.unique(arrays["layer"], return_inverse=True)
+    rows, row = np.unique(np.asarray(layers[index]), return_inverse=True)
+    depths, depth = np.unique(np.asarray(layers["layer"]), return_inverse=True)
     table = np.full((len(rows), len(depths)), np.nan)
-    table[row, depth] = arrays[column]
+    table[row, depth], _ = _float64(layers, column)
     return rows, depths, table

@@ -26,6 +26,8 @@ def tiny(outputs: Path | str, *words: str) -> Recipe:
     return recipe(*TINY, f"outputs={outputs}", *words)
 
 
-def launch(recipe: Recipe, report: launching.run.Report = None) -> launching.run.Outcome:
+def launch(
+    recipe: Recipe, report: launching.run.Report = None, write_seconds: float = 0.0
+) -> launching.run.Outcome:
     """Run a recipe as `gradlab run` does."""
-    return launching.launch(prepare(recipe), report)
+    return launching.launch(prepare(recipe), report, write_seconds=write_seconds)

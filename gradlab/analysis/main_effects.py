@@ -63,7 +63,11 @@ def main_effects(outcomes: pd.DataFrame, outcome: str, choices: Sequence[str]) -
     design = np.hstack([np.ones((len(y), 1)), *(_levels(kept[name]) for name in names)])
     if np.linalg.matrix_rank(design) >= len(y) or np.ptp(y) <= 1e-9 * np.abs(y).max():
         return None
-    seeds = pd.factorize(kept["seed"])[0] if "seed" in kept else np.zeros(len(y), dtype=int)
+    seeds = (
+        pd.factorize(kept["seed"], use_na_sentinel=False)[0]
+        if "seed" in kept
+        else np.zeros(len(y), dtype=int)
+    )
     moments = _moments(design, y - y.mean(), seeds)
     models = _models([counts[name] for name in names])
     shares = _shares(moments, models, np.ones((1, len(moments.rows))))[:, 0].tolist()

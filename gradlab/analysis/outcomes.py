@@ -38,11 +38,12 @@ def seed_outcomes(
     `layers` and `steps` are tables as `gather` returns them, with the first step of every run and its evaluations. Of a
     run of several seeds each has its own outcomes, gain and decades those of `backward_gain` over its rows.
     """
-    frame = run_outcomes(results, score)
-    single = (frame.seeds == 1).to_numpy()
-    several = set(frame.run[~single])
     start = minibatch_rows(layers)
-    start = defined_backward(start[(start.run.isin(several) & (start.step == start.step.min())).to_numpy()])
+    start = defined_backward(start[(start.step == start.step.min()).to_numpy()])
+    seeds = start.drop_duplicates("run").set_index("run").seed
+    frame = run_outcomes(results, score).assign(seed=lambda rows: rows.run.map(dict(seeds)))
+    single = (frame.seeds == 1).to_numpy()
+    start = start[start.run.isin(frame.run[~single]).to_numpy()]
     rows = [
         {"run": run, "seed": seed, **_signal(own)}
         for (run, seed), own in start.groupby(["run", "seed"], observed=True)

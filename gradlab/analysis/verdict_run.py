@@ -17,7 +17,8 @@ from gradlab.analysis.arrays import Rows
 from gradlab.analysis.clip_limits import drops
 from gradlab.analysis.score import score_of
 from gradlab.analysis.selection import rows_from_arrow, rows_of
-from gradlab.store.read import Run, Selection, frames, sorted_rows
+from gradlab.store.minibatches import Selection
+from gradlab.store.read import Run, frames, sorted_rows
 from gradlab.store.write import table_files
 
 LAYER_COLUMNS = (

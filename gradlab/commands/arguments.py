@@ -2,14 +2,19 @@
 
 import argparse
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from gradlab.commands.registry import commands
 from gradlab.recipe.errors import RecipeError
+from gradlab.recipe.paths import is_folder
 from gradlab.report.terminal import say
 
 if TYPE_CHECKING:
     from gradlab.store.read import Problems
+
+
+OUTPUTS = "outputs"  # where studies are, unless `outputs=` says otherwise
 
 
 class Arguments(argparse.ArgumentParser):
@@ -39,9 +44,20 @@ def path_arguments(command: str, example: str) -> Arguments:
     """The parser of a command that takes stored runs, with the paths of runs or of studies."""
     parser = Arguments(command, epilog=f"example: {example}")
     parser.add_argument(
-        "paths", nargs="*", metavar="PATH", help="the folder of a run, or of a study with all its runs"
+        "paths",
+        nargs="*",
+        type=place,
+        metavar="PATH",
+        help="the folder of a run, or of a study with all its runs, as outputs/big or big",
     )
     return parser
+
+
+def place(path: str) -> str:
+    """The path, or where there is no such folder that below `outputs`: `big` is the study outputs/big."""
+    below = f"{OUTPUTS}/{path}"
+    missing = not is_folder(Path(path)) and not Path(path).is_absolute()
+    return below if missing and is_folder(Path(below)) else path
 
 
 def words(text: str) -> list[str]:

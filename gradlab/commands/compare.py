@@ -15,6 +15,7 @@ from gradlab.report.comparison import (
     report_text,
     requested_keys,
 )
+from gradlab.report.drawing import drawable
 from gradlab.report.terminal import say
 
 
@@ -74,7 +75,8 @@ def main(argv: list[str]) -> int:
     options = arguments().parse_args(argv)
     from gradlab.store.read import read_each, whole
 
-    runs, problems = read_each(options.paths, whole)
+    form = "json" if options.json else options.to
+    runs, problems = read_each(options.paths, whole if form else drawable)
     if len(runs) < 2:
         too_few = f"{runs[0].folder} is one run; give several runs, or the folder of a study"
         raise RecipeError(too_few, *problems.unfinished, *problems.unreadable)
@@ -83,7 +85,6 @@ def main(argv: list[str]) -> int:
     if path.suffix[1:] not in pictures.FORMATS:
         raise RecipeError(f"--out {path} must end in {' or '.join('.' + name for name in pictures.FORMATS)}")
     comparison = Comparison(runs, by, options.target, chosen=bool(options.by))
-    form = "json" if options.json else options.to
     if form:
         say(results_table.exported(comparison.results, by, form))
     else:

@@ -10,6 +10,7 @@ EXAMPLES = """\
 gradlab run model=mlp depth=50 clip=norm
 gradlab run depth=50 clip=norm clip.threshold=0.5 lr=0.05 seeds=5
 gradlab run -m depth=10,20,50 initializer=he,xavier seeds=3
+gradlab run -m depth=10,20 lr=0.01,0.1 engine=local engine.workers=2 --time-limit 15m
 gradlab run experiment=clipping_saves_training
 gradlab run depth=30 activation=relu initializer=he normalization=layer --dry-run"""
 

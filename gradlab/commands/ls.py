@@ -2,11 +2,9 @@
 
 import json
 from argparse import RawDescriptionHelpFormatter
-from pathlib import Path
 from typing import Any
 
-from gradlab.commands.arguments import Arguments, words
-from gradlab.recipe.paths import is_folder
+from gradlab.commands.arguments import OUTPUTS, Arguments, place, words
 from gradlab.recipe.printing import one_line
 from gradlab.report.summary import aligned
 from gradlab.report.terminal import say
@@ -19,7 +17,6 @@ HEADINGS = {
     "training": "training",
     "test_score": "test score",
 }
-OUTPUTS = "outputs"  # where studies are, if no path is given
 MOST_CHOICES = 6  # a line has room for, beside the columns above
 WHERE = """\
 CONDITION is a list of comparisons COLUMN OPERATOR VALUE, joined by and, or, not and parentheses.
@@ -43,6 +40,7 @@ def arguments() -> Arguments:
     parser.add_argument(
         "paths",
         nargs="*",
+        type=place,
         metavar="PATH",
         help="the folder of a run, or of a study, as outputs/big or big; outputs if none is given",
     )
@@ -75,7 +73,7 @@ def main(argv: list[str]) -> int:
     from gradlab.analysis.study import study_rows
     from gradlab.analysis.study_columns import sorted_rows
 
-    every = study_rows(places(options.paths) or [OUTPUTS])
+    every = study_rows(options.paths or [OUTPUTS])
     if not every and not options.json:
         say("there are no runs yet; start one with: gradlab run model=mlp depth=50 clip=norm")
         return 0
@@ -85,15 +83,6 @@ def main(argv: list[str]) -> int:
     else:
         _print_table(rows, _columns(options.columns, every), _columns([options.sort.lstrip("-")], every))
     return 0
-
-
-def places(paths: list[str]) -> list[str]:
-    """The paths, or where there is none that below `outputs`: `big` is the study outputs/big."""
-    below = {path: f"{OUTPUTS}/{path}" for path in paths if not Path(path).is_absolute()}
-    return [
-        path if is_folder(Path(path)) or not is_folder(Path(below.get(path, path))) else below[path]
-        for path in paths
-    ]
 
 
 def chosen(rows: list[Row], where: str, failed: bool) -> list[Row]:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gradlab.commands.arguments import Arguments
-from gradlab.commands.ls import WHERE, chosen, places
+from gradlab.commands.arguments import Arguments, place
+from gradlab.commands.ls import WHERE, chosen
 from gradlab.recipe.errors import RecipeError
 from gradlab.recipe.printing import one_line
 from gradlab.report.terminal import say
@@ -39,6 +39,7 @@ def arguments() -> Arguments:
     parser.add_argument(
         "paths",
         nargs="+",
+        type=place,
         metavar="PATH",
         help="the folder of a run, or of a study with all its runs, as outputs/big or big",
     )
@@ -61,7 +62,7 @@ def main(argv: list[str]) -> int:
     options = arguments().parse_args(argv)
     from gradlab.analysis.study import study_rows
 
-    paths = places(options.paths)
+    paths = options.paths
     rows = chosen(study_rows(paths), options.where, options.failed)
     candidates, kept = _examined(rows)
     for candidate in candidates:

@@ -17,6 +17,7 @@ from gradlab.figures import factors, group_legend, marks, scales, spread, style
 from gradlab.figures.groups import ALL, SEED_KEYS, Groups, GroupStyle, group_runs, rows_of, too_many
 from gradlab.figures.marks import Curve, Legend
 
+LAYERS = ("run", "seed", "step", "layer", "log10_backward")  # the columns that are drawn
 LOSS_RANGE = 1000.0  # times the lowest loss at the start: a diverged run must not flatten the others
 
 
@@ -52,8 +53,8 @@ def comparison(
     the seeds, and those that became non-finite. More groups than there are looks are drawn as one. Where no run has
     more than one layer, there are no profiles.
     """
-    layers, steps = defined_backward(minibatch_rows(layers)), minibatch_rows(steps)
-    heading = by
+    layers = defined_backward(minibatch_rows(layers))[[*LAYERS, *({by} - {*LAYERS})]]
+    steps, heading = minibatch_rows(steps), by
     if too_many(layers[by]):
         heading = f"{by}: {layers[by].nunique()} groups, too many to tell apart; give --by"
         by = "group"

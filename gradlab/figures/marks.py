@@ -153,9 +153,10 @@ def finite_range(arrays: list[np.ndarray]) -> tuple[float, float] | None:
 
 def curves(frame: pd.DataFrame, x: str, y: str, by: tuple[str, ...] = ("seed",)) -> list[Curve]:
     """The measured x and y of each group of rows with equal `by`, in order of x; unmeasured rows are left out."""
-    rows = rows_with(frame, y).sort_values(x, kind="stable")
-    keys = [key for key in by if key in rows.columns]
-    return [
-        (group[x].to_numpy(dtype=float), to_float64(group[y]))
-        for _, group in rows.groupby(keys, observed=True, sort=True)
-    ]
+    rows = rows_with(frame, y)
+    codes = [pd.factorize(rows[key], sort=True)[0] for key in by if key in rows.columns]
+    at, values = rows[x].to_numpy(dtype=float), to_float64(rows[y])
+    order = np.lexsort([at, *reversed(codes)])
+    begins = np.any([np.diff(code[order]) != 0 for code in codes], axis=0)
+    places = np.split(order, np.flatnonzero(begins) + 1) if len(order) else []
+    return [(at[place], values[place]) for place in places]

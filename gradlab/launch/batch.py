@@ -5,18 +5,21 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
+from itertools import count, takewhile
 from typing import NamedTuple
 
 from gradlab.data.task import Task
 from gradlab.engine.prepare import prepare
 from gradlab.engine.tasks import task_loader
-from gradlab.launch.run import Outcome, launch
+from gradlab.launch import machine
+from gradlab.launch.run import Outcome, Refused, Result, launch
+from gradlab.launch.run_writer import WRITE_SECONDS
+from gradlab.launch.side_by_side import launch_side_by_side, slices
 from gradlab.recipe import signals
 from gradlab.recipe.errors import InUseError, RecipeError, StorageError
 from gradlab.recipe.recipe import Recipe
 
 PATIENCE = 10.0  # seconds until a run that another process writes is refused: a worker without a parent is about to end
-WRITE_SECONDS = 0.5  # that rows may stay in memory: a run of a grid may take no longer in all
 GRACE = 10.0  # seconds, or a fifth of the limit: how long a run may take to end when its time is over
 
 
@@ -32,31 +35,45 @@ class Batch(NamedTuple):
     time_limit: float = 0.0
 
 
-class Refused(NamedTuple):
-    """A run that could not start; storage: because the file system does not take its folder."""
-
-    message: str
-    storage: bool = False
-
-
-Result = Outcome | Refused
-
-
 def run_batch(recipes: Sequence[Recipe], time_limit: float = 0.0) -> list[Result]:
-    """Train recipes one after the other in this process, which is a worker's; a signal ends the batch.
+    """Train recipes in this process, which is a worker's: on an accelerator side by side, else one after the other.
 
-    Data sets and compiled programs are kept for the next batch.
+    A signal ends the batch. Data sets and compiled programs are kept for the next one.
     """
-    results: list[Result] = []
-    for recipe in recipes:
+    results: dict[int, Result] = {}
+    together = slices(recipes) if _on_accelerator(recipes[0]) else [[index] for index in range(len(recipes))]
+    for part in together:
         try:
             with signals.raised(), _last_resort(time_limit):
-                results.append(run_cell(recipe, time_limit))
+                part_results = _run_part([recipes[index] for index in part], time_limit)
+                results |= zip(part, part_results, strict=True)
         except signals.Stop:
             break
-        if isinstance(results[-1], Outcome) and results[-1].signalled:
+        if any(isinstance(result, Outcome) and result.signalled for result in part_results):
             break
-    return results
+    return [results[index] for index in takewhile(results.__contains__, count())]
+
+
+def _on_accelerator(recipe: Recipe) -> bool:
+    """Whether a recipe is trained on a GPU or TPU, where programs side by side take hardly longer than one."""
+    try:
+        with machine.device(recipe) as device:
+            return bool(device.platform != "cpu")
+    except RecipeError:  # its run says that the device is not there
+        return False
+
+
+def _run_part(recipes: Sequence[Recipe], time_limit: float) -> list[Result]:
+    """Train recipes side by side; where they do not fit into memory together, in two halves."""
+    if len(recipes) == 1:
+        return [run_cell(recipes[0], time_limit)]
+    try:
+        return launch_side_by_side([prepare(recipe, loader()) for recipe in recipes], time_limit)
+    except RuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+    half = len(recipes) // 2
+    return _run_part(recipes[:half], time_limit) + _run_part(recipes[half:], time_limit)
 
 
 def run_cell(recipe: Recipe, time_limit: float = 0.0) -> Result:

@@ -3,8 +3,7 @@
 from contextlib import AbstractContextManager
 from typing import Protocol
 
-from gradlab.launch.batch import Refused, Result
-from gradlab.launch.run import Outcome, Report
+from gradlab.launch.run import Outcome, Refused, Report, Result
 
 
 class Observer(Protocol):
@@ -25,6 +24,9 @@ class Observer(Protocol):
 
     def put_back(self, cell: int, cause: str) -> None:
         """A cell whose process has ended before it; it is tried again."""
+
+    def stopping(self, batches: int) -> None:
+        """So many batches are asked to end, and store what they have."""
 
     def ended(self, cell: int, outcome: Outcome) -> None:
         """How a cell has ended."""

@@ -15,7 +15,7 @@ import numpy as np
 from gradlab.data.task import Task
 from gradlab.engine.layout import Layout
 from gradlab.engine.loop import ChunkResult, LoadedRun, compile_run, load_run, train
-from gradlab.engine.prepare import PreparedRun
+from gradlab.engine.prepare import PreparedRun, run_folder
 from gradlab.engine.rows import last_backward, step_values
 from gradlab.engine.seed_programs import ChunkKind
 from gradlab.engine.tasks import kept_for_a_task
@@ -79,6 +79,14 @@ class Outcome:
         return f"{self.message}; see {log}" if log.exists() else self.message
 
 
+class Refused(NamedTuple):
+    """A run that could not start; storage: because the file system does not take its folder."""
+
+    message: str
+    storage: bool = False
+
+
+Result = Outcome | Refused
 Report = Callable[[Progress], None] | None
 
 
@@ -107,19 +115,14 @@ def launch(
     with signals.collected() as caught, machine.compilation_cache() as faults:
         with machine.device(recipe) as device:
             run = load_run(prepared)
-            data = _data_summary(recipe, task)  # after the network, which a user-defined loss may not fit
+            data = data_summary(recipe, task)  # after the network, which a user-defined loss may not fit
             signals.check()
-            with _locked_folder(folder, recipe):
+            with locked_folder(recipe):
                 # another process may have finished it since
                 if not recipe.force and (before := _ended(folder, recipe)):
                     return before
-                run_remarks = prepared.remarks + _remark_on_meaning(recipe, folder)
-                if recipe.force:
-                    write.clear(folder)
-                else:
-                    run_remarks += _remark_on_status(folder)
-                facts = machine.facts(recipe, device) | {"data": data, "used": sorted(run.layout.used)}
-                writer = RunWriter(folder, facts, run_remarks, run.layout.schemas, memory_key, write_seconds)
+                facts = machine.facts(recipe, device) | {"data": data}
+                writer = new_writer(prepared, facts, memory_key, write_seconds)
                 end = _run(recipe, run, writer, report, Clock(caught, time_limit, deadline))
         return Outcome(folder, *end, notice=machine.notice(faults))
 
@@ -177,7 +180,25 @@ def _facts_of_task(task: Task, loss: dict[str, Any]) -> dict[str, Any]:
     return {**task.summary(), "chance_loss": level}
 
 
-def _data_summary(recipe: Recipe, task: Task) -> dict[str, Any]:
+def new_writer(
+    prepared: PreparedRun, facts: dict[str, Any], memory_key: str, write_seconds: float = 0.0
+) -> RunWriter:
+    """The writer of a run whose folder is locked; what is there is deleted with `force`.
+
+    Raises:
+        RecipeError: the run is of another version, whose checkpoints cannot be continued.
+    """
+    recipe, folder, row_layout = prepared.recipe, prepared.folder, prepared.layout
+    remarks = prepared.remarks + _remark_on_meaning(recipe, folder)
+    if recipe.force:
+        write.clear(folder)
+    else:
+        remarks += _remark_on_status(folder)
+    facts = facts | {"used": sorted(row_layout.used)}
+    return RunWriter(folder, facts, remarks, row_layout.schemas, memory_key, write_seconds)
+
+
+def data_summary(recipe: Recipe, task: Task) -> dict[str, Any]:
     """What status.json says of the data."""
     summary = {"name": recipe.data["name"], **_facts_of_task(task, recipe.loss)}
     # only cross-entropy is counted in bits
@@ -185,12 +206,17 @@ def _data_summary(recipe: Recipe, task: Task) -> dict[str, Any]:
     return summary | ({"metric": "accuracy"} if other_loss else {})
 
 
+def begin(writer: RunWriter, recipe: Recipe) -> None:
+    """Write what a run is, before it is trained."""
+    write.remove_log(writer.folder)
+    writer.write_recipe(plain(recipe))
+    writer.update_status()
+
+
 def _run(recipe: Recipe, run: LoadedRun, writer: RunWriter, report: Report, clock: Clock) -> End:
     """Train, and end in a known state whatever happens, but for a second signal: that ends it as a kill does."""
     try:
-        write.remove_log(writer.folder)
-        writer.write_recipe(plain(recipe))
-        writer.update_status()
+        begin(writer, recipe)
         return _train(recipe, run, writer, report, clock)
     except signals.Stop as stop:
         return interrupt(writer, signal.Signals(stop.number).name)
@@ -285,14 +311,14 @@ def _ended(folder: Path, recipe: Recipe) -> Outcome | None:
 
 
 @contextmanager
-def _locked_folder(folder: Path, recipe: Recipe) -> Iterator[None]:
+def locked_folder(recipe: Recipe) -> Iterator[None]:
     """The run's folder, locked while it is written.
 
     Raises:
         RecipeError: it cannot be written.
         StorageError: the file system does not take it.
     """
-    locks = ExitStack()
+    locks, folder = ExitStack(), run_folder(recipe)
     try:
         write.make_folder(folder)
         locks.enter_context(lock.hold(folder))

@@ -23,6 +23,7 @@ from gradlab.recipe.errors import NonFiniteError, described, free_space
 from gradlab.store import write
 from gradlab.store.status import read_status, write_status
 
+WRITE_SECONDS = 0.5  # that rows may stay in memory: a run of a grid may take no longer in all
 # facts on which results depend bit for bit; a checkpoint stores them
 CHECKPOINT_FACTS = ("versions", "device_kind", "threads")
 

@@ -6,10 +6,11 @@ from typing import NamedTuple
 
 from gradlab.data.task import Task
 from gradlab.engine.prepare import PreparedRun, prepare, run_folder
-from gradlab.launch.batch import PATIENCE, WRITE_SECONDS, Refused, Result
+from gradlab.launch.batch import PATIENCE
 from gradlab.launch.engines.contract import Engine
 from gradlab.launch.observer import Observer, tell
-from gradlab.launch.run import Outcome, Report, launch, stored_failure, stored_result
+from gradlab.launch.run import Outcome, Refused, Report, Result, launch, stored_failure, stored_result
+from gradlab.launch.run_writer import WRITE_SECONDS
 from gradlab.launch.supervisor import supervise
 from gradlab.recipe import signals
 from gradlab.recipe.errors import InUseError, RecipeError, StorageError

@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gradlab.engine.prepare import run_folder
-from gradlab.launch.batch import Batch, Result
+from gradlab.launch.batch import Batch
 from gradlab.launch.engines.contract import Carrier, Job
 from gradlab.launch.observer import Observer, tell
-from gradlab.launch.run import Outcome, note_failure
+from gradlab.launch.run import Outcome, Result, note_failure
 from gradlab.launch.schedule import Schedule
 from gradlab.launch.worker import EXIT_SECONDS
 from gradlab.measure.columns import RESULTS
@@ -98,10 +98,12 @@ class Supervisor:
     def end(self) -> None:
         """Interrupt what is on its way, and wait until it is stored; what does not end is killed."""
         self.stopping = True
-        for carried in self.carried.values():
-            carried.job.stop()
+        if self.carried:
+            self.observer.stopping(len(self.carried))
         until = time.monotonic() + EXIT_SECONDS
         while self.carried:
+            for carried in self.carried.values():
+                carried.job.stop()
             self.carrier.wait([carried.job for carried in self.carried.values()], LOOK_SECONDS)
             for slot, carried in list(self.carried.items()):
                 if carried.job.ended():
@@ -129,11 +131,12 @@ class Supervisor:
         return run_folder(self.recipes[cell])
 
     def _look(self, carried: Carried) -> None:
-        """See in the run folders how far a batch is."""
+        """See in the run folders how far a batch is; of a single run its process tells the end."""
         while carried.unknown:
             cell = carried.unknown[0]
             status = read_status(self._folder(cell))
-            if outcome := self._stored_outcome(cell, carried, status):
+            outcome = self._stored_outcome(cell, carried, status) if len(carried.batch.cells) > 1 else None
+            if outcome:
                 self._note(cell, carried, outcome)
                 if carried.unknown:
                     self.observer.begun(carried.unknown[0])

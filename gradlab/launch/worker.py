@@ -59,11 +59,13 @@ def process_of(output: Path) -> int | None:
     return None
 
 
-def send(output: Path, number: signal.Signals) -> None:
-    """Send a signal to the worker that prints to this file, if it is there."""
-    if (process := process_of(output)) is not None:
-        with suppress(ProcessLookupError):
-            os.kill(process, number)
+def send(output: Path, number: signal.Signals) -> bool:
+    """Send a signal to the worker that prints to this file; whether it has begun."""
+    if (process := process_of(output)) is None:
+        return False
+    with suppress(ProcessLookupError):
+        os.kill(process, number)
+    return True
 
 
 def last_words(output: Path) -> str:

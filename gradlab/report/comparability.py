@@ -3,8 +3,6 @@
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, TypeVar
 
-from gradlab.analysis.score import score_of
-
 if TYPE_CHECKING:
     from gradlab.store.read import Run
 
@@ -22,6 +20,8 @@ LAYERS = {model: kind for kind, models in _MODELS_OF_LAYERS.items() for model in
 
 def differences(runs: list["Run"]) -> list[str]:
     """A line for each matter in which the runs are not of one kind: scores, losses, tasks, depth, steps."""
+    from gradlab.analysis.score import score_of
+
     models = _distinct(run.recipe["model"]["name"] for run in runs)
     layers = _kinds_of_layers(runs)
     examples = _distinct(_examples_per_step(run) for run in runs)
@@ -45,9 +45,10 @@ def differences(runs: list["Run"]) -> list[str]:
 
 
 def unlike_losses(runs: list["Run"]) -> str:
-    """The loss functions of runs that have several, "" if they have one."""
-    losses = _distinct(run.recipe["loss"]["name"] for run in runs)
-    return _and(losses) if len(losses) > 1 else ""
+    """The loss functions of runs that have several, "" if they have one or are all surfaces, which have only losses."""
+    losses = _distinct(str(run.recipe["loss"]["name"]) for run in runs)
+    surfaces_only = all(run.recipe["model"]["name"] == SURFACE for run in runs)
+    return _and(losses) if len(losses) > 1 and not surfaces_only else ""
 
 
 def unlike_layers(runs: list["Run"]) -> bool:

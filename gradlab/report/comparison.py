@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from gradlab.recipe.errors import RecipeError
 from gradlab.report import comparability
+from gradlab.report.drawing import drawn_rows
 from gradlab.report.grouping import group_keys, pooled, with_joined_column
 from gradlab.report.results_table import text_table
 from gradlab.report.summary import is_synthetic
@@ -24,12 +25,6 @@ if TYPE_CHECKING:
 
 ALWAYS_PRESENT = ("run", "seed")  # columns that every frame has
 MEASURING = ("log.", "eval.", "probes.", "snapshots.")
-# the columns that the picture needs
-LAYERS = ("name", "log10_forward", "log10_backward")
-STEPS = tuple(
-    "phase loss train_loss evaluations test_loss test_accuracy test_balanced_accuracy test_r2".split()
-)
-TIMES = ("name", "log10_backward")
 
 
 def requested_keys(runs: list["Run"], by: list[str]) -> list[str]:
@@ -92,24 +87,24 @@ class Comparison:
     @cached_property
     def layers(self) -> "pd.DataFrame":
         """The layers of all runs at the first and the last step."""
-        return self._gathered("layers", LAYERS)
+        return self._gathered("layers", self.drawn_runs)
 
     @cached_property
     def steps(self) -> "pd.DataFrame":
         """The evaluations of all runs."""
-        return self._gathered("steps", STEPS)
+        return self._gathered("steps", self.drawn_runs)
 
-    def times(self) -> "pd.DataFrame":
-        """The time steps of recurrent networks at the first and the last step; empty without any."""
-        return self._gathered("times", TIMES)
+    @cached_property
+    def times(self) -> "pd.DataFrame | None":
+        """The time steps of the recurrent networks among the runs at the first and the last step; None without any."""
+        recurrent = [run for run in self.drawn_runs if (run.folder / "times").is_dir()]
+        rows = self._gathered("times", recurrent) if recurrent else None
+        return None if rows is None or rows.empty else rows
 
-    def _gathered(self, table: str, columns: tuple[str, ...]) -> "pd.DataFrame":
+    def _gathered(self, table: str, runs: list["Run"]) -> "pd.DataFrame":
         from gradlab.store.gather import gather
-        from gradlab.store.read import Selection, minibatch_ends, minibatch_evaluations
 
-        rows = minibatch_evaluations if table == "steps" else minibatch_ends
-        keys = [key for key in self.by if key not in ALWAYS_PRESENT]
-        return gather(self.drawn_runs, table, keys, Selection(columns, rows))
+        return gather(runs, table, [key for key in self.by if key not in ALWAYS_PRESENT], drawn_rows(table))
 
     @cached_property
     def score(self) -> "Score | None":
@@ -180,13 +175,20 @@ def comparison_table(runs: list["Run"], by: list[str], target: float | None = No
     return text_table(Comparison(runs, by, target).results, by)
 
 
-def report_text(comparison: Comparison) -> str:
-    """The table of a comparison, its main effects, and what cannot be compared."""
+def report_text(comparison: Comparison, most_lines: int = 0) -> str:
+    """The table of a comparison, its main effects, and what cannot be compared.
+
+    `most_lines`: a table of more lines is left out, and `ls` named instead; 0: of any number.
+    """
     from gradlab.analysis.main_effects import sentence
 
+    runs = comparison.runs
+    if 0 < most_lines < len(runs):
+        table = f"table       gradlab ls {runs[0].folder.parent} lists the {len(runs)} runs"
+    else:
+        table = text_table(comparison.results, comparison.by)
     lines = [("effects", sentence(effects)) for effects in comparison.effects]
-    lines += [("note", line) for line in comparability.differences(comparison.runs)]
-    table = text_table(comparison.results, comparison.by)
+    lines += [("note", line) for line in comparability.differences(runs)]
     return "\n".join([table, *(f"{name:<11} {line}" for name, line in lines)])
 
 
@@ -211,10 +213,10 @@ def comparison_picture(comparison: Comparison) -> "Figure":
 def _extras(comparison: Comparison, keys: list[str], maps: "Maps | None") -> "Extras":
     from gradlab.figures.comparison import Extras
 
-    times = comparison.times()
+    times = comparison.times
     losses = comparability.unlike_losses(comparison.runs)
     return Extras(
-        times=None if times.empty else with_joined_column(times, keys),
+        times=None if times is None else with_joined_column(times, keys),
         maps=maps,
         relative_depth=comparability.unlike_layers(comparison.runs),
         no_losses=f"not compared: {losses}" if losses else "",

@@ -108,6 +108,11 @@ class StudyConsole:
         self.state.running.pop(cell, None)
         self.warn(f"{self.labels[cell]}: {cause}; it is tried again")
 
+    def stopping(self, batches: int) -> None:
+        """Processes are asked to end, which takes until the end of a chunk of steps."""
+        runs = "a run" if batches == 1 else f"{batches} runs"
+        self.warn(f"waiting for {runs} to store what is measured; a second signal kills")
+
     def refused(self, cell: int, message: str, storage: bool) -> None:
         """A run cannot start, as on a device that this machine has not; the grid goes on."""
         self.state.running.pop(cell, None)
@@ -253,16 +258,14 @@ class StudyConsole:
         by = comparison.distinguishing_keys(runs, self.keys)
         for source in dict.fromkeys(run.status["data"]["source"] for run in runs):
             self.say(f"data        {source}")
-        if len(runs) <= MOST_LINES:
-            try:
-                self.say(f"\n{comparison.comparison_table(runs, by)}")
-            except RecipeError as error:
-                self.say(f"table       {error}")
-        else:
-            self.say(f"table       {len(runs)} runs: gradlab ls {runs[0].folder.parent} lists them")
+        compared = comparison.Comparison(runs, by)
+        try:
+            self.say(comparison.report_text(compared, MOST_LINES))
+        except RecipeError as error:
+            self.say(f"table       {error}")
         self._draw(
             lambda: pictures.save(
-                comparison.comparison_figure(runs, by), comparison.comparison_path(runs, by)
+                comparison.comparison_picture(compared), comparison.comparison_path(runs, by)
             )
         )
 

@@ -11,8 +11,10 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from gradlab.measure.columns import STATES
 from gradlab.recipe.printing import printable, shortened
 
+_ORDER = [*STATES, "not started", "left out"]
 MOST_ROWS = 16  # runs that are shown while they are trained
 BAR_WIDTH = 24
 
@@ -60,7 +62,7 @@ class StudyState:
 
     def summary(self) -> str:
         """`24 runs: 20 finished, 3 diverged, 1 failed`."""
-        counts = ", ".join(f"{count} {state}" for state, count in self.counts.items())
+        counts = ", ".join(f"{self.counts[state]} {state}" for state in sorted(self.counts, key=_ORDER.index))
         rest = self.total - self.done
         return f"{self.total}: {counts}" + (f", {rest} not started" if rest else "")
 
@@ -70,7 +72,7 @@ def live_table(state: StudyState, now: float) -> RenderableType:
     left = state.seconds_left(now)
     words = [
         f"{state.done}/{state.total} runs",
-        *(f"{count} {name}" for name, count in state.counts.items()),
+        *(f"{state.counts[name]} {name}" for name in sorted(state.counts, key=_ORDER.index)),
         f"{len(state.running)} running",
         f"{duration(left)} left" if left is not None else "",
         f"best test score {state.best[0]:.2f} ({shortened(state.best[1])})" if state.best else "",

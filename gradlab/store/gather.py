@@ -9,7 +9,8 @@ import pandas as pd
 
 from gradlab.measure.columns import TABLES
 from gradlab.recipe.errors import RecipeError, hint
-from gradlab.store.read import UNFINISHED, Paths, Run, Selection, frames, read_each, require_table
+from gradlab.store.minibatches import Selection
+from gradlab.store.read import UNFINISHED, Paths, Run, frames, read_each, require_table
 
 
 def load(paths: Paths, table: str = "layers", by: Iterable[str] = ()) -> pd.DataFrame:

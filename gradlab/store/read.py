@@ -24,6 +24,7 @@ from gradlab.recipe.printing import one_line
 from gradlab.recipe.recipe import NOT_IN_DIGEST, flat, without_later_defaults
 from gradlab.store import contents, files
 from gradlab.store.lock import held
+from gradlab.store.minibatches import Selection
 from gradlab.store.status import is_whole
 from gradlab.store.write import (
     digest,
@@ -98,6 +99,11 @@ class Run:
     def digests(self) -> dict[str, str]:
         """The digests of its files as they were noted when it was opened or first read."""
         return {**self.status.get("files", {}), **noted_digests(self.folder)}
+
+    @cached_property
+    def selections(self) -> dict[tuple[str, Selection], pa.Table]:
+        """The selected rows of its tables that have been read (see `selected`)."""
+        return {}
 
     def meanings(self, table: str) -> dict[str, Meaning]:
         """What each measured column of a table holds."""
@@ -415,47 +421,16 @@ def _require_memory(path: Path, metadata: pq.FileMetaData) -> None:
         )
 
 
-class Selection(NamedTuple):
-    """What is read of a table of many runs: these columns beside the keys of a row, and what `rows` keeps of a run."""
+def selected(run: Run, table: str, selection: Selection) -> pa.Table:
+    """The selected rows of a table of a run, which are read once.
 
-    columns: tuple[str, ...]
-    rows: Callable[[pa.Table], pa.Table] = lambda rows: rows
-
-
-def minibatch_ends(rows: pa.Table) -> pa.Table:
-    """The rows of minibatches at the first step, and at the last one of each seed."""
-    rows = _minibatches(rows)
-    seed, step = rows["seed"].to_numpy(), rows["step"].to_numpy()
-    ends = step == step.min(initial=0)
-    for value in np.unique(seed):
-        ends |= (seed == value) & (step == step[seed == value].max())
-    return rows.filter(pa.array(ends))
-
-
-def minibatch_evaluations(rows: pa.Table) -> pa.Table:
-    """The rows of minibatches at evaluations, at both ends, where the loss is not finite, or a new optimizer begins.
-
-    All rows of minibatches where nothing was evaluated.
+    Raises:
+        RecipeError: the table is missing or damaged.
     """
-    rows = _minibatches(rows)
-    kept = rows["train_loss"].is_valid().to_numpy()
-    if not kept.any():
-        return rows
-    seed, phase = rows["seed"].to_numpy(), pc.fill_null(rows["phase"], 0).to_numpy()
-    kept |= ~pc.fill_null(pc.is_finite(rows["loss"]), True).to_numpy()
-    changed = (np.diff(seed) != 0) | (np.diff(phase) != 0)
-    kept[1:] |= changed
-    kept[:-1] |= (
-        changed  # the rows are sorted: the last one of a seed stands before the first one of the next
-    )
-    kept[[0, -1]] = True
-    return rows.filter(pa.array(kept))
-
-
-def _minibatches(rows: pa.Table) -> pa.Table:
-    if _words(rows["source"]) == {"batch"}:
-        return rows
-    return rows.filter(pc.equal(rows["source"].cast(pa.string()), "batch"))
+    key = (table, selection)
+    if key not in run.selections:
+        run.selections[key] = selection.rows(_table(run, table, selection.columns))
+    return run.selections[key]
 
 
 def frames(
@@ -479,8 +454,7 @@ def sorted_rows(
 ) -> tuple[pa.Table, np.ndarray]:
     """What `frames` is made of: the sorted rows as Arrow's, each column in one piece, and the run of each, (rows,)."""
     columns = selection.columns if selection else ()
-    keep = selection.rows if selection else lambda rows: rows
-    tables = [keep(_table(run, table, columns)) for run in runs]
+    tables = [selected(run, table, selection) if selection else _table(run, table) for run in runs]
     merged = pa.concat_tables(tables, promote_options="permissive").unify_dictionaries()
     for name in columns or EXPECTED.get(table, ()):
         if name not in merged.column_names:

@@ -16,7 +16,8 @@ from gradlab.analysis.selection import (
     to_float64,
 )
 from gradlab.analysis.signal import SignalContext, signal_verdict
-from gradlab.store.read import Selection, frames, open_run, sorted_rows
+from gradlab.store.minibatches import Selection
+from gradlab.store.read import frames, open_run, sorted_rows
 from tests import runs
 
 VALUES = [0.5, None, float("nan"), float("-inf"), 2.0, None]

@@ -45,6 +45,7 @@ def test_each_seed_of_a_run_has_its_own_outcomes(tmp_path):
         assert (10**row.gain, row.decades) == (pytest.approx(gain.gain), pytest.approx(gain.decades))
     assert len(found) == 4
     assert found[found.run == "b"].depth.tolist() == [9]
+    assert found[found.run == "b"].seed.tolist() == [0]
     assert of_seeds.depth.tolist() == [20] * 3
 
 

@@ -270,3 +270,19 @@ def test_a_run_without_the_backward_probe_is_told_so(tmp_path):
     run = runs.opened(tmp_path / "run", [rows], [runs.step_table([1.0], [0])])
     with pytest.raises(RecipeError, match="probe 'backward'"):
         diagnose(run)
+
+
+def test_runs_that_differ_after_the_start_share_a_prediction(tmp_path, monkeypatch):
+    from gradlab.theory import mlp
+
+    calls, predict = [], mlp.predict
+    monkeypatch.undo()
+    monkeypatch.setattr(mlp, "predict", lambda *given: calls.append(given) or predict(*given))
+    verdicts._kept_prediction.cache_clear()
+    changes = [{"lr": 0.1}, {"lr": 0.2, "seed": 3}, {"width": 32}, {"lr": 0.2, "seed": 4}]
+    opened = [open_run(runs.simple(tmp_path / str(index), **change)) for index, change in enumerate(changes)]
+    gains = [verdicts.predicted(run).gain for run in opened]
+    assert len(calls) == 2
+    assert gains[0] == gains[1] == gains[3]
+    expected = [predict(verdicts._recipe_seen_at_once(run), run.status["data"]).gain for run in opened]
+    assert gains == expected

@@ -1,17 +1,21 @@
 """What a grid of many runs costs besides their steps, each figure printed beside its target."""
 
 import itertools
+import os
 import resource
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 from statistics import median
 
 import pytest
 
 from tests.bench.figures import _say
+from tests.launch.test_engines import workers
 
 NUMBERS = ["lr=range(0.01,0.11,0.01)", "seed=range(0,5)"]
 GRIDS = {
@@ -78,7 +82,59 @@ def _seconds(work: Callable[[], object]) -> float:
     return time.process_time() - began
 
 
-ALL = (composition, each_run)
+STRUCTURES = ["depth=range(8,32)", "width=32", "steps=200"]  # 24 of them
+
+
+def two_cores() -> None:
+    """Wall time of a grid of 24 structures on two cores over that pinned to one, each with an empty cache."""
+    seconds = {}
+    for cores in ({0}, {0, 1}):
+        with tempfile.TemporaryDirectory() as folder:
+            command = [
+                sys.executable,
+                "-m",
+                "gradlab",
+                "run",
+                "-m",
+                *STRUCTURES,
+                f"outputs={folder}/out",
+                "--quiet",
+            ]
+            began = time.perf_counter()
+            subprocess.run(
+                command,
+                check=True,
+                env={**os.environ, "XDG_CACHE_HOME": folder},
+                preexec_fn=lambda cores=cores: os.sched_setaffinity(0, cores),
+            )
+            seconds[len(cores)] = time.perf_counter() - began
+    detail = f"{seconds[2]:.0f} s ÷ {seconds[1]:.0f} s"
+    _say("24 structures: two cores ÷ one, wall time", seconds[2] / seconds[1], "≤ 0.58", detail)
+
+
+def worker_memory() -> None:
+    """Memory and memory maps of one worker over 200 structures: at the last 50 over those from 51 to 100."""
+    with tempfile.TemporaryDirectory() as folder:
+        words = ["depth=range(1,201)", "width=8", "steps=0", "engine=local", "engine.workers=1"]
+        command = [sys.executable, "-m", "gradlab", "run", "-m", *words, f"outputs={folder}", "--quiet"]
+        process = subprocess.Popen(command)
+        seen: dict[int, tuple[float, int]] = {}
+        while process.poll() is None:
+            time.sleep(0.2)
+            done = len(list(Path(folder).rglob("steps/all.parquet")))
+            for worker in workers(process.pid):
+                with suppress(OSError):
+                    memory = int(Path(f"/proc/{worker}/statm").read_text().split()[1]) / 256
+                    seen[done] = (memory, Path(f"/proc/{worker}/maps").read_text().count("\n"))
+    early = [facts for done, facts in seen.items() if 50 < done <= 100]
+    late = [facts for done, facts in seen.items() if done > 150]
+    for index, name in enumerate(("MiB", "memory maps")):
+        before, after = (max(facts[index] for facts in part) for part in (early, late))
+        detail = f"{before:.0f} and {after:.0f} {name}; exit code {process.returncode}"
+        _say(f"a worker over 200 structures: {name}, late ÷ early", after / before, "≤ 1.1", detail)
+
+
+ALL = (composition, each_run, two_cores, worker_memory)
 
 
 def report() -> None:

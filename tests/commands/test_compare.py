@@ -4,6 +4,8 @@ import io
 import json
 import re
 import shutil
+import subprocess
+import sys
 
 import pandas as pd
 import pytest
@@ -106,3 +108,9 @@ def test_the_results_of_a_study_are_computed_once(study, monkeypatch, capsys):
     printed(capsys, study)
     assert len(calls) == 1
     assert len(collect(study)) == 4
+
+
+def test_help_needs_no_data_frames():
+    code = "import sys; from gradlab.commands import compare; compare.arguments(); print('pandas' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"

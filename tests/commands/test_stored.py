@@ -27,6 +27,20 @@ def test_ls_lists_each_run_with_its_verdicts(study, capsys):
     assert all("finished" in row and "flowing" in row and row.endswith("0.97") for row in rows)
 
 
+@pytest.mark.parametrize(
+    "words", ["compare big --to csv", "diagnose big", "ls big", "suggest-clip big", "fsck big"]
+)
+def test_every_command_finds_a_study_by_its_name(tmp_path, monkeypatch, capsys, words):
+    monkeypatch.chdir(tmp_path)
+    for depth in (10, 20):
+        runs.simple(tmp_path / "outputs" / "big" / f"d{depth}", depth=depth)
+    main(words.split())
+    said = capsys.readouterr()
+    assert "d10" in said.out + said.err or "2 runs examined" in said.out
+    assert main([*words.split()[:1], "bigg"]) == 2
+    assert "bigg does not exist" in capsys.readouterr().err
+
+
 def test_ls_goes_on_past_a_broken_run(study, capsys):
     (study / "d10" / "status.json").write_text("{")
     assert main(["ls", str(study)]) == 0

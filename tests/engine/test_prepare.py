@@ -2,10 +2,14 @@
 
 from functools import wraps
 
+import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from gradlab.data.digits import digits
 from gradlab.data.task import data
+from gradlab.engine import compiled
+from gradlab.engine.loop import load_run
 from gradlab.engine.prepare import prepare
 from gradlab.engine.tasks import MOST_KEPT, task_loader
 from gradlab.recipe.errors import RecipeError
@@ -73,3 +77,36 @@ def test_what_building_the_network_finds_wrong_is_refused(words, message):
 
 def odd(z):
     return 1 // 0
+
+
+def test_runs_that_differ_in_numbers_share_a_layout_and_the_data_on_the_device():
+    load = task_loader()
+    words = [
+        ("lr=0.1",),
+        ("lr=0.2", "seed=3", "steps=5"),
+        ("width=9",),
+        ("snapshots.recurrent_spectrum.every=2",),
+    ]
+    first, second, wider, rarer = (prepare(recipe(*TINY, *more), load) for more in words)
+    assert first.layout is second.layout
+    assert first.layout is not wider.layout
+    assert (first.layout.row_bytes, rarer.layout.snapshots["recurrent_spectrum"].every) == (
+        second.layout.row_bytes,
+        2,
+    )
+    loaded = [load_run(run) for run in (first, second, wider)]
+    assert loaded[0].data is loaded[1].data is loaded[2].data
+    assert [run.numbers["lr"] for run in loaded[:2]] == [np.float32(0.1), np.float32(0.2)]
+    compiled.release()
+    assert prepare(recipe(*TINY), load).layout is not first.layout
+
+
+def test_other_data_and_another_precision_are_other_arrays():
+    load = task_loader()
+    whole, other, half = (
+        load_run(prepare(recipe(*TINY, *more), load)).data
+        for more in ((), ("data.seed=1",), ("dtype=bfloat16", "data.seed=1"))
+    )
+    assert not np.array_equal(whole.train_x, other.train_x)
+    assert half.train_x.dtype == jnp.bfloat16
+    assert np.array_equal(half.train_x, other.train_x.astype(jnp.bfloat16))

@@ -33,14 +33,17 @@ def whole(tmp_path_factory):
     return launch(tiny(tmp_path_factory.mktemp("whole"), *SHORT)).folder
 
 
-def watched(tmp_path: Path, monkeypatch, chosen) -> tuple[Disk, Path]:
-    """A run with a checkpoint after every chunk, and its folder below the copies that were made."""
+def watched(tmp_path: Path, monkeypatch, chosen, in_memory: float = 0.0) -> tuple[Disk, Path]:
+    """A run with a checkpoint after every chunk, and its folder below the copies that were made.
+
+    in_memory: the seconds that its rows stay in memory; then it has one checkpoint, at its end.
+    """
     outputs = tmp_path / "outputs"
     outputs.mkdir()
     with monkeypatch.context() as patched:
-        patched.setattr(training, "CHECKPOINT_SECONDS", 0.0)
+        patched.setattr(training, "CHECKPOINT_SECONDS", in_memory)
         disk = Disk(patched, outputs, tmp_path, chosen)
-        assert launch(tiny(outputs, *SHORT)).state == "finished"
+        assert launch(tiny(outputs, *SHORT), write_seconds=in_memory).state == "finished"
     disk.close()
     return disk, Path("default") / folder_name(tiny(outputs, *SHORT))
 
@@ -69,6 +72,13 @@ def acknowledged(folder: Path, every: int = 1) -> bool:
 
 def test_at_every_eighth_call_nothing_is_lost(tmp_path, monkeypatch, whole):
     survived(*watched(tmp_path, monkeypatch, lambda number: number % 8 == 0), whole)
+
+
+def test_at_every_fifth_call_of_a_run_that_writes_once_nothing_is_lost(tmp_path, monkeypatch, whole):
+    """As the short runs of a grid do: their single parts become the merged files."""
+    disk, name = watched(tmp_path, monkeypatch, lambda number: number % 5 == 0, in_memory=60.0)
+    assert stored.result(disk.root / name) == stored.result(whole)
+    survived(disk, name, whole)
 
 
 @pytest.mark.slow

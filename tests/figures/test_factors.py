@@ -79,8 +79,10 @@ def test_a_combination_without_a_finite_value_is_no_number(word, meaning):
 def test_an_exact_zero_is_never_drawn_as_a_number_of_decades():
     frame = outcomes()
     frame.loc[[0, 1], "decades"] = -np.inf
-    _, (_, decades, _), _ = drawn(frame)
+    _, (_, decades, _), entries = drawn(frame)
     assert (0, 2) not in texts(decades)
+    assert [patch.get_xy() for patch in decades.patches if isinstance(patch, Rectangle)] == [(1.5, -0.5)]
+    assert list(entries) == ["no finite value"]
 
 
 def test_a_combination_without_a_run_is_hatched_and_says_so():

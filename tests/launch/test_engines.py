@@ -170,10 +170,10 @@ def test_a_supervisor_that_is_ended_takes_its_workers_along_and_the_same_command
 
 def test_a_study_in_use_is_said(elsewhere, capsys, monkeypatch):
     monkeypatch.setattr("gradlab.launch.study.PATIENCE", 0.1)
-    process = start("seed=0,1,2", "engine=inline")
+    process = start("seed=0,1,2", "steps=300000", "engine=inline")
     try:
         wait_for_steps(elsewhere, 100, process)
-        assert main(["run", "-m", *LONG, "seed=0,1,2", *LOCAL]) == 2
+        assert main(["run", "-m", *LONG, "seed=0,1,2", "steps=300000", *LOCAL]) == 2
     finally:
         process.kill()
         process.communicate()

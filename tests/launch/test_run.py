@@ -5,7 +5,9 @@ import pytest
 
 from gradlab.data.digits import digits
 from gradlab.engine.prepare import prepare
+from gradlab.engine.seed_programs import ChunkKind
 from gradlab.launch import estimate
+from gradlab.launch.seed_tracker import SeedTracker
 from gradlab.measure.columns import VERSION
 from gradlab.recipe.errors import RecipeError
 from gradlab.store.read import open_run
@@ -29,6 +31,8 @@ def test_a_run_ends_finished_with_its_facts(tmp_path):
     assert (outcome.state, outcome.message, outcome.fresh) == ("finished", "", True)
     assert (status["schema"], status["state"], status["steps_done"]) == (VERSION, "finished", 8)
     assert status["parameters"] == 64 * 8 + 8 + 2 * (8 * 8 + 8) + 8 * 10 + 10
+    kernels = 64 * 8 + 2 * 8 * 8 + 8 * 10
+    assert status["flops_per_step"] > 2 * 16 * (3 * kernels - 64 * 8)  # what is measured takes the rest
     assert {"gradlab", "jax", "python"} <= status["versions"].keys()
     assert status["threads"] >= 1
     assert status["seconds"] > status["compile_seconds"] >= 0
@@ -261,3 +265,33 @@ def test_a_device_that_is_not_here_leaves_nothing(tmp_path):
     with pytest.raises(RecipeError, match="device=tpu is not available; JAX sees: cpu"):
         launch(tiny(tmp_path, "device=tpu"))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_rows_in_memory_are_written_when_they_are_due_and_when_the_run_fails(tmp_path, monkeypatch):
+    """Of a run that breaks in its third chunk, with rows that may stay in memory for a minute."""
+    whole = launch(tiny(tmp_path / "whole", "steps=16")).folder
+    on_disk, take = [], SeedTracker.take
+
+    def broken(self, chunk):
+        on_disk.append(len(list(tmp_path.glob("broken/*/*/steps/part-*"))))
+        if chunk.kind is ChunkKind.STEPS and chunk.steps_done == 12:
+            raise ValueError("a bug")
+        return take(self, chunk)
+
+    monkeypatch.setattr(SeedTracker, "take", broken)
+    outcome = launch(tiny(tmp_path / "broken", "steps=16"), write_seconds=60.0)
+    assert (outcome.state, outcome.message) == ("failed", "ValueError: a bug")
+    assert set(on_disk) == {0}
+    rows = stored.table(outcome.folder, "steps")
+    assert rows["step"].to_pylist() == [0, 0, 1, 2, 3, 4, 4, 5, 6, 7]  # of the fixed batch, and of the steps
+    assert stored.status(outcome.folder)["steps_done"] == 8
+    monkeypatch.setattr(SeedTracker, "take", take)
+    assert launch(tiny(tmp_path / "broken", "steps=16"), write_seconds=60.0).state == "finished"
+    assert stored.result(outcome.folder) == stored.result(whole)
+
+
+def test_a_run_that_writes_once_has_the_files_of_one_that_writes_each_chunk(tmp_path):
+    often, once = (tiny(tmp_path / name, "seeds=2", "lr=0.2") for name in ("often", "once"))
+    folders = [launch(often).folder, launch(once, write_seconds=60.0).folder]
+    assert stored.result(folders[0]) == stored.result(folders[1])
+    assert all(map(stored.clean, folders))

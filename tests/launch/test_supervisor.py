@@ -7,8 +7,8 @@ import pytest
 
 from gradlab.engine.prepare import run_folder
 from gradlab.launch import supervisor
-from gradlab.launch.batch import Batch, Refused, Result
-from gradlab.launch.run import Outcome
+from gradlab.launch.batch import Batch
+from gradlab.launch.run import Outcome, Refused, Result
 from gradlab.launch.training import TIME_OVER
 from gradlab.recipe import signals
 from gradlab.store import lock
@@ -82,6 +82,9 @@ class Told:
 
     def put_back(self, cell, cause):
         self.again.append((cell, cause))
+
+    def stopping(self, batches):
+        self.stops = batches
 
     def ended(self, cell, outcome):
         assert cell not in self.ends
@@ -295,7 +298,7 @@ def test_what_does_not_stop_is_killed(tmp_path, monkeypatch):
     class Stubborn(Played):
         def stop(self, kill=False):
             self.stops.append(kill)
-            self.lasts = not kill
+            self.lasts = self.lasts and not kill
 
     jobs = []
 

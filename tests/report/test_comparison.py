@@ -107,6 +107,12 @@ def test_run_and_compare_say_the_same_of_the_same_runs(tmp_path):
     of_compare = requested_keys(stored, [])
     assert of_run == of_compare == ["initializer", "lr"]
     assert comparison_path(stored, of_run).name == "comparison-initializer-lr.png"
+    one, other = comparison_figure(stored, of_run), comparison_figure(stored[::-1], of_run)
+    assert legend(one) == legend(other)
+    for panel, same in zip(one.axes, other.axes, strict=True):
+        assert [label.get_text() for label in panel.get_yticklabels()] == [
+            label.get_text() for label in same.get_yticklabels()
+        ]
 
 
 def test_what_a_model_sets_by_itself_does_not_vary(tmp_path):
@@ -185,6 +191,19 @@ def test_a_surface_beside_networks_has_no_profile(tmp_path):
         "a surface (model=point) has no layers: it has no profile and no gain"
         in comparability.differences(stored)
     )
+
+
+def test_surfaces_alone_are_compared_by_their_losses(tmp_path):
+    layers = runs.layer_table(np.ones((2, 1)), [0, 100], name=["output"] * 2)
+    state = runs.status(data={**runs.DATA, "metric": "loss", "chance_loss": None, "name": "single"})
+    for name in ("ravine", "saddle"):
+        made = runs.recipe(depth=1, model={"name": "point"}, loss={"name": name})
+        steps = runs.step_table([2.0, 1.0], [0, 100], test_loss=[2.0, 1.0])
+        runs.write(tmp_path / name, made, state, [layers], [steps])
+    stored = collect(tmp_path)
+    assert comparability.differences(stored) == []
+    figure = comparison_picture(Comparison(stored, ["loss.name"]))
+    assert [len(data(panel)) for panel in figure.axes] == [2, 2]
 
 
 def test_recurrent_networks_are_compared_along_time(tmp_path):

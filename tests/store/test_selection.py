@@ -1,3 +1,5 @@
+import time
+
 import numpy as np
 import pytest
 
@@ -5,9 +7,11 @@ from gradlab.analysis.selection import minibatch_rows
 from gradlab.recipe.errors import RecipeError
 from gradlab.store import write
 from gradlab.store.gather import gather
-from gradlab.store.read import Selection, minibatch_ends, minibatch_evaluations, open_run
+from gradlab.store.minibatches import Selection, minibatch_ends, minibatch_evaluations
+from gradlab.store.read import open_run, read_each, whole
 from gradlab.store.status import write_status
 from tests import runs
+from tests.bench.copies import copy
 
 STEPS = [0, 10, 20, 30]
 
@@ -42,6 +46,11 @@ def test_a_column_that_a_run_has_not_is_null(study):
     selected = gather(study, "layers", (), Selection(("log10_backward", "their_own")))
     assert selected.their_own.isna().all()
     assert len(selected) == len(gather(study, "layers"))
+
+
+def test_of_a_table_that_a_network_has_not_nothing_is_selected(study):
+    (study[0].folder / "times").mkdir()
+    assert gather(study, "times", (), Selection(("log10_backward",), minibatch_ends)).empty
 
 
 def evaluated(folder, **more):
@@ -95,3 +104,26 @@ def test_damage_anywhere_in_a_file_is_refused(tmp_path, place):
     file.write_bytes(content)
     with pytest.raises(RecipeError, match="corrupt"):
         gather([open_run(folder)], "layers", (), selection)
+
+
+@pytest.mark.slow
+def test_the_selected_rows_of_many_runs_cost_less_than_half_of_all(tmp_path):
+    steps = list(range(500))
+    layers = runs.layer_table(runs.walk(20, 500), steps)
+    table = runs.step_table([2.0] * 500, steps)
+    source = runs.opened(tmp_path / "source", [layers], [table])
+    for seed in range(40):
+        copy(source, tmp_path / "study" / f"s{seed}", {"seed": seed}, shift=0.01)
+    stored, problems = read_each(tmp_path / "study", whole)
+    assert (len(stored), problems) == (40, ([], []))
+
+    def seconds(selection):
+        begun = time.process_time()
+        rows = gather(stored, "layers", (), selection)
+        return time.process_time() - begun, len(rows)
+
+    selection = Selection(("log10_forward", "log10_backward"), minibatch_ends)
+    seconds(selection)  # what is done once
+    (few, ends), (many, rows) = seconds(selection), seconds(None)
+    assert (ends, rows) == (40 * 2 * 22, 40 * 500 * 22)
+    assert few < many / 2

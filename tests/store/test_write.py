@@ -263,3 +263,30 @@ def test_a_float_takes_few_bytes(tmp_path):
     assert found <= 3.5
     size = sum(path.stat().st_size for path in folder.glob("*/all.parquet"))
     assert estimate(prepare(asked))["bytes"] == pytest.approx(size, rel=0.2)
+
+
+def test_a_single_part_in_order_becomes_the_merged_file_and_others_are_merged(tmp_path):
+    folder = tmp_path / "study" / "run"
+    steps = [step_table([2.0, 1.0], [0, 1], seed) for seed in (1, 0)]
+    digests = write.part(folder, "steps", 0, steps)
+    before = (folder / "steps" / "part-000000000.parquet").read_bytes()
+    noted = []
+    write.compact(folder, digests, noted.append, digests.keys())
+    assert (folder / "steps" / "all.parquet").read_bytes() == before
+    assert noted == [{"steps/all.parquet": digests["steps/part-000000000.parquet"]}]
+    assert pq.read_table(folder / "steps" / "all.parquet")["seed"].to_pylist() == [0, 0, 1, 1]
+    other = tmp_path / "study" / "other"
+    both = write.part(other, "steps", 0, steps[:1]) | write.part(other, "steps", 1, steps[1:])
+    write.compact(other, both, in_order=both.keys())
+    assert stored.bits(stored.table(other, "steps")) == stored.bits(stored.table(folder, "steps"))
+    assert [path.name for path in (other / "steps").iterdir()] == ["all.parquet"]
+
+
+def test_a_single_part_that_is_damaged_does_not_become_the_merged_file(tmp_path):
+    folder = tmp_path / "study" / "run"
+    digests = write.part(folder, "steps", 0, [step_table([2.0, 1.0], [0, 1])])
+    path = folder / "steps" / "part-000000000.parquet"
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(OSError, match="is damaged"):
+        write.compact(folder, digests, in_order=digests.keys())
+    assert path.exists()

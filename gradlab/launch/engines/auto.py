@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from gradlab.launch.devices import gpus
 from gradlab.launch.engines.contract import Carrier, Engine, Workers, engine
 from gradlab.launch.engines.local import LocalWorkers, worker_count
 from gradlab.recipe.recipe import Recipe, structure
@@ -16,7 +17,8 @@ def auto(workers: Workers) -> Engine:
 
     def open_engine(recipes: Sequence[Recipe]) -> Carrier | None:
         many = len(recipes) >= FEWEST_RUNS or len(set(map(structure, recipes))) >= FEWEST_STRUCTURES
-        if not many or worker_count(recipes, workers) < 2:
+        # a GPU trains the runs of a batch side by side, which a worker does
+        if not gpus(recipes) and (not many or worker_count(recipes, workers) < 2):
             return None
         return LocalWorkers(recipes, workers)
 

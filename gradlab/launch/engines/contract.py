@@ -4,7 +4,8 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Annotated, Any, NamedTuple, Protocol
 
-from gradlab.launch.batch import Batch, Result
+from gradlab.launch.batch import Batch
+from gradlab.launch.run import Result
 from gradlab.parts.family import Family
 from gradlab.recipe.bounds import LARGEST, Bound
 from gradlab.recipe.errors import RecipeError
@@ -27,7 +28,10 @@ class Job(Protocol):
         """How the process ended, "" where it ended by itself."""
 
     def stop(self, kill: bool = False) -> None:
-        """Ask it to end at the next chunk of steps, with what it has on the disk; or end it at once."""
+        """Ask it to end at the next chunk of steps, with what it has on the disk; or end it at once.
+
+        It is asked once, however often this is called: a process that has not begun yet, as soon as it has.
+        """
 
 
 class Carrier(Protocol):

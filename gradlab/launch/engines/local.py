@@ -1,5 +1,6 @@
 """`engine=local`: worker processes on this machine, by joblib's loky."""
 
+import math
 import re
 import shutil
 import signal
@@ -12,10 +13,10 @@ from pathlib import Path
 from joblib.externals import loky
 
 from gradlab.launch import worker as worker_process
-from gradlab.launch.batch import Batch, Result, run_batch
+from gradlab.launch.batch import Batch, run_batch
 from gradlab.launch.devices import gpus, share
 from gradlab.launch.engines.contract import Carrier, Engine, Job, Workers, engine
-from gradlab.launch.run import Outcome
+from gradlab.launch.run import Outcome, Result
 from gradlab.recipe.errors import described
 from gradlab.recipe.memory import physical_memory
 from gradlab.recipe.recipe import Recipe
@@ -66,11 +67,12 @@ class LocalWorkers(Carrier):
     """
 
     shares = False
-    batch_size = 1  # a free worker takes the next run, so that all end at the same time
 
     def __init__(self, recipes: Sequence[Recipe], workers: int | str) -> None:
         self.slots = worker_count(recipes, workers)
         self._devices = gpus(recipes)
+        # on a CPU a free worker takes the next run, so that all end at the same time; a GPU takes many side by side
+        self.batch_size = math.ceil(len(recipes) / self.slots) if self._devices else 1
         self._folder = Path(tempfile.mkdtemp(prefix="gradlab-"))
         self._workers: dict[int, Worker] = {}
         self._executors: list[loky.ProcessPoolExecutor] = []  # those of workers that are gone, too
@@ -129,6 +131,7 @@ class LocalJob(Job):
     def __init__(self, future: Future[list[Result]], output: Path) -> None:
         self.future = future
         self.output = output
+        self._asked = False
 
     def ended(self) -> bool:
         """Whether the batch is done, or its process is gone."""
@@ -152,7 +155,10 @@ class LocalJob(Job):
 
     def stop(self, kill: bool = False) -> None:
         """Interrupt the run that it trains, or kill its process."""
-        worker_process.send(self.output, signal.SIGKILL if kill else signal.SIGTERM)
+        if kill:
+            worker_process.send(self.output, signal.SIGKILL)
+        elif not self._asked:
+            self._asked = worker_process.send(self.output, signal.SIGTERM)
 
 
 def _ending(code: str) -> str:

@@ -4,8 +4,9 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from gradlab.launch.batch import Batch, Result, run_batch
+from gradlab.launch.batch import Batch, run_batch
 from gradlab.launch.engines.contract import Carrier, Engine, Job, Jobs, engine, required
+from gradlab.launch.run import Result
 from gradlab.recipe.bounds import Count, Size, Text
 from gradlab.recipe.errors import RecipeError, described
 from gradlab.recipe.recipe import Recipe, structure
@@ -62,6 +63,7 @@ class RayJob(Job):
     def __init__(self, library: Any, reference: Any) -> None:
         self._ray = library
         self.reference = reference
+        self._asked = False
 
     def ended(self) -> bool:
         """Whether the batch is done, or its process is gone."""
@@ -80,7 +82,9 @@ class RayJob(Job):
 
     def stop(self, kill: bool = False) -> None:
         """Interrupt the run that it trains, or end its process."""
-        self._ray.cancel(self.reference, force=kill)
+        if kill or not self._asked:
+            self._asked = True
+            self._ray.cancel(self.reference, force=kill)
 
     def _outcome(self) -> tuple[list[Result], Exception | None]:
         try:

@@ -13,8 +13,9 @@ from types import FrameType
 from typing import Annotated, Any
 
 from gradlab.launch import worker
-from gradlab.launch.batch import Batch, Result, run_batch
+from gradlab.launch.batch import Batch, run_batch
 from gradlab.launch.engines.contract import Carrier, Engine, Job, Jobs, engine, required
+from gradlab.launch.run import Result
 from gradlab.recipe.bounds import Bound, Count, Positive, Size, Text
 from gradlab.recipe.errors import RecipeError, described
 from gradlab.recipe.recipe import Recipe, structure
@@ -117,6 +118,7 @@ class SlurmJob(Job):
     def __init__(self, job: Any, jobs: SlurmJobs) -> None:
         self._job = job
         self._jobs = jobs
+        self._asked = False
         self._absent: int | None = None  # the number of the first answer in which it was missing
 
     def ended(self) -> bool:
@@ -146,9 +148,11 @@ class SlurmJob(Job):
 
     def stop(self, kill: bool = False) -> None:
         """Interrupt the run that it trains, or end the job; a job that waits is taken back."""
-        _slurm("scancel", "--state=PENDING", self._job.job_id)
-        _slurm("scancel", *([] if kill else ["--signal=TERM", "--batch"]), self._job.job_id)
-        if not kill:
+        if kill:
+            _slurm("scancel", self._job.job_id)
+        elif not self._asked:
+            self._asked = True
+            _slurm("scancel", "--state=PENDING", self._job.job_id)
             _slurm("scancel", "--signal=TERM", self._job.job_id)
 
 

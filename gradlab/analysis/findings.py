@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from gradlab.analysis.arrays import Rows
 from gradlab.analysis.gain import VERDICT_DECADES
 from gradlab.analysis.results import Finding, SignalVerdict, TrainingVerdict
-from gradlab.analysis.selection import is_measured, to_float64
 from gradlab.analysis.words import CAUSES
 
+# of the table of layers, those that a cause rests on
+CAUSE_COLUMNS = ("log10_forward", "saturated", "dead", "log10_update", "log10_weight", "update_lost")
 HALF = 0.5  # of the activations, units or entries
 SMALL, LARGE = -6.0, -1.0  # log10 of ‖ΔW‖/‖W‖; usual is −3
 ROUNDING = 8  # times eps·‖W‖: a smaller update may be lost
@@ -95,7 +97,7 @@ def of_training(verdict: TrainingVerdict) -> list[Finding]:
 
 
 def causes(
-    layers: pd.DataFrame,
+    layers: Rows,
     context: CauseContext,
     start: SignalVerdict,
     end: SignalVerdict,
@@ -103,7 +105,7 @@ def causes(
 ) -> list[Finding]:
     """What else is true of the run and may explain its verdicts, in the order of `words.CAUSES`.
 
-    `layers` are the rows of the table of layers that were measured on minibatches.
+    `layers` are the rows of layers that were measured on minibatches, with those of `CAUSE_COLUMNS` that there are.
     """
     found = [
         *_blocked(layers, start, end),
@@ -115,21 +117,20 @@ def causes(
     return sorted(found, key=lambda finding: order.index(finding.word))
 
 
-def _blocked(layers: pd.DataFrame, start: SignalVerdict, end: SignalVerdict) -> Iterator[Finding]:
+def _blocked(layers: Rows, start: SignalVerdict, end: SignalVerdict) -> Iterator[Finding]:
     """Saturated activations and dead units of hidden layers, at the start and at the end."""
-    for word, column in (("saturated", "saturated"), ("dead units", "dead")):
-        if column not in layers:
-            continue
-        for verdict, at in ((start, "start"), (end, "end")):
-            if at == "end" and end.step == start.step:
+    ends = [(start, "start"), (end, "end")] if end.step > start.step else [(start, "start")]
+    for verdict, at in ends:
+        hidden = (layers["layer"] >= 1) & (layers["layer"] <= verdict.layers)
+        rows = layers.take(hidden & (layers["step"] == verdict.step))
+        forward = rows["log10_forward"]
+        # behind an overflow a slope of zero is none: relu′(NaN) is 0 in JAX
+        undefined = rows.measured["log10_forward"] & (np.isnan(forward) | (forward == np.inf))
+        for word, column in (("saturated", "saturated"), ("dead units", "dead")):
+            if column not in rows:
                 continue
-            here = ((layers.step == verdict.step) & (layers.layer >= 1)).to_numpy()
-            rows = layers[["layer", "log10_forward", column]][here]
-            forward = to_float64(rows.log10_forward)
-            # behind an overflow a slope of zero is none: relu′(NaN) is 0 in JAX
-            undefined = is_measured(rows.log10_forward) & (np.isnan(forward) | (forward == np.inf))
-            rows = rows[(rows.layer <= verdict.layers).to_numpy() & is_measured(rows[column]) & ~undefined]
-            shares = pd.Series(to_float64(rows[column])).groupby(rows.layer.to_numpy()).mean()
+            defined = rows.take(rows.measured[column] & ~undefined)
+            shares = pd.Series(defined[column]).groupby(defined["layer"]).mean()
             blocked = shares[shares >= HALF]
             if len(blocked):
                 numbers = {"largest": float(blocked.max())}
@@ -146,11 +147,11 @@ def _clip(training: TrainingVerdict, clip: str) -> Iterator[Finding]:
         yield Finding("clip always acts", "cause", "end", training.seeds, [], steps, {"share": share})
 
 
-def _hidden(layers: pd.DataFrame, context: CauseContext, start: SignalVerdict) -> Iterator[Finding]:
+def _hidden(layers: Rows, context: CauseContext, start: SignalVerdict) -> Iterator[Finding]:
     """A vanished signal behind updates of equal sizes."""
     if context.optimizer not in SCALE_FREE or "vanishing" not in start.words or "log10_update" not in layers:
         return
-    rows = layers[(layers.step == start.step).to_numpy()]
+    rows = layers.take(layers["step"] == start.step)
     first, last = (_mean_update(rows, layer) for layer in (1, start.layers))
     if np.isfinite([first, last]).all() and first - last > -VERDICT_DECADES:
         numbers = {"update_decades": first - last, "decades": start.decades}
@@ -160,25 +161,24 @@ def _hidden(layers: pd.DataFrame, context: CauseContext, start: SignalVerdict) -
         )
 
 
-def _mean_update(rows: pd.DataFrame, layer: int) -> float:
-    values = to_float64(rows.log10_update[(rows.layer == layer).to_numpy()])
+def _mean_update(rows: Rows, layer: int) -> float:
+    values = rows["log10_update"][rows["layer"] == layer]
     return float(values.mean()) if values.size else np.nan
 
 
-def _updates(layers: pd.DataFrame, context: CauseContext, training: TrainingVerdict) -> Iterator[Finding]:
+def _updates(layers: Rows, context: CauseContext, training: TrainingVerdict) -> Iterator[Finding]:
     """Layers whose updates are too small, too large, or lost, by the median over steps and seeds; where it matters."""
-    if not {"log10_update", "log10_weight"} <= {*layers.columns}:
+    if "log10_update" not in layers or "log10_weight" not in layers:
         return
     with np.errstate(invalid="ignore"):  # −inf less −inf
-        ratio = to_float64(layers.log10_update) - to_float64(layers.log10_weight)
-    used = layers.columns.intersection(["seed", "step", "layer", "update_lost"])
-    rows = layers[used][np.isfinite(ratio)]
-    if rows.empty:
+        ratio = layers["log10_update"] - layers["log10_weight"]
+    finite = np.isfinite(ratio)
+    rows = layers.take(finite)
+    if not len(rows):
         return
-    lost = to_float64(rows.update_lost) if "update_lost" in rows else np.full(len(rows), np.nan)
-    measured = pd.DataFrame({"ratio": ratio[np.isfinite(ratio)], "lost": lost})
-    medians = measured.groupby(rows.layer.to_numpy()).median()
-    steps, seeds = [int(rows.step.min()), int(rows.step.max())], int(rows.seed.nunique())
+    lost = rows["update_lost"] if "update_lost" in rows else np.full(len(rows), np.nan)
+    medians = pd.DataFrame({"ratio": ratio[finite], "lost": lost}).groupby(rows["layer"]).median()
+    steps, seeds = [int(rows["step"].min()), int(rows["step"].max())], len(np.unique(rows["seed"]))
     below = np.log10(ROUNDING * EPS.get(context.dtype, EPS["float32"]))
     lost_to_rounding = (medians.lost >= HALF) & (medians.ratio <= below)
     rules: dict[str, Any] = {

@@ -17,7 +17,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
-from gradlab.analysis.selection import is_measured, pivot, rows_with, to_float64
+from gradlab.analysis.arrays import Rows
+from gradlab.analysis.selection import pivot, rows_of
 from gradlab.measure.fault import Fault, first_fault
 
 VERDICT_DECADES = float(np.log10(20))  # 20 = e^3: a change beyond three e-folds is known to harm training
@@ -72,7 +73,7 @@ class Gain:
     note: str = ""  # why there is no interval
 
 
-def backward_gain(layers: pd.DataFrame) -> Gain:
+def backward_gain(layers: pd.DataFrame | Rows) -> Gain:
     """Gain and decades of the rows of one step and one source, with 95 % intervals.
 
     gain = 10^mean(d_l) over l = 2…L, three at each end left out, with a t-interval on the d_l; with three
@@ -82,8 +83,9 @@ def backward_gain(layers: pd.DataFrame) -> Gain:
     no seed is without one, the gain is the mean over seeds of that of the layers above the zero. A seed with a NaN does
     not count. Units: factors per layer; powers of ten.
     """
-    _, depths, backward = pivot(rows_with(layers, "log10_backward"), "log10_backward")
-    last = int(layers.layer.max()) - 1 if len(layers) else 0
+    rows = rows_of(layers, ("log10_backward", "name"))
+    _, depths, backward = pivot(rows.having("log10_backward"), "log10_backward")
+    last = int(rows["layer"].max()) - 1 if len(rows) else 0
     hidden = backward[:, (depths >= 1) & (depths <= last)]
     finite = hidden[np.isfinite(hidden).all(axis=1)]
     if last < 2 or not len(finite):
@@ -91,7 +93,7 @@ def backward_gain(layers: pd.DataFrame) -> Gain:
         mean_gain = _power(float(np.mean(gains))) if gains else None
         return Gain(last, len(gains) or len(finite), gain=mean_gain, note=_no_decades(last))
     differences = finite[:, :-1] - finite[:, 1:]
-    comparable = differences[:, _same_kind(layers, last)]
+    comparable = differences[:, _same_kind(rows, last)]
     if not comparable.shape[1]:
         return Gain(
             layers=last,
@@ -130,10 +132,10 @@ def _decades(differences: np.ndarray, inner: np.ndarray, half: float) -> tuple[f
     return float(differences.sum(axis=1).mean()), float(half_width)
 
 
-def _same_kind(layers: pd.DataFrame, last: int) -> np.ndarray:
+def _same_kind(layers: Rows, last: int) -> np.ndarray:
     """Which of the differences of l = 2…L are between two blocks of one stack, by their names; shape (L − 1,)."""
-    names = layers.drop_duplicates("layer").sort_values("layer").name.astype(str).tolist()[1 : last + 1]
-    stacks = [re.sub(r" \d+$", "", name) for name in names]
+    _, first = np.unique(layers["layer"], return_index=True)
+    stacks = [re.sub(r" \d+$", "", str(name)) for name in layers["name"][first][1 : last + 1]]
     return np.array([lower == upper for lower, upper in pairwise(stacks)], bool)
 
 
@@ -149,25 +151,25 @@ def inner_gain(log10_backward: np.ndarray) -> float | None:
 
 
 def first_defects(
-    layers: pd.DataFrame, sizes: Sizes | None = None, nonfinite: Iterable[dict[str, Any]] = ()
+    layers: pd.DataFrame | Rows, sizes: Sizes | None = None, nonfinite: Iterable[dict[str, Any]] = ()
 ) -> tuple[Defect, ...]:
     """For each seed whose signal breaks: where that begins, and why; of rows with one step for each seed.
 
     `nonfinite` are the seeds whose loss or weight gradient is known to be not finite, as status.json has them: it
     counts where the two signals are whole.
     """
-    rows = rows_with(layers, "log10_backward")
-    if rows.empty:
+    rows = rows_of(layers).having("log10_backward")
+    if not len(rows):
         return ()
     sizes = sizes or Sizes()
     seeds, _, backward = pivot(rows, "log10_backward")
     # a forward signal that was not measured has no defect
-    log10_forward = np.where(is_measured(rows.log10_forward), to_float64(rows.log10_forward), 0.0)
+    log10_forward = np.where(rows.measured["log10_forward"], rows["log10_forward"], 0.0)
     forward = pivot(rows.assign(log10_forward=log10_forward), "log10_forward")[2]
     noted = {int(entry["seed"]): entry for entry in nonfinite}
     defects = []
     for i, seed in enumerate(map(int, seeds)):
-        own = rows[(rows.seed == seed).to_numpy()]
+        own = rows.take(rows["seed"] == seed)
         fault = first_fault(forward[i], backward[i])
         if (fault is None or fault.log10 == -np.inf) and seed in noted:
             fault = _noted_fault(noted[seed], len(backward[i]))
@@ -184,23 +186,21 @@ def _noted_fault(entry: dict[str, Any], layers: int) -> Fault:
 
 
 def _defect(
-    fault: Fault, forward: np.ndarray, backward: np.ndarray, own: pd.DataFrame, sizes: Sizes
+    fault: Fault, forward: np.ndarray, backward: np.ndarray, own: Rows, sizes: Sizes
 ) -> Defect | None:
     """What breaks one seed's signal: the profiles are (layers,), `own` the seed's rows."""
     layer, where, log10 = fault
-    seed, step = int(own.seed.iloc[0]), int(own.step.max())
+    seed, step = int(own["seed"][0]), int(own["step"].max())
     if log10 != -np.inf:
         return _not_finite(Defect(seed, "overflow", layer, where, step=step), forward, backward, own, sizes)
     if where == "forward" and layer and forward[layer - 1] < UNDERFLOW:
         return Defect(seed, "underflow", layer, where, step=step)
     if np.isfinite(backward).all():
         return None  # the zeros of a layer that is passed by, as in a residual block
-    return Defect(seed, "cut", layer, where, _cause(own[(own.layer == layer).to_numpy()]), step)
+    return Defect(seed, "cut", layer, where, _cause(own.take(own["layer"] == layer)), step)
 
 
-def _not_finite(
-    defect: Defect, forward: np.ndarray, backward: np.ndarray, own: pd.DataFrame, sizes: Sizes
-) -> Defect:
+def _not_finite(defect: Defect, forward: np.ndarray, backward: np.ndarray, own: Rows, sizes: Sizes) -> Defect:
     """The defect of a number that is not finite: overflow or undefined, its cause, and the growth before it."""
     layer, in_backward = defect.layer, defect.where == "backward"
     weights = _log10_weights(own)[: len(forward) if in_backward else layer + 1]
@@ -216,12 +216,12 @@ def _not_finite(
     return replace(defect, kind=kind, cause=cause, growth=decades, surely_grows=low > VERDICT_DECADES)
 
 
-def _log10_weights(own: pd.DataFrame) -> NDArray[np.float64]:
+def _log10_weights(own: Rows) -> NDArray[np.float64]:
     """log10 of each layer's kernels, of the rows of one seed and step; −inf where there are none, (layers,)."""
-    rows = own.sort_values("layer")
+    rows = own.sorted_by("layer")
     if "log10_weight" not in rows:
         return np.full(len(rows), -np.inf)
-    return np.where(is_measured(rows.log10_weight), to_float64(rows.log10_weight), -np.inf)
+    return np.where(rows.measured["log10_weight"], rows["log10_weight"], -np.inf)
 
 
 def profile_decades(log10: np.ndarray) -> tuple[float | None, float, float]:
@@ -239,9 +239,9 @@ def profile_decades(log10: np.ndarray) -> tuple[float | None, float, float]:
     return decades, decades - half, decades + half
 
 
-def _cause(row: pd.DataFrame) -> str:
+def _cause(row: Rows) -> str:
     """Why a layer makes an exact zero, from its own row; "" where its measures do not tell."""
-    measured = {name: to_float64(row[name]) for name in ("dead", "log10_weight") if name in row}
+    measured = {name: row[name] for name in ("dead", "log10_weight") if name in row}
     if (measured.get("log10_weight", np.array([])) == -np.inf).any():
         return "zero weights"
     return "dead units" if (measured.get("dead", np.array([])) == 1).any() else ""

@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from typing import Any, get_type_hints
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
+from gradlab.analysis.arrays import Rows
 from gradlab.analysis.results import SignalVerdict
 from gradlab.analysis.score import score_of
-from gradlab.analysis.selection import minibatch_rows, rows_with, to_float64
+from gradlab.analysis.verdict_run import step_rows
 from gradlab.analysis.verdicts import RunVerdicts, verdicts_of
 from gradlab.store.read import Run
 
@@ -88,14 +88,15 @@ def way_to_target(run: Run, target: float) -> dict[str, Any]:
     return _way(run, target, _evaluated(run))
 
 
-def _evaluated(run: Run) -> pd.DataFrame:
+def _evaluated(run: Run) -> Rows:
     """The rows of steps with an evaluation, in the order of the steps."""
-    return rows_with(minibatch_rows(run.steps), "train_loss").sort_values("step")
+    return step_rows(run).of_minibatches().having("train_loss").sorted_by("step")
 
 
-def _way(run: Run, target: float, evaluated: pd.DataFrame) -> dict[str, Any]:
-    below = evaluated[to_float64(evaluated.train_loss) <= target]
-    reached = below.drop_duplicates("seed").step
+def _way(run: Run, target: float, evaluated: Rows) -> dict[str, Any]:
+    below = evaluated.take(evaluated["train_loss"] <= target)
+    _, first = np.unique(below["seed"], return_index=True)
+    reached = below["step"][first]
     steps = float(reached.mean()) if len(reached) else None
     done = run.status.get("steps_done") or 0
     pace = (run.status["seconds"] - run.status["compile_seconds"]) / done if done else None
@@ -127,11 +128,12 @@ def _signal_result(signal: SignalVerdict | None, at: str) -> dict[str, Any]:
     return {f"signal_{at}": signal.verdict, f"gain_{at}": signal.gain, f"decades_{at}": signal.decades}
 
 
-def _last_evaluation(run: Run, evaluated: pd.DataFrame) -> dict[str, Any]:
+def _last_evaluation(run: Run, evaluated: Rows) -> dict[str, Any]:
     """Mean and standard deviation over seeds of the last loss and scores, and of the gap: training less test score."""
     score = score_of(run.status["data"])
-    last = evaluated.drop_duplicates("seed", keep="last")
-    losses = to_float64(last.train_loss)
+    _, from_end = np.unique(evaluated["seed"][::-1], return_index=True)
+    last = evaluated.take(np.sort(len(evaluated) - 1 - from_end))
+    losses = last["train_loss"]
     train, test = (score.array(last, part) for part in ("train", "test"))
     if score.name == "loss":  # a surface: there is no score beside the loss
         train, test = np.full_like(train, np.nan), np.full_like(test, np.nan)

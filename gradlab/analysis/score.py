@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from gradlab.analysis.arrays import Rows
 from gradlab.analysis.selection import to_float64
 from gradlab.recipe.errors import RecipeError
 
@@ -38,8 +39,10 @@ class Score:
         """The score on the `train` or the `test` set, per row; null where it was not measured."""
         return rows[f"{part}_{self.column}"] * self.factor
 
-    def array(self, rows: pd.DataFrame, part: str) -> NDArray[np.float64]:
+    def array(self, rows: pd.DataFrame | Rows, part: str) -> NDArray[np.float64]:
         """The same as float64, shape (rows,), NaN where it was not measured."""
+        if isinstance(rows, Rows):
+            return np.asarray(rows[f"{part}_{self.column}"] * self.factor)
         return to_float64(self.series(rows, part))
 
     def is_learned(

@@ -7,9 +7,10 @@ import numpy as np
 import pandas as pd
 
 from gradlab.analysis import sentences
+from gradlab.analysis.arrays import Rows
 from gradlab.analysis.gain import VERDICT_DECADES, Defect, Gain, Sizes, backward_gain, first_defects
 from gradlab.analysis.results import SignalVerdict
-from gradlab.analysis.selection import defined_backward, rows_with, to_float64
+from gradlab.analysis.selection import defined_backward, rows_of
 from gradlab.analysis.words import SIGNAL
 
 NOT_FINITE = ("overflow", "undefined")
@@ -32,7 +33,7 @@ class SignalContext:
 
 
 def signal_verdict(
-    layers: pd.DataFrame, context: SignalContext, nonfinite: tuple[dict[str, Any], ...] = ()
+    layers: pd.DataFrame | Rows, context: SignalContext, nonfinite: tuple[dict[str, Any], ...] = ()
 ) -> SignalVerdict:
     """The verdict on rows of one source, each seed at one step; `nonfinite` are the seeds that diverged before.
 
@@ -44,13 +45,13 @@ def signal_verdict(
     *Rank collapse* is added to a flowing signal of a network that has not learned if the effective rank of the centred
     outputs of the last hidden layer is below 2 and at most a fifth of the inputs' (of tokens, of the input block's).
     """
-    rows = defined_backward(layers)
+    rows = defined_backward(rows_of(layers))
     defects = first_defects(rows, context.sizes, nonfinite)
     broken = {defect.seed for defect in defects}
     lost = {defect.seed for defect in defects if defect.kind in NOT_FINITE}
-    intact = rows[~rows.seed.isin(lost)]
+    intact = rows.take(~np.isin(rows["seed"], list(lost)))
     gain = backward_gain(intact)
-    last, seeds = int(layers.layer.max()) - 1, int(layers.seed.nunique())
+    last, seeds = int(rows["layer"].max()) - 1, len(np.unique(rows["seed"]))
     kind = _kind(gain)
     cosine, rank = (_mean_at(intact, column, last) for column in ("cosine", "effective_rank"))
     rank_before = _mean_at(intact, "effective_rank", 0) if context.rank is None else context.rank
@@ -60,7 +61,7 @@ def signal_verdict(
     words = [word for word in SIGNAL if word in found] + ["rank collapse"] * collapsed
     verdict = kind if kind and 2 * len(broken) <= seeds else words[0]
     result = SignalVerdict(
-        step=int(layers.step.max()),
+        step=int(rows["step"].max()),
         verdict=verdict,
         words=words,
         sentence="",
@@ -78,7 +79,7 @@ def signal_verdict(
         effective_rank_before=rank_before,
         defects=list(defects),
     )
-    names = dict(zip(rows.layer.tolist(), rows.name.astype(str).tolist(), strict=True))
+    names = dict(zip(rows["layer"].tolist(), map(str, rows["name"]), strict=True))
     return replace(result, sentence=sentences.of_signal(result, gain, context.unit, names))
 
 
@@ -97,10 +98,9 @@ def _kind(gain: Gain) -> str:
     return "exploding" if low > VERDICT_DECADES else "flowing"
 
 
-def _mean_at(layers: pd.DataFrame, column: str, layer: int) -> float | None:
+def _mean_at(layers: Rows, column: str, layer: int) -> float | None:
     """The mean over seeds of a column at one layer; None where it was not measured."""
-    rows = rows_with(layers, column)
-    values = to_float64(rows[column][(rows.layer == layer).to_numpy()])
+    values = layers[column][layers["layer"] == layer]
     values = values[np.isfinite(values)]
     return float(values.mean()) if values.size else None
 

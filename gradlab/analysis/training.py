@@ -9,10 +9,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from gradlab.analysis import sentences
+from gradlab.analysis.arrays import Rows
 from gradlab.analysis.clip_limits import drops
 from gradlab.analysis.results import TrainingVerdict
 from gradlab.analysis.score import Score
-from gradlab.analysis.selection import is_measured, minibatch_rows, rows_with, to_float64
+from gradlab.analysis.selection import minibatch_rows, rows_of, rows_with, to_float64
 from gradlab.analysis.wording import place_text, short_number
 
 FALLING = 0.02  # of the chance loss: a larger fall in the second half of training is a trend and no noise
@@ -101,22 +102,23 @@ class _Seed:
         return baseline.score.is_learned(self.train_scores, self.train_losses, baseline.loss)
 
 
-def training_verdict(steps: pd.DataFrame, context: TrainingContext) -> TrainingVerdict:
+def training_verdict(steps: pd.DataFrame | Rows, context: TrainingContext) -> TrainingVerdict:
     """The verdict over all seeds of one run, of its table of steps.
 
     Each seed has the first word of `RULES` that holds, and every addition that does; the words' rules are those of
     `words.TRAINING`. The verdict is that of most seeds; losses and scores are means over all seeds in which they are
     finite.
     """
-    rows = minibatch_rows(steps)
+    steps = rows_of(steps)
+    rows = steps.of_minibatches()
     seeds = {
-        int(own.seed.iloc[0]): _seed_verdict(own.sort_values("step"), context)
-        for _, own in rows.groupby("seed")
+        int(number): _seed_verdict(rows.take(rows["seed"] == number).sorted_by("step"), context)
+        for number in np.unique(rows["seed"])
     }
     each = seeds.values()
     words = [seed.verdict for seed in each]
     verdict = max(ORDER, key=lambda word: (words.count(word), -ORDER.index(word)))
-    taken = rows_with(rows_with(rows, "learning_rate"), "clipped")  # the last row takes no step
+    taken = rows.having("learning_rate", "clipped")  # the last row takes no step
     score, clipped = context.baseline.score, context.clip["name"] != "none"
     ends = [seed.last_finite for seed in each if seed.last_finite]
     stops = dict.fromkeys(context.stopped.values())
@@ -127,14 +129,14 @@ def training_verdict(steps: pd.DataFrame, context: TrainingContext) -> TrainingV
         counts={word: words.count(word) for word in ORDER if word in words},
         additions=dict(Counter(word for seed in each for word in seed.additions)),
         diverged=words.count("diverged"),
-        steps=int(steps.step.max()),
+        steps=int(steps["step"].max()),
         chance_loss=context.baseline.loss,
         metric=score.name,
         chance_score=score.chance_level,
         clip_share=clipped_fraction(steps) if clipped else None,
         stopped="; ".join(stops) if context.stopped else None,
         updates=len(taken),
-        dropped=int((to_float64(taken.clipped) == 1).sum()) if drops(context.clip) else None,
+        dropped=int((taken["clipped"] == 1).sum()) if drops(context.clip) else None,
         last_finite=min(ends) if ends else None,
         loss_first=_finite_mean([seed.loss_first for seed in each]),
         loss_last=_finite_mean([seed.loss_last for seed in each]),
@@ -155,12 +157,11 @@ def _reason(reasons: list[tuple[int, str]]) -> str:
     return reason if same or not reason else f"seed {seed}: {reason}"
 
 
-def clipped_fraction(steps: pd.DataFrame) -> float | None:
+def clipped_fraction(steps: pd.DataFrame | Rows) -> float | None:
     """Fraction of the taken steps in which the clip changed an entry of the gradient; None where none was taken."""
-    rows = rows_with(
-        rows_with(minibatch_rows(steps), "clipped"), "learning_rate"
-    )  # the last row takes no step
-    return float((to_float64(rows.clipped) > 0).mean()) if len(rows) else None
+    rows = rows_of(steps, ("clipped", "learning_rate")).of_minibatches()
+    taken = rows.having("clipped", "learning_rate")  # the last row takes no step
+    return float((taken["clipped"] > 0).mean()) if len(taken) else None
 
 
 def switch_steps(steps: pd.DataFrame) -> NDArray[np.int64]:
@@ -170,12 +171,12 @@ def switch_steps(steps: pd.DataFrame) -> NDArray[np.int64]:
     return np.unique(later.step.to_numpy())
 
 
-def _seed_verdict(rows: pd.DataFrame, context: TrainingContext) -> SeedVerdict:
+def _seed_verdict(rows: Rows, context: TrainingContext) -> SeedVerdict:
     """The verdict on one seed's rows, in the order of the steps."""
     score = context.baseline.score
     seed = _record(rows, context)
     losses, scores = seed.train_losses, seed.train_scores
-    test = score.array(rows_with(rows, f"test_{score.column}"), "test")
+    test = score.array(rows.having(f"test_{score.column}"), "test")
     test_score = float(test[-1]) if test.size else None
     verdict, reason = next((word, why) for word, rule in RULES if (why := rule(seed)) is not None)
     return SeedVerdict(
@@ -190,47 +191,44 @@ def _seed_verdict(rows: pd.DataFrame, context: TrainingContext) -> SeedVerdict:
     )
 
 
-def _record(rows: pd.DataFrame, context: TrainingContext) -> _Seed:
-    number = int(rows.seed.iloc[0])
-    evaluated = rows_with(rows, "train_loss")
+def _record(rows: Rows, context: TrainingContext) -> _Seed:
+    number = int(rows["seed"][0])
+    evaluated = rows.having("train_loss")
     dropped = np.zeros(len(rows), bool)
     if drops(context.clip) and "clipped" in rows:
-        dropped = to_float64(rows.clipped) == 1
-    taken = is_measured(rows.learning_rate)
-    used = rows[~dropped & is_measured(rows.loss)]
-    nothing = pd.Series(np.nan, index=used.index)
-    norms = context.update_norms
-    updates = (
-        nothing
-        if norms is None
-        else norms.reindex(pd.MultiIndex.from_arrays([used.seed, used.step])).set_axis(used.index)
-    )
-    test = evaluated.test_loss if "test_loss" in evaluated else pd.Series(np.nan, index=evaluated.index)
+        dropped = rows["clipped"] == 1
+    taken = rows.measured["learning_rate"]
+    used = rows.take(~dropped & rows.measured["loss"])
+    nothing = np.full(len(used), np.nan)
     return _Seed(
         context=context,
-        last_step=int(rows.step.max()),
-        evaluated=evaluated.step.to_numpy(),
-        train_losses=_used_losses(evaluated, used) if dropped.any() else to_float64(evaluated.train_loss),
+        last_step=int(rows["step"].max()),
+        evaluated=evaluated["step"],
+        train_losses=_used_losses(evaluated, used) if dropped.any() else evaluated["train_loss"],
         train_scores=context.baseline.score.array(evaluated, "train"),
-        test_losses=to_float64(test),
-        steps=used.step.to_numpy(),
-        losses=to_float64(used.loss),
-        log10_gradient=to_float64(used.log10_gradient) if "log10_gradient" in used else to_float64(nothing),
-        log10_update=to_float64(updates),
+        test_losses=evaluated["test_loss"] if "test_loss" in rows else np.full(len(evaluated), np.nan),
+        steps=used["step"],
+        losses=used["loss"],
+        log10_gradient=used["log10_gradient"] if "log10_gradient" in rows else nothing,
+        log10_update=nothing if context.update_norms is None else _norms_at(used, context.update_norms),
         all_dropped=bool(taken.any() and dropped[taken].all()),
         nonfinite=next((entry for entry in context.nonfinite if entry["seed"] == number), None),
     )
 
 
-def _used_losses(evaluated: pd.DataFrame, used: pd.DataFrame) -> NDArray[np.float64]:
+def _norms_at(rows: Rows, norms: pd.Series) -> NDArray[np.float64]:
+    """Each row's update norm by its seed and step, NaN where it was not measured."""
+    return to_float64(norms.reindex(pd.MultiIndex.from_arrays([rows["seed"], rows["step"]])))
+
+
+def _used_losses(evaluated: Rows, used: Rows) -> NDArray[np.float64]:
     """The training loss at each evaluation; of a seed whose clip drops steps, without the examples that cause them.
 
     Where the loss of the whole training set is not finite, or above twice the median of the last 50 recorded minibatch
     losses that were used, that median takes its place.
     """
-    whole, losses = to_float64(evaluated.train_loss), to_float64(used.loss)
-    steps = used.step.to_numpy()
-    for index, step in enumerate(evaluated.step.to_numpy()):
+    whole, losses, steps = evaluated["train_loss"].copy(), used["loss"], used["step"]
+    for index, step in enumerate(evaluated["step"]):
         recent = losses[steps <= step][-SPIKE_WINDOW:] if (steps <= step).any() else losses[:1]
         if recent.size and not whole[index] <= BLOWN_UP * np.median(recent):
             whole[index] = np.median(recent)
@@ -374,6 +372,8 @@ def _overfitting(seed: _Seed) -> str | None:
 def _spike(seed: _Seed) -> str | None:
     """The first spike of the minibatch loss, if the training loss came back from it; else None."""
     losses, chance = seed.losses, seed.context.baseline.loss
+    if not (losses - np.minimum.accumulate(losses) > SPIKE * chance).any():
+        return None  # without the cost of the medians, which are above the lowest loss
     levels = pd.Series(losses).shift(1).rolling(SPIKE_WINDOW, min_periods=SPIKE_BEFORE).median().to_numpy()
     for at in np.flatnonzero(losses - levels > SPIKE * chance):
         before = losses[max(0, at - SPIKE_WINDOW) : at]

@@ -3,18 +3,22 @@
 Of ten thousand rows a verdict on the signal uses those of two steps: to decode the others takes longer than all else.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from gradlab.analysis.arrays import Rows
 from gradlab.analysis.clip_limits import drops
 from gradlab.analysis.score import score_of
+from gradlab.analysis.selection import rows_from_arrow, rows_of
 from gradlab.store.minibatches import Selection
-from gradlab.store.read import Run, frames
+from gradlab.store.read import Run, frames, sorted_rows
 from gradlab.store.write import table_files
 
 LAYER_COLUMNS = (
@@ -23,6 +27,13 @@ LAYER_COLUMNS = (
 )
 STEP_COLUMNS = ("loss", "learning_rate", "log10_gradient", "clipped", "train_loss", "test_loss")
 TIME_COLUMNS = ("name", "log10_backward")
+_NO_TIMES = pd.DataFrame(columns=["source", "step"])
+
+
+def step_columns(data: Mapping[str, Any]) -> tuple[str, ...]:
+    """The columns of the table of steps that a verdict reads, those of the score of the data among them."""
+    column = score_of(data).column
+    return (*STEP_COLUMNS, f"train_{column}", f"test_{column}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,14 +43,22 @@ class VerdictRun(Run):
     @cached_property
     def layers(self) -> pd.DataFrame:
         """The rows of the first and the last steps with a backward signal, as `Run.layers`."""
-        return frames("layers", [self], Selection(LAYER_COLUMNS, self._of_verdicts))[0]
+        return frames("layers", [self], self._layer_selection)[0]
 
     @cached_property
     def steps(self) -> pd.DataFrame:
         """As `Run.steps`, without the columns of no verdict."""
-        column = score_of(self.status["data"]).column
-        scores = (f"train_{column}", f"test_{column}")
-        return frames("steps", [self], Selection((*STEP_COLUMNS, *scores)))[0]
+        return frames("steps", [self], self._step_selection)[0]
+
+    @cached_property
+    def layer_rows(self) -> Rows:
+        """The rows of `layers` as arrays, without a frame on the way."""
+        return rows_from_arrow(sorted_rows("layers", [self], self._layer_selection)[0])
+
+    @cached_property
+    def step_rows(self) -> Rows:
+        """The rows of `steps` as arrays, without a frame on the way."""
+        return rows_from_arrow(sorted_rows("steps", [self], self._step_selection)[0])
 
     @cached_property
     def parameters(self) -> pd.DataFrame:
@@ -50,10 +69,18 @@ class VerdictRun(Run):
     def times(self) -> pd.DataFrame:
         """The rows of the steps of `layers`; empty if the network has no time steps."""
         if not table_files(self.folder, "times"):
-            return pd.DataFrame(columns=["source", "step"])
-        steps = pa.array(self.layers.step.unique(), pa.int32())
+            return _NO_TIMES
+        steps = pa.array(np.unique(self.layer_rows["step"]), pa.int32())
         at_steps = lambda rows: rows.filter(pc.is_in(rows["step"], value_set=steps))
         return frames("times", [self], Selection(TIME_COLUMNS, at_steps))[0]
+
+    @property
+    def _layer_selection(self) -> Selection:
+        return Selection(LAYER_COLUMNS, self._of_verdicts)
+
+    @property
+    def _step_selection(self) -> Selection:
+        return Selection(step_columns(self.status["data"]))
 
     def _of_verdicts(self, rows: pa.Table) -> pa.Table:
         """The rows of the first step, of the last one of each seed, and of that where a seed became non-finite."""
@@ -67,3 +94,15 @@ class VerdictRun(Run):
         wanted |= {int(step[measured & (seed == own)].max()) for own in np.unique(seed[measured])}
         wanted |= {entry["step"] for entry in self.status.get("nonfinite", [])}
         return rows.filter(pa.array(np.isin(step, sorted(wanted))))
+
+
+def layer_rows(run: Run) -> Rows:
+    """The rows of layers that the verdicts are about."""
+    return run.layer_rows if isinstance(run, VerdictRun) else rows_of(run.layers, LAYER_COLUMNS)
+
+
+def step_rows(run: Run) -> Rows:
+    """The rows of steps with the columns of the verdicts."""
+    if isinstance(run, VerdictRun):
+        return run.step_rows
+    return rows_of(run.steps, step_columns(run.status["data"]))

@@ -14,14 +14,16 @@ import numpy as np
 import pandas as pd
 
 from gradlab.analysis import findings
+from gradlab.analysis.arrays import Rows
 from gradlab.analysis.clip_limits import drops
 from gradlab.analysis.gain import Sizes, inner_gain
 from gradlab.analysis.results import Diagnosis, Finding, SignalVerdict, TimeVerdict, TrainingVerdict
 from gradlab.analysis.score import score_of
-from gradlab.analysis.selection import minibatch_rows, rows_with, to_float64
+from gradlab.analysis.selection import is_measured, minibatch_rows, rows_of, rows_with, to_float64
 from gradlab.analysis.signal import SignalContext, signal_verdict
 from gradlab.analysis.time_signal import time_verdicts
 from gradlab.analysis.training import Baseline, TrainingContext, training_verdict
+from gradlab.analysis.verdict_run import layer_rows, step_rows
 from gradlab.analysis.words import require_words
 from gradlab.recipe.errors import RecipeError, UnfinishedError
 from gradlab.store.read import Run
@@ -54,7 +56,7 @@ def diagnose(run: Run) -> Diagnosis:
         UnfinishedError: the run ended before its data were read.
     """
     _require_data(run)
-    if _backward_rows(run).empty:
+    if not (is_measured(run.layers.log10_backward) & (run.layers.source == "batch").to_numpy()).any():
         raise RecipeError(
             f"{run.folder} did not measure the backward signal; run it with the probe 'backward'"
         )
@@ -88,26 +90,24 @@ def verdicts_of(run: Run, theory: float | None = None) -> RunVerdicts:
     nonfinite = tuple(dict(entry) for entry in run.status.get("nonfinite", []))
     rows = _backward_rows(run)
     training = _training(run, data, nonfinite)
-    if rows.empty:
+    if not len(rows):
         return RunVerdicts(None, None, training, [], [])
     context = _signal_context(run, data)
-    first_rows, last_rows = (
-        rows[rows.step == rows.step.min()],
-        _last_rows(_without_dropped(run, rows), nonfinite),
-    )
+    first_rows = rows.take(rows["step"] == rows["step"].min())
+    last_rows = _last_rows(_without_dropped(run, rows), nonfinite)
     learned = training.verdict == "learned"
     return RunVerdicts(
         signal_start=signal_verdict(first_rows, replace(context, theory=theory)),
         signal_end=signal_verdict(last_rows, replace(context, learned=learned), nonfinite),
         training=training,
-        times_start=_over_time(run, first_rows.step.min()),
-        times_end=_over_time(run, last_rows.step.max()),
+        times_start=_over_time(run, first_rows["step"].min()),
+        times_end=_over_time(run, last_rows["step"].max()),
     )
 
 
-def _backward_rows(run: Run) -> pd.DataFrame:
+def _backward_rows(run: Run) -> Rows:
     """The rows of the minibatches in which the backward signal was measured."""
-    return rows_with(minibatch_rows(run.layers), "log10_backward")
+    return layer_rows(run).of_minibatches().having("log10_backward")
 
 
 def _require_data(run: Run) -> dict[str, Any]:
@@ -124,7 +124,7 @@ def _findings(run: Run, start: SignalVerdict, end: SignalVerdict, training: Trai
     recipe = run.recipe
     context = findings.CauseContext(recipe["optimizer"]["name"], recipe["clip"]["name"], recipe["dtype"])
     at_end = findings.of_signal(end, "end") if end.step > start.step else []
-    layers = minibatch_rows(run.layers)
+    layers = rows_of(run.layers, findings.CAUSE_COLUMNS).of_minibatches()
     return [
         *findings.of_signal(start, "start"),
         *at_end,
@@ -228,38 +228,42 @@ def failed(diagnosis: Diagnosis, words: Iterable[str]) -> list[str]:
 
 def _over_time(run: Run, step: int) -> list[TimeVerdict]:
     """The verdicts over time of a recurrent network's layers at one training step."""
+    if run.times.empty:
+        return []
     rows = minibatch_rows(run.times)
     rows = rows[(rows.step == step).to_numpy()]
     return time_verdicts(rows) if len(rows) else []
 
 
-def _without_dropped(run: Run, rows: pd.DataFrame) -> pd.DataFrame:
+def _without_dropped(run: Run, rows: Rows) -> Rows:
     """The rows of layers without the steps that the clip dropped, of a seed that has others."""
-    if not drops(run.recipe["clip"]) or "clipped" not in run.steps:
+    if not drops(run.recipe["clip"]) or "clipped" not in step_rows(run):
         return rows
-    steps = minibatch_rows(run.steps)
-    dropped = steps[to_float64(steps.clipped) == 1]
-    index = pd.MultiIndex.from_arrays([rows.seed, rows.step])
-    used = ~index.isin(pd.MultiIndex.from_arrays([dropped.seed, dropped.step]))
-    only_dropped = ~pd.Series(used).groupby(rows.seed.to_numpy()).transform("any").to_numpy()
-    kept: pd.DataFrame = rows[used | only_dropped]
-    return kept
+    steps = step_rows(run).of_minibatches()
+    dropped = steps.take(steps["clipped"] == 1)
+    index = pd.MultiIndex.from_arrays([rows["seed"], rows["step"]])
+    used = ~index.isin(pd.MultiIndex.from_arrays([dropped["seed"], dropped["step"]]))
+    only_dropped = ~pd.Series(used).groupby(rows["seed"]).transform("any").to_numpy()
+    return rows.take(used | only_dropped)
 
 
-def _last_rows(rows: pd.DataFrame, nonfinite: Iterable[dict[str, Any]]) -> pd.DataFrame:
+def _last_rows(rows: Rows, nonfinite: Iterable[dict[str, Any]]) -> Rows:
     """The last step of each seed; of one that became non-finite, that step: what follows is NaN, or nothing."""
-    last = rows.groupby("seed").step.transform("max")
+    seeds, index = np.unique(rows["seed"], return_inverse=True)
+    last_of_seed = np.zeros(len(seeds), np.int64)
+    np.maximum.at(last_of_seed, index, rows["step"])
+    last = last_of_seed[index]
     for entry in nonfinite:
-        own = (rows.seed == entry["seed"]).to_numpy()
-        if (own & (rows.step == entry["step"]).to_numpy()).any():
-            last = last.mask(own, entry["step"])
-    return rows[(rows.step == last).to_numpy()]
+        own = rows["seed"] == entry["seed"]
+        if (own & (rows["step"] == entry["step"])).any():
+            last[own] = entry["step"]
+    return rows.take(rows["step"] == last)
 
 
 def _training(run: Run, data: dict[str, Any], nonfinite: tuple[dict[str, Any], ...]) -> TrainingVerdict:
     level = data["chance_loss"]
     if level is None:  # a surface has no chance loss: its first loss takes the place
-        level = rows_with(minibatch_rows(run.steps), "train_loss").sort_values("step").train_loss.iloc[0]
+        level = step_rows(run).of_minibatches().having("train_loss").sorted_by("step")["train_loss"][0]
     same_batch = _has_same_batch(run.recipe, data)
     context = TrainingContext(
         baseline=Baseline(float(level), score_of(data)),
@@ -270,7 +274,7 @@ def _training(run: Run, data: dict[str, Any], nonfinite: tuple[dict[str, Any], .
         same_batch=same_batch,
         update_norms=_update_norms(run) if same_batch else None,
     )
-    return training_verdict(run.steps, context)
+    return training_verdict(step_rows(run), context)
 
 
 def _has_same_batch(recipe: dict[str, Any], data: dict[str, Any]) -> bool:

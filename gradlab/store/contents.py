@@ -87,6 +87,7 @@ _NOT_ALWAYS: dict[str, Any] = {
     "process_peak_mib": _NUMBER,
     "flops_per_step": (_COUNT, None),
 }
+_LIMITS = {key: bound(annotation) for key, annotation in BOUNDS.items()}
 _FROM_THE_START = ("state", "message")  # what a run has that ended before its data were read
 _ALWAYS_IN_DATA = ("source", "train", "test", "features", "outputs", "second_moment", "cosine", "chance_loss")
 
@@ -213,11 +214,11 @@ def _recipe_problem(recipe: Any) -> str:
         if problem := _part_problem(family, recipe.get(family)):
             return problem
     by_key = flat(recipe)
-    for key, annotation in BOUNDS.items():
+    for key, limit in _LIMITS.items():
         value = recipe.get(key) if key in recipe else by_key.get(key, LATER_DEFAULTS.get(key))
         if value is None:
             return f"it has no {key}"
-        if problem := _mismatch(value, bound(annotation), key):
+        if problem := _mismatch(value, limit, key):
             return problem
     return ""
 

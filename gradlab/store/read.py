@@ -442,21 +442,38 @@ def frames(
     of the runs does not have is null in its rows. With a `selection` only that is decoded and held in memory, so that
     a thousand runs need no more than their selected rows.
     """
+    rows, origin = sorted_rows(table, runs, selection)
+    keys = [key for key in ROW_KEYS if key in rows.column_names and key != "source"]
+    # the threads that would convert a few columns cost more than they save
+    frame = rows.to_pandas(types_mapper=_pandas_dtype, use_threads=False)
+    return frame.assign(**{key: rows[key].to_numpy().astype("int64") for key in keys}), origin
+
+
+def sorted_rows(
+    table: str, runs: list[Run], selection: Selection | None = None
+) -> tuple[pa.Table, np.ndarray]:
+    """What `frames` is made of: the sorted rows as Arrow's, each column in one piece, and the run of each, (rows,)."""
     columns = selection.columns if selection else ()
     tables = [selected(run, table, selection) if selection else _table(run, table) for run in runs]
     merged = pa.concat_tables(tables, promote_options="permissive").unify_dictionaries()
     for name in columns or EXPECTED.get(table, ()):
         if name not in merged.column_names:
             merged = merged.append_column(name, pa.nulls(merged.num_rows, pa.float32()))
-    frame = merged.to_pandas(types_mapper=_pandas_dtype)
-    keys = [key for key in ROW_KEYS if key in frame.columns]
-    frame = frame.astype({key: "int64" for key in keys if key != "source"})
+    keys = [merged[key] for key in ROW_KEYS if key in merged.column_names]
     origin = np.repeat(np.arange(len(tables)), [rows.num_rows for rows in tables])
-    ranks = [frame[key].cat.codes if key == "source" else frame[key] for key in keys]
-    order = np.lexsort([*reversed(ranks), origin])
+    order = np.lexsort([*map(_ranks, reversed(keys)), origin])
+    is_sorted = (order[1:] > order[:-1]).all()
+    merged = merged.combine_chunks() if is_sorted else merged.take(order)
     if table == "layers":
-        _require_all_layers(frame.layer.to_numpy()[order], origin[order], runs)
-    return frame.iloc[order].reset_index(drop=True), origin[order]
+        _require_all_layers(merged["layer"].to_numpy(), origin[order], runs)
+    return merged, origin[order]
+
+
+def _ranks(key: pa.ChunkedArray) -> np.ndarray:
+    """Integers in the order of a key's values, words in that of their dictionary; shape (rows,)."""
+    is_words = pa.types.is_dictionary(key.type)
+    chunks = [chunk.indices if is_words else chunk for chunk in key.chunks]
+    return np.concatenate([np.empty(0, np.int32), *(chunk.to_numpy() for chunk in chunks)])
 
 
 def _require_all_layers(layer: np.ndarray, origin: np.ndarray, runs: list[Run]) -> None:

@@ -94,6 +94,25 @@ def test_a_spike_is_told_where_the_loss_comes_back():
     assert judged(small).words == ["learned"]
 
 
+def spikes(loss, chance=2.302585):
+    """Whether a loss of the whole run is a spike, by the rule: of each step, from the medians of those before."""
+    for at in range(10, len(loss)):
+        before = loss[max(0, at - 50) : at]
+        median = np.median(before)
+        deviation = 1.4826 * np.median(np.abs(before - median))
+        if loss[at] - median > max(0.5 * chance, 6 * deviation):
+            return True
+    return False
+
+
+def test_spikes_are_those_of_the_rule():
+    noise = np.random.default_rng(0)
+    losses = [FALLING + noise.exponential(scale, 201) for scale in np.geomspace(0.1, 0.8, 60)]
+    found = ["spiked and recovered" in judged(loss, train_loss=FALLING).words for loss in losses]
+    assert found == [spikes(loss.astype(np.float32).astype(float)) for loss in losses]
+    assert 5 < sum(found) < 55
+
+
 def test_noise_is_no_spike():
     noisy = FALLING + 0.4 * np.random.default_rng(0).standard_normal(201)
     assert "spiked and recovered" not in judged(noisy, train_loss=FALLING).words

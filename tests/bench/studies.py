@@ -115,7 +115,8 @@ def two_cores() -> None:
 def worker_memory() -> None:
     """Memory and memory maps of one worker over 200 structures: at the last 50 over those from 51 to 100."""
     with tempfile.TemporaryDirectory() as folder:
-        words = ["depth=range(1,201)", "width=8", "steps=0", "engine=local", "engine.workers=1"]
+        words = ["depth=range(1,201)", "width=8", "steps=0", "probe=[backward]", "snapshot=[]"]
+        words += ["engine=local", "engine.workers=1"]
         command = [sys.executable, "-m", "gradlab", "run", "-m", *words, f"outputs={folder}", "--quiet"]
         process = subprocess.Popen(command)
         seen: dict[int, tuple[float, int]] = {}

@@ -25,11 +25,16 @@ class Arguments(argparse.ArgumentParser):
         super().__init__(prog=f"gradlab {command}", description=summary, allow_abbrev=False, **options)
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """Refuse `--flag=--`, of which argparse would make an empty list."""
+        """Refuse `--flag=--`, of which argparse would make an empty list, and take `--sort -gain` as it is meant."""
+        words: list[str] = []
         for word in args or ():
             if word.startswith("--") and word.endswith("=--"):
                 self.error(f"{word.removesuffix('=--')} has no value")
-        return super().parse_known_args(args, namespace)
+            if words[-1:] == ["--sort"]:
+                words[-1] = f"--sort={word}"  # argparse takes a word that begins with - for a flag
+            else:
+                words.append(word)
+        return super().parse_known_args(args if args is None else words, namespace)
 
     def error(self, message: str) -> NoReturn:
         """Raise what argparse found.

@@ -69,7 +69,7 @@ def main(argv: list[str]) -> int:
     Raises:
         RecipeError: a path is no folder, or there is no such column, or the condition cannot be understood.
     """
-    options = arguments().parse_args(_with_descending(argv))
+    options = arguments().parse_args(argv)
     from gradlab.analysis.study import study_rows
     from gradlab.analysis.study_columns import sorted_rows
 
@@ -92,17 +92,6 @@ def chosen(rows: list[Row], where: str, failed: bool) -> list[Row]:
 
     kept = select(rows, where) if where.strip() and rows else rows
     return [row for row in kept if row["state"] in FAILED or not failed]
-
-
-def _with_descending(argv: list[str]) -> list[str]:
-    """`--sort -gain` as one word: argparse takes a word that begins with - for a flag."""
-    joined: list[str] = []
-    for word in argv:
-        if joined and joined[-1] == "--sort":
-            joined[-1] = f"--sort={word}"
-        else:
-            joined.append(word)
-    return joined
 
 
 def _columns(names: list[str], rows: list[Row]) -> dict[str, str]:

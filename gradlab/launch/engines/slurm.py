@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
@@ -17,9 +18,9 @@ from gradlab.launch.batch import Batch, run_batch
 from gradlab.launch.engines.contract import Carrier, Engine, Job, Jobs, engine, required
 from gradlab.launch.run import Result
 from gradlab.recipe.bounds import Bound, Count, Positive, Size, Text
-from gradlab.recipe.errors import RecipeError, described
+from gradlab.recipe.errors import RecipeError, described, unwritable
 from gradlab.recipe.recipe import Recipe, structure
-from gradlab.store import lock
+from gradlab.store import files, lock
 
 QUEUE_SECONDS = 5.0  # between two questions to Slurm
 WARNING_SECONDS = 60  # before its time is over or it is preempted, a job is told so
@@ -65,11 +66,12 @@ class SlurmJobs(Carrier):
         self.shares = True
         structures = list(map(structure, recipes))
         self.slots = sum(math.ceil(structures.count(one) / self.batch_size) for one in set(structures))
-        self._folder = (Path(recipes[0].outputs) / recipes[0].study / ".slurm").absolute()
-        self._folder.mkdir(parents=True, exist_ok=True)
         self._lock = ExitStack()
-        self._lock.enter_context(lock.hold(self._folder))
-        _take_back(self._folder / JOBS)
+        self._place = _shared_folder(recipes[0])
+        self._lock.enter_context(lock.hold(self._place))
+        _take_back(self._place)
+        # nobody else may write there: what a job returns is a pickle
+        self._folder = Path(tempfile.mkdtemp(dir=self._place))
         self._executor = submitit.AutoExecutor(folder=self._folder, cluster="slurm")
         self._executor.update_parameters(**parameters)
         self._queue: set[str] | None = None
@@ -86,8 +88,8 @@ class SlurmJobs(Carrier):
         except Exception as error:  # submitit raises its own for what sbatch says
             raise RecipeError(f"engine=slurm: {described(error)}") from None
         self._asked, self._queue = time.monotonic(), None  # the last answer was before these jobs
-        with (self._folder / JOBS).open("a") as file:
-            file.writelines(f"{job.job_id}\n" for job in jobs)
+        with files.file(self._place, JOBS, os.O_WRONLY | os.O_CREAT | os.O_APPEND) as descriptor:
+            os.write(descriptor, "".join(f"{job.job_id}\n" for job in jobs).encode())
         return [SlurmJob(job, self) for job in jobs]
 
     def ask(self) -> tuple[int, set[str] | None]:
@@ -108,8 +110,10 @@ class SlurmJobs(Carrier):
 
     def close(self) -> None:
         """Delete what the jobs have printed and returned."""
-        self._lock.close()
         shutil.rmtree(self._folder, ignore_errors=True)
+        with suppress(OSError):
+            files.remove(self._place, [JOBS])
+        self._lock.close()
 
 
 class SlurmJob(Job):
@@ -181,15 +185,32 @@ class Requeued:
         return results
 
 
-def _take_back(file: Path) -> None:
+def _shared_folder(recipe: Recipe) -> Path:
+    """The hidden folder of the recipe's study in which jobs and their supervisor meet.
+
+    Raises:
+        RecipeError: it cannot be made, or is a link.
+        StorageError: the file system does not take it.
+    """
+    place = (Path(recipe.outputs) / recipe.study / ".slurm").absolute()
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise unwritable(f"outputs={recipe.outputs}", error, recipe.outputs) from None
+    if place.is_symlink():
+        raise RecipeError(f"{place} is a link; remove it")
+    return place
+
+
+def _take_back(place: Path) -> None:
     """Interrupt the jobs of a command that was killed, which would train the same runs; waits until they are gone."""
     with suppress(OSError):
-        before = set(file.read_text().split())
+        before = set(files.read(place, JOBS).decode().split())
         while left := before & set((_slurm(*QUEUED) or "").split()):
             _slurm("scancel", "--signal=TERM", *left)
             _slurm("scancel", "--state=PENDING", *left)
             time.sleep(QUEUE_SECONDS)
-        file.unlink()
+        files.remove(place, [JOBS])
 
 
 def _slurm(*words: str) -> str | None:

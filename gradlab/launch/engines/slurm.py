@@ -88,8 +88,7 @@ class SlurmJobs(Carrier):
         except Exception as error:  # submitit raises its own for what sbatch says
             raise RecipeError(f"engine=slurm: {described(error)}") from None
         self._asked, self._queue = time.monotonic(), None  # the last answer was before these jobs
-        with files.file(self._place, JOBS, os.O_WRONLY | os.O_CREAT | os.O_APPEND) as descriptor:
-            os.write(descriptor, "".join(f"{job.job_id}\n" for job in jobs).encode())
+        files.append(self._place, JOBS, "".join(f"{job.job_id}\n" for job in jobs).encode())
         return [SlurmJob(job, self) for job in jobs]
 
     def ask(self) -> tuple[int, set[str] | None]:

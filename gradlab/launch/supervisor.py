@@ -159,6 +159,8 @@ class Supervisor:
         self.schedule.note(cell, now - carried.looked)
         carried.looked = now
         carried.unknown.remove(cell)
+        if isinstance(result, Outcome) and result.state == "failed":
+            note_failure(result.folder, result.message)  # its process may not have been able to
         tell(self.observer, cell, result)
 
     def _settle(self, carried: Carried) -> None:
@@ -194,9 +196,7 @@ class Supervisor:
             if self.ends[first] < MOST_ENDS:
                 return self._again(first, cause, alone=True)
             cause += ", twice"
-        folder = self._folder(first)
-        note_failure(folder, cause)
-        return self._note(first, carried, Outcome(folder, "failed", cause))
+        return self._note(first, carried, Outcome(self._folder(first), "failed", cause))
 
     def _again(self, cell: int, cause: str, alone: bool) -> None:
         self.schedule.put_back([cell], alone)

@@ -230,7 +230,8 @@ def profile_decades(log10: np.ndarray) -> tuple[float | None, float, float]:
     The interval is that of `backward_gain` for one seed; over too few layers its ends are D itself. A profile of fewer
     than two layers has no decades.
     """
-    differences = (log10[:-1] - log10[1:])[None]
+    with np.errstate(invalid="ignore"):  # inf − inf of a signal that has overflowed
+        differences = (log10[:-1] - log10[1:])[None]
     if not differences.size:
         return None, math.nan, math.nan
     inner = _inner(differences)

@@ -25,7 +25,7 @@ from gradlab.analysis.time_signal import time_verdicts
 from gradlab.analysis.training import Baseline, TrainingContext, training_verdict
 from gradlab.analysis.verdict_run import layer_rows, step_rows
 from gradlab.analysis.words import require_words
-from gradlab.recipe.errors import RecipeError, UnfinishedError
+from gradlab.recipe.errors import RecipeError, UnfinishedError, described
 from gradlab.store.read import Run
 
 if TYPE_CHECKING:
@@ -186,9 +186,22 @@ def missing_theory(run: Run) -> str | None:
 
 
 def _prediction(run: Run) -> "Prediction | None":
-    """Theory's prediction, also where it is not shown; runs that differ only in what follows the start share it."""
+    """Theory's prediction, also where it is not shown; runs that differ only in what follows the start share it.
+
+    Raises:
+        RecipeError: the stored recipe lacks what theory needs.
+    """
     recipe = {key: value for key, value in _recipe_seen_at_once(run).items() if key not in AFTER_THE_START}
-    return _kept_prediction(json.dumps([recipe, run.status["data"]]))
+    try:
+        return _kept_prediction(json.dumps([recipe, run.status["data"]]))
+    except (
+        KeyError,
+        TypeError,
+    ) as error:  # a part without its numbers, or with others than those of its option
+        reason = described(error)
+        raise RecipeError(
+            f"{run.folder}/recipe.yaml is not a whole recipe ({reason}); run it again with --force"
+        ) from error
 
 
 @lru_cache(MOST_PREDICTIONS)

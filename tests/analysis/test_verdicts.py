@@ -234,6 +234,15 @@ def test_an_interrupted_run_says_how_far_it_came(tmp_path):
     assert found.sentence.endswith("ended after 50 of 100 steps")
 
 
+@pytest.mark.parametrize(
+    "initializer", [{"name": "normal"}, {"name": "normal", "sigma_w": "auto", "sigma_b": 0.0}]
+)
+def test_a_stored_recipe_without_the_numbers_of_its_initializer_is_refused_in_one_line(tmp_path, initializer):
+    with pytest.raises(RecipeError, match="is not a whole recipe") as error:
+        told(tmp_path, initializer=initializer)
+    assert "\n" not in str(error.value)
+
+
 def test_theory_stands_beside_the_gain_at_the_start_only(tmp_path, monkeypatch):
     curve = np.log10(0.96) * np.arange(51, -1, -1)  # a gain of 0.96 a layer, back from layer 50
     monkeypatch.setattr(

@@ -1,5 +1,6 @@
 """`engine=slurm`: jobs of a Slurm cluster, by submitit; all batches of a grid are one array."""
 
+import io
 import math
 import os
 import shutil
@@ -8,7 +9,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, redirect_stderr, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any
@@ -83,7 +84,8 @@ class SlurmJobs(Carrier):
         if not batches:
             return []
         try:
-            with self._executor.batch():
+            # submitit prints what sbatch says, which is in its exception too
+            with redirect_stderr(io.StringIO()), self._executor.batch():
                 jobs = [self._executor.submit(Requeued(), batch) for batch in batches]
         except Exception as error:  # submitit raises its own for what sbatch says
             raise RecipeError(f"engine=slurm: {described(error)}") from None

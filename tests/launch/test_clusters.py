@@ -105,7 +105,8 @@ def test_a_job_that_is_preempted_goes_on(elsewhere):
         time.sleep(0.2)
     else:
         raise AssertionError("no run was interrupted")
-    assert process.wait(timeout=400) == 0  # Slurm begins a requeued job after two minutes
+    said = process.communicate(timeout=400)[1]  # Slurm begins a requeued job after two minutes
+    assert process.returncode == 0, said
     assert results(elsewhere / "outputs") == alone(("seed=0,1",), elsewhere / "alone")
 
 

@@ -12,7 +12,7 @@ from gradlab.data.task import Task
 from gradlab.engine.prepare import prepare
 from gradlab.engine.tasks import task_loader
 from gradlab.launch import machine
-from gradlab.launch.run import Outcome, Refused, Result, launch
+from gradlab.launch.run import Outcome, Result, launch, refusal
 from gradlab.launch.run_writer import WRITE_SECONDS
 from gradlab.launch.side_by_side import launch_side_by_side, slices
 from gradlab.recipe import signals
@@ -88,12 +88,10 @@ def run_cell(recipe: Recipe, time_limit: float = 0.0) -> Result:
             return launch(prepare(recipe, loader()), time_limit=time_limit, write_seconds=WRITE_SECONDS)
         except InUseError as error:
             if time.monotonic() > patient_until:
-                return Refused(str(error))
+                return refusal(error)
             time.sleep(PATIENCE / 20)
-        except RecipeError as error:
-            return Refused(str(error))
-        except StorageError as error:
-            return Refused(str(error), storage=True)
+        except (RecipeError, StorageError) as error:
+            return refusal(error)
 
 
 @cache

@@ -25,7 +25,7 @@ from gradlab.launch.training import TIME_OVER, Clock, Training, interrupt
 from gradlab.measure.columns import READABLE, RESULTS, VERSION
 from gradlab.parts.losses.chance import chance_loss
 from gradlab.recipe import signals
-from gradlab.recipe.errors import RecipeError, unwritable
+from gradlab.recipe.errors import RecipeError, StorageError, unwritable
 from gradlab.recipe.printing import one_line
 from gradlab.recipe.recipe import Recipe, changed_meanings, folder_name, plain
 from gradlab.store import lock, write
@@ -87,6 +87,13 @@ class Refused(NamedTuple):
 
 
 Result = Outcome | Refused
+
+
+def refusal(error: RecipeError | StorageError) -> Refused:
+    """What an error of a run that cannot start says."""
+    return Refused(str(error), storage=isinstance(error, StorageError))
+
+
 Report = Callable[[Progress], None] | None
 
 

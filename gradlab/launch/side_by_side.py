@@ -18,7 +18,16 @@ from gradlab.engine.loop import LoadedRun, compile_run, load_run, side_by_side, 
 from gradlab.engine.prepare import PreparedRun, run_folder
 from gradlab.engine.seed_programs import ChunkKind
 from gradlab.launch import machine
-from gradlab.launch.run import Outcome, Refused, Result, begin, data_summary, locked_folder, new_writer
+from gradlab.launch.run import (
+    Outcome,
+    Refused,
+    Result,
+    begin,
+    data_summary,
+    locked_folder,
+    new_writer,
+    refusal,
+)
 from gradlab.launch.run_writer import WRITE_SECONDS, End, RunWriter
 from gradlab.launch.training import Clock, Training, interrupt
 from gradlab.recipe import signals
@@ -85,10 +94,8 @@ def _opened(prepared: PreparedRun, device: Any, memory_key: str, locks: ExitStac
         facts = machine.facts(prepared.recipe, device) | {"data": data_summary(prepared.recipe, run.task)}
         locks.enter_context(locked_folder(prepared.recipe))
         return Lane(prepared, run, new_writer(prepared, facts, memory_key, WRITE_SECONDS))
-    except RecipeError as error:
-        return Refused(str(error))
-    except StorageError as error:
-        return Refused(str(error), storage=True)
+    except (RecipeError, StorageError) as error:
+        return refusal(error)
 
 
 def _result(result: Lane | Result, notice: str) -> Result:

@@ -9,7 +9,7 @@ from gradlab.engine.prepare import PreparedRun, prepare, run_folder
 from gradlab.launch.batch import PATIENCE
 from gradlab.launch.engines.contract import Engine
 from gradlab.launch.observer import Observer, tell
-from gradlab.launch.run import Outcome, Refused, Report, Result, launch, stored_failure, stored_result
+from gradlab.launch.run import Outcome, Report, Result, launch, refusal, stored_failure, stored_result
 from gradlab.launch.run_writer import WRITE_SECONDS
 from gradlab.launch.supervisor import supervise
 from gradlab.recipe import signals
@@ -93,7 +93,7 @@ def _stored(prepared: PreparedRun, rules: Rules) -> Result | None:
         result = stored_result(prepared)
         return result if result or rules.retry_failed else stored_failure(prepared)
     except RecipeError as error:
-        return Refused(str(error))
+        return refusal(error)
 
 
 def _run_here(recipes: Mapping[int, Recipe], load: Load, observer: Observer, rules: Rules) -> Outcome | None:
@@ -113,7 +113,5 @@ def _run_here(recipes: Mapping[int, Recipe], load: Load, observer: Observer, rul
 def _launched(recipe: Recipe, load: Load, report: Report, time_limit: float) -> Result:
     try:
         return launch(prepare(recipe, load), report, time_limit, WRITE_SECONDS)
-    except RecipeError as error:
-        return Refused(str(error))
-    except StorageError as error:
-        return Refused(str(error), storage=True)
+    except (RecipeError, StorageError) as error:
+        return refusal(error)

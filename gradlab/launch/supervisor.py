@@ -85,13 +85,9 @@ class Supervisor:
     def step(self) -> bool:
         """Fill the free slots, wait a moment, settle what has ended; returns whether anything is left."""
         self._fill()
-        self.carrier.wait([carried.job for carried in self.carried.values()], LOOK_SECONDS)
-        for slot, carried in list(self.carried.items()):
-            if carried.job.ended():
-                del self.carried[slot]
-                self._settle(carried)
-            else:
-                self._look(carried)
+        self._await()
+        for carried in self.carried.values():
+            self._look(carried)
         self.observer.look()
         return bool(self.schedule or self.carried)
 
@@ -104,15 +100,19 @@ class Supervisor:
         while self.carried:
             for carried in self.carried.values():
                 carried.job.stop()
-            self.carrier.wait([carried.job for carried in self.carried.values()], LOOK_SECONDS)
-            for slot, carried in list(self.carried.items()):
-                if carried.job.ended():
-                    del self.carried[slot]
-                    self._settle(carried)
-                elif time.monotonic() > until:
-                    carried.job.stop(kill=True)
+            self._await()
+            for carried in self.carried.values() if time.monotonic() > until else ():
+                carried.job.stop(kill=True)
             if time.monotonic() > until + EXIT_SECONDS:
                 return
+
+    def _await(self) -> None:
+        """Wait a moment, and settle what has ended."""
+        self.carrier.wait([carried.job for carried in self.carried.values()], LOOK_SECONDS)
+        for slot, carried in list(self.carried.items()):
+            if carried.job.ended():
+                del self.carried[slot]
+                self._settle(carried)
 
     def _fill(self) -> None:
         batches = []

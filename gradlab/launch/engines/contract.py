@@ -1,5 +1,7 @@
 """What an engine is, and the family that the makers of engines are registered in."""
 
+import math
+from collections import Counter
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Annotated, Any, NamedTuple, Protocol
@@ -9,7 +11,7 @@ from gradlab.launch.run import Result
 from gradlab.parts.family import Family
 from gradlab.recipe.bounds import LARGEST, Bound
 from gradlab.recipe.errors import RecipeError
-from gradlab.recipe.recipe import Recipe
+from gradlab.recipe.recipe import Recipe, structure
 
 Workers = Annotated[int, Bound(int, 1, 1024, words=("auto",))]
 Jobs = Annotated[int, Bound(int, 1, LARGEST)]
@@ -60,13 +62,16 @@ class Engine(NamedTuple):
     open: Callable[[Sequence[Recipe]], Carrier | None]
 
 
-def checked_engine(engine: Any) -> Engine:
-    """What a maker returned."""
-    assert isinstance(engine, Engine)
-    return engine
+engine = Family("engine", "gradlab.launch.engines")
 
 
-engine = Family("engine", "gradlab.launch.engines", wrap=checked_engine)
+def batching(recipes: Sequence[Recipe], jobs: int) -> tuple[int, int]:
+    """The number of recipes in a batch so that each job has a batch, and the number of batches.
+
+    A batch has recipes of one structure only.
+    """
+    size = math.ceil(len(recipes) / jobs)
+    return size, sum(math.ceil(count / size) for count in Counter(map(structure, recipes)).values())
 
 
 def required(module: str, extra: str) -> Any:

@@ -1,15 +1,14 @@
 """`engine=ray`: tasks of a Ray cluster, or of one that is started on this machine."""
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
 from gradlab.launch.batch import Batch, run_batch
-from gradlab.launch.engines.contract import Carrier, Engine, Job, Jobs, engine, required
+from gradlab.launch.engines.contract import Carrier, Engine, Job, Jobs, batching, engine, required
 from gradlab.launch.run import Result
 from gradlab.recipe.bounds import Count, Size, Text
 from gradlab.recipe.errors import RecipeError, described
-from gradlab.recipe.recipe import Recipe, structure
+from gradlab.recipe.recipe import Recipe
 
 
 @engine
@@ -35,11 +34,9 @@ class RayTasks(Carrier):
 
     def __init__(self, library: Any, recipes: Sequence[Recipe], jobs: int, cpus: int, gpus: int) -> None:
         self._ray = library
-        self.batch_size = math.ceil(len(recipes) / jobs)
+        self.batch_size, batches = batching(recipes, jobs)
         self.shares = True
-        structures = list(map(structure, recipes))
-        pieces = sum(math.ceil(structures.count(one) / self.batch_size) for one in set(structures))
-        self.slots = min(pieces, jobs)
+        self.slots = min(batches, jobs)
         # a process is not used again: what a batch has ended, no other finds
         options = {"num_cpus": cpus, "num_gpus": gpus, "max_retries": 0, "max_calls": 1}
         self._task = library.remote(**options)(run_batch)

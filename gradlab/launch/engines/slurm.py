@@ -16,11 +16,11 @@ from typing import Annotated, Any
 
 from gradlab.launch import worker
 from gradlab.launch.batch import Batch, run_batch
-from gradlab.launch.engines.contract import Carrier, Engine, Job, Jobs, engine, required
+from gradlab.launch.engines.contract import Carrier, Engine, Job, Jobs, batching, engine, required
 from gradlab.launch.run import Result
 from gradlab.recipe.bounds import Bound, Count, Positive, Size, Text
 from gradlab.recipe.errors import RecipeError, described, unwritable
-from gradlab.recipe.recipe import Recipe, structure
+from gradlab.recipe.recipe import Recipe
 from gradlab.store import files, lock
 
 QUEUE_SECONDS = 5.0  # between two questions to Slurm
@@ -63,10 +63,8 @@ class SlurmJobs(Carrier):
                 "engine=slurm: there is no sbatch here; run the command on a machine of the cluster, "
                 "or give engine=local"
             )
-        self.batch_size = math.ceil(len(recipes) / jobs)
+        self.batch_size, self.slots = batching(recipes, jobs)
         self.shares = True
-        structures = list(map(structure, recipes))
-        self.slots = sum(math.ceil(structures.count(one) / self.batch_size) for one in set(structures))
         self._lock = ExitStack()
         self._place = _shared_folder(recipes[0])
         self._lock.enter_context(lock.hold(self._place))

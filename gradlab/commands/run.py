@@ -284,7 +284,7 @@ def _run_grid(
             console.interrupted(interrupted.message, interrupted.folder)
             return interrupted.exit_code
         if not console.folders:
-            raise RecipeError(*console.failures, "no run could start")
+            raise RecipeError(*console.failures, *console.left_out, "no run could start")
         console.close()
     except signals.Stop as stop:
         console.interrupted(str(stop))

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from typing import NamedTuple
 
 from gradlab.data.task import Task
@@ -63,7 +64,11 @@ def run_study(
     if not left or (rules.fail_fast and observer.failed):
         return None
     carrier = engine.open(list(left.values()))
-    _wait_for_others(list(left.values()))
+    with ExitStack() as opened:
+        if carrier is not None:
+            opened.callback(carrier.close)
+        _wait_for_others(list(left.values()))
+        opened.pop_all()  # from here on `supervise` closes it
     if carrier is None:
         return _run_here(left, load, observer, rules)
     supervise(left, carrier, observer, rules.time_limit, rules.fail_fast)

@@ -67,6 +67,14 @@ def test_the_others_run_wherever_the_one_that_cannot_be_built_stands(elsewhere, 
         assert "broken does not fit: ValueError: not today" in capsys.readouterr().err
 
 
+def test_where_nothing_is_left_to_run_the_reasons_are_said(capsys):
+    words = (f"activation={__name__}:broken", "depth=2,3", "--skip-unfit")
+    assert main(["run", "-m", *FEW, *words]) == 2
+    error = capsys.readouterr().err
+    assert error.count("broken does not fit: ValueError: not today") == 2
+    assert "no run could start" in error
+
+
 def test_where_no_run_can_start_that_is_bad_input(elsewhere, capsys):
     words = (f"activation={__name__}:broken", "depth=2,3")
     assert main(["run", "-m", *FEW, *words]) == 2

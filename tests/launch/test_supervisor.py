@@ -6,11 +6,14 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from gradlab.engine.prepare import run_folder
-from gradlab.launch import supervisor
+from gradlab.engine.tasks import load_task
+from gradlab.launch import study, supervisor
 from gradlab.launch.batch import Batch
+from gradlab.launch.engines import contract
 from gradlab.launch.run import Outcome, Refused, Result
 from gradlab.launch.training import TIME_OVER
 from gradlab.recipe import signals
+from gradlab.recipe.errors import InUseError
 from gradlab.store import lock
 from gradlab.store.status import read_status, write_status
 from tests import runs
@@ -218,6 +221,15 @@ def test_a_process_that_is_ended_for_its_time_names_the_limit(tmp_path, monkeypa
         'File "own.py", line 3 in f'
     )
     assert told.again == []
+
+
+def test_an_engine_is_closed_where_another_process_writes_to_a_run(tmp_path, monkeypatch):
+    monkeypatch.setattr(study, "PATIENCE", 0.0)
+    recipe, engine = cells(tmp_path, 1)[0], Engine(lambda batch: Played(done(batch)))
+    run_folder(recipe).mkdir(parents=True)
+    with lock.hold(run_folder(recipe)), pytest.raises(InUseError, match="another process is writing there"):
+        study.run_study([recipe], load_task, contract.Engine(lambda _: engine), Told(), study.Rules())
+    assert (engine.batches, engine.closed) == ([], 1)
 
 
 def test_refusals_are_told(tmp_path):

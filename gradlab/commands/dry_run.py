@@ -1,7 +1,6 @@
 """What a grid would cost: the table of `--dry-run`."""
 
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -71,7 +70,7 @@ def _forecasts(study: Grid) -> "Callable[[PreparedRun], Forecast]":
         key = structure(run.recipe), run.recipe.steps
         if key not in known:
             choices = Run(run.folder, plain(run.recipe), {}).choices
-            known[key] = forecast(choices, cache(lambda: run.flops_per_step), rows)
+            known[key] = forecast(choices, lambda: run.flops_per_step, rows)
         return known[key]
 
     return forecast_of

@@ -1,7 +1,7 @@
 """`gradlab run`: train a network, or a grid of them, measure every layer, and report what the gradients do."""
 
 import re
-from argparse import ArgumentTypeError, Namespace
+from argparse import ArgumentTypeError
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -135,7 +135,8 @@ def main(argv: list[str]) -> int:
     console = StudyConsole(
         study.recipes, study.labels, study.keys, options.fail_on, study.unfit, options.skip_unfit
     )
-    return _run_grid(study, load, console, engine_part, options)
+    rules = (options.retry_failed, options.fail_fast, options.time_limit)
+    return _run_grid(study, load, console, engine_part, *rules)
 
 
 def run(
@@ -175,7 +176,7 @@ def _results(
     console: RunConsole | StudyConsole
     if study.keys:
         console = StudyConsole(study.recipes, study.labels, study.keys)
-        code = _run_grid(study, load, console, engine_part, arguments().parse_args(["--retry-failed"]))
+        code = _run_grid(study, load, console, engine_part, retry_failed=True)
     else:
         console = RunConsole(study.recipes[0])
         code = _run_one(study.recipes[0], load, 0.0, console)
@@ -266,9 +267,15 @@ def _run_one(recipe: Recipe, load: Load, time_limit: float, console: RunConsole)
 
 
 def _run_grid(
-    study: Grid, load: Load, console: StudyConsole, engine_part: dict[str, Any], options: Namespace
+    study: Grid,
+    load: Load,
+    console: StudyConsole,
+    engine_part: dict[str, Any],
+    retry_failed: bool = False,
+    fail_fast: bool = False,
+    time_limit: float = 0.0,
 ) -> int:
-    """Train the recipes of a grid by an engine, up to a signal.
+    """Train the recipes of a grid by an engine, up to a signal; for the rules see `launch.study.Rules`.
 
     Raises:
         RecipeError: no run can start, or there is no such engine.
@@ -276,10 +283,9 @@ def _run_grid(
     from gradlab.launch.engines.contract import engine as engines
     from gradlab.launch.study import Rules, run_study
 
-    carrier = engines.make(engine_part)
-    rules = Rules(options.retry_failed, options.fail_fast, options.time_limit)
+    rules = Rules(retry_failed, fail_fast, time_limit)
     try:
-        interrupted = run_study(study.recipes, load, carrier, console, rules)
+        interrupted = run_study(study.recipes, load, engines.make(engine_part), console, rules)
         if interrupted:
             console.interrupted(interrupted.message, interrupted.folder)
             return interrupted.exit_code

@@ -1,20 +1,16 @@
 """What `gradlab run` prints and draws of one run: while it trains, and when it has ended."""
 
-import sys
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from rich.console import Console
-
 from gradlab.recipe import signals
-from gradlab.recipe.errors import RecipeError, StorageError
-from gradlab.recipe.printing import printable
+from gradlab.recipe.errors import RecipeError
 from gradlab.recipe.recipe import Recipe, plain
 from gradlab.report import pictures, summary
+from gradlab.report.output import Output
 from gradlab.report.progress import ProgressCallback, progress_display
-from gradlab.report.terminal import say
 from gradlab.store.status import read_status
 
 if TYPE_CHECKING:
@@ -44,16 +40,15 @@ class RunOutcome(Protocol):
     def exit_code(self) -> int: ...
 
 
-class RunConsole:
+class RunConsole(Output):
     """The output of one run; it notes its folder, its failure and its unwanted verdicts."""
 
     def __init__(self, recipe: Recipe, fail_on: Sequence[str] = ()) -> None:
+        super().__init__(recipe.quiet)
         self.fail_on = list(fail_on)
-        self.console = None if recipe.quiet else Console(highlight=False)
         self.folder: Path | None = None
         self.failures: list[str] = []
         self.unwanted: list[str] = []
-        self.no_storage = False  # whether the file system did not take a figure
 
     def run_folders(self) -> list[Path]:
         """The folder of the run, if it has ended."""
@@ -99,15 +94,6 @@ class RunConsole:
         for sentence in self.unwanted:
             self.warn(sentence)
 
-    def say(self, text: str) -> None:
-        """Print to standard output, unless the run is quiet."""
-        if self.console:
-            self.console.print(printable(text), markup=False, soft_wrap=True)
-
-    def warn(self, text: str) -> None:
-        """Print to standard error, also if the run is quiet."""
-        say(f"gradlab run: {text}", sys.stderr)
-
     def _results(self, outcome: RunOutcome) -> None:
         signals.check()  # one that came during the last steps
         from gradlab.store.read import open_run
@@ -121,7 +107,7 @@ class RunConsole:
         self.say(f"data        {run.status['data']['source']}")
         self._verdicts(run)
         self.say(f"stored      {run.folder}  ({summary.cost(run.status)})")
-        self._draw(lambda: pictures.draw(run))
+        self.draw(lambda: pictures.draw(run))
 
     def _verdicts(self, run: "Run") -> None:
         from gradlab.analysis.sentences import of_diagnosis
@@ -140,15 +126,3 @@ class RunConsole:
         unwanted = failed(diagnosis, self.fail_on)
         if unwanted:
             self.unwanted.append(f"--fail-on: {run.folder.name} is {', '.join(unwanted)}")
-
-    def _draw(self, draw: Callable[[], list[Path]]) -> None:
-        try:
-            paths = draw()
-        except StorageError as error:
-            self.no_storage = True
-            self.warn(f"figures: {error}")
-            return
-        except RecipeError as error:
-            self.say(f"figures     {error}")
-            return
-        self.say(f"figures     {paths[0].parent}/  {' '.join(path.name for path in paths)}")

@@ -1,25 +1,22 @@
 """What `gradlab run -m` prints: how a grid gets on, each failure at once, and what came of it at the end."""
 
 import math
-import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.live import Live
 
 from gradlab.recipe import signals
 from gradlab.recipe.errors import STORAGE_CODE, RecipeError, StorageError
-from gradlab.recipe.printing import printable
 from gradlab.recipe.recipe import Recipe, folder_name
 from gradlab.report import pictures
 from gradlab.report.console import RunOutcome
+from gradlab.report.output import Output
 from gradlab.report.progress import ProgressCallback, RunProgress
 from gradlab.report.study_table import Running, StudyState, live_table
-from gradlab.report.terminal import say
 
 if TYPE_CHECKING:
     from gradlab.analysis.study import StudyTable
@@ -28,7 +25,7 @@ SAVE_SECONDS = 10.0  # between two writings of study.parquet
 MOST_LINES = 40  # runs of which each has a line in the table at the end
 
 
-class StudyConsole:
+class StudyConsole(Output):
     """The output of a grid; it collects the folders, the failures and the unwanted verdicts of its runs.
 
     It is told of the cells of a grid as `launch.observer.Observer` says.
@@ -47,18 +44,16 @@ class StudyConsole:
 
         skip_unfit: whether a run that cannot start is left out, and no failure.
         """
+        super().__init__(quiet=any(recipe.quiet for recipe in recipes))
         self.recipes, self.keys = list(recipes), list(keys)
         self.labels = [label or folder_name(recipe) for label, recipe in zip(labels, recipes, strict=True)]
         self.fail_on, self.skip_unfit = list(fail_on), skip_unfit
-        quiet = any(recipe.quiet for recipe in recipes)
-        self.console = None if quiet else Console(highlight=False)
         self.state = StudyState(total=len(recipes), started=time.monotonic())
         self.folders: dict[int, Path] = {}
         self.with_results: list[int] = []  # the cells that did not fail
         self.failures: list[str] = []
         self.unwanted: list[str] = []
         self.left_out = list(unfit)
-        self.no_storage = False  # whether the file system did not take a file
         self._notices: set[str] = set()
         self._tables: dict[Path, StudyTable] = {}  # by the folder of the study
         self._saved = time.monotonic()
@@ -187,15 +182,6 @@ class StudyConsole:
         for line in self.left_out:
             self.say(f"left out    {line}")
 
-    def say(self, text: str) -> None:
-        """Print to standard output, unless the grid is quiet."""
-        if self.console:
-            self.console.print(printable(text), markup=False, soft_wrap=True)
-
-    def warn(self, text: str) -> None:
-        """Print to standard error, also if the grid is quiet."""
-        say(f"gradlab run: {text}", sys.stderr)
-
     def _show(self) -> None:
         """Begin the live table, on a terminal."""
         if self.console and self.console.is_terminal and self._live is None:
@@ -227,9 +213,8 @@ class StudyConsole:
     def _save(self) -> None:
         self._saved = time.monotonic()
         for table in self._tables.values():
-            with suppress(
-                StorageError
-            ):  # the folders are the truth; a run that the disk does not take fails itself
+            # the folders are the truth; a run that the disk does not take fails itself
+            with suppress(StorageError):
                 table.save()
 
     def _failed(self, cell: int, outcome: RunOutcome) -> None:
@@ -263,19 +248,5 @@ class StudyConsole:
             self.say(comparison.report_text(compared, MOST_LINES))
         except RecipeError as error:
             self.say(f"table       {error}")
-        self._draw(
-            lambda: pictures.save(
-                comparison.comparison_picture(compared), comparison.comparison_path(runs, by)
-            )
-        )
-
-    def _draw(self, draw: Callable[[], Path]) -> None:
-        try:
-            path = draw()
-        except StorageError as error:
-            self.no_storage = True
-            self.warn(f"figures: {error}")
-        except RecipeError as error:
-            self.say(f"figures     {error}")
-        else:
-            self.say(f"figures     {path.parent}/  {path.name}")
+        path = comparison.comparison_path(runs, by)
+        self.draw(lambda: [pictures.save(comparison.comparison_picture(compared), path)])

@@ -176,7 +176,7 @@ def _with_defaults(group: str, part: Any) -> Any:
     """A part with the defaults of its option for the keys that its file, or its list of phases, leaves out."""
     if not has_name(part) or group not in FAMILIES:
         return part
-    complete = {**_defaults(group, part["name"]), **_common_defaults(group, part["name"]), **part}
+    complete = {**option_defaults(group, part["name"]), **_common_defaults(group, part["name"]), **part}
     if isinstance(complete.get("phases"), list):
         complete["phases"] = [_phase_with_defaults(group, phase) for phase in complete["phases"]]
     return complete
@@ -185,7 +185,7 @@ def _with_defaults(group: str, part: Any) -> Any:
 def _phase_with_defaults(group: str, phase: Any) -> Any:
     if not isinstance(phase, dict) or "optimizer" not in phase:
         return phase
-    defaults = _defaults(group, str(phase["optimizer"]))
+    defaults = option_defaults(group, str(phase["optimizer"]))
     return {**{key: value for key, value in defaults.items() if key != "name"}, **phase}
 
 
@@ -197,13 +197,13 @@ def _common_defaults(group: str, name: str) -> Values:
     if not is_import_path(name):
         return {}
     keys = FAMILIES[group].common
-    all_defaults = [_defaults(group, option) for option in options.groups()[group]]
+    all_defaults = [option_defaults(group, option) for option in options.groups()[group]]
     having = next((defaults for defaults in all_defaults if keys.keys() <= defaults.keys()), {})
     return {key: having[key] for key in keys}
 
 
 @cache
-def _defaults(group: str, name: str) -> Values:
+def option_defaults(group: str, name: str) -> Values:
     """The part that the file of an option describes, wherever in the recipe the file puts it."""
     file = CONF / group / f"{name}.yaml"
     if not vetting.PLAIN.fullmatch(name) or not file.is_file():

@@ -3,13 +3,11 @@
 from collections.abc import Sequence
 from typing import Any
 
-from omegaconf import OmegaConf
-
+from gradlab.commands.compose.cells import option_defaults
 from gradlab.commands.compose.overrides import Setting, parse
 from gradlab.commands.compose.spelling import require_option
 from gradlab.recipe import options
 from gradlab.recipe.errors import RecipeError
-from gradlab.recipe.paths import CONF
 
 # launchers of Hydra, and the engine that does the same
 LAUNCHERS = {
@@ -51,10 +49,8 @@ def part(words: Sequence[str]) -> dict[str, Any]:
     values = {setting.key: _value(setting) for setting in settings}
     name = values.pop("engine", options.default("engine"))
     require_option("engine", name, groups)
-    defaults = OmegaConf.to_container(OmegaConf.load(CONF / "engine" / f"{name}.yaml"))
-    assert isinstance(defaults, dict)
     chosen = {key.removeprefix("engine."): value for key, value in values.items()}
-    return engine.check({**{str(key): value for key, value in defaults.items()}, **chosen})
+    return engine.check(option_defaults("engine", name) | chosen)
 
 
 def _value(setting: Setting) -> Any:

@@ -13,6 +13,7 @@ import pandas as pd
 from gradlab.analysis.arrays import Rows
 from gradlab.analysis.gain import VERDICT_DECADES
 from gradlab.analysis.results import Finding, SignalVerdict, TrainingVerdict
+from gradlab.analysis.selection import not_finite
 from gradlab.analysis.words import CAUSES
 
 # of the table of layers, those that a cause rests on
@@ -123,9 +124,8 @@ def _blocked(layers: Rows, start: SignalVerdict, end: SignalVerdict) -> Iterator
     for verdict, at in ends:
         hidden = (layers["layer"] >= 1) & (layers["layer"] <= verdict.layers)
         rows = layers.take(hidden & (layers["step"] == verdict.step))
-        forward = rows["log10_forward"]
         # behind an overflow a slope of zero is none: relu′(NaN) is 0 in JAX
-        undefined = rows.measured["log10_forward"] & (np.isnan(forward) | (forward == np.inf))
+        undefined = not_finite(rows, "log10_forward")
         for word, column in (("saturated", "saturated"), ("dead units", "dead")):
             if column not in rows:
                 continue

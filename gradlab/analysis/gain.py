@@ -169,11 +169,11 @@ def first_defects(
     noted = {int(entry["seed"]): entry for entry in nonfinite}
     defects = []
     for i, seed in enumerate(map(int, seeds)):
-        own = rows.take(rows["seed"] == seed)
+        seed_rows = rows.take(rows["seed"] == seed)
         fault = first_fault(forward[i], backward[i])
         if (fault is None or fault.log10 == -np.inf) and seed in noted:
             fault = _noted_fault(noted[seed], len(backward[i]))
-        if fault and (defect := _defect(fault, forward[i], backward[i], own, sizes)):
+        if fault and (defect := _defect(fault, forward[i], backward[i], seed_rows, sizes)):
             defects.append(defect)
     return tuple(defects)
 
@@ -186,24 +186,28 @@ def _noted_fault(entry: dict[str, Any], layers: int) -> Fault:
 
 
 def _defect(
-    fault: Fault, forward: np.ndarray, backward: np.ndarray, own: Rows, sizes: Sizes
+    fault: Fault, forward: np.ndarray, backward: np.ndarray, seed_rows: Rows, sizes: Sizes
 ) -> Defect | None:
-    """What breaks one seed's signal: the profiles are (layers,), `own` the seed's rows."""
+    """What breaks one seed's signal: the profiles are (layers,), `seed_rows` the seed's rows."""
     layer, where, log10 = fault
-    seed, step = int(own["seed"][0]), int(own["step"].max())
+    seed, step = int(seed_rows["seed"][0]), int(seed_rows["step"].max())
     if log10 != -np.inf:
-        return _not_finite(Defect(seed, "overflow", layer, where, step=step), forward, backward, own, sizes)
+        return _not_finite(
+            Defect(seed, "overflow", layer, where, step=step), forward, backward, seed_rows, sizes
+        )
     if where == "forward" and layer and forward[layer - 1] < UNDERFLOW:
         return Defect(seed, "underflow", layer, where, step=step)
     if np.isfinite(backward).all():
         return None  # the zeros of a layer that is passed by, as in a residual block
-    return Defect(seed, "cut", layer, where, _cause(own.take(own["layer"] == layer)), step)
+    return Defect(seed, "cut", layer, where, _cause(seed_rows.take(seed_rows["layer"] == layer)), step)
 
 
-def _not_finite(defect: Defect, forward: np.ndarray, backward: np.ndarray, own: Rows, sizes: Sizes) -> Defect:
+def _not_finite(
+    defect: Defect, forward: np.ndarray, backward: np.ndarray, seed_rows: Rows, sizes: Sizes
+) -> Defect:
     """The defect of a number that is not finite: overflow or undefined, its cause, and the growth before it."""
     layer, in_backward = defect.layer, defect.where == "backward"
-    weights = _log10_weights(own)[: len(forward) if in_backward else layer + 1]
+    weights = _log10_weights(seed_rows)[: len(forward) if in_backward else layer + 1]
     signals = np.r_[forward, backward[layer:]] if in_backward else forward[: max(layer, 0)]
     given = np.r_[signals, weights, sizes.inputs]  # what the broken numbers were made of
     cause = "large inputs" if sizes.inputs >= sizes.large else ""
@@ -216,9 +220,9 @@ def _not_finite(defect: Defect, forward: np.ndarray, backward: np.ndarray, own: 
     return replace(defect, kind=kind, cause=cause, growth=decades, surely_grows=low > VERDICT_DECADES)
 
 
-def _log10_weights(own: Rows) -> NDArray[np.float64]:
+def _log10_weights(seed_rows: Rows) -> NDArray[np.float64]:
     """log10 of each layer's kernels, of the rows of one seed and step; −inf where there are none, (layers,)."""
-    rows = own.sorted_by("layer")
+    rows = seed_rows.sorted_by("layer")
     if "log10_weight" not in rows:
         return np.full(len(rows), -np.inf)
     return np.where(rows.measured["log10_weight"], rows["log10_weight"], -np.inf)

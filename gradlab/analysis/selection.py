@@ -76,6 +76,13 @@ def _float64(rows: pd.DataFrame | Rows, name: str) -> tuple[NDArray[np.float64],
     return to_float64(rows[name]), is_measured(rows[name])
 
 
+def not_finite(rows: pd.DataFrame | Rows, name: str) -> NDArray[np.bool_]:
+    """Whether a logarithm was measured as that of a number that is not finite, (rows,); −inf is that of zero."""
+    values, measured = _float64(rows, name)
+    flags: NDArray[np.bool_] = measured & (np.isnan(values) | (values == np.inf))
+    return flags
+
+
 BACKWARD = ("log10_backward", "log10_backward_z", "log10_gradient")  # of layers: they come from the loss
 
 
@@ -84,8 +91,7 @@ def defined_backward(rows: Table) -> Table:
 
     It may be stored as zero, as JAX takes relu′(NaN) for 0; a zero behind a NaN is no zero.
     """
-    forward, measured = _float64(rows, "log10_forward")
-    overflowed = measured & (np.isnan(forward) | (forward == np.inf))
+    overflowed = not_finite(rows, "log10_forward")
     if not overflowed.any():
         return rows
     keys = pd.DataFrame({key: rows[key] for key in ("run", "seed", "step", "source") if key in rows})

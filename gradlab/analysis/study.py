@@ -138,8 +138,8 @@ def _run_folders(paths: Paths) -> list[Path]:
 
 
 def _place(run_folder: Path) -> Row:
-    whole = run_folder.resolve()
-    names = {"run": whole.name, "study": whole.parent.name, "folder": str(run_folder)}
+    resolved = run_folder.resolve()
+    names = {"run": resolved.name, "study": resolved.parent.name, "folder": str(run_folder)}
     return {name: _plain(text) for name, text in names.items()}
 
 

@@ -24,8 +24,8 @@ def implied(key: str, columns: dict[str, list[Any]]) -> bool:
     """Whether an option determines the value: `clip=norm` has a threshold, `model=resnet` an activation."""
     if key in (*OWN_DEFAULTS, "run", "seed"):
         return False
-    own = key.partition(".")[0]
-    groups = [own if own in columns else f"{own}.name", *OWN_DEFAULTS]
+    group_of_key = key.partition(".")[0]
+    groups = [group_of_key if group_of_key in columns else f"{group_of_key}.name", *OWN_DEFAULTS]
     return any(
         _determines(columns[group], columns[key]) for group in groups if group in columns and group != key
     )

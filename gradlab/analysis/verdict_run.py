@@ -91,7 +91,7 @@ class VerdictRun(Run):
         if "log10_backward" in rows.column_names:
             measured &= rows["log10_backward"].is_valid().to_numpy()
         wanted = {int(step[measured].min(initial=step.max()))}
-        wanted |= {int(step[measured & (seed == own)].max()) for own in np.unique(seed[measured])}
+        wanted |= {int(step[measured & (seed == number)].max()) for number in np.unique(seed[measured])}
         wanted |= {entry["step"] for entry in self.status.get("nonfinite", [])}
         return rows.filter(pa.array(np.isin(step, sorted(wanted))))
 

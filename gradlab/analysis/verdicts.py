@@ -267,9 +267,9 @@ def _last_rows(rows: Rows, nonfinite: Iterable[dict[str, Any]]) -> Rows:
     np.maximum.at(last_of_seed, index, rows["step"])
     last = last_of_seed[index]
     for entry in nonfinite:
-        own = rows["seed"] == entry["seed"]
-        if (own & (rows["step"] == entry["step"])).any():
-            last[own] = entry["step"]
+        of_seed = rows["seed"] == entry["seed"]
+        if (of_seed & (rows["step"] == entry["step"])).any():
+            last[of_seed] = entry["step"]
     return rows.take(rows["step"] == last)
 
 

@@ -141,10 +141,10 @@ class Parser:
 
     def _next_is(self, word: str) -> bool:
         """Whether the next token is this one, which is taken then."""
-        found = bool(self._tokens) and self._tokens[0] == word
-        if found:
-            del self._tokens[0]
-        return found
+        if self._tokens[:1] != [word]:
+            return False
+        del self._tokens[0]
+        return True
 
     def _take(self, what: str) -> str:
         if not self._tokens or self._tokens[0] in ("(", ")"):
@@ -187,9 +187,9 @@ def _text(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _either(found: list[bool | None]) -> bool | None:
-    return True if True in found else None if None in found else False
+def _either(truths: list[bool | None]) -> bool | None:
+    return True if True in truths else None if None in truths else False
 
 
-def _not(found: bool | None) -> bool | None:
-    return None if found is None else not found
+def _not(truth: bool | None) -> bool | None:
+    return None if truth is None else not truth

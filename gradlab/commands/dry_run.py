@@ -85,8 +85,8 @@ def _words(forecast: "Forecast") -> list[str]:
 
 def _width(rows: list[list[str]]) -> int:
     """How many columns are shown: the last ones only where they say something."""
-    said = [any(row[column] != "–" for row in rows[1:]) for column in (5, 6)]
-    return 7 if said[1] else 6 if said[0] else 5
+    has_time, has_memory = (any(row[column] != "–" for row in rows[1:]) for column in (5, 6))
+    return 7 if has_memory else 6 if has_time else 5
 
 
 def _time(study: Grid, forecasts: "list[Forecast]", engine_part: dict[str, Any]) -> str:

@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from gradlab.analysis.selection import is_measured, to_float64
+from gradlab.analysis.selection import is_measured, not_finite, to_float64
 from gradlab.figures import spread, style
 from gradlab.figures.groups import SEED_KEYS, Groups, is_numeric, rows_of, value_text
 
@@ -29,9 +29,8 @@ def entries(
         label = value_text(value) + (f" ({', '.join(counts)})" if counts else "")
         look = groups.styles[value]
         dashes = look.dashes()
-        width = (
-            3 if dashes == "-" else 2
-        )  # of a thicker line the sample is too short for a period of the dashes
+        # of a thicker line the sample is too short for a period of the dashes
+        width = 3 if dashes == "-" else 2
         named[label] = Line2D([], [], color=look.colour, linewidth=width, linestyle=dashes)
     if groups.many:
         named[spread.MEANING] = Patch(color=style.FAINT, alpha=0.3)
@@ -51,6 +50,5 @@ def _named_groups(groups: Groups, layers: pd.DataFrame) -> list[Hashable]:
 def _nonfinite_seeds(steps: pd.DataFrame, layers: pd.DataFrame) -> int:
     """The number of seeds with a measured loss or backward signal that is not finite (an exact zero is finite)."""
     losses = steps[is_measured(steps.loss) & ~np.isfinite(to_float64(steps.loss))]
-    signal = to_float64(layers.log10_backward)
-    signals = layers[is_measured(layers.log10_backward) & (np.isnan(signal) | (signal == np.inf))]
+    signals = layers[not_finite(layers, "log10_backward")]
     return len({*zip(losses.run, losses.seed, strict=True)} | {*zip(signals.run, signals.seed, strict=True)})

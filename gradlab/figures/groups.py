@@ -1,4 +1,4 @@
-"""How groups of runs are told apart: a colour and dashes for each, and never the same for two."""
+"""The look of each group of runs: a colour and dashes, and never the same for two groups."""
 
 from collections.abc import Hashable
 from typing import Any, NamedTuple
@@ -67,12 +67,12 @@ def group_styles(column: pd.Series) -> dict[Hashable, GroupStyle]:
     elif numbers:
         values.sort()
     colours = style.group_colours(len(values), numbers)
-    own = numbers or len(values) <= len(style.COLOURS)
+    has_own_colour = numbers or len(values) <= len(style.COLOURS)
     styles: dict[Hashable, GroupStyle] = {}
     for index, (value, colour) in enumerate(zip(values, colours, strict=True)):
         repeats = index // len(style.COLOURS)
         dash = 0 if numbers else index % 2 + _SHIFTS[repeats % len(_SHIFTS)]
-        styles[value] = GroupStyle(colour, dash, own)
+        styles[value] = GroupStyle(colour, dash, has_own_colour)
     if column.isna().any():
         styles[None] = GroupStyle(style.FAINT, 0, True)
     return styles

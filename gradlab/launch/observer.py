@@ -1,4 +1,4 @@
-"""Who is told what becomes of the runs of a grid."""
+"""What is reported of the runs of a grid while they are carried out, and to whom."""
 
 from contextlib import AbstractContextManager
 from typing import Protocol
@@ -7,7 +7,7 @@ from gradlab.launch.run import Outcome, Refused, Report, Result
 
 
 class Observer(Protocol):
-    """Is told of each cell of a grid, by its index."""
+    """Receives the events of each cell of a grid; a cell is its index."""
 
     @property
     def failed(self) -> bool:

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from gradlab.recipe.errors import RecipeError
 from gradlab.report import comparability
@@ -33,12 +33,12 @@ def requested_keys(runs: list["Run"], by: list[str]) -> list[str]:
     Raises:
         RecipeError: a word of `by` is a choice of no run.
     """
-    from gradlab.store.gather import choices
+    from gradlab.store.gather import choices, column
 
     if not by:
         return distinguishing_keys(runs, [])
     columns = choices(runs, [word for word in by if word not in ALWAYS_PRESENT])
-    return [_column_of(word, (word, f"{word}.name", word.removesuffix(".name")), columns) for word in by]
+    return [word if word in ALWAYS_PRESENT else column(word, columns) for word in by]
 
 
 def distinguishing_keys(runs: list["Run"], keys: list[str]) -> list[str]:
@@ -52,10 +52,6 @@ def distinguishing_keys(runs: list["Run"], keys: list[str]) -> list[str]:
     columns = choices(runs)
     differing = [name for name in columns if not implied(name, columns)]
     return differing or (["seed"] if "seed" in keys else ["run"])
-
-
-def _column_of(key: str, spellings: tuple[str, ...], columns: dict[str, list[Any]]) -> str:
-    return next((name for name in spellings if name in columns), key)
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,11 +166,6 @@ class Comparison:
         )
 
 
-def comparison_table(runs: list["Run"], by: list[str], target: float | None = None) -> str:
-    """A table with one line per run: what differs and the results; the run's name where nothing else identifies it."""
-    return text_table(Comparison(runs, by, target).results, by)
-
-
 def report_text(comparison: Comparison, most_lines: int = 0) -> str:
     """The table of a comparison, its main effects, and what cannot be compared.
 
@@ -190,11 +181,6 @@ def report_text(comparison: Comparison, most_lines: int = 0) -> str:
     lines = [("effects", sentence(effects)) for effects in comparison.effects]
     lines += [("note", line) for line in comparability.differences(runs)]
     return "\n".join([table, *(f"{name:<11} {line}" for name, line in lines)])
-
-
-def comparison_figure(runs: list["Run"], by: list[str]) -> "Figure":
-    """The profiles and losses of several runs, coloured by one choice, or by several choices written as one."""
-    return comparison_picture(Comparison(runs, by))
 
 
 def comparison_picture(comparison: Comparison) -> "Figure":

@@ -26,9 +26,8 @@ def drawable(run: "Run") -> "Run":
 
     noted = {name.partition("/")[0] for name in run.digests}
     for table in TABLES:
-        if (
-            table in ("layers", "steps") and table in noted
-        ):  # else nothing tells whether its other columns are whole
+        # of a table that is not noted nothing tells whether its other columns are whole
+        if table in ("layers", "steps") and table in noted:
             selected(run, table, drawn_rows(table))
         else:
             require_table(run, table)

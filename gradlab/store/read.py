@@ -225,9 +225,8 @@ def read_each(paths: Paths, use: Callable[[Run], Result]) -> tuple[list[Result],
     results: list[Result] = []
     problems = Problems([], [])
     listed = [paths] if isinstance(paths, str | Path | Run) else list(paths)
-    own_folders = {
-        Path(path) for path in listed if not isinstance(path, Run)
-    }  # of runs, not of a study above them
+    # of runs, not of a study above them
+    own_folders = {Path(path) for path in listed if not isinstance(path, Run)}
     for given in _given(listed):
         try:
             if isinstance(given, Run):

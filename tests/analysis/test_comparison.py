@@ -5,7 +5,8 @@ import pytest
 
 from gradlab.analysis import verdicts
 from gradlab.analysis.comparison import compare_runs
-from gradlab.report.comparison import comparison_table
+from gradlab.report.comparison import Comparison
+from gradlab.report.results_table import text_table
 from gradlab.store.read import collect
 from tests import runs
 
@@ -87,7 +88,7 @@ def test_the_table_says_all_that_with_every_heading_once(tmp_path):
     losses, scores = [[2.3, 1.0, 0.5], [2.3, 2.0, 0.7]], [0.9, 0.8]
     for depth in (20, 21):
         learning(tmp_path / str(depth), losses, scores, 2, width=depth)
-    heading, first, _ = comparison_table(collect(tmp_path), ["width"]).splitlines()
+    heading, first, _ = text_table(Comparison(collect(tmp_path), ["width"]).results, ["width"]).splitlines()
     assert len(set(re.split(r"\s\s+", heading))) == len(re.split(r"\s\s+", heading))
     for cell in ("0.6 ± 0.1", "0.95 ± 0.07", "0.85 ± 0.07", "0.10 ± 0.00", "15 steps, 3 s (2 of 2)"):
         assert cell in first

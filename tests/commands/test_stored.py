@@ -5,7 +5,7 @@ import json
 import pytest
 
 from gradlab.commands.main import main
-from gradlab.report.comparison import comparison_figure, distinguishing_keys
+from gradlab.report.comparison import Comparison, comparison_picture, distinguishing_keys
 from gradlab.store.read import collect
 from tests import runs
 from tests.analysis.test_clip_advice import noise, recorded
@@ -213,7 +213,7 @@ def test_several_choices_are_one_name_without_what_is_not_there(tmp_path):
     runs.simple(tmp_path / "a")
     runs.simple(tmp_path / "b", clip={"name": "norm", "threshold": 0.5})
     runs.simple(tmp_path / "c", activation={"name": "relu"})
-    figure = comparison_figure(collect(tmp_path), ["activation", "clip", "clip.threshold"])
+    figure = comparison_picture(Comparison(collect(tmp_path), ["activation", "clip", "clip.threshold"]))
     assert [text.get_text() for text in figure.legends[0].get_texts()] == [
         "tanh",
         "tanh, norm, threshold 0.5",

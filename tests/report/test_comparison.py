@@ -6,7 +6,6 @@ from gradlab.analysis import verdicts
 from gradlab.report import comparability
 from gradlab.report.comparison import (
     Comparison,
-    comparison_figure,
     comparison_path,
     comparison_picture,
     distinguishing_keys,
@@ -49,9 +48,9 @@ PANELS = [
 
 def test_one_choice_has_profiles_and_two_have_maps_of_their_combinations(tmp_path):
     one = grid(tmp_path / "one", lr=[0.1, 0.2, 0.3])
-    assert titles(comparison_figure(one, requested_keys(one, []))) == PANELS
+    assert titles(comparison_picture(Comparison(one, requested_keys(one, [])))) == PANELS
     two = grid(tmp_path / "two", initializer=INITIALIZERS, lr=[0.1, 0.2])
-    figure = comparison_figure(two, requested_keys(two, []))
+    figure = comparison_picture(Comparison(two, requested_keys(two, [])))
     assert titles(figure) == PANELS + MAPS
     assert (figure.axes[4].get_ylabel(), figure.axes[4].get_xlabel()) == ("initializer", "lr")
     assert legend(figure)[:2] == ["he, lr 0.1", "he, lr 0.2"]
@@ -63,7 +62,7 @@ def test_two_choices_that_do_not_cross_have_no_maps(tmp_path):
     for name, depth, lr in (("a", 5, 0.1), ("b", 9, 0.2), ("c", 12, 0.3)):
         runs.simple(tmp_path / name, depth=depth, lr=lr)
     stored = collect(tmp_path)
-    assert titles(comparison_figure(stored, ["depth", "lr"])) == PANELS
+    assert titles(comparison_picture(Comparison(stored, ["depth", "lr"]))) == PANELS
 
 
 def test_of_three_choices_those_of_the_largest_effect_cross_or_those_asked_for(tmp_path):
@@ -98,7 +97,7 @@ def test_more_combinations_than_looks_are_grouped_by_the_choice_of_the_largest_e
 
 def test_values_that_three_digits_do_not_tell_apart_stay_apart(tmp_path):
     stored = grid(tmp_path, initializer=INITIALIZERS[:2], lr=[0.12345, 0.12346])
-    assert len(legend(comparison_figure(stored, ["initializer", "lr"]))) == 4
+    assert len(legend(comparison_picture(Comparison(stored, ["initializer", "lr"])))) == 4
 
 
 def test_run_and_compare_say_the_same_of_the_same_runs(tmp_path):
@@ -107,7 +106,10 @@ def test_run_and_compare_say_the_same_of_the_same_runs(tmp_path):
     of_compare = requested_keys(stored, [])
     assert of_run == of_compare == ["initializer", "lr"]
     assert comparison_path(stored, of_run).name == "comparison-initializer-lr.png"
-    one, other = comparison_figure(stored, of_run), comparison_figure(stored[::-1], of_run)
+    one, other = (
+        comparison_picture(Comparison(stored, of_run)),
+        comparison_picture(Comparison(stored[::-1], of_run)),
+    )
     assert legend(one) == legend(other)
     for panel, same in zip(one.axes, other.axes, strict=True):
         assert [label.get_text() for label in panel.get_yticklabels()] == [
@@ -240,4 +242,4 @@ def test_without_the_backward_probe_there_is_a_picture_without_maps(tmp_path):
     for name, depth, lr in (("a", 3, 0.1), ("b", 3, 0.2), ("c", 4, 0.1), ("d", 4, 0.2)):
         layers = runs.layer_table(np.ones((2, depth + 2)), [0, 100], log10_backward=[None] * 2 * (depth + 2))
         runs.opened(tmp_path / name, [layers], [runs.step_table([2.0, 1.0], [0, 100])], depth=depth, lr=lr)
-    assert titles(comparison_figure(collect(tmp_path), ["depth", "lr"])) == PANELS
+    assert titles(comparison_picture(Comparison(collect(tmp_path), ["depth", "lr"]))) == PANELS

@@ -24,7 +24,7 @@ from gradlab.recipe.recipe import Recipe
 from gradlab.store import files, lock
 
 QUEUE_SECONDS = 5.0  # between two questions to Slurm
-WARNING_SECONDS = 60  # before its time is over or it is preempted, a job is told so
+WARNING_SECONDS = 60  # between Slurm's warning and the end of a job whose time is over
 QUEUED = ("squeue", "--me", "--noheader", "--array", "--format=%i")
 JOBS = "jobs.txt"  # the numbers of the jobs that were submitted
 Minutes = Annotated[int, Bound(int, 2, 10**6)]
@@ -146,8 +146,8 @@ class SlurmJob(Job):
         """How the job ended, "" where it returned."""
         if self.results():
             return ""
-        said = worker.last_words(self._job.paths.stdout)
-        return f"its job {self._job.job_id} ended without a result{f': {said}' if said else ''}"
+        words = worker.last_words(self._job.paths.stdout)
+        return f"its job {self._job.job_id} ended without a result{f': {words}' if words else ''}"
 
     def stop(self, kill: bool = False) -> None:
         """Interrupt the run that it trains, or end the job; a job that waits is taken back."""

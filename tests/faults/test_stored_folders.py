@@ -142,7 +142,7 @@ def test_every_entry_of_another_type_or_size_is_refused(whole, hostile, capsys):
 
 
 def test_control_without_the_check_of_entries_there_is_a_traceback(hostile, monkeypatch):
-    attack(hostile, "status.json", ("data", "features"), "many")
+    attack(hostile, "status.json", ("data", "train"), "many")
     monkeypatch.setattr(contents, "_status_problem", lambda _: "")
     with pytest.raises(TypeError):
         main(["diagnose", str(hostile)])

@@ -19,18 +19,19 @@ ROOT = Path(__file__).parent.parent / "gradlab"
 ORDER = [  # from the top; a room may import its own modules and rooms further down
     ("gradlab.__main__",),
     ("gradlab.commands",),
+    ("gradlab.own",),
     ("gradlab.launch", "gradlab.report"),
     ("gradlab.engine", "gradlab.figures"),
     ("gradlab.models",),
     ("gradlab.nn", "gradlab.data", "gradlab.analysis"),
-    ("gradlab.measure",),
+    ("gradlab.measurements",),
     ("gradlab.parts", "gradlab.store"),
-    ("gradlab.numerics", "gradlab.theory", "gradlab.measure.columns"),
+    ("gradlab.numerics", "gradlab.theory", "gradlab.measurements.columns"),
     ("gradlab.recipe",),
     ("gradlab",),  # __init__: the version, and the public functions, imported when they are asked for
 ]
 ROOMS = {name for floor in ORDER for name in floor}
-LEFT = tuple("parts numerics models nn data measure engine".split())
+LEFT = tuple("parts numerics models nn data measurements engine".split())
 RIGHT = ("analysis", "figures", "theory", "report", "store.read", "measure.columns")
 JAX, PANDAS, HYDRA = {"jax", "flax", "optax"}, {"pandas", "matplotlib"}, {"hydra", "omegaconf"}
 

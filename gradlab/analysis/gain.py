@@ -19,7 +19,7 @@ from scipy.special import stdtrit
 
 from gradlab.analysis.arrays import Rows
 from gradlab.analysis.selection import pivot, rows_of
-from gradlab.measure.fault import Fault, first_fault
+from gradlab.measurements.fault import Fault, first_fault
 
 VERDICT_DECADES = float(np.log10(20))  # 20 = e^3: a change beyond three e-folds is known to harm training
 EDGE = 3  # differences left out at each end: the first and last blocks have other shapes

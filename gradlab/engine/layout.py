@@ -14,10 +14,10 @@ from gradlab.engine import seed_programs, step
 from gradlab.engine.setup import Setup, make_setup
 from gradlab.engine.tasks import with_batch_size
 from gradlab.engine.update import TrainState
-from gradlab.measure.columns import schemas
-from gradlab.measure.probing import RowShapes
-from gradlab.measure.row import RowColumns, path_order, row_bytes, row_columns
-from gradlab.measure.snapshot import Snapshot
+from gradlab.measurements.columns import schemas
+from gradlab.measurements.probing import RowShapes
+from gradlab.measurements.row import RowColumns, path_order, row_bytes, row_columns
+from gradlab.measurements.snapshot import Snapshot
 from gradlab.nn import chain
 from gradlab.nn.chain import Block
 from gradlab.numerics.tree import Tree
@@ -50,12 +50,8 @@ class Layout(NamedTuple):
 
     @property
     def names(self) -> list[str]:
-        """`input`, `hidden 1` … `hidden L`, `output`."""
-        names = []
-        for block in self.blocks:
-            numbered = [f"{block.name} {index}" for index in range(1, block.layers + 1)]
-            names += [block.name] if block.count is None else numbered
-        return names
+        """The names of the layers."""
+        return [name for block in self.blocks for name in block.row_names]
 
     @property
     def has_activation(self) -> np.ndarray:

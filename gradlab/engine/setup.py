@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from gradlab.data.task import Form
 from gradlab.engine.families import FAMILIES
-from gradlab.measure.probe import Probe, probe
-from gradlab.measure.snapshot import Snapshot, snapshot
+from gradlab.measurements.probe import Probe, probe
+from gradlab.measurements.snapshot import Snapshot, snapshot
 from gradlab.nn.chain import Block
 from gradlab.nn.plan import Model, Plan, recorded
 from gradlab.numerics.tree import StackedAxes, Tree

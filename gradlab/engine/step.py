@@ -10,9 +10,9 @@ from jax import Array
 from gradlab.engine.gradients import LossAndGrads, StepContext, loss_and_grads, loss_only
 from gradlab.engine.setup import Setup
 from gradlab.engine.update import TrainState, UpdateResult, compute_update, penalized
-from gradlab.measure import probing
-from gradlab.measure.probe import UpdateSignal
-from gradlab.measure.row import Row, RowValues, pack, row_columns
+from gradlab.measurements import probing
+from gradlab.measurements.probe import UpdateSignal
+from gradlab.measurements.row import Row, RowValues, pack, row_columns
 from gradlab.nn import chain
 from gradlab.numerics import norms
 from gradlab.numerics.norms import LOG10_2, Norms, ScaledNorm, log2_norms
@@ -22,7 +22,7 @@ from gradlab.recipe.errors import RecipeError
 
 
 class StepColumns(NamedTuple):
-    """What every step has in the table of steps, () each; gradlab/measure/columns.py defines the columns."""
+    """What every step has in the table of steps, () each; gradlab/measurements/columns.py defines the columns."""
 
     loss: Array
     penalty: Array

@@ -14,8 +14,8 @@ from gradlab.engine.rows import columns, measured_profile, step_values
 from gradlab.engine.seed_programs import ChunkKind
 from gradlab.engine.update import TrainState
 from gradlab.launch.early_stopping import EarlyStopping, Evaluation
-from gradlab.measure.columns import EVALUATION
-from gradlab.measure.fault import first_nonfinite
+from gradlab.measurements.columns import EVALUATION
+from gradlab.measurements.fault import first_nonfinite
 from gradlab.recipe.recipe import Recipe
 from gradlab.store.rows import Rows, tables
 from gradlab.store.write import Checkpoint

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from gradlab.measure.columns import EXPECTED, FIXED_NAMES, KEYS, OPTIONAL, TABLES, schemas
+from gradlab.measurements.columns import EXPECTED, FIXED_NAMES, KEYS, OPTIONAL, TABLES, schemas
 from gradlab.recipe.errors import RecipeError, UnfinishedError
 from gradlab.recipe.memory import physical_memory
 from gradlab.recipe.paths import is_folder

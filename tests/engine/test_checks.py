@@ -8,7 +8,7 @@ import pytest
 from gradlab.engine.checks import check
 from gradlab.engine.families import FAMILIES
 from gradlab.engine.tasks import load_task
-from gradlab.measure.probe import probe
+from gradlab.measurements.probe import probe
 from gradlab.recipe.bounds import Bound, Many
 from gradlab.recipe.errors import RecipeError
 from gradlab.recipe.recipe import BOUNDS, Every, Stop, flat, plain

@@ -141,7 +141,7 @@ def wide(plan, key):
 
 
 WRONG = {
-    "anything": "a network is a list of (function, parameters), a Flax NNX or a Linen module; got str",
+    "anything": "or a module of Flax NNX, Linen, Equinox or Haiku; got str",
     "wide": "does not fit: TypeError: dot_general",
     "tall": "gives outputs of shape (128, 1, 10), and data=digits needs (128, 10)",
     "few": "gives outputs of shape (128, 3), and data=digits needs (128, 10)",

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from jax import Array
 
-from gradlab.measure.columns import Column, require_columns
+from gradlab.measurements.columns import Column, require_columns
 from gradlab.numerics.norms import Norms
 from gradlab.numerics.tree import StackedAxes, Tree
 from gradlab.parts.family import Family
@@ -92,7 +92,7 @@ def checked_probe(probe: Any, every: int) -> Probe:
     """
     if not isinstance(probe, Probe):
         raise RecipeError(
-            f"a function of a probe returns a gradlab.measure.probe.Probe, not a {type(probe).__name__}"
+            f"a function of a probe returns a gradlab.measurements.probe.Probe, not a {type(probe).__name__}"
         )
     require_columns(probe.columns, "Probe")
     if sum(function is not None for function in (probe.signal, probe.backward, probe.update)) != 1:
@@ -112,7 +112,7 @@ def checked_probe(probe: Any, every: int) -> Probe:
 
 probe = Family(
     "probe",
-    "gradlab.measure.probes",
+    "gradlab.measurements.probes",
     common={"every": Size},
     common_defaults={"every": 1},
     wrap=checked_probe,

@@ -3,8 +3,8 @@
 import jax.numpy as jnp
 import numpy as np
 
-from gradlab.measure.columns import Column
-from gradlab.measure.probe import BlockSignal, Columns, Probe, probe
+from gradlab.measurements.columns import Column
+from gradlab.measurements.probe import BlockSignal, Columns, Probe, probe
 from gradlab.numerics.norms import compute_dtype, largest_exponent, scale, total
 
 ROUNDING = 16  # times eps, relative to the signal: smaller differences between examples are rounding

@@ -1,7 +1,7 @@
 """How large is each parameter?"""
 
-from gradlab.measure.columns import Column
-from gradlab.measure.probe import Probe, UpdateColumns, UpdateSignal, probe
+from gradlab.measurements.columns import Column
+from gradlab.measurements.probe import Probe, UpdateColumns, UpdateSignal, probe
 from gradlab.numerics.norms import LOG10_2, log2_norms
 
 

@@ -9,9 +9,9 @@ import pytest
 from gradlab.engine import compiled as programs
 from gradlab.engine.loop import load_run
 from gradlab.engine.prepare import prepare
-from gradlab.measure.columns import Column
-from gradlab.measure.probe import BlockSignal, probe
-from gradlab.measure.probing import checked
+from gradlab.measurements.columns import Column
+from gradlab.measurements.probe import BlockSignal, probe
+from gradlab.measurements.probing import checked
 from gradlab.recipe.errors import RecipeError
 from tests.measures import differences, likeness
 from tests.recipes import TINY, recipe

@@ -3,8 +3,8 @@
 import jax.numpy as jnp
 from jax import Array
 
-from gradlab.measure.columns import Column
-from gradlab.measure.probe import Probe, UpdateColumns, UpdateSignal, probe
+from gradlab.measurements.columns import Column
+from gradlab.measurements.probe import Probe, UpdateColumns, UpdateSignal, probe
 from gradlab.numerics.norms import LOG10_2, count, log2_norms
 
 

@@ -1,7 +1,7 @@
 """How large is each parameter's gradient, and how many of its entries are zero, infinite or NaN?"""
 
-from gradlab.measure.columns import Column
-from gradlab.measure.probe import Probe, UpdateColumns, UpdateSignal, probe
+from gradlab.measurements.columns import Column
+from gradlab.measurements.probe import Probe, UpdateColumns, UpdateSignal, probe
 from gradlab.numerics import norms
 from gradlab.numerics.norms import LOG10_2
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from gradlab.measure.columns import Column
-from gradlab.measure.snapshot import Snapshot, SnapshotInputs, snapshot
+from gradlab.measurements.columns import Column
+from gradlab.measurements.snapshot import Snapshot, SnapshotInputs, snapshot
 
 Kernels = dict[tuple[int, tuple[str, ...]], Any]
 

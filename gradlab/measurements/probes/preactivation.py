@@ -1,7 +1,7 @@
 """How large is the loss gradient at each layer's pre-activation? Much of the literature plots this curve."""
 
-from gradlab.measure.columns import Column
-from gradlab.measure.probe import BackwardNorms, Columns, Probe, probe
+from gradlab.measurements.columns import Column
+from gradlab.measurements.probe import BackwardNorms, Columns, Probe, probe
 from gradlab.numerics.norms import LOG10_2
 
 

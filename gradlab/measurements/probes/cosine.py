@@ -4,8 +4,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from gradlab.measure.columns import Column
-from gradlab.measure.probe import BlockSignal, Columns, Probe, probe
+from gradlab.measurements.columns import Column
+from gradlab.measurements.probe import BlockSignal, Columns, Probe, probe
 from gradlab.numerics.norms import compute_dtype, is_safe, largest_exponent, scale
 
 

@@ -2,8 +2,8 @@
 
 import jax.numpy as jnp
 
-from gradlab.measure.columns import Column
-from gradlab.measure.probe import BlockSignal, Columns, Probe, probe
+from gradlab.measurements.columns import Column
+from gradlab.measurements.probe import BlockSignal, Columns, Probe, probe
 from gradlab.numerics.norms import barrier, compute_dtype, square_sum, total
 
 

@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from gradlab.measure.columns import Column
-from gradlab.measure.probe import BackwardNorms, BlockSignal, Probe, UpdateSignal
+from gradlab.measurements.columns import Column
+from gradlab.measurements.probe import BackwardNorms, BlockSignal, Probe, UpdateSignal
 from gradlab.numerics.tree import select
 from gradlab.recipe.errors import RecipeError
 

@@ -14,7 +14,7 @@ import gradlab
 from gradlab import Column, Probe, Snapshot
 from gradlab.engine import compiled
 from gradlab.engine.prepare import prepare
-from gradlab.measure.columns import schemas
+from gradlab.measurements.columns import schemas
 from gradlab.parts.family import function
 from gradlab.recipe.errors import RecipeError
 from gradlab.recipe.recipe import folder_name
@@ -304,7 +304,7 @@ def an_error():
 
 
 WRONG = {
-    "no_probe": "returns a gradlab.measure.probe.Probe, not a int",
+    "no_probe": "returns a gradlab.measurements.probe.Probe, not a int",
     "two_functions": "exactly one of signal, backward and update",
     "a_step_of_the_signal": "the column distance of a probe has kind='step', not layer",
     "a_state_of_the_signal": "only a probe of the update has a state",

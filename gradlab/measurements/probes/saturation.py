@@ -2,8 +2,8 @@
 
 import jax.numpy as jnp
 
-from gradlab.measure.columns import Column
-from gradlab.measure.probe import BlockSignal, Columns, Probe, probe
+from gradlab.measurements.columns import Column
+from gradlab.measurements.probe import BlockSignal, Columns, Probe, probe
 from gradlab.numerics.norms import compute_dtype, total
 
 SATURATED = 0.05  # fraction of max |φ'| below which an activation counts as saturated

@@ -1,7 +1,7 @@
 """How large is the loss gradient at each layer's output? This is the curve that vanishes or explodes."""
 
-from gradlab.measure.columns import Column
-from gradlab.measure.probe import BackwardNorms, Columns, Probe, probe
+from gradlab.measurements.columns import Column
+from gradlab.measurements.probe import BackwardNorms, Columns, Probe, probe
 from gradlab.numerics.norms import LOG10_2
 
 

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from jax import Array
 
-from gradlab.measure.columns import Column, require_columns
+from gradlab.measurements.columns import Column, require_columns
 from gradlab.numerics.tree import Tree
 from gradlab.parts.family import Family
 from gradlab.recipe.bounds import Size
@@ -58,7 +58,7 @@ def checked_snapshot(snapshot: Any, every: int) -> Snapshot:
     if not isinstance(snapshot, Snapshot):
         kind = type(snapshot).__name__
         raise RecipeError(
-            f"a function of a snapshot returns a gradlab.measure.snapshot.Snapshot, not a {kind}"
+            f"a function of a snapshot returns a gradlab.measurements.snapshot.Snapshot, not a {kind}"
         )
     require_columns(snapshot.columns, "Snapshot")
     return snapshot._replace(every=every)
@@ -66,7 +66,7 @@ def checked_snapshot(snapshot: Any, every: int) -> Snapshot:
 
 snapshot = Family(
     "snapshot",
-    "gradlab.measure.snapshots",
+    "gradlab.measurements.snapshots",
     common={"every": Size},
     common_defaults={"every": 1},
     wrap=checked_snapshot,

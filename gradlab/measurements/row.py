@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from gradlab.measure.columns import STEPS, Column
-from gradlab.measure.probe import Probe
+from gradlab.measurements.columns import STEPS, Column
+from gradlab.measurements.probe import Probe
 from gradlab.numerics.tree import Tree
 
 

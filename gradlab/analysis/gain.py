@@ -78,8 +78,9 @@ def backward_gain(layers: pd.DataFrame | Rows) -> Gain:
 
     gain = 10^mean(d_l) over l = 2…L, three at each end left out, with a t-interval on the d_l; with three
     seeds or more a t-interval over the seeds' means. Only those d_l count whose two blocks are of the same kind
-    (`stage 3` and `stage 4`); decades D = Σ d_l over all l, with D ± t·s·√(L−1) for one seed (s: the deviation
-    of the n inner d_l, n − 1 degrees of freedom), or a t-interval over seeds. An exact zero ends the average: where
+    (`stage 3` and `stage 4`, `layers.3` and `layers.4`); decades D = Σ d_l over all l, with D ± t·s·√(L−1) for one
+    seed (s: the deviation of the n inner d_l, n − 1 degrees of freedom), or a t-interval over seeds. An exact zero
+    ends the average: where
     no seed is without one, the gain is the mean over seeds of that of the layers above the zero. A seed with a NaN does
     not count. Units: factors per layer; powers of ten.
     """
@@ -135,7 +136,7 @@ def _decades(differences: np.ndarray, inner: np.ndarray, half: float) -> tuple[f
 def _same_kind(layers: Rows, last: int) -> np.ndarray:
     """Which of the differences of l = 2…L are between two blocks of one stack, by their names; shape (L − 1,)."""
     _, first = np.unique(layers["layer"], return_index=True)
-    stacks = [re.sub(r" \d+$", "", str(name)) for name in layers["name"][first][1 : last + 1]]
+    stacks = [re.sub(r"(^|[ ._])\d+$", "", str(name)) for name in layers["name"][first][1 : last + 1]]
     return np.array([lower == upper for lower, upper in pairwise(stacks)], bool)
 
 

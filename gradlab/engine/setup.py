@@ -26,6 +26,7 @@ from gradlab.recipe.errors import RecipeError
 from gradlab.recipe.recipe import Recipe
 
 T = TypeVar("T")
+RowNames = dict[str, list[str]]  # of each block, by its name
 
 
 class Setup(NamedTuple):
@@ -48,6 +49,11 @@ class Setup(NamedTuple):
     snapshots: dict[str, Snapshot]
     used: set[str]
 
+    @property
+    def row_names(self) -> RowNames:
+        """The names of each block's rows."""
+        return {block.name: block.row_names for block in self.chain}
+
     def factors(self, stacked_axes: StackedAxes, params: Tree) -> Tree:
         """What multiplies the learning rate of each parameter, one entry per layer of a stack.
 
@@ -57,7 +63,7 @@ class Setup(NamedTuple):
         factors: Tree = {}
         for pattern, number in self.lr_factors:
             for path, value in params.items():
-                matches = _matches(pattern, path, value, stacked_axes[path])
+                matches = _matches(pattern, path, value, stacked_axes[path], self.row_names)
                 if matches.any():
                     factors[path] = jnp.where(matches, number, factors.get(path, jnp.ones(())))
         return factors
@@ -66,7 +72,11 @@ class Setup(NamedTuple):
         """What the patterns of `freeze` keep from being trained."""
         flags = {
             path: np.any(
-                [_matches(pattern, path, value, stacked_axes[path]) for pattern in self.freeze], axis=0
+                [
+                    _matches(pattern, path, value, stacked_axes[path], self.row_names)
+                    for pattern in self.freeze
+                ],
+                axis=0,
             )
             for path, value in params.items()
         }
@@ -125,12 +135,10 @@ class Frozen(NamedTuple):
         return path in self.flags and bool(self.flags[path].all())
 
 
-def _matches(pattern: str, path: str, value: Array, stacked_axes: int) -> NDArray[np.bool_]:
+def _matches(pattern: str, path: str, value: Array, stacked_axes: int, rows: RowNames) -> NDArray[np.bool_]:
     """Which layers of a stack a pattern matches, (layers, 1, …), or whether it matches the array, ()."""
     block, _, parameter = path.partition("/")
-    layers = range(1, value.shape[0] + 1) if stacked_axes else [None]
-    names = [f"{block}{f' {layer}' if layer else ''}/{parameter}" for layer in layers]
-    matches = np.array([fnmatchcase(name, pattern) for name in names])
+    matches = np.array([fnmatchcase(f"{row}/{parameter}", pattern) for row in rows[block]])
     return matches.reshape(-1, *[1] * (value.ndim - 1)) if stacked_axes else matches[0]
 
 

@@ -91,6 +91,7 @@ def programs(found: Trace, blocks: list[cuts.Block], rest: list[Any]) -> Iterato
             "the network has no parameters that its output depends on; there is nothing to measure"
         )
     use = Use(found)
+    require_own_parameters(blocks, use)
     last = blocks[-1]
     blocks = [*blocks[:-1], last._replace(equations=[*last.equations, *rest], output=found.outputs[0])]
     owners = stat_owners(found, blocks, use)
@@ -99,6 +100,19 @@ def programs(found: Trace, blocks: list[cuts.Block], rest: list[Any]) -> Iterato
         stats = [path for path, owner in owners.items() if owner is block]
         yield Program(found, block, signal, [block.output, *(found.new_stats[path] for path in stats)], stats)
         signal = block.output
+
+
+def require_own_parameters(blocks: list[cuts.Block], use: Use) -> None:
+    """Refuse a parameter of two blocks: it would be measured and trained as two."""
+    users: dict[str, str] = {}
+    for block in blocks:
+        for path in use.parameters(block.equations):
+            if path in users:
+                raise RecipeError(
+                    f"several blocks use the parameter '{path}' ({users[path]} and {block.label}); give each block "
+                    "parameters of its own, as a list of them, or mark fewer blocks"
+                )
+            users[path] = block.label
 
 
 def stat_owners(found: Trace, blocks: list[cuts.Block], use: Use) -> dict[str, cuts.Block]:

@@ -1,6 +1,6 @@
 """A block as a program of its own: what it reads, how it is run, and when two of them are the same."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jax.extend.core import ClosedJaxpr, Jaxpr, Var, jaxpr_as_fun
+from jax.extend.core import ClosedJaxpr, DebugInfo, Jaxpr, JaxprEqn, Var, jaxpr_as_fun
 
 from gradlab.nn import module_names
 from gradlab.nn.cuts import Block
@@ -75,7 +75,7 @@ class Program:
             *([] if self.signal is None else [self.signal]),
         ]
         eqns = [equation.eqn for equation in self.equations]
-        return ClosedJaxpr(Jaxpr((), arguments, self.outputs, eqns), ())
+        return closed(arguments, self.outputs, eqns)
 
     def __call__(
         self, params: Tree, stats: Tree, signal: Any, inputs: Sequence[Any], keys: Sequence[Array]
@@ -116,11 +116,9 @@ class Program:
         def pull(arguments: list[Any], cotangents: list[Any]) -> Any:
             def of_floats(*values: Any) -> list[Any]:
                 rest = iter(values)
-                return fun(
-                    *(next(rest) if real else given for real, given in zip(floats, arguments, strict=True))
-                )
+                return fun(*(next(rest) if real else x for real, x in zip(floats, arguments, strict=True)))
 
-            real = [given for is_real, given in zip(floats, arguments, strict=True) if is_real]
+            real = [x for is_real, x in zip(floats, arguments, strict=True) if is_real]
             return jax.vjp(of_floats, *real)[1](cotangents)
 
         shapes = [jax.ShapeDtypeStruct(var.aval.shape, var.aval.dtype) for var in self.jaxpr.jaxpr.invars]
@@ -169,8 +167,16 @@ def evaluated(trace: Trace, wanted: Sequence[Var], inputs: Sequence[Any]) -> lis
             waiting += maker.inputs
     eqns = [equation.eqn for equation in trace.equations if id(equation) in needed]
     arguments = [*trace.constants, *trace.inputs]
-    jaxpr = ClosedJaxpr(Jaxpr((), arguments, list(wanted), eqns), ())
-    return list(jaxpr_as_fun(jaxpr)(*trace.constants.values(), *inputs)) if wanted else []
+    run = jaxpr_as_fun(closed(arguments, list(wanted), eqns))
+    return list(run(*trace.constants.values(), *inputs)) if wanted else []
+
+
+def closed(arguments: list[Any], outputs: Sequence[Any], eqns: list[JaxprEqn]) -> ClosedJaxpr:
+    """Equations as a function of these arguments."""
+    names = tuple(f"argument{index}" for index in range(len(arguments)))
+    results = tuple(f"result{index}" for index in range(len(outputs)))
+    info = DebugInfo("jit", "gradlab block", names, results)
+    return ClosedJaxpr(Jaxpr((), arguments, outputs, eqns, debug_info=info), ())
 
 
 def fresh_keys(program: Program, key: Array) -> list[Array]:

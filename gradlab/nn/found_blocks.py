@@ -15,6 +15,7 @@ from gradlab.nn.cuts import Use
 from gradlab.nn.equations import Trace, trace
 from gradlab.nn.modules import Pure, by_path, from_paths
 from gradlab.nn.programs import Program, fresh_keys
+from gradlab.nn.shared_parameters import Uses, apart
 from gradlab.numerics.tree import Tree
 from gradlab.recipe.errors import RecipeError
 
@@ -52,6 +53,7 @@ class _Network:
         self.network, self.x = network, x
         self.changing = self._changing_stats()
         self._programs: dict[tuple[int, bool], list[Program]] = {}
+        self.uses: Uses  # of the last trace
 
     def _trace(self, examples: int, train: bool, stats: Tree) -> Trace:
         fixed = {path: value for path, value in by_path(self.network.stats).items() if path not in stats}
@@ -79,8 +81,9 @@ class _Network:
         """The program of each block for a batch of this size."""
         if (examples, train) not in self._programs:
             stats = {path: x for path, x in by_path(self.network.stats).items() if path in self.changing}
-            found = self._trace(examples, train, stats)
-            self._programs[examples, train] = list(programs(found, *cuts.cut(found)))
+            uses = apart(self._trace(examples, train, stats), only_slices=True)
+            self.uses = uses
+            self._programs[examples, train] = list(programs(uses.trace, *cuts.cut(uses.trace)))
         return self._programs[examples, train]
 
 
@@ -141,7 +144,7 @@ def _stacked(
         own = [training[index] for index in stack.indices]
         yield Block(
             stack.name,
-            _init(draw, own, count),
+            _init(network, draw, own, count),
             _apply(network, stack.indices[0]),
             count,
             active=False,
@@ -205,10 +208,12 @@ def _distinct(named: list[Stack]) -> list[Stack]:
     return distinct
 
 
-def _init(draw: Draw, own: list[Program], count: int | None) -> Callable[[Array], tuple[Tree, Tree]]:
+def _init(
+    network: _Network, draw: Draw, own: list[Program], count: int | None
+) -> Callable[[Array], tuple[Tree, Tree]]:
     def init(key: Array) -> tuple[Tree, Tree]:
         drawn = draw(key)
-        params, stats = by_path(drawn.params), by_path(drawn.stats)
+        params, stats = network.uses.parameters(by_path(drawn.params)), by_path(drawn.stats)
         trees = [
             (
                 {local: params[path] for local, path in program.parameter_paths.items()},

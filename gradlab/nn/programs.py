@@ -157,6 +157,14 @@ def _closure(
 
 def evaluated(trace: Trace, wanted: Sequence[Var], inputs: Sequence[Any]) -> list[Any]:
     """The values of variables that depend on nothing but the inputs, as random keys that are made of one of these."""
+    if not wanted:
+        return []
+    run = jaxpr_as_fun(closed([*trace.constants, *trace.inputs], list(wanted), needed_for(trace, wanted)))
+    return list(run(*trace.constants.values(), *inputs))
+
+
+def needed_for(trace: Trace, wanted: Sequence[Var]) -> list[JaxprEqn]:
+    """The equations that compute these variables."""
     made_by = {var: equation for equation in trace.equations for var in equation.eqn.outvars}
     needed: set[int] = set()
     waiting = list(wanted)
@@ -165,10 +173,7 @@ def evaluated(trace: Trace, wanted: Sequence[Var], inputs: Sequence[Any]) -> lis
         if maker is not None and id(maker) not in needed:
             needed.add(id(maker))
             waiting += maker.inputs
-    eqns = [equation.eqn for equation in trace.equations if id(equation) in needed]
-    arguments = [*trace.constants, *trace.inputs]
-    run = jaxpr_as_fun(closed(arguments, list(wanted), eqns))
-    return list(run(*trace.constants.values(), *inputs)) if wanted else []
+    return [equation.eqn for equation in trace.equations if id(equation) in needed]
 
 
 def closed(arguments: list[Any], outputs: Sequence[Any], eqns: list[JaxprEqn]) -> ClosedJaxpr:

@@ -14,8 +14,9 @@ from jax.extend.core import Var
 from gradlab.nn import cuts, measured
 from gradlab.nn.chain import Block, BlockAux, BlockContext
 from gradlab.nn.equations import Trace, trace
-from gradlab.nn.found_blocks import Stack, stacks
+from gradlab.nn.found_blocks import Stack, require_own_parameters, stacks
 from gradlab.nn.programs import Program, evaluated
+from gradlab.nn.shared_parameters import apart
 from gradlab.numerics.tree import Tree
 from gradlab.own.parameters import Parameters, parameters_of
 from gradlab.recipe.errors import RecipeError
@@ -112,21 +113,28 @@ class _Loss:
         inputs = [*map(jnp.asarray, self.arrays), *self.own.streams]
         found = trace(self._call, self.own.leaves, self.own.state, inputs, jax.random.key(0))
         network = _Network(found, inputs)
+        tree, back = jax.vjp(network.gather, self.own.leaves)
+        direct = {path: self.own.leaves[path] for path in network.tail.parameter_paths.values()}
         result = measured.measured_pass(
-            measured.Chain(network.blocks, network.gather, network.loss),
-            self.own.leaves,
-            network.keys | network.gathered_stats(self.own.state),
-            inputs,
-            jax.random.key(0),
-            train=True,
-            examples=next((len(x) for x in self.arrays if jnp.ndim(x)), 1),
+            network.blocks,
+            network.loss,
+            measured.Inputs(
+                params=tree,
+                stats=network.keys | network.gathered_stats(self.own.state),
+                direct=direct,
+                x=inputs,
+                key=jax.random.key(0),
+                examples=next((len(x) for x in self.arrays if jnp.ndim(x)), 1),
+            ),
         )
+        (grads,) = back(result.grads)
+        grads |= {path: grads[path] + value for path, value in result.direct.items()}
         others, after = network.others(result.aux, result.stats)
         count = len(others) - len(self.own.streams)
         self.own.update(after, others[count:])
         names = tuple(name for block in network.blocks for name in block.row_names)
         aux = jax.tree.unflatten(self.aux_structure, others[:count])
-        return result.loss, aux, result.grads, Row(*result.profiles, names=names)
+        return result.loss, aux, grads, Row(*result.profiles, names=names)
 
 
 def _require_scalar(loss: Any) -> None:
@@ -141,13 +149,15 @@ class _Network:
     """The blocks of a traced loss function, and what follows them."""
 
     def __init__(self, found: Trace, inputs: Sequence[Array]) -> None:
-        self.found, self.inputs = found, inputs
-        pieces, rest = cuts.cut(found)
+        self.uses = apart(found)
+        self.found, self.inputs = self.uses.trace, inputs
+        pieces, rest = cuts.cut(self.found)
         if not pieces:
             raise RecipeError(
                 "no part of the loss depends on both parameters and the batch; give the loss function the batch as an "
                 "argument"
             )
+        require_own_parameters(pieces, cuts.Use(self.found))
         self.results = [*found.outputs[1:], *found.new_stats.values()]
         self.programs = self._programs(pieces)
         self.tail = self._tail(pieces[-1].output, rest)
@@ -200,7 +210,8 @@ class _Network:
 
     def gather(self, leaves: Tree) -> Tree:
         """The parameters by path as the blocks hold them: those of a stack with a layer axis."""
-        return self._gathered(leaves, [program.parameter_paths for program in self.programs])
+        own = self.uses.parameters(leaves)
+        return self._gathered(own, [program.parameter_paths for program in self.programs])
 
     def gathered_stats(self, state: Tree) -> Tree:
         """The state by path, in the same way."""

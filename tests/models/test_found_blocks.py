@@ -108,6 +108,7 @@ def expected():
     return reference(weights())
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_of_module_has_the_rows_of_the_list_of_its_functions(kind, expected):
     build, second = KINDS[kind]
@@ -183,21 +184,60 @@ def test_batches_of_every_size_are_run():
         assert output.shape == (size, OUTPUTS)
 
 
-def test_a_mark_names_the_blocks_of_a_network_without_paths():
-    kernel = np.stack([w for w, _ in weights(4)[1:-1]])
+def test_marks_name_the_blocks():
+    kernels = np.stack([w for w, _ in weights(4)[1:-1]])
 
-    def network(stacked, x):
+    def network(kernels, x):
         h = x[:, :WIDTH]
-        for index in range(len(stacked)):
+        for index in range(len(kernels)):
             with gradlab.block(f"step {index}"):
-                h = jnp.tanh(h @ stacked[index])
+                h = jnp.tanh(jnp.tanh(h @ kernels[index]))
         return h
 
-    with pytest.raises(RecipeError, match="several blocks use the parameter"):
-        blocks_of(lambda key: (network, kernel), x())
-    apart = lambda params, x: network([params["a"], params["b"]], x)
-    found = gradlab.profile(apart, x(), loss, params={"a": kernel[0], "b": kernel[1]})
-    assert found.names == ("step 0", "step 1")
+    for params in (kernels, list(kernels)):  # slices of one array, and arrays
+        found = gradlab.profile(network, x(), loss, params=params)
+        assert found.names == ("step 0", "step 1", "step 2", "step 3")
+
+
+class ScannedBlock(nn.Module):
+    @nn.compact
+    def __call__(self, h, _):
+        return h + nn.Dense(WIDTH)(jnp.tanh(nn.LayerNorm()(h))), None
+
+
+class Scanned(nn.Module):
+    """A scan over layers, whose parameters are stacked."""
+
+    @nn.compact
+    def __call__(self, x):
+        scan = nn.scan(ScannedBlock, variable_axes={"params": 0}, split_rngs={"params": True}, length=5)
+        h, _ = scan(name="layers")(nn.Dense(WIDTH)(x), None)
+        return nn.Dense(OUTPUTS)(h)
+
+
+def test_the_layers_of_a_scan_are_blocks():
+    module = Scanned()
+    variables = module.init(jax.random.key(0), x())
+    blocks, output, _ = blocks_and_output((module, variables), x())
+    assert [(block.name, block.count) for block in blocks] == [
+        ("Dense_0", None),
+        ("layers", 5),
+        ("Dense_1", None),
+    ]
+    np.testing.assert_allclose(output, module.apply(variables, x()), rtol=1e-5, atol=1e-6)
+    assert blocks[1].labels[:2] == ("layers.0", "layers.1")
+
+
+def test_tied_weights_are_not_trained_apart():
+    def network(params, x):
+        h = jnp.tanh(x @ params["embed"])
+        for w in params["layers"]:
+            h = jnp.tanh(h @ w)
+        return h @ params["embed"].T
+
+    kernel = jnp.ones((FEATURES, WIDTH))
+    params = {"embed": kernel, "layers": [w for w, _ in weights(3)[1:-1]]}
+    assert len(blocks_of(lambda key: (network, params), x())) == 1
 
 
 def step_like(slope):

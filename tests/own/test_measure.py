@@ -131,6 +131,53 @@ def test_an_equinox_module_and_its_gradient():
     assert row.names == ("entry", "layers.0", "layers.1", "layers.2", "head")
 
 
+def test_tied_weights_have_a_gradient_at_each_of_their_places():
+    def loss(params, x):
+        h = jnp.tanh(x @ params["embed"])
+        for w in params["layers"]:
+            h = jnp.tanh(h @ w)
+        return jnp.mean((h @ params["embed"].T - x) ** 2)
+
+    rng = np.random.default_rng(0)
+    kernel = lambda *shape: jnp.asarray(rng.standard_normal(shape) / 2, jnp.float32)
+    params = {"embed": kernel(FEATURES, 5), "layers": [kernel(5, 5) for _ in range(3)]}
+    _, grads, row = gradlab.measure(loss)(params, x())
+    expected = jax.grad(loss)(params, x())
+    assert all(
+        np.allclose(*pair, rtol=1e-5, atol=1e-7)
+        for pair in zip(*map(jax.tree.leaves, (grads, expected)), strict=True)
+    )
+    assert row.names == ("embed.0", "layers.0", "layers.1", "layers.2", "embed.1")
+    apart = lambda first, last: jnp.mean((hidden_of(params, first, x()) @ last.T - x()) ** 2)
+
+    def hidden_of(params, first, x):
+        h = jnp.tanh(x @ first)
+        for w in params["layers"]:
+            h = jnp.tanh(h @ w)
+        return h
+
+    parts = jax.grad(apart, (0, 1))(params["embed"], params["embed"])
+    measured = row.columns()["log10_gradient"][[0, -1]]
+    np.testing.assert_allclose(measured, [np.log10(np.linalg.norm(part)) for part in parts], atol=1e-5)
+
+
+def test_a_scan_over_layers_is_measured_layer_by_layer():
+    def loss(params, x):
+        layer = lambda h, own: (jnp.tanh(h @ own["w"] + own["b"]), None)
+        return jnp.mean(jax.lax.scan(layer, x @ params["in"], params["layers"])[0] ** 2)
+
+    rng = np.random.default_rng(0)
+    kernel = lambda *shape: jnp.asarray(rng.standard_normal(shape) / 2, jnp.float32)
+    params = {"in": kernel(FEATURES, 5), "layers": {"w": kernel(6, 5, 5), "b": kernel(6, 5)}}
+    value, grads, row = jax.jit(gradlab.measure(loss))(params, x())
+    expected, expected_grads = jax.jit(jax.value_and_grad(loss))(params, x())
+    assert value == expected
+    assert equal(grads, expected_grads)
+    assert row.names[:3] == ("in", "layers.0", "layers.1")
+    norms = np.log10(np.linalg.norm(np.asarray(expected_grads["layers"]["w"], float), axis=(1, 2)))
+    np.testing.assert_allclose(row.columns()["log10_gradient"][1:], norms, atol=1e-5)
+
+
 WRONG = {
     "a loss per example": (lambda params, x: jnp.mean((x @ params) ** 2, 1), "the loss has the shape (8,)"),
     "a whole number": (lambda params, x: jnp.sum(x @ params > 0), "the loss is of dtype int32"),

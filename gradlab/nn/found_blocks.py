@@ -73,7 +73,8 @@ class _Network:
 
     def _changing_stats(self) -> set[str]:
         """The paths of the statistics that training changes; the others are constants."""
-        stats = by_path(self.network.stats)
+        if not (stats := by_path(self.network.stats)):
+            return set()
         found = self._trace(len_of(self.x), True, stats)
         return {path for path in stats if found.new_stats[path] is not found.stats[path]}
 
@@ -153,12 +154,14 @@ def _stacked(
         )
 
 
-def stacks(*modes: Sequence[Program]) -> list[Stack]:
-    """The programs with equal neighbours together: equal in every mode, and with an output of their input's shape."""
+def stacks(*modes: Sequence[Program], together: bool = True) -> list[Stack]:
+    """The programs with equal neighbours together: equal in every mode, and with an output of their input's shape.
+
+    Without `together` each stays alone.
+    """
 
     def kind(index: int) -> Any:
-        block = modes[0][index]
-        if not block.keeps_shape:
+        if not (together and modes[0][index].keeps_shape):
             return index
         return [mode[index].identity for mode in modes]
 

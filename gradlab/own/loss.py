@@ -43,7 +43,9 @@ class Row:
         return {name: np.asarray(getattr(self, name)) for name in measured.Profiles._fields}
 
 
-def measure(loss_fn: Callable[..., Any], has_aux: bool = False) -> Callable[..., tuple[Any, Any, Row]]:
+def measure(
+    loss_fn: Callable[..., Any], has_aux: bool = False, stack: bool = True
+) -> Callable[..., tuple[Any, Any, Row]]:
     """`loss_fn(params, *batch)` as a function that returns (loss, gradient, row), to be called inside `jax.jit`.
 
     Loss and gradient are those of `jax.value_and_grad(loss_fn)`, in the same form; with `has_aux` the loss function
@@ -52,7 +54,8 @@ def measure(loss_fn: Callable[..., Any], has_aux: bool = False) -> Callable[...,
     loss is taken for a mean over the examples; their number B is the length of the first array of the batch.
 
     The blocks are found in the equations of the loss function, see docs/loops.md; equal neighbours are run by
-    `lax.scan`, so that compile time does not grow with depth.
+    `lax.scan`, so that compile time does not grow with depth. `stack=False` writes them out: that takes several times
+    as long to compile, and spares wide layers the copy of their parameters into one array at each step.
 
     Raises:
         RecipeError: the loss is no real scalar, or there are no parameters, or no network between them and the loss.
@@ -72,7 +75,7 @@ def measure(loss_fn: Callable[..., Any], has_aux: bool = False) -> Callable[...,
     def measured_loss(params: Any, *batch: Any, **options: Any) -> tuple[Any, Any, Row]:
         own = parameters_of(params)
         found = _Loss(partial(loss_fn, **options), has_aux, own, batch)
-        loss, aux, grads, row = found.run()
+        loss, aux, grads, row = found.run(stack)
         return ((loss, aux) if has_aux else loss), own.gradients(grads), row
 
     return measured_loss
@@ -108,11 +111,11 @@ class _Loss:
         after, streams = self.own.state_of(model)
         return [loss, *map(jnp.asarray, aux_leaves), *streams], after
 
-    def run(self) -> tuple[Array, Any, Tree, Row]:
+    def run(self, stack: bool) -> tuple[Array, Any, Tree, Row]:
         """Loss, aux, the gradient by path, and the row; the model that was given gets its new state."""
         inputs = [*map(jnp.asarray, self.arrays), *self.own.streams]
         found = trace(self._call, self.own.leaves, self.own.state, inputs, jax.random.key(0))
-        network = _Network(found, inputs)
+        network = _Network(found, inputs, stack)
         tree, back = jax.vjp(network.gather, self.own.leaves)
         direct = {path: self.own.leaves[path] for path in network.tail.parameter_paths.values()}
         result = measured.measured_pass(
@@ -148,7 +151,7 @@ def _require_scalar(loss: Any) -> None:
 class _Network:
     """The blocks of a traced loss function, and what follows them."""
 
-    def __init__(self, found: Trace, inputs: Sequence[Array]) -> None:
+    def __init__(self, found: Trace, inputs: Sequence[Array], stack: bool) -> None:
         self.uses = apart(found)
         self.found, self.inputs = self.uses.trace, inputs
         pieces, rest = cuts.cut(self.found)
@@ -161,7 +164,7 @@ class _Network:
         self.results = [*found.outputs[1:], *found.new_stats.values()]
         self.programs = self._programs(pieces)
         self.tail = self._tail(pieces[-1].output, rest)
-        self.stacks = stacks(self.programs)
+        self.stacks = stacks(self.programs, together=stack)
         self.blocks = [self._block(stack) for stack in self.stacks]
         self.tail_keys, self.keys = self._keys()
 

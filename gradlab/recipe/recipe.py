@@ -183,7 +183,8 @@ def folder_name(recipe: Recipe, before: bool = False) -> str:
     """
     values = plain(recipe)
     words = [values["model"]["name"], f"d{recipe.depth}"]
-    words += [values[group]["name"] for group in ("activation", "initializer")]
+    if not is_import_path(recipe.model["name"]):  # a network of one's own may have others
+        words += [values[group]["name"] for group in ("activation", "initializer")]
     for group in ("normalization", "residual", "optimizer", "schedule", "clip", "penalty", "data"):
         name = values[group]["name"]
         if name != UNNAMED_DEFAULTS.get(group, "none"):

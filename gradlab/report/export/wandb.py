@@ -21,7 +21,7 @@ from gradlab.report.summary import title
 if TYPE_CHECKING:
     from gradlab.store.read import Run
 
-FILES = ("*.wandb", "*.log", "*.txt", "*.json", "*.yaml")
+FILES = ("run-*.wandb", "run-*.wandb.synced")  # the second is a mark of `wandb sync`
 PROJECT = "gradlab"
 # of this machine nothing is recorded: the run may have been trained on another one
 _SETTINGS = {"console": "off", "silent": True, "host": "", "disable_git": True, "disable_code": True}

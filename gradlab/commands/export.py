@@ -14,6 +14,8 @@ from gradlab.report.terminal import say
 if TYPE_CHECKING:
     from gradlab.store.read import Run
 
+    Write = Callable[[Run, Path, bool], Iterator[Path]]
+
 TOOLS = ("tensorboard", "wandb")
 EPILOG = """\
 example: gradlab export outputs/default --to tensorboard
@@ -66,7 +68,7 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-def writer(tool: str) -> "Callable[[Run, Path, bool], Iterator[Path]]":
+def writer(tool: str) -> "Write":
     """The function that writes a run for a tool; its package is imported here, because it is slow and an extra.
 
     Raises:
@@ -80,4 +82,5 @@ def writer(tool: str) -> "Callable[[Run, Path, bool], Iterator[Path]]":
         raise RecipeError(
             f"--to {tool} needs the package {tool}: pip install 'gradlab-jax[{tool}]'"
         ) from None
-    return module.write  # type: ignore[no-any-return]
+    write: Write = module.write
+    return write

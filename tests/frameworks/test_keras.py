@@ -95,9 +95,41 @@ def test_zeros_and_nan_are_told_apart(tmp_path):
         assert str(rows["log10_weight"][3]) == word
 
 
-@pytest.mark.skipif(os.environ["KERAS_BACKEND"] != "jax", reason="it is this one")
+def test_a_graph_of_layers_with_one_that_is_used_twice(tmp_path):
+    keras.utils.set_random_seed(0)
+    twice = keras.layers.Dense(WIDTH, "tanh", name="twice")
+    given = keras.Input((WIDTH,))
+    h = twice(given)
+    model = keras.Model(
+        given, keras.layers.Dense(3, name="head")(keras.layers.Add(name="sum")([h, twice(h)]))
+    )
+    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    x, y = data()
+    norms = gradlab_keras.Norms(x, y, tmp_path / "n.csv")
+    norms.set_model(model)
+    norms.write()
+    rows = table(tmp_path / "n.csv")
+    assert list(rows["layer"]) == ["twice", "sum", "head"]
+    kernel, bias, last, _ = map(np.float64, model.get_weights())
+    first = np.tanh(x @ kernel + bias)
+    second = np.tanh(first @ kernel + bias)
+    shares = np.exp((first + second) @ last)
+    delta = (shares / shares.sum(1, keepdims=True) - np.eye(3)[y]) / EXAMPLES @ last.T
+    back = delta + delta * (1 - second**2) @ kernel.T  # along both paths
+    assert 10 ** rows["log10_forward"][0] == pytest.approx(np.sqrt(np.mean(first**2)), rel=1e-6)
+    expected = np.sqrt(EXAMPLES) * np.array([np.linalg.norm(back), np.linalg.norm(delta)])
+    np.testing.assert_allclose(10.0 ** rows["log10_backward"][:2].astype(float), expected, rtol=1e-5)
+
+
+def test_another_backend_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(keras.backend, "backend", lambda: "tensorflow")
+    with pytest.raises(ValueError, match="Norms needs Keras on jax or torch; its backend is tensorflow"):
+        gradlab_keras.Norms(*data(), tmp_path / "n.csv")
+
+
+@pytest.mark.slow  # so that it does not run itself
 def test_all_of_this_on_pytorch():
     pytest.importorskip("torch")
     words = [sys.executable, "-m", "pytest", "-q", "-n", "0", __file__]
     ran = subprocess.run(words, env=os.environ | {"KERAS_BACKEND": "torch"}, capture_output=True, text=True)
-    assert "3 passed, 1 skipped" in ran.stdout, ran.stdout
+    assert "5 passed, 1 deselected" in ran.stdout, ran.stdout

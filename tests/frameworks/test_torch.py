@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 import gradlab
+from gradlab.commands.main import main
+from gradlab.commands.registry import commands
 from tests.frameworks.hooks import COLUMNS, hook, table
 
 torch = pytest.importorskip("torch")
@@ -59,30 +61,45 @@ def test_the_rows_are_the_profiles_of_gradlab(tmp_path):
     np.testing.assert_allclose(np.array(rows["loss"], dtype=float), expected.loss, rtol=1e-6)
 
 
+def test_ingest_stores_what_was_written(tmp_path, monkeypatch):
+    if "ingest" not in commands():
+        pytest.skip("there is no gradlab ingest")
+    monkeypatch.chdir(tmp_path)
+    rows = written(network(), tmp_path / "n.csv", *batch())
+    assert main(["ingest", "n.csv"]) == 0
+    stored = gradlab.load("outputs/ingested/n")
+    assert list(stored["name"]) == list(rows["layer"])
+    for column in COLUMNS[2:-1]:
+        np.testing.assert_array_equal(stored[column].astype(float), np.float32(rows[column].tolist()))
+
+
 def test_the_training_is_not_changed_and_rows_are_of_the_weights_before_the_update(tmp_path):
     trained = []
     for measured in (False, True):
         net = network()
         optimizer = torch.optim.SGD(net.parameters(), lr=0.5)
         norms = gradlab_torch.Norms(net, tmp_path / "n.csv", every=2) if measured else None
-        weights = []
+        weights, forward = [], []
         for step in range(5):
+            if norms:
+                with torch.no_grad():
+                    net(100 * batch(99)[0])  # an evaluation between two steps is not measured
             x, y = batch(step)
             weights.append(float(net[0][0].weight.detach().double().norm()))
+            forward.append(float(net[0](x).detach().double().square().mean().sqrt()))
             loss = nn.functional.cross_entropy(net(x), y)
             optimizer.zero_grad()
             loss.backward()
             if norms:
-                with torch.no_grad():
-                    net(x)  # an evaluation between is not measured
                 norms.write(loss, examples=len(x))
             optimizer.step()
         trained.append([value.detach().clone() for value in net.parameters()])
     assert all(torch.equal(one, other) for one, other in zip(*trained, strict=True))
     rows = table(tmp_path / "n.csv")
     assert list(rows["step"]) == [0] * 4 + [2] * 4 + [4] * 4
-    first = rows[rows["layer"] == "0"]["log10_weight"].astype(float)
-    np.testing.assert_allclose(10**first, weights[::2], rtol=1e-12)
+    first = rows[rows["layer"] == "0"].astype({"log10_weight": float, "log10_forward": float})
+    np.testing.assert_allclose(10 ** first["log10_weight"], weights[::2], rtol=1e-12)
+    np.testing.assert_allclose(10 ** first["log10_forward"], forward[::2], rtol=1e-12)
 
 
 def test_zeros_infinities_and_nan_are_told_apart(tmp_path):
@@ -141,6 +158,20 @@ def test_what_a_layer_does_not_have_is_empty(tmp_path):
     assert rows["log10_weight"].isna().tolist() == [False, True, False]
     assert rows["log10_backward"].isna().tolist() == [True, True, False]  # nothing before them is trained
     assert rows["log10_forward"].notna().all()
+
+
+def test_of_a_layer_that_is_called_twice_the_first_output_is_measured(tmp_path):
+    x, y = batch()
+    layer, head = nn.Sequential(nn.Linear(WIDTH, WIDTH), nn.Tanh()), nn.Linear(WIDTH, 3)
+    norms = gradlab_torch.Norms(nn.Sequential(layer, head), tmp_path / "n.csv")
+    h = layer(x)
+    h.retain_grad()
+    loss = nn.functional.cross_entropy(head(layer(h)), y)
+    loss.backward()
+    norms.write(loss, examples=len(x))
+    found = 10.0 ** table(tmp_path / "n.csv").iloc[0][["log10_forward", "log10_backward"]].astype(float)
+    expected = [h.detach().square().mean().sqrt(), EXAMPLES**0.5 * h.grad.norm()]
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
 class Stages(nn.Module):

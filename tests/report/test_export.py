@@ -36,7 +36,7 @@ def same(found, expected):
         np.testing.assert_array_equal(np.array(found[tag]), np.array(rows), err_msg=tag)
 
 
-def test_tensorboard_reads_what_is_stored(run, tmp_path):
+def test_tensorboard_reads_what_is_stored(run, tmp_path, caplog):
     assert main(["export", str(run.folder), "--to", "tensorboard", "--out", str(tmp_path / "x")]) == 0
     found = of_tensorboard(tmp_path / "x" / "big" / "a")
     same(found, stored(run))
@@ -44,6 +44,7 @@ def test_tensorboard_reads_what_is_stored(run, tmp_path):
     assert math.isnan(found["steps/loss"][1][1])
     assert found["steps/test_accuracy"] == [(0, pytest.approx(0.1)), (10, pytest.approx(0.9))]
     assert "probe/backward/output" in found
+    assert not caplog.records  # TensorBoard finds nothing odd
 
 
 def test_wandb_reads_what_is_stored(run, tmp_path):
@@ -63,15 +64,19 @@ def test_the_recipe_is_text_and_hyperparameters(run, tmp_path):
     from tensorboard.util.tensor_util import make_ndarray
 
     accumulator = accumulated(tmp_path / "x" / "big" / "a")
-    text = make_ndarray(accumulator.Tensors("recipe")[0].tensor_proto)[0].decode()
-    assert "| activation | tanh |" in text
-    assert "| recipe | mlp · depth 2 · width 64 · tanh" in text
+    texts = {
+        tag: make_ndarray(accumulator.Tensors(tag)[0].tensor_proto)[0].decode()
+        for tag in ("recipe", "columns")
+    }
+    assert "\n| activation | tanh |\n" in texts["recipe"]
+    assert "\n| recipe | mlp · depth 2 · width 64 · tanh" in texts["recipe"]
+    (row,) = (line for line in texts["columns"].splitlines() if line.startswith("| backward/… "))
+    assert row.startswith("| backward/… | log10 of √B·‖∂(mean loss)/∂h_l‖_F")
+    assert row.endswith(" [log10] |")
     content = accumulator.SummaryMetadata("_hparams_/session_start_info").plugin_data.content
     values = parse_session_start_info_plugin_data(content).hparams
     assert (values["depth"].number_value, values["remat"].bool_value) == (2, False)
     assert values["initializer"].string_value == "orthogonal"
-    definition = accumulator.SummaryMetadata("backward/output").summary_description
-    assert definition.startswith("log10 of √B·‖∂(mean loss)/∂h_l‖_F")
 
 
 def test_each_seed_has_its_own_folder(tmp_path):

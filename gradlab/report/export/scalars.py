@@ -99,11 +99,10 @@ def _at(step: int, steps: np.ndarray, series: list[Series]) -> Iterator[tuple[st
 
 
 def definitions(run: "Run") -> dict[str, str]:
-    """What each column means and its unit, by the first word of its tag, or the tag itself of a column of steps."""
-    found = {f"steps/{name}": f"{text} [{unit}]" for name, (unit, text) in run.meanings("steps").items()}
-    for name, (unit, text) in run.meanings("layers").items():
-        found[name.removeprefix("log10_")] = f"{text} [{unit}]"
-    return found
+    """What the scalars of the steps and the layers mean, with the unit, by tag; `…` stands for the layer."""
+    steps = {f"steps/{name}": meaning for name, meaning in run.meanings("steps").items()}
+    layers = {f"{name.removeprefix('log10_')}/…": meaning for name, meaning in run.meanings("layers").items()}
+    return {tag: f"{meaning.definition} [{meaning.unit}]" for tag, meaning in (steps | layers).items()}
 
 
 def label(run: "Run", seed: int) -> PurePosixPath:

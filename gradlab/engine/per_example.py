@@ -16,7 +16,12 @@ Sums = tuple[Tree, Any, Array]
 
 
 def clipped_mean(
-    context: StepContext, params: Tree, stats: Tree, clip_state: Any, frozen: Frozen, stacked_axes: StackedAxes
+    context: StepContext,
+    params: Tree,
+    stats: Tree,
+    clip_state: Any,
+    frozen: Frozen,
+    stacked_axes: StackedAxes,
 ) -> tuple[Tree, Any, ClipRecord]:
     """The mean over the batch of each example's clipped gradient, the clip's next state, and its record.
 
@@ -27,7 +32,7 @@ def clipped_mean(
     trained = frozen.without(params)
     one = partial(_of_example, context, params, stats, clip_state, frozen, stacked_axes)
 
-    def add(sums: Sums, batch: tuple[Array, Array]) -> tuple[Sums, None]:
+    def add(sums: Sums, batch: tuple[Array, ...]) -> tuple[Sums, None]:
         grads, next_state, clipped = jax.vmap(one, out_axes=(0, None, 0))(*batch)
         total = {path: sums[0][path] + g.sum(0) for path, g in grads.items()}
         return (total, next_state, sums[2] + clipped.sum()), None

@@ -63,7 +63,7 @@ class Row(NamedTuple):
 
 
 def row_columns(probes: Iterable[Probe], of_clip: Iterable[Column] = ()) -> RowColumns:
-    """The columns of a row: those that every step has, the clip's, and the probes', ordered signal, backward, update."""
+    """The columns of a row: those of every step, the clip's, and the probes', in the order signal, backward, update."""
     probes = list(probes)
     ordered = [probe for name in ("signal", "backward", "update") for probe in probes if getattr(probe, name)]
     slots = [Slot(column, probe.every, probe.active) for probe in ordered for column in probe.columns]

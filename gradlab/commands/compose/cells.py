@@ -155,6 +155,7 @@ def _check_keys(values: Values, numbers: GridPoint, groups: Groups) -> None:
             field = key.partition(".")[0]
             group = next((group for group, listed in LISTED.items() if listed == field), field)
             raise RecipeError(f"'{key}' cannot be set by itself; write {group}={numbers[key]}")
+        chains.require_link(key, values)
         require_key(key, by_key, settable, groups)
 
 

@@ -18,7 +18,9 @@ def links(choice: Any) -> list[str]:
         return []
     names = [str(name) for name in choice]
     if len(names) < 2:
-        raise RecipeError(f"clip=[{','.join(names)}] must be two clips or more, as in clip=[tensor_norm,norm]")
+        raise RecipeError(
+            f"clip=[{','.join(names)}] must be two clips or more, as in clip=[tensor_norm,norm]"
+        )
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise RecipeError(
             f"clip=[{','.join(names)}] has {', '.join(twice)} twice; give each a name of its own: clip=chain "
@@ -57,3 +59,23 @@ def mappings(values: Values) -> list[str]:
         for key in ("thresholds", "clips")
         if isinstance(part.get(key), dict)
     ]
+
+
+def require_link(key: str, values: Values) -> None:
+    """Check that a key of a clip of a chain, `clip.clips.norm.threshold`, is of one that is in the recipe.
+
+    Raises:
+        RecipeError: the clip is no chain, or has no clip of that name.
+    """
+    if not key.startswith("clip.clips."):
+        return
+    short, name = key.removeprefix("clip."), key.split(".")[2]
+    clip = values.get("clip")
+    names = clip.get("clips") if isinstance(clip, dict) else None
+    if not isinstance(names, dict):
+        chosen = clip.get("name") if isinstance(clip, dict) else clip
+        raise RecipeError(
+            f"'{short}' is of a clip in a list, as in clip=[{name},value]; this recipe has clip={chosen}"
+        )
+    if name not in names:
+        raise RecipeError(f"'{short}': there is no {name} among the clips {', '.join(map(str, names))}")

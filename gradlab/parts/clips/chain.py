@@ -37,7 +37,9 @@ class ClipMapping:
         if not isinstance(part, dict) or not isinstance(part.get("name"), str):
             raise RecipeError(f"{place}={part} must be a clip with its name: {{name: norm, threshold: 1.0}}")
         if not _COLUMN.fullmatch(name):
-            raise RecipeError(f"{place}: '{name}' cannot be the name of a column; use small letters, digits, _")
+            raise RecipeError(
+                f"{place}: '{name}' cannot be the name of a column; use small letters, digits, _"
+            )
         if part["name"] in NO_LINK:
             raise RecipeError(f"{place}: clip={part['name']} cannot be one of several; choose another one")
         if "where" in part:

@@ -88,9 +88,7 @@ def _adjusted(
     )
 
 
-def _groups(
-    patterns: list[str], grads: Tree, stacked_axes: StackedAxes, rows: RowNames
-) -> dict[int, Group]:
+def _groups(patterns: list[str], grads: Tree, stacked_axes: StackedAxes, rows: RowNames) -> dict[int, Group]:
     """The parameters of each pattern, numbered from 1, and of no pattern, 0; a group without parameters is left out."""
     groups: dict[int, Group] = {}
     for path, g in grads.items():

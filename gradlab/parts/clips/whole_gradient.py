@@ -102,7 +102,9 @@ def skip(threshold: Positive, patience: Count) -> Clip:
 
 def _check_place(where: str, **_: object) -> None:
     if where == "update":
-        raise RecipeError("clip=per_example acts on gradients, an update has no examples; leave clip.where out")
+        raise RecipeError(
+            "clip=per_example acts on gradients, an update has no examples; leave clip.where out"
+        )
 
 
 @clip.checked(_check_place)

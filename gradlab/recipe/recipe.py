@@ -275,5 +275,6 @@ def structure(recipe: Recipe) -> tuple[tuple[str, Any], ...]:
     kept |= {key: None for key in numbers(recipe) if key in kept}
     kept["dropout"] = recipe.dropout > 0
     kept["lr_factors"] = tuple(recipe.lr_factors)  # their order counts
-    kept["clip"] = tuple(key for key in flat({"clip": recipe.clip}) if not _is_patience(key))  # theirs too
+    clip_keys = [key for key in flat({"clip": recipe.clip}) if not _is_patience(key)]
+    kept["clip.name"] = (recipe.clip["name"], *clip_keys)  # the order of clips and of patterns counts too
     return tuple(sorted(kept.items()))

@@ -443,3 +443,15 @@ def test_a_clip_that_always_binds_keeps_the_step_and_cycles():
     coarse = descend(slope, 0.05, 0.1, 1000, "norm", threshold=10.0)
     assert coarse[-4:] == pytest.approx([1.05, 0.05, 1.05, 0.05], abs=1e-3)
     assert descend(slope, 0.05, 1e-3, 1000, "norm", threshold=10.0)[-1] == pytest.approx(0.49999, abs=1e-4)
+
+
+@pytest.mark.slow
+def test_a_clip_of_each_example_is_optax_s_without_its_noise():
+    examples = [{path: g for path, g in grads.items() if not STACKED_AXES[path]} for grads in gradients(9)]
+    stacked = {path: np.stack([grads[path] for grads in examples]) for path in examples[0]}
+    peer = optax.contrib.differentially_private_aggregate(11.0, 0.0, key=0)
+    expected, _ = peer.update(stacked, peer.init(examples[0]))
+    own = applied(part("per_example", threshold=11.0), examples, stacked_axes=dict.fromkeys(stacked, 0))
+    mean = {path: np.mean([after[path] for after, _ in own], axis=0) for path in stacked}
+    assert {float(record["clipped"]) for _, record in own} == {0.0, 1.0}
+    np.testing.assert_allclose(flat(mean), flat(expected), rtol=2e-5, atol=1e-7)

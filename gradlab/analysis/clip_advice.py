@@ -15,6 +15,7 @@ from gradlab.analysis.selection import is_measured, minibatch_rows, rows_with, t
 from gradlab.analysis.training import clipped_fraction
 from gradlab.analysis.wording import percent
 from gradlab.recipe.errors import RecipeError
+from gradlab.recipe.recipe import option_label
 from gradlab.store.read import Run
 
 PERCENTILES = (5, 10, 25, 50, 75, 90, 95, 99)
@@ -274,4 +275,4 @@ def _own_clip(run: Run) -> OwnClip | None:
     clipped = clipped_fraction(run.steps)
     if clip["name"] == "none" or clipped is None:
         return None
-    return OwnClip(clip["name"], norm_threshold(clip), clipped)
+    return OwnClip(option_label(clip), norm_threshold(clip), clipped)

@@ -122,7 +122,7 @@ def _require_data(run: Run) -> dict[str, Any]:
 def _findings(run: Run, start: SignalVerdict, end: SignalVerdict, training: TrainingVerdict) -> list[Finding]:
     """Every word that holds, the causes last."""
     recipe = run.recipe
-    context = findings.CauseContext(recipe["optimizer"]["name"], recipe["clip"]["name"], recipe["dtype"])
+    context = findings.CauseContext(recipe["optimizer"]["name"], recipe["clip"], recipe["dtype"])
     at_end = findings.of_signal(end, "end") if end.step > start.step else []
     layers = rows_of(run.layers, findings.CAUSE_COLUMNS).of_minibatches()
     return [

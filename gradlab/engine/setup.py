@@ -1,6 +1,5 @@
 """The parts of a recipe, made inside the trace, so that their numbers may be traced."""
 
-from fnmatch import fnmatchcase
 from typing import Any, NamedTuple, TypeVar
 
 import jax.numpy as jnp
@@ -14,7 +13,7 @@ from gradlab.measurements.probe import Probe, probe
 from gradlab.measurements.snapshot import Snapshot, snapshot
 from gradlab.nn.chain import Block
 from gradlab.nn.plan import Model, Plan, recorded
-from gradlab.numerics.tree import StackedAxes, Tree
+from gradlab.numerics.tree import RowNames, StackedAxes, Tree, matches
 from gradlab.parts.clips.contract import Clip
 from gradlab.parts.family import Family
 from gradlab.parts.initializers.contract import Adjust
@@ -26,7 +25,6 @@ from gradlab.recipe.errors import RecipeError
 from gradlab.recipe.recipe import Recipe
 
 T = TypeVar("T")
-RowNames = dict[str, list[str]]  # of each block, by its name
 
 
 class Setup(NamedTuple):
@@ -52,7 +50,7 @@ class Setup(NamedTuple):
     @property
     def row_names(self) -> RowNames:
         """The names of each block's rows."""
-        return {block.name: block.row_names for block in self.chain}
+        return row_names(self.chain)
 
     def factors(self, stacked_axes: StackedAxes, params: Tree) -> Tree:
         """What multiplies the learning rate of each parameter, one entry per layer of a stack.
@@ -63,9 +61,9 @@ class Setup(NamedTuple):
         factors: Tree = {}
         for pattern, number in self.lr_factors:
             for path, value in params.items():
-                matches = _matches(pattern, path, value, stacked_axes[path], self.row_names)
-                if matches.any():
-                    factors[path] = jnp.where(matches, number, factors.get(path, jnp.ones(())))
+                matched = matches(pattern, path, value, stacked_axes[path], self.row_names)
+                if matched.any():
+                    factors[path] = jnp.where(matched, number, factors.get(path, jnp.ones(())))
         return factors
 
     def frozen(self, stacked_axes: StackedAxes, params: Tree) -> "Frozen":
@@ -73,7 +71,7 @@ class Setup(NamedTuple):
         flags = {
             path: np.any(
                 [
-                    _matches(pattern, path, value, stacked_axes[path], self.row_names)
+                    matches(pattern, path, value, stacked_axes[path], self.row_names)
                     for pattern in self.freeze
                 ],
                 axis=0,
@@ -135,11 +133,9 @@ class Frozen(NamedTuple):
         return path in self.flags and bool(self.flags[path].all())
 
 
-def _matches(pattern: str, path: str, value: Array, stacked_axes: int, rows: RowNames) -> NDArray[np.bool_]:
-    """Which layers of a stack a pattern matches, (layers, 1, …), or whether it matches the array, ()."""
-    block, _, parameter = path.partition("/")
-    matches = np.array([fnmatchcase(f"{row}/{parameter}", pattern) for row in rows[block]])
-    return matches.reshape(-1, *[1] * (value.ndim - 1)) if stacked_axes else matches[0]
+def row_names(blocks: list[Block]) -> RowNames:
+    """The names of each block's rows, by the block's name."""
+    return {block.name: block.row_names for block in blocks}
 
 
 def make_setup(recipe: Recipe, numbers: dict[str, Any], form: Form) -> Setup:
@@ -169,12 +165,14 @@ def make_setup(recipe: Recipe, numbers: dict[str, Any], form: Form) -> Setup:
             dtype=jnp.dtype(recipe.dtype),
         )
     )
+    blocks = _chain(recipe, parts["model"], plan)
+    clip = parts["clip"]
     return Setup(
-        chain=_chain(recipe, parts["model"], plan),
+        chain=blocks,
         adjust=parts["initializer"].adjust,
         loss=averaged_over_time(parts["loss"]) if form.label_per_step else parts["loss"],
         penalty=parts["penalty"],
-        clip=parts["clip"],
+        clip=clip.bind(row_names(blocks)) if clip.bind else clip,
         optimizer=parts["optimizer"],
         schedule=parts["schedule"],
         lr=numbers["lr"],

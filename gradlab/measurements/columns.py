@@ -109,7 +109,8 @@ STEPS = (
     _step("clip_cosine", "cosine between the clip's input and output; 1 for zeros"),
     _step(
         "clipped",
-        "fraction of the entries that the clip acted on; all or none for a clip by global norm",
+        "fraction of the entries that the clip acted on (all or none for a clip by global norm; of examples for "
+        "per_example; for a chain the mean over its clips, 1 for a dropped step)",
         unit="fraction",
     ),
     _step(

@@ -62,8 +62,8 @@ class Row(NamedTuple):
     times: Array
 
 
-def row_columns(probes: Iterable[Probe]) -> RowColumns:
-    """The columns of a row: those that every step has, and the probes', in the order signal, backward, update."""
+def row_columns(probes: Iterable[Probe], of_clip: Iterable[Column] = ()) -> RowColumns:
+    """The columns of a row: those of every step, the clip's, and the probes', in the order signal, backward, update."""
     probes = list(probes)
     ordered = [probe for name in ("signal", "backward", "update") for probe in probes if getattr(probe, name)]
     slots = [Slot(column, probe.every, probe.active) for probe in ordered for column in probe.columns]
@@ -72,7 +72,7 @@ def row_columns(probes: Iterable[Probe]) -> RowColumns:
         layers=tuple(of_kind("layer")),
         parameters=tuple(slot for slot in of_kind("parameter") if not slot.column.is_count),
         counts=tuple(slot for slot in of_kind("parameter") if slot.column.is_count),
-        steps=(*map(Slot, STEPS), *of_kind("step")),
+        steps=(*map(Slot, STEPS), *map(Slot, of_clip), *of_kind("step")),
     )
 
 

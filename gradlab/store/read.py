@@ -21,7 +21,7 @@ from gradlab.recipe.errors import RecipeError, UnfinishedError
 from gradlab.recipe.memory import physical_memory
 from gradlab.recipe.paths import is_folder
 from gradlab.recipe.printing import one_line
-from gradlab.recipe.recipe import NOT_IN_DIGEST, flat, without_later_defaults
+from gradlab.recipe.recipe import NOT_IN_DIGEST, flat, option_label, without_later_defaults
 from gradlab.store import contents, files
 from gradlab.store.lock import held
 from gradlab.store.minibatches import Selection
@@ -66,6 +66,7 @@ class Run:
     def choices(self) -> dict[str, Any]:
         """The recipe by readable key: an option's name under its group, its numbers under group.key."""
         values = flat(without_later_defaults(self.recipe))
+        values["clip.name"] = option_label(self.recipe["clip"])
         kept = {key: value for key, value in values.items() if key.split(".")[0] not in NOT_IN_DIGEST}
         short = {key: key.removesuffix(".name") for key in kept}
         return {key if short[key] in FIXED_NAMES else short[key]: value for key, value in kept.items()}

@@ -2,11 +2,12 @@
 
 from pathlib import Path
 
-from gradlab.measurements.columns import KEYS, TABLES, Column, columns_of
+from gradlab.measurements.columns import KEYS, LOSS_SCALE, TABLES, Column, columns_of
 from gradlab.measurements.probe import probe
 from gradlab.measurements.snapshot import snapshot
 
 PAGE = Path(__file__).parent.parent / "docs" / "columns.md"
+SCALED = "`loss_scale.kind`"
 ROWS = {
     "layers": "One row for each seed, step, source and layer.",
     "parameters": "One row for each seed, step, source, layer and parameter.",
@@ -42,12 +43,15 @@ def page() -> str:
     makers += [
         (f"`snapshot={name}`", snapshot.make({"name": name}).columns) for name in sorted(snapshot.makers)
     ]
+    makers.append((SCALED, LOSS_SCALE["dynamic"]))
     by_column = {column: maker for maker, columns in makers for column in columns}
     return "\n".join([INTRODUCTION, *(_section(table, by_column) for table in TABLES)])
 
 
 def _section(table: str, by_column: dict[Column, str]) -> str:
-    makers = {column.name: maker for column, maker in by_column.items() if column.kind != "step"}
+    makers = {
+        column.name: maker for column, maker in by_column.items() if column.kind != "step" or maker == SCALED
+    }
     rows = [
         f"| `{column.name}` | {column.unit} | {_maker(table, column, makers)} | {_cell(column.definition)} |"
         for column in columns_of(table, by_column)
@@ -65,7 +69,7 @@ def _section(table: str, by_column: dict[Column, str]) -> str:
 
 
 def _maker(table: str, column: Column, makers: dict[str, str]) -> str:
-    if table in ("layers", "parameters"):
+    if table in ("layers", "parameters", "steps"):
         return makers.get(column.name, "every run")
     return {"times": "recurrent networks", "notes": "networks with inner measures"}.get(table, "every run")
 

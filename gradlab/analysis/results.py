@@ -76,6 +76,7 @@ class TrainingVerdict:
     train_score: float | None
     test_score: float | None
     sentence: str = ""
+    overflows: int | None = None  # updates that loss scaling dropped; None where it drops none
 
 
 @dataclass(frozen=True)

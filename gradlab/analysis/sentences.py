@@ -273,6 +273,8 @@ def of_training(
             parts.append("the clip dropped no update")
     elif result.clip_share is not None:
         parts.append(f"the clip acted on {percent(result.clip_share)} of the steps")
+    if result.overflows is not None:
+        parts.append(f"loss scaling dropped {result.overflows} of {count_text(result.updates, 'update')}")
     if (result.stopped or verdict not in ("diverged", "untrained")) and result.steps < total_steps:
         why = f" ({result.stopped})" if result.stopped else ""
         parts.append(f"ended after {result.steps} of {count_text(total_steps, 'step')}{why}")

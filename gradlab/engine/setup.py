@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from gradlab.data.task import Form
 from gradlab.engine.families import FAMILIES
+from gradlab.engine.loss_scale import LossScaling
 from gradlab.measurements.probe import Probe, probe
 from gradlab.measurements.snapshot import Snapshot, snapshot
 from gradlab.nn.chain import Block
@@ -44,6 +45,7 @@ class Setup(NamedTuple):
     lr: Array | float
     lr_factors: list[tuple[str, Array | float]]
     freeze: tuple[str, ...]
+    loss_scale: LossScaling
     probes: dict[str, Probe]
     snapshots: dict[str, Snapshot]
     used: set[str]
@@ -172,6 +174,9 @@ def make_setup(recipe: Recipe, numbers: dict[str, Any], form: Form) -> Setup:
         lr=numbers["lr"],
         lr_factors=[(pattern, numbers[f"lr_factors.{pattern}"]) for pattern in recipe.lr_factors],
         freeze=recipe.freeze,
+        loss_scale=LossScaling(
+            recipe.loss_scale.kind, numbers["loss_scale.value"], recipe.loss_scale.growth_interval
+        ),
         probes=_made(probe, recipe.probes, "probes", numbers),
         snapshots=_made(snapshot, recipe.snapshots, "snapshots", numbers),
         used=used,

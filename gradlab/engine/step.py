@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 
+from gradlab.engine import loss_scale
 from gradlab.engine.gradients import LossAndGrads, StepContext, loss_and_grads, loss_only
 from gradlab.engine.setup import Setup
 from gradlab.engine.update import TrainState, UpdateResult, compute_update, penalized
@@ -50,6 +51,7 @@ def init_state(setup: Setup, key: Array, x: Array) -> TrainState:
         optimizer=setup.optimizer.init(trained, stacked_axes),
         clip=setup.clip.init(trained),
         schedule=setup.schedule.init(),
+        loss_scale=setup.loss_scale.init(),
         probes={
             key: jax.tree.map(jnp.asarray, probe.init(params))
             for key, probe in setup.probes.items()
@@ -61,6 +63,8 @@ def init_state(setup: Setup, key: Array, x: Array) -> TrainState:
 def train_step(context: StepContext, state: TrainState, measured: bool) -> tuple[TrainState, Row | None]:
     """One update from one batch; the row is measured before it, at θ_t, and is None where not `measured`."""
     setup = context.setup
+    if state.loss_scale is not None:
+        context = context._replace(loss_exponent=state.loss_scale.exponent)
     stacked_axes = chain.stacked_axes(setup.chain, state.params)
     if measured or not setup.optimizer.gradient_free:
         result = loss_and_grads(context, state.params, state.stats, measured)
@@ -109,6 +113,8 @@ def _row(
     )
     terms = _loss_terms(context.y, context.recipe.accumulate)
     steps = _step_columns(context, state.params, result, update, stacked_axes, grad_norms)._asdict()
+    if state.loss_scale is not None:
+        steps |= loss_scale.columns(state.loss_scale, update.overflowed)
     backward = chain.backward_norms(setup.chain, result.tap_measures, terms)
     shapes = chain.row_shapes(setup.chain, state.params)
     by_update, probe_states = probing.update_values(
@@ -128,7 +134,7 @@ def _row(
         ],
         times=[LOG10_2 * (log2_norms + backward.log2_sqrt_terms) for log2_norms in backward.time],
     )
-    return pack(row_columns(setup.probes.values()), values), probe_states
+    return pack(row_columns(setup.probes.values(), setup.loss_scale.kind), values), probe_states
 
 
 def _step_columns(

@@ -41,6 +41,15 @@ class Stop:
 
 
 @dataclass(frozen=True)
+class LossScale:
+    """What multiplies the loss before back-propagation: nothing, `value`, or a scale that begins there and adapts."""
+
+    kind: str
+    value: float
+    growth_interval: int
+
+
+@dataclass(frozen=True)
 class Recipe:
     """What `conf/` and the command line compose; `conf/config.yaml` holds every default."""
 
@@ -69,6 +78,7 @@ class Recipe:
     seed: int
     seeds: int
     dtype: str
+    loss_scale: LossScale
     remat: bool
     log: Every
     eval: Every
@@ -105,7 +115,10 @@ BOUNDS: dict[str, Any] = {  # the annotation that declares what each root key ma
     "stop.loss": NonNegative,
     "stop.tolerance": NonNegative,
     "stop.on": Annotated[list[str], Many(Bound(str, among=STOP_WORDS))],
-    "dtype": Literal["float32", "float64", "bfloat16"],
+    "dtype": Literal["float32", "float64", "bfloat16", "float16"],
+    "loss_scale.kind": Literal["none", "static", "dynamic"],
+    "loss_scale.value": Positive,
+    "loss_scale.growth_interval": Size,
     "device": Literal["auto", "cpu", "gpu", "tpu"],
     "on_nonfinite": Literal["stop", "continue", "raise"],
     "remat": Flag,
@@ -115,6 +128,7 @@ BOUNDS: dict[str, Any] = {  # the annotation that declares what each root key ma
     "outputs": Text,
 }
 LIMITS = {key: bound(annotation) for key, annotation in BOUNDS.items()}
+_NO_LOSS_SCALE = {"kind": "none", "value": 32768.0, "growth_interval": 2000}
 # keys that came later: at these values they are not part of the digest
 LATER_DEFAULTS = {
     "snapshots": {"recurrent_spectrum": {"name": "recurrent_spectrum"}},
@@ -124,6 +138,8 @@ LATER_DEFAULTS = {
     "stop.tolerance": 0.0,
     "stop.on": [],
     "clip.patience": 0,
+    "loss_scale": _NO_LOSS_SCALE,
+    **{f"loss_scale.{key}": value for key, value in _NO_LOSS_SCALE.items()},
 }
 NOT_IN_DIGEST = frozenset("study outputs device quiet force".split())  # they change no stored number
 # what a part means: one that computes other numbers than before gets the next number, and its recipes another digest
@@ -142,6 +158,7 @@ def plain(recipe: Recipe) -> dict[str, Any]:
     """The recipe as nested plain values, as `recipe.yaml` holds it."""
     values = {field.name: getattr(recipe, field.name) for field in fields(recipe)}
     values |= {"freeze": list(recipe.freeze), "log": vars(recipe.log), "eval": vars(recipe.eval)}
+    values |= {"loss_scale": vars(recipe.loss_scale)}
     return values | {"stop": vars(recipe.stop) | {"on": list(recipe.stop.on)}}
 
 

@@ -40,6 +40,7 @@ def describe(recipe: dict[str, Any], used: Collection[str] | None = None) -> str
     words += [f"clip {_part('clip', recipe, without_key='threshold')}", _part("data", recipe)]
     words += _batch(recipe) if used is None or used else []
     words += [] if recipe["dtype"] == DEFAULT_DTYPE else [recipe["dtype"]]
+    words += _loss_scale(recipe.get("loss_scale", {"kind": "none"}))  # runs of earlier versions have none
     words += [f"measured every {recipe['log']['every']} steps"] if recipe["log"]["every"] > 1 else []
     words += [f"accumulate {recipe['accumulate']}"] if recipe["accumulate"] > 1 else []
     words += [f"rate of {path} × {factor:g}" for path, factor in recipe["lr_factors"].items()]
@@ -53,6 +54,10 @@ def _batch(recipe: dict[str, Any]) -> list[str]:
     if size == DEFAULT_BATCH:
         return []
     return [f"batch {size}"] if size else ["all examples"]
+
+
+def _loss_scale(scale: dict[str, Any]) -> list[str]:
+    return [] if scale["kind"] == "none" else [f"loss scale {scale['kind']} {scale['value']:g}"]
 
 
 def title(run: "Run") -> str:

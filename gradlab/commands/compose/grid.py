@@ -28,7 +28,17 @@ from gradlab.commands.compose.spelling import Groups, require_option, suggestion
 from gradlab.recipe import options, small_files
 from gradlab.recipe.errors import RecipeError
 from gradlab.recipe.paths import CONF, is_folder
-from gradlab.recipe.recipe import FAMILIES, LIMITS, LISTED, Every, Recipe, Stop, folder_name, leaves
+from gradlab.recipe.recipe import (
+    FAMILIES,
+    LIMITS,
+    LISTED,
+    Every,
+    LossScale,
+    Recipe,
+    Stop,
+    folder_name,
+    leaves,
+)
 
 NO_TEXT = re.compile("[\\0\\ud800-\\udfff]")  # what neither recipe.yaml nor a path can hold
 MOST_ERRORS = 20  # different ones that are reported at once
@@ -172,7 +182,10 @@ def recipe_of(values: dict[str, Any]) -> Recipe:
     intervals = {key: Every(**_with_keys(key, values[key], {"every"})) for key in ("log", "eval")}
     stop = Stop(**_with_keys("stop", values["stop"], {field.name for field in fields(Stop)}))
     stop = replace(stop, on=_texts("stop.on", stop.on))
-    return Recipe(**{**values, **intervals, "stop": stop, "study": study, "outputs": outputs})
+    scale_keys = {field.name for field in fields(LossScale)}
+    loss_scale = LossScale(**_with_keys("loss_scale", values["loss_scale"], scale_keys))
+    by_key = {**intervals, "stop": stop, "loss_scale": loss_scale}
+    return Recipe(**{**values, **by_key, "study": study, "outputs": outputs})
 
 
 def _texts(key: str, value: Any) -> tuple[str, ...]:

@@ -49,9 +49,7 @@ def page() -> str:
 
 
 def _section(table: str, by_column: dict[Column, str]) -> str:
-    makers = {
-        column.name: maker for column, maker in by_column.items() if column.kind != "step" or maker == SCALED
-    }
+    makers = {column.name: maker for column, maker in by_column.items() if column.kind != "step"}
     rows = [
         f"| `{column.name}` | {column.unit} | {_maker(table, column, makers)} | {_cell(column.definition)} |"
         for column in columns_of(table, by_column)
@@ -69,8 +67,10 @@ def _section(table: str, by_column: dict[Column, str]) -> str:
 
 
 def _maker(table: str, column: Column, makers: dict[str, str]) -> str:
-    if table in ("layers", "parameters", "steps"):
+    if table in ("layers", "parameters"):
         return makers.get(column.name, "every run")
+    if column in LOSS_SCALE["dynamic"]:
+        return SCALED
     return {"times": "recurrent networks", "notes": "networks with inner measures"}.get(table, "every run")
 
 

@@ -47,6 +47,8 @@ def check(recipe: Recipe) -> Recipe:
     scale = LossScale(**{key: top_level.pop(f"loss_scale.{key}") for key in vars(recipe.loss_scale)})
     _check_loss_scale(scale)
     intervals["loss_scale"] = scale
+    if isinstance(top_level["width"], list):
+        top_level["width"] = tuple(top_level["width"])
     top_level["freeze"] = tuple(top_level["freeze"])
     _check_batch(recipe)
     _check_surface(parts["model"], parts["loss"])

@@ -57,22 +57,32 @@ class Setup(NamedTuple):
         `hidden 3/linear/kernel`; of several that match, the last counts.
         """
         factors: Tree = {}
+        names = self._names(stacked_axes, params)
         for pattern, number in self.lr_factors:
             for path, value in params.items():
-                matches = _matches(pattern, path, value, stacked_axes[path])
+                matches = _matches(pattern, names[path], value)
                 if matches.any():
                     factors[path] = jnp.where(matches, number, factors.get(path, jnp.ones(())))
         return factors
 
     def frozen(self, stacked_axes: StackedAxes, params: Tree) -> "Frozen":
         """What the patterns of `freeze` keep from being trained."""
+        names = self._names(stacked_axes, params)
         flags = {
-            path: np.any(
-                [_matches(pattern, path, value, stacked_axes[path]) for pattern in self.freeze], axis=0
-            )
+            path: np.any([_matches(pattern, names[path], value) for pattern in self.freeze], axis=0)
             for path, value in params.items()
         }
         return Frozen({path: flag for path, flag in flags.items() if flag.any()})
+
+    def _names(self, stacked_axes: StackedAxes, params: Tree) -> dict[str, list[str] | str]:
+        """The name of each parameter, as `hidden 3/linear/kernel`; of a stack those of its layers."""
+        rows = {block.name: block.row_names for block in self.chain}
+        names: dict[str, list[str] | str] = {}
+        for path in params:
+            block, _, parameter = path.partition("/")
+            in_layers = [f"{row}/{parameter}" for row in rows[block]]
+            names[path] = in_layers if stacked_axes[path] else in_layers[0]
+        return names
 
 
 class Frozen(NamedTuple):
@@ -127,13 +137,12 @@ class Frozen(NamedTuple):
         return path in self.flags and bool(self.flags[path].all())
 
 
-def _matches(pattern: str, path: str, value: Array, stacked_axes: int) -> NDArray[np.bool_]:
+def _matches(pattern: str, names: list[str] | str, value: Array) -> NDArray[np.bool_]:
     """Which layers of a stack a pattern matches, (layers, 1, …), or whether it matches the array, ()."""
-    block, _, parameter = path.partition("/")
-    layers = range(1, value.shape[0] + 1) if stacked_axes else [None]
-    names = [f"{block}{f' {layer}' if layer else ''}/{parameter}" for layer in layers]
+    if isinstance(names, str):
+        return np.asarray(fnmatchcase(names, pattern))
     matches = np.array([fnmatchcase(name, pattern) for name in names])
-    return matches.reshape(-1, *[1] * (value.ndim - 1)) if stacked_axes else matches[0]
+    return matches.reshape(-1, *[1] * (value.ndim - 1))
 
 
 def make_setup(recipe: Recipe, numbers: dict[str, Any], form: Form) -> Setup:
@@ -154,7 +163,8 @@ def make_setup(recipe: Recipe, numbers: dict[str, Any], form: Form) -> Setup:
             outputs=form.outputs,
             label_per_step=form.label_per_step,
             depth=recipe.depth,
-            width=recipe.width,
+            width=recipe.width if isinstance(recipe.width, int) else recipe.width[0],
+            widths=() if isinstance(recipe.width, int) else recipe.width,
             activation=parts["activation"],
             initializer=parts["initializer"],
             normalization=parts["normalization"],

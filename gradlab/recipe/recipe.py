@@ -17,6 +17,7 @@ from gradlab.recipe.bounds import (
     Share,
     Size,
     Text,
+    Widths,
     bound,
 )
 
@@ -67,7 +68,7 @@ class Recipe:
     probes: dict[str, Part]
     snapshots: dict[str, Part]
     depth: int
-    width: int
+    width: int | tuple[int, ...]  # of all layers, or of the input block and each hidden block of an mlp
     steps: int
     batch_size: int
     accumulate: int
@@ -99,7 +100,7 @@ STOP_WORDS = ("vanishing", "exploding", "diverged")  # the verdicts that may end
 LISTED = {"probe": "probes", "snapshot": "snapshots"}
 BOUNDS: dict[str, Any] = {  # the annotation that declares what each root key may be
     "depth": Depth,
-    "width": Size,
+    "width": Widths,
     "steps": Count,
     "batch_size": Count,
     "accumulate": Size,
@@ -138,6 +139,8 @@ LATER_DEFAULTS = {
     "stop.tolerance": 0.0,
     "stop.on": [],
     "clip.patience": 0,
+    "initializer.low": "auto",
+    "initializer.high": "auto",
     "loss_scale": _NO_LOSS_SCALE,
     **{f"loss_scale.{key}": value for key, value in _NO_LOSS_SCALE.items()},
 }
@@ -154,11 +157,17 @@ def is_import_path(name: str) -> bool:
     return ":" in name
 
 
+def widest(recipe: Recipe) -> int:
+    """The units of the widest layer."""
+    return recipe.width if isinstance(recipe.width, int) else max(recipe.width)
+
+
 def plain(recipe: Recipe) -> dict[str, Any]:
     """The recipe as nested plain values, as `recipe.yaml` holds it."""
     values = {field.name: getattr(recipe, field.name) for field in fields(recipe)}
     values |= {"freeze": list(recipe.freeze), "log": vars(recipe.log), "eval": vars(recipe.eval)}
     values |= {"loss_scale": vars(recipe.loss_scale)}
+    values |= {} if isinstance(recipe.width, int) else {"width": list(recipe.width)}
     return values | {"stop": vars(recipe.stop) | {"on": list(recipe.stop.on)}}
 
 

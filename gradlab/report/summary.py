@@ -24,7 +24,7 @@ def describe(recipe: dict[str, Any], used: Collection[str] | None = None) -> str
     """
     takes_part: Callable[[str], bool] = lambda name: used is None or name in used
     words = [_part("model", recipe)]
-    words += [f"{key} {recipe[key]}" for key in ("depth", "width") if takes_part(key)]
+    words += [f"{key} {_size(recipe[key])}" for key in ("depth", "width") if takes_part(key)]
     words += [_part(group, recipe) for group in ("activation", "initializer") if takes_part(group)]
     words += [
         f"{group} {_part(group, recipe)}"
@@ -54,6 +54,10 @@ def _batch(recipe: dict[str, Any]) -> list[str]:
     if size == DEFAULT_BATCH:
         return []
     return [f"batch {size}"] if size else ["all examples"]
+
+
+def _size(value: int | list[int]) -> str:
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _loss_scale(scale: dict[str, Any]) -> list[str]:

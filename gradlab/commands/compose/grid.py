@@ -88,7 +88,7 @@ def grid(
             for point in points:
                 point_label = label(point, differing)
                 try:
-                    composed = recipe_of(cell_values(point))
+                    composed = recipe_of(_with_depth(cell_values(point), point))
                     vetting.require_own_paths(composed, paths)
                     recipe = check(vetting.require_trusted(composed, trusted))
                 except RecipeError as error:
@@ -149,6 +149,19 @@ def _repeats(labels_of_recipes: Sequence[Sequence[str]]) -> tuple[str, ...]:
     )
 
 
+def _with_depth(values: dict[str, Any], point: Mapping[str, Any]) -> dict[str, Any]:
+    """The values with the depth that a list of widths has, unless the point gives one; equal widths become one number.
+
+    The first width is the input block's, which `depth` does not count.
+    """
+    widths = values.get("width")
+    if not isinstance(widths, list) or len(widths) < 2:
+        return values
+    depth = values["depth"] if "depth" in point else len(widths) - 1
+    is_one = depth == len(widths) - 1 and all(width == widths[0] for width in widths)
+    return {**values, "depth": depth, "width": widths[0] if is_one else widths}
+
+
 def recipe_of(values: dict[str, Any]) -> Recipe:
     """A Recipe from nested plain values; `gradlab.engine.checks.check` checks bounds and parts.
 
@@ -175,6 +188,8 @@ def recipe_of(values: dict[str, Any]) -> Recipe:
     if not vetting.PLAIN.fullmatch(study.replace(".", "_")) or study.startswith("."):
         raise RecipeError(f"study={study} must be a plain name: letters, digits, '.', '_', '-'")
     values["lr_factors"] = LIMITS["lr_factors"].check("lr_factors", values["lr_factors"])
+    if isinstance(values["width"], list):
+        values["width"] = tuple(LIMITS["width"].check("width", values["width"]))
     values["freeze"] = _texts("freeze", values["freeze"])
     if "probes" not in values:
         raise RecipeError("probe=[] measures nothing; name one or more")

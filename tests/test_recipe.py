@@ -39,6 +39,7 @@ OTHER = {  # another value of every root key
     "lr_factors": {"input/*": 0.5},
     "freeze": ("input/*",),
     "dropout": 0.5,
+    "dropout_kind": "alpha",
     "seed": 4,
     "seeds": 2,
     "dtype": "float64",
@@ -203,5 +204,6 @@ def test_a_recipe_whose_parts_mean_what_they_did_keeps_its_folder():
         }
         nested["loss_scale"] = LossScale("none", 32768.0, 2000)
         snapshots = {"recurrent_spectrum": {"name": "recurrent_spectrum"}}
-        one = Recipe(**{"snapshots": snapshots, "freeze": (), **values, **nested})
+        later = {"snapshots": snapshots, "freeze": (), "dropout_kind": "plain"}
+        one = Recipe(**{**later, **values, **nested})
         assert folder_name(one) == folder_name(one, before=True) == name

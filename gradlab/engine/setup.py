@@ -170,6 +170,7 @@ def make_setup(recipe: Recipe, numbers: dict[str, Any], form: Form) -> Setup:
             normalization=parts["normalization"],
             residual=parts["residual"],
             dropout=numbers["dropout"] if recipe.dropout > 0 else None,
+            has_alpha_dropout=recipe.dropout_kind == "alpha",
             dtype=jnp.dtype(recipe.dtype),
         )
     )

@@ -76,6 +76,7 @@ class Recipe:
     lr_factors: dict[str, float]
     freeze: tuple[str, ...]
     dropout: float
+    dropout_kind: str
     seed: int
     seeds: int
     dtype: str
@@ -108,6 +109,7 @@ BOUNDS: dict[str, Any] = {  # the annotation that declares what each root key ma
     "lr_factors": Annotated[dict[str, float], Many(Bound(float, 0), named=True)],
     "freeze": Annotated[list[str], Many(Bound(str))],
     "dropout": Share,
+    "dropout_kind": Literal["plain", "alpha"],
     "seed": Count,
     "seeds": Size,
     "log.every": Size,
@@ -139,6 +141,7 @@ LATER_DEFAULTS = {
     "stop.tolerance": 0.0,
     "stop.on": [],
     "clip.patience": 0,
+    "dropout_kind": "plain",
     "initializer.low": "auto",
     "initializer.high": "auto",
     "loss_scale": _NO_LOSS_SCALE,

@@ -31,7 +31,7 @@ def describe(recipe: dict[str, Any], used: Collection[str] | None = None) -> str
         for group in _OMITTED_IF_NONE
         if recipe[group]["name"] != "none" and (group == "penalty" or takes_part(group))
     ]
-    words += [f"dropout {recipe['dropout']:g}"] if recipe["dropout"] and takes_part("dropout") else []
+    words += [_dropout(recipe)] if recipe["dropout"] and takes_part("dropout") else []
     words += [] if recipe["loss"]["name"] == options.default("loss") else [f"loss {_part('loss', recipe)}"]
     words += [
         _part("optimizer", recipe) + ("" if "phases" in recipe["optimizer"] else f" lr {recipe['lr']:g}")
@@ -58,6 +58,11 @@ def _batch(recipe: dict[str, Any]) -> list[str]:
 
 def _size(value: int | list[int]) -> str:
     return ",".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _dropout(recipe: dict[str, Any]) -> str:
+    kind = "alpha dropout" if recipe.get("dropout_kind") == "alpha" else "dropout"
+    return f"{kind} {recipe['dropout']:g}"
 
 
 def _loss_scale(scale: dict[str, Any]) -> list[str]:

@@ -78,6 +78,8 @@ def unavailable(recipe: dict[str, Any]) -> str | None:
     low, high = (recipe["initializer"].get(key, "auto") for key in ("low", "high"))
     if "auto" not in (low, high) and low != -high:
         return f"weights between {low:g} and {high:g} have a mean other than 0, which mean field takes for 0"
+    if recipe["dropout"] and recipe.get("dropout_kind") == "alpha":
+        return "no mean-field theory for dropout_kind=alpha"
     if isinstance(recipe["width"], list):
         return "no mean-field theory for layers of different widths"
     if recipe["model"].get("branch", 1) > 1:  # older recipes do not have it

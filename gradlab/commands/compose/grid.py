@@ -14,7 +14,7 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 
 from gradlab.commands.compose import vetting
-from gradlab.commands.compose.cells import has_name, values_of_cells
+from gradlab.commands.compose.cells import has_name, option_defaults, values_of_cells
 from gradlab.commands.compose.composition import composing
 from gradlab.commands.compose.overrides import (
     Setting,
@@ -88,7 +88,7 @@ def grid(
             for point in points:
                 point_label = label(point, differing)
                 try:
-                    composed = recipe_of(_with_depth(cell_values(point), point))
+                    composed = recipe_of(_derived(cell_values(point), point))
                     vetting.require_own_paths(composed, paths)
                     recipe = check(vetting.require_trusted(composed, trusted))
                 except RecipeError as error:
@@ -147,6 +147,16 @@ def _repeats(labels_of_recipes: Sequence[Sequence[str]]) -> tuple[str, ...]:
     return (
         f"{len(repeats)} of {cells} cells {verb} the recipe of an earlier cell, which is run once{names}",
     )
+
+
+def _derived(values: dict[str, Any], point: Mapping[str, Any]) -> dict[str, Any]:
+    """The values with those that follow from what the point gives: a depth, the loss of an autoencoder."""
+    data: Any = values.get("data")
+    loss: Any = values.get("loss")
+    is_encoder = has_name(data) and data["name"] not in ("csv", "parquet") and data.get("target") == "input"
+    if is_encoder and "loss" not in point and has_name(loss) and loss["name"] == "cross_entropy":
+        values = {**values, "loss": option_defaults("loss", "mse")}
+    return _with_depth(values, point)
 
 
 def _with_depth(values: dict[str, Any], point: Mapping[str, Any]) -> dict[str, Any]:

@@ -25,7 +25,7 @@ LAYER_COLUMNS = (
     *("name", "log10_forward", "log10_backward", "log10_weight"),
     *("cosine", "effective_rank", "dead"),
 )
-STEP_COLUMNS = ("loss", "learning_rate", "log10_gradient", "clipped", "train_loss", "test_loss")
+STEP_COLUMNS = ("loss", "learning_rate", "log10_gradient", "clipped", "overflowed", "train_loss", "test_loss")
 TIME_COLUMNS = ("name", "log10_backward")
 _NO_TIMES = pd.DataFrame(columns=["source", "step"])
 
@@ -84,7 +84,10 @@ class VerdictRun(Run):
 
     def _of_verdicts(self, rows: pa.Table) -> pa.Table:
         """The rows of the first step, of the last one of each seed, and of that where a seed became non-finite."""
-        if drops(self.recipe["clip"]):  # the last step that counts may be any
+        scales = (
+            self.recipe.get("loss_scale", {}).get("kind") == "dynamic"
+        )  # runs of earlier versions have none
+        if scales or drops(self.recipe["clip"]):  # the last step that counts may be any
             return rows
         seed, step = rows["seed"].to_numpy(), rows["step"].to_numpy()
         measured = pc.equal(rows["source"].cast(pa.string()), "batch").to_numpy()

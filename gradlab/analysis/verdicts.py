@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from gradlab.analysis import findings
+from gradlab.analysis import clip_limits, findings
 from gradlab.analysis.arrays import Rows
-from gradlab.analysis.clip_limits import drops
 from gradlab.analysis.gain import Sizes, inner_gain
 from gradlab.analysis.results import Diagnosis, Finding, SignalVerdict, TimeVerdict, TrainingVerdict
 from gradlab.analysis.score import score_of
@@ -249,11 +248,11 @@ def _over_time(run: Run, step: int) -> list[TimeVerdict]:
 
 
 def _without_dropped(run: Run, rows: Rows) -> Rows:
-    """The rows of layers without the steps that the clip dropped, of a seed that has others."""
-    if not drops(run.recipe["clip"]) or "clipped" not in step_rows(run):
-        return rows
+    """The rows of layers without the steps that the clip or loss scaling dropped, of a seed that has others."""
     steps = step_rows(run).of_minibatches()
-    dropped = steps.take(steps["clipped"] == 1)
+    dropped = steps.take(clip_limits.dropped(steps, run.recipe["clip"]))
+    if not len(dropped):
+        return rows
     index = pd.MultiIndex.from_arrays([rows["seed"], rows["step"]])
     used = ~index.isin(pd.MultiIndex.from_arrays([dropped["seed"], dropped["step"]]))
     only_dropped = ~pd.Series(used).groupby(rows["seed"]).transform("any").to_numpy()

@@ -1,7 +1,8 @@
 """Gradient-stability studies: train a deep network, measure every layer, report whether its gradients flow.
 
 `run` trains what `gradlab run` does and returns the stored run, with its tables, verdicts and figures; `load` reads
-stored runs as one data frame, `study` gives one row per run, and `profile` measures a user's own network. `Task`,
+stored runs as one data frame, `study` gives one row per run, and `profile` measures a user's own network. `Recorder`
+stores what a user's own training loop measures. `Task`,
 `bounds`, `Probe`, `Snapshot` and `Column` are for user-defined data sets, parts and measurements.
 """
 
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from gradlab.analysis.study import study_frame as study
     from gradlab.commands.run import run
     from gradlab.data.task import Task
+    from gradlab.logs.recorder import Recorder
     from gradlab.measure.columns import Column
     from gradlab.measure.probe import Probe
     from gradlab.measure.snapshot import Snapshot
@@ -20,11 +22,24 @@ if TYPE_CHECKING:
     from gradlab.store.gather import load
 
 __version__ = "0.3.0"
-__all__ = ["Column", "Probe", "Snapshot", "Task", "__version__", "bounds", "load", "profile", "run", "study"]
+__all__ = [
+    "Column",
+    "Probe",
+    "Recorder",
+    "Snapshot",
+    "Task",
+    "__version__",
+    "bounds",
+    "load",
+    "profile",
+    "run",
+    "study",
+]
 
 _PLACES = {  # module, or module:attribute
     "Column": "gradlab.measure.columns:Column",
     "Probe": "gradlab.measure.probe:Probe",
+    "Recorder": "gradlab.logs.recorder:Recorder",
     "Snapshot": "gradlab.measure.snapshot:Snapshot",
     "Task": "gradlab.data.task:Task",
     "bounds": "gradlab.recipe.bounds",

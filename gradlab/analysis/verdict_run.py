@@ -25,12 +25,13 @@ LAYER_COLUMNS = (
     *("name", "log10_forward", "log10_backward", "log10_weight"),
     *("cosine", "effective_rank", "dead"),
 )
+FOREIGN_COLUMNS = ("log10_gradient",)  # of layers, on which the verdicts of a foreign run rest beside these
 STEP_COLUMNS = ("loss", "learning_rate", "log10_gradient", "clipped", "train_loss", "test_loss")
 TIME_COLUMNS = ("name", "log10_backward")
 _NO_TIMES = pd.DataFrame(columns=["source", "step"])
 
 
-def step_columns(data: Mapping[str, Any]) -> tuple[str, ...]:
+def step_columns(data: Mapping[str, Any] | None) -> tuple[str, ...]:
     """The columns of the table of steps that a verdict reads, those of the score of the data among them."""
     column = score_of(data).column
     return (*STEP_COLUMNS, f"train_{column}", f"test_{column}")
@@ -76,15 +77,15 @@ class VerdictRun(Run):
 
     @property
     def _layer_selection(self) -> Selection:
-        return Selection(LAYER_COLUMNS, self._of_verdicts)
+        return Selection(_layer_columns(self), self._of_verdicts)
 
     @property
     def _step_selection(self) -> Selection:
-        return Selection(step_columns(self.status["data"]))
+        return Selection(step_columns(self.status.get("data")))
 
     def _of_verdicts(self, rows: pa.Table) -> pa.Table:
         """The rows of the first step, of the last one of each seed, and of that where a seed became non-finite."""
-        if drops(self.recipe["clip"]):  # the last step that counts may be any
+        if self.is_foreign or drops(self.recipe["clip"]):  # the last step that counts may be any
             return rows
         seed, step = rows["seed"].to_numpy(), rows["step"].to_numpy()
         measured = pc.equal(rows["source"].cast(pa.string()), "batch").to_numpy()
@@ -98,11 +99,15 @@ class VerdictRun(Run):
 
 def layer_rows(run: Run) -> Rows:
     """The rows of layers that the verdicts are about."""
-    return run.layer_rows if isinstance(run, VerdictRun) else rows_of(run.layers, LAYER_COLUMNS)
+    return run.layer_rows if isinstance(run, VerdictRun) else rows_of(run.layers, _layer_columns(run))
+
+
+def _layer_columns(run: Run) -> tuple[str, ...]:
+    return (*LAYER_COLUMNS, *(FOREIGN_COLUMNS if run.is_foreign else ()))
 
 
 def step_rows(run: Run) -> Rows:
     """The rows of steps with the columns of the verdicts."""
     if isinstance(run, VerdictRun):
         return run.step_rows
-    return rows_of(run.steps, step_columns(run.status["data"]))
+    return rows_of(run.steps, step_columns(run.status.get("data")))

@@ -107,6 +107,8 @@ class Comparison:
         """The score of all runs; None where they have none in common."""
         from gradlab.analysis.score import score_of
 
+        if any(run.is_foreign for run in self.runs):  # whose task is not known
+            return None
         scores = [score_of(run.status["data"]) for run in self.runs]
         return scores[0] if len({metric.name for metric in scores}) == 1 else None
 
@@ -206,6 +208,7 @@ def _extras(comparison: Comparison, keys: list[str], maps: "Maps | None") -> "Ex
         maps=maps,
         relative_depth=comparability.unlike_layers(comparison.runs),
         no_losses=f"not compared: {losses}" if losses else "",
+        foreign=any(run.is_foreign for run in comparison.runs),
     )
 
 

@@ -68,7 +68,7 @@ def comparison(
     rows = _panel_rows(layers, steps, score, extras)
     figure, panels = style.panel_rows(rows, title)
     if "start" in panels:
-        _draw_profiles(panels["start"], panels["end"], layers, groups, legend, extras.relative_depth)
+        _draw_profiles(panels["start"], panels["end"], layers, groups, legend, extras)
     if extras.times is not None:
         _draw_lags(panels["lags"], extras.times, groups, legend)
     _draw_training(panels, steps, groups, legend, score, extras)
@@ -97,14 +97,15 @@ def _panel_rows(
 
 
 def _draw_profiles(
-    start: Axes, end: Axes, layers: pd.DataFrame, groups: Groups, legend: Legend, relative: bool
+    start: Axes, end: Axes, layers: pd.DataFrame, groups: Groups, legend: Legend, extras: Extras
 ) -> None:
     """Backward profiles at the first step in one panel, at the last one in the other, on equal axes."""
     depth = layers.groupby("run", observed=True).layer.transform("max")
     layers = layers[(depth > 0).to_numpy()]  # a surface has no profile
     depth = depth[depth > 0]
     depths = depth.groupby(layers[groups.by], observed=True, dropna=False).nunique()
-    relative |= groups.many and bool((depths > 1).any())  # a median needs the same place in each run
+    # a median needs the same place in each run
+    relative = extras.relative_depth or (groups.many and bool((depths > 1).any()))
     if relative:
         layers = layers.assign(layer=layers.layer / depth)
     rows = {start: layers[layers.step == layers.step.min()], end: _last_rows(layers)}
@@ -113,7 +114,8 @@ def _draw_profiles(
         for panel, frame in rows.items()
     }
     limits = style.shared_limits([marks.finite_range([y for _, y in profiles[start] + profiles[end]])])[0]
-    xlabel = "relative depth  (0 = input, 1 = output)" if relative else "layer  (0 = input)"
+    first, last = ("first", "last") if extras.foreign else ("input", "output")
+    xlabel = f"relative depth  (0 = {first}, 1 = {last})" if relative else f"layer  (0 = {first})"
     for panel, when in ((start, "at the start"), (end, "after the last step")):
         style.panel_labels(panel, f"Backward signal {when}", xlabel, "‖∂loss/∂h‖ at a layer's output")
         if relative:
@@ -154,7 +156,7 @@ def _draw_training(
     style.panel_labels(panels["loss"], heading, xlabel, "mean data loss")
     _draw_losses(panels["loss"], steps, x, column, groups, legend, extras.no_losses)
     if "score" in panels:
-        _draw_score(panels["score"], steps, (x, xlabel), groups, legend, score, extras.no_losses)
+        _draw_score(panels["score"], steps, (x, xlabel), groups, legend, score, extras)
     for panel in (panels[name] for name in ("loss", "score") if name in panels):
         marks.optimizer_switches(panel, _switches(steps, x), legend)
         style.count_axis(panel, int(steps[x].min()), int(steps[x].max()))
@@ -169,18 +171,19 @@ def _draw_score(
     groups: Groups,
     legend: Legend,
     score: Score | None,
-    no_losses: str,
+    extras: Extras,
 ) -> None:
     """The test score, or the test loss where the runs have no score in common."""
     x, xlabel = cost_axis
     heading, ylabel = (score.label, score.axis_label) if score else ("loss", "mean data loss")
-    style.panel_labels(panel, f"Test {heading}", xlabel, ylabel)
+    data_set = "Evaluation" if extras.foreign else "Test"
+    style.panel_labels(panel, f"{data_set} {heading}", xlabel, ylabel)
     scored = steps.assign(test_score=score.series(steps, "test") if score else steps.test_loss)
     if score and score.is_fraction:
         scores = _draw_groups(panel, scored, x, "test_score", groups, legend)
         style.fraction_axis(panel, [y for _, y in scores])
     else:
-        _draw_losses(panel, scored, x, "test_score", groups, legend, no_losses)
+        _draw_losses(panel, scored, x, "test_score", groups, legend, extras.no_losses)
 
 
 def _draw_losses(

@@ -36,6 +36,7 @@ ANY_OF = (
 BATCH, TRAIN, TEST = style.FAINT, style.COLOURS[0], style.COLOURS[1]
 # columns that jump from one minibatch to the next
 NOISY = ("loss", "log10_gradient", "log10_unclipped", "log10_clipped")
+EVALUATION_SET = "evaluation set"  # of a foreign run: whether it is a test set is not known
 BEFORE, AFTER, CLIP_INPUT = style.COLOURS[2], style.COLOURS[3], style.COLOURS[4]
 
 
@@ -90,20 +91,18 @@ def recorded(steps: pd.DataFrame, threshold: float | None = None, title: str = "
     names = [
         name for name, columns in PANELS.items() if any(rows[column].notna().any() for column in columns)
     ]
-    height, width = (2, 2) if len(names) > 2 else (1, len(names))
+    height, width = (2, 2) if len(names) > 3 else (1, len(names))
     figure, axes = style.panels(height, width, (max(8, 6 * width), 3.8 * height), title)
     legend = Legend()
     draw = {
-        "loss": lambda panel: _draw_loss(panel, rows, None, legend),
-        "score": lambda panel: _draw_score(panel, rows, score_of(None), legend),
+        "loss": lambda panel: _draw_loss(panel, rows, None, legend, EVALUATION_SET),
+        "score": lambda panel: _draw_score(panel, rows, score_of(None), legend, EVALUATION_SET),
         "gradient": lambda panel: _draw_gradient(panel, rows, threshold, legend),
         "rate": lambda panel: _draw_rate(panel, rows, legend),
     }
-    for panel, name in zip(axes, names, strict=False):
+    for panel, name in zip(axes, names, strict=True):
         draw[name](panel)
         style.count_axis(panel, int(rows.step.min()), int(rows.step.max()))
-    for panel in axes[len(names) :]:
-        panel.set_axis_off()
     style.draw_legend(figure, legend.entries)
     return figure
 
@@ -114,12 +113,14 @@ def _draw_rate(panel: Axes, rows: pd.DataFrame, legend: Legend) -> None:
     scales.amount_axis(panel, rates, legend)
 
 
-def _draw_loss(panel: Axes, rows: pd.DataFrame, chance_loss: float | None, legend: Legend) -> None:
+def _draw_loss(
+    panel: Axes, rows: pd.DataFrame, chance_loss: float | None, legend: Legend, test_set: str = "test set"
+) -> None:
     style.panel_labels(panel, "Loss", "training step", "mean data loss")
     columns = {
         "loss": (BATCH, "minibatch"),
         "train_loss": (TRAIN, "training set"),
-        "test_loss": (TEST, "test set"),
+        "test_loss": (TEST, test_set),
     }
     drawn = _draw_columns(panel, rows, columns, legend)
     _draw_chance_level(panel, chance_loss, legend)
@@ -127,10 +128,12 @@ def _draw_loss(panel: Axes, rows: pd.DataFrame, chance_loss: float | None, legen
     scales.amount_axis(panel, [*drawn, (np.zeros_like(level), level)], legend)
 
 
-def _draw_score(panel: Axes, rows: pd.DataFrame, score: Score, legend: Legend) -> None:
+def _draw_score(
+    panel: Axes, rows: pd.DataFrame, score: Score, legend: Legend, test_set: str = "test set"
+) -> None:
     style.panel_labels(panel, score.label[:1].upper() + score.label[1:], "training step", score.axis_label)
     scores = {f"{dataset}_score": score.series(rows, dataset) for dataset in ("train", "test")}
-    columns = {"train_score": (TRAIN, "training set"), "test_score": (TEST, "test set")}
+    columns = {"train_score": (TRAIN, "training set"), "test_score": (TEST, test_set)}
     drawn = _draw_columns(panel, rows.assign(**scores), columns, legend)
     _draw_chance_level(panel, score.chance_level, legend)
     if score.is_fraction:

@@ -126,8 +126,8 @@ class ForeignWriter:
                 rows[table].append(piece)
             self._note_nonfinite(record)
         for table, pieces in rows.items():
-            whole = pa.concat_tables(pieces, promote_options="default")
-            parts = write.part(self.folder, table, int(self.pending[0].steps[0]), [whole])
+            whole = [pa.concat_tables(pieces, promote_options="default")] if pieces else []
+            parts = write.part(self.folder, table, int(self.pending[0].steps[0]), whole)
             write.note_digests(self.folder, parts)
             self.parts |= parts
         self._write_status(steps_done=int(self.pending[-1].steps[-1]) + 1)
@@ -179,6 +179,21 @@ def stored_tables(record: Record, layers: NDArray[Any]) -> dict[str, pa.Table]:
         }
         stored |= tables(all_steps._replace(kept=with_layers[None]), {"layers": of_layers}, schema)
     return stored
+
+
+def require_column(name: object) -> None:
+    """Check the name of a column of layers.
+
+    Raises:
+        RecipeError: no column can be called so.
+    """
+    try:
+        schemas([_column(str(name))])
+    except RecipeError:
+        raise RecipeError(
+            f"a column cannot be called {name!r}; take a word of small letters, digits and _ that is no choice of a "
+            "recipe and no key of a table"
+        ) from None
 
 
 def _column(name: str) -> Column:

@@ -10,7 +10,14 @@ from typing import Any, Self
 
 import numpy as np
 
-from gradlab.logs.foreign_writer import STEP_NAMES, ForeignWriter, Measured, Record, claimed
+from gradlab.logs.foreign_writer import (
+    STEP_NAMES,
+    ForeignWriter,
+    Measured,
+    Record,
+    claimed,
+    require_column,
+)
 from gradlab.logs.known import known_parts
 from gradlab.recipe.bounds import LARGEST
 from gradlab.recipe.errors import RecipeError, described, hint, unwritable
@@ -59,6 +66,7 @@ class Recorder:
         self._rows: list[dict[str, np.ma.MaskedArray]] = []
         self._steps: list[int] = []
         self._last_step = -1
+        self._names: set[str] = set()  # of columns that may be stored
         self._written_at = -math.inf  # the first row of layers is written at once
         self._closed = False
         self._held = ExitStack()
@@ -109,7 +117,9 @@ class Recorder:
         if number.shape or number.dtype.kind not in "iu" or not 0 <= int(number) <= LARGEST:
             raise RecipeError(f"step={one_line(step)} must be a whole number from 0 to {LARGEST}")
         if int(number) <= self._last_step:
-            raise RecipeError(f"step={int(number)} comes after step {self._last_step}; steps must increase")
+            raise RecipeError(
+                f"step={int(number)} was given after step {self._last_step}; steps must increase"
+            )
         return int(number)
 
     def _profiles(self, row: Any, layers: Sequence[str]) -> dict[str, np.ma.MaskedArray]:
@@ -123,7 +133,10 @@ class Recorder:
             )
         self._require_layers(layers or getattr(row, "layers", None) or ())
         kept = {name: values for name, values in columns.items() if values is not None}
-        return {str(name): self._profile(str(name), values) for name, values in kept.items()}
+        for name in kept.keys() - self._names:
+            require_column(name)
+            self._names.add(name)
+        return {name: self._profile(name, values) for name, values in kept.items()}
 
     def _require_layers(self, layers: Sequence[str]) -> None:
         names = _layer_names(layers)

@@ -245,13 +245,14 @@ def profile_decades(log10: np.ndarray) -> tuple[float | None, float, float]:
     The interval is that of `backward_gain` for one seed; over too few layers its ends are D itself. A profile of fewer
     than two layers has no decades.
     """
-    with np.errstate(invalid="ignore"):  # inf − inf of a signal that has overflowed
+    # a signal that has overflowed, or is zero: inf − inf
+    with np.errstate(invalid="ignore"):
         differences = (log10[:-1] - log10[1:])[None]
-    if not differences.size:
-        return None, math.nan, math.nan
-    inner = _inner(differences)
-    half = 0.0 if inner.shape == differences.shape else t_interval(inner.ravel())[1]
-    decades, half = _decades(differences, inner, half)
+        if not differences.size:
+            return None, math.nan, math.nan
+        inner = _inner(differences)
+        half = 0.0 if inner.shape == differences.shape else t_interval(inner.ravel())[1]
+        decades, half = _decades(differences, inner, half)
     return decades, decades - half, decades + half
 
 

@@ -35,9 +35,12 @@ def read_log(path: Path, stated: Stated) -> Log:
         return _scalars(path, stated)
     table = TABLES[path.suffix.lower()](path)
     _require_one_line(path, table.names)
-    roles = roles_of(table.names, stated)
-    if isinstance(table, RecordTable):
-        _refuse_histograms(path, table.histograms, roles.values or roles.numbers)
+    try:
+        roles = roles_of(table.names, stated)
+    except RecipeError:
+        if isinstance(table, RecordTable):
+            _refuse_histograms(path, table.histograms)
+        raise
     columns = [
         roles.step,
         *(entry.column for entry in roles.values),
@@ -105,11 +108,10 @@ def _require_one_line(path: Path, names: Iterable[str]) -> None:
         raise RecipeError(f"{path} has a column of several lines: {wrong[0][:60]!r}; rename it")
 
 
-def _refuse_histograms(path: Path, histograms: set[str], used: object) -> None:
-    """Raise a RecipeError for a log of W&B whose only gradients are histograms: those have no norm."""
-    gradients = sorted(name for name in histograms if name.startswith("gradients/"))
-    if gradients and not used:
+def _refuse_histograms(path: Path, histograms: set[str]) -> None:
+    """Raise a RecipeError for a log of W&B that has nothing but histograms, as its `watch` writes them."""
+    if histograms:
         raise RecipeError(
-            f"{path} has {gradients[0]} as a histogram, which has no exact norm; log the norms themselves, as "
+            f"{path} has {min(histograms)} as a histogram, which has no exact norm; log the norms themselves, as "
             "wandb.log({'grad_norm/' + name: p.grad.norm()})"
         )

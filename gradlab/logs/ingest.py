@@ -19,7 +19,7 @@ from gradlab.store.status import read_status
 
 BLOCK = 2**20  # bytes that are digested at once
 # names that programs give to every log: the folder says more
-COMMON_NAMES = ("trainer_state", "metrics", "history", "log", "events")
+COMMON_NAMES = ("trainer_state", "metrics", "history")
 
 
 class Ingested(NamedTuple):
@@ -93,6 +93,6 @@ def log_digest(path: Path, stated: Stated, known: Mapping[str, Any]) -> str:
 def run_name(path: Path) -> str:
     """The name of the run of a log: that of its file, with that of its folder before a name that every log has."""
     stem = path.absolute().name if path.is_dir() else path.stem
-    if stem.split(".")[0] in COMMON_NAMES:
-        stem = f"{path.absolute().parent.name}-{stem.split('.')[0]}"
+    if stem in COMMON_NAMES:
+        stem = f"{path.absolute().parent.name}-{stem}"
     return re.sub(r"[^A-Za-z0-9._-]+", "_", stem).strip("._")[:80] or "log"

@@ -119,7 +119,7 @@ def joined(
     Raises:
         RecipeError: see `log_of`.
     """
-    of_steps = {target: _cells(path, target, series, units[target], []) for target, series in numbers.items()}
+    of_steps = {target: _cells(path, target, series, units[target]) for target, series in numbers.items()}
     cells = {
         target: _cells(path, target, series, units[f"layer {target}"], names)
         for target, series in profiles.items()
@@ -135,8 +135,10 @@ def joined(
     return Log(steps, layers, dense, cells, kept, notes)
 
 
-def _cells(path: Path, target: str, series: Iterable[Series], unit: str, names: Sequence[str]) -> Cells:
-    """The measured values by step and layer, each once, sorted."""
+def _cells(
+    path: Path, target: str, series: Iterable[Series], unit: str, names: Sequence[str] | None = None
+) -> Cells:
+    """The measured values by step and layer, each once, sorted; without `names` they are of steps alone."""
     steps, layers, values = [], [], []
     for column in series:
         measured = column.values.measured
@@ -144,7 +146,7 @@ def _cells(path: Path, target: str, series: Iterable[Series], unit: str, names: 
         layers.append(column.layers[measured])
         values.append(column.values.values[measured])
     cells = Cells(np.concatenate(steps), np.concatenate(layers).astype(np.int64), np.concatenate(values))
-    if names and (cells.layers < 0).any():
+    if names is not None and (cells.layers < 0).any():
         raise RecipeError(
             f"{path} has a value of {target} without a layer at step {cells.steps[cells.layers < 0][0]}"
         )
@@ -165,7 +167,7 @@ def _whole_steps(path: Path, steps: Measured, wanted: NDArray[np.bool_]) -> NDAr
     return values.astype(np.int64)
 
 
-def _once(path: Path, target: str, cells: Cells, names: Sequence[str]) -> Cells:
+def _once(path: Path, target: str, cells: Cells, names: Sequence[str] | None) -> Cells:
     """Each cell once: a value may be repeated, as the loss in the rows of all layers, but not be another."""
     same = (np.diff(cells.steps) == 0) & (np.diff(cells.layers) == 0)
     equal = (cells.values[1:] == cells.values[:-1]) | (
@@ -173,7 +175,7 @@ def _once(path: Path, target: str, cells: Cells, names: Sequence[str]) -> Cells:
     )
     if (same & ~equal).any():
         at = int(np.flatnonzero(same & ~equal)[0])
-        layer = f" of layer {names[cells.layers[at]]}" if len(names) else ""
+        layer = f" of layer {names[cells.layers[at]]}" if names else ""
         raise RecipeError(
             f"{path} has {target}{layer} twice at step {cells.steps[at]}: {cells.values[at]:g} and "
             f"{cells.values[at + 1]:g}; keep one row for each step{' and layer' if layer else ''}"

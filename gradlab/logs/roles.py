@@ -95,11 +95,8 @@ def roles_of(names: Sequence[str], stated: Stated) -> Roles:
     if not step:
         raise RecipeError(f"there is no column of steps{_columns_text(names)}; name it by --step-column")
     layer = _column(names, stated.layer_column, LAYERS, "layer")
-    if (
-        layer
-        and not stated.layer_column
-        and not _long_values([name for name in names if name != layer], stated)
-    ):
+    others = [name for name in names if name != layer]
+    if layer and not (stated.layer_column or stated.value) and not _long_values(others, stated):
         layer = ""  # a column `name` of a wide log is a name of something else
     values = _values(names, layer, stated)
     of_layers = {entry.column for entry in values}
@@ -138,11 +135,11 @@ def _wide_values(names: Sequence[str], stated: Stated) -> list[Values]:
     Without a unit in its name only a gradient is taken for one: `params/lr` is no layer.
     """
     found = [(name, *parts) for name in names if (parts := _wide(name)) is not None]
-    known = [parts for parts in found if unit_of(parts[1])]
-    asked = known or [parts for parts in found if parts[2] in ("gradient", "backward")]
+    gradients = [parts for parts in found if parts[2] in ("gradient", "backward")]
+    known = [parts for parts in found if unit_of(parts[1]) or (stated.unit and parts in gradients)]
     return [
         Values(name, stated.measure or measure, _unit(prefix, stated), layer)
-        for name, prefix, measure, layer in asked
+        for name, prefix, measure, layer in known or gradients
     ]
 
 

@@ -57,6 +57,7 @@ DRAWN = {
 }
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_figure_has_only_panels_with_something_in_them(kind):
     run = open_run(made(kind))
@@ -69,6 +70,7 @@ def test_each_figure_has_only_panels_with_something_in_them(kind):
     assert default_names(run) == list(DRAWN[kind])
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_command_reads_a_run_that_gradlab_has_not_trained(kind, capsys):
     folder = made(kind)

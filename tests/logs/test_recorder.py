@@ -138,6 +138,7 @@ def test_ctrl_c_stops_a_run_that_counts():
     assert open_run(RUN).status["state"] == "stopped"
 
 
+@pytest.mark.few(4)
 @pytest.mark.parametrize(
     ("losses", "state", "since"),
     [

@@ -85,7 +85,9 @@ class VerdictRun(Run):
 
     def _of_verdicts(self, rows: pa.Table) -> pa.Table:
         """The rows of the first step, of the last one of each seed, and of that where a seed became non-finite."""
-        if self.is_foreign or drops(self.recipe["clip"]):  # the last step that counts may be any
+        if self.is_foreign:
+            return self._of_foreign_verdicts(rows)
+        if drops(self.recipe["clip"]):  # the last step that counts may be any
             return rows
         seed, step = rows["seed"].to_numpy(), rows["step"].to_numpy()
         measured = pc.equal(rows["source"].cast(pa.string()), "batch").to_numpy()
@@ -94,6 +96,15 @@ class VerdictRun(Run):
         wanted = {int(step[measured].min(initial=step.max()))}
         wanted |= {int(step[measured & (seed == number)].max()) for number in np.unique(seed[measured])}
         wanted |= {entry["step"] for entry in self.status.get("nonfinite", [])}
+        return rows.filter(pa.array(np.isin(step, sorted(wanted))))
+
+    def _of_foreign_verdicts(self, rows: pa.Table) -> pa.Table:
+        """The rows of the first and the last step with a signal, and with a weight gradient, and of a divergence."""
+        step = rows["step"].to_numpy()
+        wanted = {entry["step"] for entry in self.status.get("nonfinite", [])}
+        for name in ("log10_backward", *FOREIGN_COLUMNS):
+            measured = step[rows[name].is_valid().to_numpy()] if name in rows.column_names else step[:0]
+            wanted |= {int(end) for end in (measured.min(), measured.max())} if len(measured) else set()
         return rows.filter(pa.array(np.isin(step, sorted(wanted))))
 
 

@@ -127,17 +127,18 @@ def _require_names(study: str, name: str, paths: list[Path]) -> None:
 def _report(path: Path, done: "Ingested") -> None:
     """Print where a log is stored, what was read, and its verdicts."""
     from gradlab.analysis.sentences import of_diagnosis
+    from gradlab.analysis.verdict_run import VerdictRun
     from gradlab.analysis.verdicts import diagnose
     from gradlab.store.read import open_run
 
     if done.log is None:
         say(one_line(f"{path} is stored in {done.folder} already; --force reads it again"))
         return
-    lines = [
-        ("stored", str(done.folder)),
-        *_contents(done.log),
-        *of_diagnosis(diagnose(open_run(done.folder))),
-    ]
+    run = open_run(done.folder)
+    # of a large log few rows are read, and causes, which rest on all of them, are left to `gradlab diagnose`
+    diagnosis = diagnose(VerdictRun(run.folder, run.recipe, run.status))
+    verdicts = [line for line in of_diagnosis(diagnosis) if line[0] != "cause"]
+    lines = [("stored", str(done.folder)), *_contents(done.log), *verdicts]
     say("\n".join([one_line(path), *(f"  {label:<11} {one_line(line)}" for label, line in lines)]))
 
 

@@ -8,8 +8,10 @@ import pytest
 
 from gradlab.analysis.clip_advice import advise, recorded_norms
 from gradlab.analysis.gain import backward_gain
+from gradlab.analysis.verdict_run import VerdictRun
 from gradlab.analysis.verdicts import diagnose, failed
 from gradlab.commands.main import main
+from gradlab.figures import heatmap
 from gradlab.recipe.errors import RecipeError
 from gradlab.report.summary import describe, title
 from gradlab.store.read import open_run
@@ -141,6 +143,25 @@ def test_a_gain_is_of_layers_of_one_kind(names, comparable):
     gain = backward_gain(frame.assign(log10_backward=np.arange(6) * 0.3))
     assert (gain.gain is not None) == comparable
     assert gain.decades == pytest.approx(-0.9)
+
+
+def test_the_map_of_such_a_log_is_relative_to_a_layer_that_it_has():
+    rows = [row for row in long_rows(layers=9) if row["layer"] != "layers.7"]
+    rows += [{"step": 0, "layer": "layers.7", "log10_gradient": 0.0}]
+    (panel, *_) = heatmap.run_figure(ingested(write_csv(Path("log.csv"), rows)), "").axes
+    assert panel.get_title(loc="left") == "Backward signal relative to the last layer but one (6)"
+
+
+@pytest.mark.parametrize("values", [lambda step, layer: 0.3 * layer, lambda step, layer: ""])
+def test_the_verdicts_of_few_rows_are_those_of_all(values):
+    rows = long_rows(range(0, 50, 10), 9, log10_gradient=values)
+    for row in rows:
+        if row["step"] == 40 or values(0, 1):
+            row["log10_backward"] = ""
+    run = ingested(write_csv(Path("log.csv"), rows))
+    few = VerdictRun(run.folder, run.recipe, run.status)
+    assert diagnose(few) == diagnose(run)
+    assert few.layers.step.nunique() == 2
 
 
 def test_a_nan_without_a_forward_signal_is_not_explained():

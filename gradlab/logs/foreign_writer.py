@@ -77,12 +77,14 @@ def claimed(folder: Path, force: bool) -> Iterator[None]:
 
 def holds_run(folder: Path) -> bool:
     """Whether the folder has files of a run."""
+    if not is_folder(folder):
+        return False
     named = any(os.path.lexists(folder / name) for name in ("recipe.yaml", "status.json"))
-    return is_folder(folder) and (named or any(write.table_files(folder, table) for table in TABLES))
+    return named or any(write.table_files(folder, table) for table in TABLES)
 
 
 class ForeignWriter:
-    """Writes a foreign run into its claimed folder; what `flush` and `end` write is on the disk when they return."""
+    """Writes a foreign run into its claimed folder; what its methods write is on the disk when they return."""
 
     def __init__(
         self,
@@ -95,7 +97,6 @@ class ForeignWriter:
         """`facts` are entries of status.json, `source` says where the run is from, `known` are parts of its recipe."""
         self.folder = folder
         self.layers = np.array(layers, dtype=object)
-        self.pending: list[Record] = []
         self.files = dict(write.recipe(folder, {ORIGIN: dict(source), **known}))
         self.parts: dict[str, str] = {}
         self.status: dict[str, Any] = {
@@ -112,26 +113,14 @@ class ForeignWriter:
         self.status |= changes | {"files": self.files}
         write_status(self.folder, self.status)
 
-    def add(self, record: Record) -> None:
-        """Keep a record in memory until `flush`."""
-        self.pending.append(record)
-
-    def flush(self) -> None:
-        """Write the records in memory as one part of each table."""
-        if not self.pending:
-            return
-        rows: dict[str, list[pa.Table]] = {"layers": [], "steps": []}
-        for record in self.pending:
-            for table, piece in stored_tables(record, self.layers).items():
-                rows[table].append(piece)
-            self._note_nonfinite(record)
-        for table, pieces in rows.items():
-            whole = [pa.concat_tables(pieces, promote_options="default")] if pieces else []
-            parts = write.part(self.folder, table, int(self.pending[0].steps[0]), whole)
+    def write(self, record: Record) -> None:
+        """Write a record, of later steps than those before, as one part of each table; to repeat it changes nothing."""
+        for table, rows in stored_tables(record, self.layers).items():
+            parts = write.part(self.folder, table, int(record.steps[0]), [rows])
             write.note_digests(self.folder, parts)
             self.parts |= parts
-        self._write_status(steps_done=int(self.pending[-1].steps[-1]) + 1)
-        self.pending.clear()
+        self._note_nonfinite(record)
+        self._write_status(steps_done=int(record.steps[-1]) + 1)
 
     def _note_nonfinite(self, record: Record) -> None:
         """Note where the run became non-finite for good: at the first step of those from which on no step is finite."""
@@ -144,8 +133,7 @@ class ForeignWriter:
             self.status["nonfinite"] = [_place(record, since, self.layers)]
 
     def end(self, state: str, message: str = "") -> None:
-        """Write what is left and the final state, and merge the parts; a run that stays non-finite has diverged."""
-        self.flush()
+        """Write the final state, and merge the parts; a run that stays non-finite has diverged."""
         diverged = state == "finished" and self.status["nonfinite"]
         self._write_status(state="diverged" if diverged else state, message=message)
         if state in RESULTS:

@@ -57,8 +57,7 @@ def _write(folder: Path, log: Log, source: Mapping[str, str], known: Mapping[str
     try:
         writer = ForeignWriter(folder, {ORIGIN: "ingested"}, source, log.layers, known)
         for record in log.records():
-            writer.add(record)
-            writer.flush()
+            writer.write(record)
         writer.end("finished", "; ".join(log.notes))
     except OSError as error:
         raise unwritable(folder, error) from error

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
@@ -25,6 +25,14 @@ from gradlab.recipe.printing import one_line
 
 MOST_STEPS = 10_000  # that stay in memory, however quickly they come
 _NOTHING: Mapping[str, Any] = {}
+
+
+class Row(NamedTuple):
+    """What was measured at one step; profiles are arrays (layers,), masked where they were not measured."""
+
+    step: int
+    numbers: dict[str, float]
+    profiles: dict[str, np.ma.MaskedArray]
 
 
 class Recorder:
@@ -62,9 +70,7 @@ class Recorder:
         self.seconds = seconds
         self._known = known_parts(known)
         self._layers = _layer_names(layers)
-        self._numbers: list[dict[str, float]] = []
-        self._rows: list[dict[str, np.ma.MaskedArray]] = []
-        self._steps: list[int] = []
+        self._rows: list[Row] = []
         self._last_step = -1
         self._names: set[str] = set()  # of columns that may be stored
         self._written_at = -math.inf  # the first row of layers is written at once
@@ -98,15 +104,11 @@ class Recorder:
         at = self._next_step(step)
         profiles = self._profiles(row, layers)
         values = {name: _number(name, value) for name, value in numbers.items() if value is not None}
-        self._steps.append(at)
-        self._rows.append(profiles)
-        self._numbers.append(values)
+        self._rows.append(Row(at, values, profiles))
         self._last_step = at
-        if (
-            not self._layers and self._written_at == -math.inf
-        ):  # the layers may get their names in the next row
-            self._written_at = time.monotonic()
-        if time.monotonic() - self._written_at >= self.seconds or len(self._steps) >= MOST_STEPS:
+        if not self._layers and self._written_at == -math.inf:
+            self._written_at = time.monotonic()  # the layers may get their names in the next row
+        if time.monotonic() - self._written_at >= self.seconds or len(self._rows) >= MOST_STEPS:
             self.flush()
             self._written_at = time.monotonic()
 
@@ -157,7 +159,7 @@ class Recorder:
     def _profile(self, name: str, values: Any) -> np.ma.MaskedArray:
         try:
             profile = np.ma.asarray(values, dtype=np.float64)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, RuntimeError) as error:  # the last of PyTorch, for what has a gradient
             raise RecipeError(f"{name} is no array of numbers ({described(error)})") from error
         if profile.shape != (len(self._layers),):
             raise RecipeError(
@@ -171,36 +173,15 @@ class Recorder:
         Raises:
             StorageError: the file system does not take the rows.
         """
-        if not self._steps:
+        if not self._rows:
             return
-        record = Record(np.array(self._steps), self._stacked_numbers(), self._stacked_profiles())
-        for rows in (self._steps, self._rows, self._numbers):
-            rows.clear()
+        steps = np.array([row.step for row in self._rows])
+        record = Record(steps, _stacked_numbers(self._rows), _stacked_profiles(self._rows, len(self._layers)))
         try:
-            writer = self._open()
-            writer.add(record)
-            writer.flush()
+            self._open().write(record)
         except OSError as error:
             raise unwritable(self.folder, error) from error
-
-    def _stacked_numbers(self) -> dict[str, Measured]:
-        names = dict.fromkeys(name for numbers in self._numbers for name in numbers)
-        return {
-            name: Measured(
-                np.array([numbers.get(name, 0.0) for numbers in self._numbers]),
-                np.array([name in numbers for numbers in self._numbers]),
-            )
-            for name in names
-        }
-
-    def _stacked_profiles(self) -> dict[str, Measured]:
-        names = dict.fromkeys(name for row in self._rows for name in row)
-        nothing = np.ma.array(np.zeros(len(self._layers)), mask=True)
-        stacked = {name: np.ma.stack([row.get(name, nothing) for row in self._rows]) for name in names}
-        return {
-            name: Measured(np.ma.getdata(values), ~np.ma.getmaskarray(values))
-            for name, values in stacked.items()
-        }
+        self._rows.clear()  # not before: Ctrl-C may come while they are written
 
     def close(self, state: str = "finished", message: str = "") -> None:
         """Write what is left and how the run ended; without a row there is no run. A second call does nothing.
@@ -234,6 +215,28 @@ class Recorder:
             self.close("failed", described(error, 300))
 
 
+def _stacked_numbers(rows: Sequence[Row]) -> dict[str, Measured]:
+    """Each number of some row as a column, (rows,)."""
+    names = dict.fromkeys(name for row in rows for name in row.numbers)
+    return {
+        name: Measured(
+            np.array([row.numbers.get(name, 0.0) for row in rows]),
+            np.array([name in row.numbers for row in rows]),
+        )
+        for name in names
+    }
+
+
+def _stacked_profiles(rows: Sequence[Row], layers: int) -> dict[str, Measured]:
+    """Each profile of some row as a column, (rows, layers)."""
+    names = dict.fromkeys(name for row in rows for name in row.profiles)
+    nothing = np.ma.array(np.zeros(layers), mask=True)
+    stacked = {name: np.ma.stack([row.profiles.get(name, nothing) for row in rows]) for name in names}
+    return {
+        name: Measured(np.ma.getdata(values), ~np.ma.getmaskarray(values)) for name, values in stacked.items()
+    }
+
+
 def _layer_names(layers: Sequence[str]) -> list[str]:
     """The names, each in one line.
 
@@ -253,7 +256,7 @@ def _number(name: str, value: Any) -> float:
         raise RecipeError(f"there is no column '{name}' of steps{hint(name, STEP_NAMES)}")
     try:
         number = np.asarray(value, dtype=np.float64)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RuntimeError) as error:
         raise RecipeError(f"{name} is no number ({described(error)})") from error
     if number.shape:
         raise RecipeError(f"{name} has shape {number.shape}, and must be one number")

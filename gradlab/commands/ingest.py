@@ -19,12 +19,12 @@ EPILOG = """\
 example: gradlab ingest norms.csv
          gradlab ingest trainer_state.json --study finetuning --name first optimizer=adamw lr=0.0001
          gradlab ingest lightning_logs/version_0/metrics.csv clip=norm clip.threshold=1
-         gradlab ingest norms.parquet --step-column it --layer-column module --value g2 --unit squared
+         gradlab ingest norms.parquet --layer-column module --value g2 --measure gradient --unit squared
          gradlab ingest history.jsonl --value 'gradients/*' --measure gradient --unit norm
 
 A file has a row for each step and layer, or a column for each layer, as grad_norm/layers.3.weight; one with the columns
 step, layer, log10_forward, log10_backward, log10_gradient, log10_weight and loss needs no option. What is known of the
-training may be stated as KEY=VALUE, and is only shown. docs/logs.md describes the formats."""
+training may be stated as KEY=VALUE, and is shown with the results. docs/logs.md describes the formats."""
 
 
 def arguments() -> Arguments:

@@ -11,7 +11,7 @@ from gradlab.logs.formats import files_of, read_log
 from gradlab.logs.log import Log
 from gradlab.logs.roles import Stated
 from gradlab.measure.columns import RESULTS
-from gradlab.recipe.errors import RecipeError, unwritable
+from gradlab.recipe.errors import RecipeError
 from gradlab.recipe.printing import one_line
 from gradlab.store import files, write
 from gradlab.store.contents import ORIGIN, read_recipe
@@ -54,13 +54,10 @@ def ingest(path: Path, folder: Path, stated: Stated, known: Mapping[str, Any], f
 
 
 def _write(folder: Path, log: Log, source: Mapping[str, str], known: Mapping[str, Any]) -> None:
-    try:
-        writer = ForeignWriter(folder, {ORIGIN: "ingested"}, source, log.layers, known)
-        for record in log.records():
-            writer.write(record)
-        writer.end("finished", "; ".join(log.notes))
-    except OSError as error:
-        raise unwritable(folder, error) from error
+    writer = ForeignWriter(folder, {ORIGIN: "ingested"}, source, log.layers, known)
+    for record in log.records():
+        writer.write(record)
+    writer.end("finished", "; ".join(log.notes))
 
 
 def _is_stored(folder: Path, digest: str) -> bool:

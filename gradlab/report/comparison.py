@@ -51,6 +51,9 @@ def distinguishing_keys(runs: list["Run"], keys: list[str]) -> list[str]:
 
     columns = choices(runs)
     differing = [name for name in columns if not implied(name, columns)]
+    unknown = any(None in columns[name] for name in differing)
+    if unknown and any(run.is_foreign for run in runs):
+        return ["run"]  # a choice that is not known of a run does not tell it apart
     return differing or (["seed"] if "seed" in keys else ["run"])
 
 

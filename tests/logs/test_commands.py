@@ -143,6 +143,18 @@ def test_a_comparison_with_a_run_of_gradlab_compares_minibatch_losses(capsys):
     }
 
 
+@pytest.mark.parametrize(
+    ("choices", "by"), [((["lr=1"], ["lr=2"]), ["lr"]), ((["lr=1"], []), ["run"]), (([], []), ["run"])]
+)
+def test_runs_are_told_apart_by_choices_that_are_known_of_all(choices, by):
+    write_csv(Path("log.csv"), long_rows())
+    for number, words in enumerate(choices):
+        assert main(["ingest", "log.csv", "--name", f"run{number}", *words]) == 0
+    found = collect("outputs/ingested")
+    assert requested_keys(found, []) == by
+    assert requested_keys([*found, *collect(runs.simple(Path("own")))], []) == ["run"]
+
+
 def test_ls_chooses_among_stated_choices(capsys):
     write_csv(Path("log.csv"), long_rows())
     for number, rate in enumerate((0.1, 0.2)):

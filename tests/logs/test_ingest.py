@@ -1,7 +1,9 @@
 """What `gradlab ingest` reads is what stands in the file: against a reader that goes cell by cell."""
 
+import errno
 import json
 import random
+import shlex
 from pathlib import Path
 
 import pandas as pd
@@ -10,7 +12,10 @@ import pyarrow.parquet as pq
 import pytest
 
 import gradlab
+from gradlab.commands.ingest import EPILOG
+from gradlab.commands.ingest import main as ingest_main
 from gradlab.commands.main import main
+from gradlab.recipe.errors import RecipeError
 from gradlab.store.read import open_run
 from tests.logs.writing import long_rows, read_slowly, same, stored, write_csv
 
@@ -248,3 +253,37 @@ def test_a_write_that_fails_leaves_nothing_that_looks_like_a_run(monkeypatch):
     with pytest.raises(RuntimeError):
         main(["ingest", "log.csv"])
     assert {path.name for path in Path("outputs").rglob("*") if path.is_file()} == {".lock"}
+
+
+@pytest.mark.parametrize("what", ["link of the study", "link of the run", "file", "full"])
+def test_a_folder_that_takes_no_run_is_one_line(what, monkeypatch, tmp_path, capsys):
+    path = write_csv(Path("log.csv"), LONG)
+    study, elsewhere = Path("outputs/ingested"), tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (study if what != "link of the study" else study.parent).mkdir(parents=True)
+    if what == "link of the study":
+        study.symlink_to(elsewhere)
+    elif what == "link of the run":
+        (study / "log").symlink_to(elsewhere)
+    elif what == "file":
+        (study / "log").write_text("mine")
+    else:
+        monkeypatch.setattr("gradlab.store.files.write", full)
+    assert main(["ingest", str(path)]) == (74 if what == "full" else 2)
+    assert capsys.readouterr().err.count("\n") == 1
+    assert not list(elsewhere.iterdir())
+    assert not list(study.rglob("recipe.yaml"))
+
+
+def full(*_):
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize("line", EPILOG.splitlines())
+def test_the_options_of_the_examples_in_the_help_go_together(line):
+    """Each example reads a file that is not there, after all its options are understood."""
+    if "gradlab ingest" in line:
+        words = shlex.split(line.partition("gradlab ingest ")[2])
+        with pytest.raises(RecipeError, match="does not exist"):
+            ingest_main(words)
+        assert ("--value" in words) == ("--measure" in words)

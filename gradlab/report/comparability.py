@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, TypeVar
 
+from gradlab.store.write import table_files
+
 if TYPE_CHECKING:
     from gradlab.store.read import Run
 
@@ -63,7 +65,8 @@ def unlike_layers(runs: list["Run"]) -> bool:
 
 
 def _kinds_of_layers(runs: list["Run"]) -> list[str]:
-    foreign = ["recorded layers" for run in runs if run.is_foreign and not run.layers.empty]
+    with_layers = (run for run in runs if run.is_foreign and table_files(run.folder, "layers"))
+    foreign = ["recorded layers" for _ in with_layers]
     names = _distinct(str(run.recipe["model"]["name"]) for run in runs if not run.is_foreign)
     kinds = [LAYERS.get(name, f"layers of {name}") for name in names if name != SURFACE]
     return _distinct([*kinds, *foreign])

@@ -34,13 +34,16 @@ def _norms(result: ClipAdvice) -> str:
     return f"{count_text(result.steps, 'recorded step')}{every}{seeds}: {values}{zeros}"
 
 
-def no_spikes(spikes: int, largest_ratio: float, window: int, clipped: float) -> str:
-    """Why no clip is recommended; `clipped` is the fraction of the steps on which the run's own clip acted."""
+def no_spikes(spikes: int, largest_ratio: float, window: int, clipped: float, judged: bool) -> str:
+    """Why no clip is recommended; `clipped` is the fraction of the steps on which the run's own clip acted.
+
+    judged: whether it is known that no seed broke down.
+    """
     few = "no step is a spike"
     if spikes:
         few = f"only {count_text(spikes, 'step')} {'is a spike' if spikes == 1 else 'are spikes'}"
     largest = f"the largest norm is {largest_ratio:.2g} times the median of the {window} before it"
-    reason = f"{few}, and no seed broke down: {largest}"
+    reason = f"{few}{', and no seed broke down' if judged else ''}: {largest}"
     return reason + ("; but this run's own clip acted, which may be the reason" if clipped else "")
 
 

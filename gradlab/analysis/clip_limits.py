@@ -12,6 +12,7 @@ from gradlab.analysis.arrays import Rows
 NORM_BOUNDING = frozenset({"norm", "normalize", "skip", "per_example"})
 # What these give is no longer than what they are given, so that a bound of a clip before them still holds.
 SHORTENING = NORM_BOUNDING - {"normalize"} | set("value zero layer_norm tensor_norm block_rms agc".split())
+UNKNOWN: Mapping[str, Any] = {"name": ""}  # the clip of a run that gradlab has not trained
 # clips that change each gradient by definition, or nearly each: of many examples one is above the threshold
 ALWAYS_ACT = frozenset({"normalize", "per_example"})
 

@@ -7,6 +7,7 @@ from gradlab.analysis.gain import VERDICT_DECADES, Defect, Gain
 from gradlab.analysis.results import (
     Diagnosis,
     Finding,
+    ForeignDiagnosis,
     Sentences,
     SignalVerdict,
     TimeVerdict,
@@ -30,15 +31,31 @@ def of_diagnosis(diagnosis: Diagnosis) -> Sentences:
     Of a recurrent network also the signal over time, of its last layer.
     """
     start, end = diagnosis.signal_start, diagnosis.signal_end
-    lines = [("signal", start.sentence), *_last_layer(diagnosis.times_start)]
-    if end.step > start.step:
-        lines += [(f"at step {end.step}", end.sentence), *_last_layer(diagnosis.times_end)]
+    lines: Sentences = []
+    if start is not None and end is not None:
+        lines = [("signal", start.sentence), *_last_layer(diagnosis.times_start)]
+        if end.step > start.step:
+            lines += [(f"at step {end.step}", end.sentence), *_last_layer(diagnosis.times_end)]
+    elif isinstance(diagnosis, ForeignDiagnosis):
+        lines = _of_weights(diagnosis)
     causes = [finding for finding in diagnosis.findings if finding.about == "cause"]
     return [
         *lines,
         ("training", diagnosis.training.sentence),
         *(("cause", of_cause(cause)) for cause in causes),
+        *(("note", note) for note in (diagnosis.notes if isinstance(diagnosis, ForeignDiagnosis) else [])),
     ]
+
+
+def _of_weights(diagnosis: ForeignDiagnosis) -> Sentences:
+    """That the backward signal was not recorded, and what the weight gradients say, at the start and at the end."""
+    start, end = diagnosis.weights_start, diagnosis.weights_end
+    lines = [("signal", diagnosis.not_recorded)]
+    if start is not None:
+        lines.append(("weights", start.sentence))
+    if start is not None and end is not None and end.step > start.step:
+        lines.append((f"at step {end.step}", end.sentence))
+    return lines
 
 
 def _last_layer(verdicts: list[TimeVerdict]) -> Sentences:
@@ -174,6 +191,8 @@ def _not_finite(defect: Defect, names: Mapping[int, str]) -> str:
         parts.append("where the weights themselves are not finite")
     elif defect.cause == "large inputs":
         parts.append("because the inputs are that large already; standardize them")
+    elif defect.cause == "sizes unknown":
+        parts.append("whether after an overflow was not recorded: the forward signal is missing")
     elif defect.kind == "undefined":
         parts.append(
             "where numbers of ordinary size make a NaN or an infinity (0/0, 1/0, log 0, exp of more than 88)"
@@ -301,7 +320,7 @@ def _seed_counts(result: TrainingVerdict) -> str:
 
 def _losses(result: TrainingVerdict, score: Score) -> str:
     first, last = result.loss_first, result.loss_last
-    chance = f" (chance loss {short_number(result.chance_loss)})"
+    chance = "" if result.chance_loss is None else f" (chance loss {short_number(result.chance_loss)})"
     if first is None:
         return f"no evaluated loss is finite{chance}"
     if result.steps == 0:

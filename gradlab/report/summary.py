@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from gradlab.recipe import options
 from gradlab.recipe.printing import one_line
+from gradlab.store.contents import ORIGIN
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,7 +22,10 @@ def describe(recipe: dict[str, Any], used: Collection[str] | None = None) -> str
     """`mlp · depth 50 · width 64 · tanh · orthogonal · sgd lr 0.1 · clip norm 1.0 · digits · seed 0`.
 
     `used` are the sizes and parts that take part in the network; None where that is not known: then all are named.
+    Of a foreign run, which gradlab has not trained, only what is known: `pytorch.csv · optimizer adam · lr 0.001`.
     """
+    if ORIGIN in recipe:
+        return _describe_foreign(recipe)
     takes_part: Callable[[str], bool] = lambda name: used is None or name in used
     words = [_part("model", recipe)]
     words += [f"{key} {_size(recipe[key])}" for key in ("depth", "width") if takes_part(key)]
@@ -49,6 +53,21 @@ def describe(recipe: dict[str, Any], used: Collection[str] | None = None) -> str
     return one_line(" · ".join([*words, f"seed {first}" if first == last else f"seeds {first}–{last}"]))
 
 
+def _describe_foreign(recipe: dict[str, Any]) -> str:
+    """Where a foreign run is from, and what its user has said of it."""
+    stated = {key: value for key, value in recipe.items() if key != ORIGIN}
+    words = [f"{key} {_stated(value)}" for key, value in stated.items()]
+    return one_line(" · ".join([recipe[ORIGIN]["source"], *words]))
+
+
+def _stated(value: Any) -> str:
+    """A number, or the name of an option with its numbers: `norm threshold 1.0`."""
+    if not isinstance(value, dict):
+        return str(value)
+    numbers = [f"{key} {number}" for key, number in value.items() if key != "name"]
+    return " ".join([value["name"], *numbers])
+
+
 def _batch(recipe: dict[str, Any]) -> list[str]:
     size = recipe["batch_size"]
     if size == DEFAULT_BATCH:
@@ -70,13 +89,15 @@ def _loss_scale(scale: dict[str, Any]) -> list[str]:
 
 
 def title(run: "Run") -> str:
-    """The title of a run's figures: its recipe, and a note if its data are synthetic."""
-    return describe(run.recipe, run.status.get("used")) + (" (synthetic data)" if is_synthetic(run) else "")
+    """The title of a run's figures: its recipe, a note if its data are synthetic, and the name of a foreign run."""
+    name = f"{run.name} · " if run.is_foreign else ""
+    described = name + describe(run.recipe, run.status.get("used"))
+    return described + (" (synthetic data)" if is_synthetic(run) else "")
 
 
 def is_synthetic(run: "Run") -> bool:
     """Whether the run's data were generated."""
-    return str(run.status["data"].get("source", "")).startswith("synthetic")
+    return str((run.status.get("data") or {}).get("source", "")).startswith("synthetic")
 
 
 def _part(group: str, recipe: dict[str, Any], without_key: str = "") -> str:

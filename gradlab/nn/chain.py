@@ -289,6 +289,13 @@ def backward_norms(chain: list[Block], measured: TapValues, loss_terms: Array | 
     )
 
 
+def has_kernel(chain: list[Block], params: Mapping[str, Any]) -> list[bool]:
+    """Whether each layer has a kernel: a parameter of two axes or more."""
+    axes = stacked_axes(chain, dict(params))
+    owners = {path.partition("/")[0] for path, w in params.items() if len(w.shape) - axes[path] >= 2}
+    return [block.name in owners for block in chain for _ in range(block.layers)]
+
+
 def row_shapes(chain: list[Block], params: Mapping[str, Any]) -> RowShapes:
     """The shapes of what is measured of the chain: its number of layers, and the layer axis of each parameter."""
     axes = stacked_axes(chain, dict(params))

@@ -11,7 +11,7 @@ import numpy as np
 from jax import Array
 from jax.extend.core import Var
 
-from gradlab.nn import cuts, measured
+from gradlab.nn import chain, cuts, measured
 from gradlab.nn.chain import Block, BlockAux, BlockContext
 from gradlab.nn.equations import Trace, trace
 from gradlab.nn.found_blocks import Stack, require_own_parameters, stacks
@@ -28,19 +28,24 @@ class Row:
     """What one pass measured of each block, (blocks,) each, as log10; −inf is a true zero.
 
     log10_forward: RMS per unit of the block's output h; log10_backward: √B·‖∂loss/∂h‖; log10_gradient and
-    log10_weight: ‖∂loss/∂W‖ and ‖W‖ over the block's arrays of two axes or more (NaN where it has none).
-    It may be returned by a function that is compiled with `jax.jit`.
+    log10_weight: ‖∂loss/∂W‖ and ‖W‖ over the block's arrays of two axes or more (NaN where it has none: `has_kernel`).
+    layers: the names of the blocks. It may be returned by a function that is compiled with `jax.jit`.
     """
 
     log10_forward: Array
     log10_backward: Array
     log10_gradient: Array
     log10_weight: Array
-    names: tuple[str, ...] = field(metadata={"static": True})
+    layers: tuple[str, ...] = field(metadata={"static": True})
+    has_kernel: tuple[bool, ...] = field(metadata={"static": True})
 
-    def columns(self) -> dict[str, np.ndarray]:
-        """The columns by name, as NumPy arrays (blocks,)."""
-        return {name: np.asarray(getattr(self, name)) for name in measured.Profiles._fields}
+    def columns(self) -> dict[str, np.ma.MaskedArray]:
+        """The columns by name, (blocks,), masked where a block has no kernel; as `Recorder.write` takes them."""
+        columns: dict[str, np.ma.MaskedArray] = {}
+        for name in measured.Profiles._fields:
+            of_kernels = name in ("log10_gradient", "log10_weight")
+            columns[name] = np.ma.array(getattr(self, name), mask=~np.array(self.has_kernel) & of_kernels)
+        return columns
 
 
 def measure(
@@ -67,7 +72,7 @@ def measure(
     ...     return jnp.mean(x**2)
     >>> params = [jnp.eye(8)] * 5
     >>> value, grads, row = jax.jit(gradlab.measure(loss))(params, jnp.ones((4, 8)))
-    >>> row.log10_backward.shape, row.names[1]
+    >>> row.log10_backward.shape, row.layers[1]
     ((5,), '1')
     """
 
@@ -136,8 +141,9 @@ class _Loss:
         count = len(others) - len(self.own.streams)
         self.own.update(after, others[count:])
         names = tuple(name for block in network.blocks for name in block.row_names)
+        has_kernel = tuple(chain.has_kernel(network.blocks, tree))
         aux = jax.tree.unflatten(self.aux_structure, others[:count])
-        return result.loss, aux, grads, Row(*result.profiles, names=names)
+        return result.loss, aux, grads, Row(*result.profiles, layers=names, has_kernel=has_kernel)
 
 
 def _require_scalar(loss: Any) -> None:

@@ -67,7 +67,8 @@ def profile(
 
     found = jax.jit(run)(tree, stats, x)
     names = tuple(name for block in blocks for name in block.row_names)
-    return Profile.of(names, float(found.loss), *map(np.asarray, found.profiles))
+    has_kernel = tuple(chain.has_kernel(blocks, tree))
+    return Profile.of(names, has_kernel, float(found.loss), *map(np.asarray, found.profiles))
 
 
 def _with_parameters(network: Any, params: Any) -> Any:

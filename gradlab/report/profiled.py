@@ -5,11 +5,12 @@ from functools import cached_property
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from gradlab.analysis.results import SignalVerdict
-from gradlab.analysis.selection import defined_backward
+from gradlab.analysis.selection import defined_backward, to_float64
 from gradlab.analysis.signal import SignalContext, signal_verdict
 from gradlab.figures.profile import profile as profile_figure
 
@@ -20,13 +21,15 @@ COLUMNS = ("log10_forward", "log10_backward", "log10_gradient", "log10_weight")
 class Profile:
     """The profiles of one pass over a network's blocks; each array is (blocks,), in log10, and −inf is a true zero.
 
-    loss: of the pass. log10_forward: ‖h_l‖_F/√size, the RMS per unit of block l's output. log10_backward:
-    √B·‖∂loss/∂h_l‖_F for B examples. log10_gradient and log10_weight: ‖∂loss/∂W_l‖_F and ‖W_l‖_F over the block's
-    arrays of two axes or more. NaN stands for what is not defined: behind a number that is not finite, or where a
-    block has no such array. The norms are right far outside float32's range.
+    layers: the names of the blocks; has_kernel: whether each has an array of two axes or more; loss: of the pass.
+    log10_forward: ‖h_l‖_F/√size, the RMS per unit of block l's output. log10_backward: √B·‖∂loss/∂h_l‖_F for B
+    examples. log10_gradient and log10_weight: ‖∂loss/∂W_l‖_F and ‖W_l‖_F over the block's arrays of two axes or more.
+    NaN stands for what is not defined: behind a number that is not finite, or where a block has no such array. The
+    norms are right far outside float32's range.
     """
 
-    names: tuple[str, ...]
+    layers: tuple[str, ...]
+    has_kernel: tuple[bool, ...]
     loss: float
     log10_forward: NDArray[np.float64]
     log10_backward: NDArray[np.float64]
@@ -34,11 +37,17 @@ class Profile:
     log10_weight: NDArray[np.float64]
 
     @classmethod
-    def of(cls, names: tuple[str, ...], loss: float, *columns: NDArray[np.floating]) -> "Profile":
+    def of(
+        cls,
+        layers: tuple[str, ...],
+        has_kernel: tuple[bool, ...],
+        loss: float,
+        *columns: NDArray[np.floating],
+    ) -> "Profile":
         """From arrays as they were measured: a gradient behind a NaN is taken for NaN, not for zero."""
-        values = {name: np.asarray(column, float) for name, column in zip(COLUMNS, columns, strict=True)}
-        defined = defined_backward(_frame(names, values))
-        return cls(names, loss, *(defined[name].to_numpy(float) for name in COLUMNS))
+        measured = cls(layers, has_kernel, loss, *(np.asarray(column, float) for column in columns))
+        defined = defined_backward(measured._rows())
+        return cls(layers, has_kernel, loss, *(to_float64(defined[name]) for name in COLUMNS))
 
     @cached_property
     def signal(self) -> SignalVerdict:
@@ -63,10 +72,19 @@ class Profile:
         return f"{self.frame().to_string(index=False)}\n{self.signal.sentence}"
 
     def _rows(self) -> pd.DataFrame:
-        return _frame(self.names, {name: getattr(self, name) for name in COLUMNS})
-
-
-def _frame(names: tuple[str, ...], columns: dict[str, NDArray[np.float64]]) -> pd.DataFrame:
-    """The rows of one step of one seed, as the table of layers has them."""
-    keys = {"seed": 0, "step": 0, "source": "batch", "layer": np.arange(len(names)), "name": list(names)}
-    return pd.DataFrame({**keys, **columns})
+        """The rows of one step of one seed, as the table of layers has them; null where a block has no kernel."""
+        keys = {
+            "seed": 0,
+            "step": 0,
+            "source": "batch",
+            "layer": np.arange(len(self.layers)),
+            "name": self.layers,
+        }
+        null = {name: ~np.array(self.has_kernel) & (name in COLUMNS[2:]) for name in COLUMNS}
+        columns = {
+            name: pd.arrays.ArrowExtensionArray(
+                pa.array(getattr(self, name), mask=null[name], from_pandas=False)
+            )
+            for name in COLUMNS
+        }
+        return pd.DataFrame({**keys, **columns})

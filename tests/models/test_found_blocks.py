@@ -114,8 +114,8 @@ def test_every_kind_of_module_has_the_rows_of_the_list_of_its_functions(kind, ex
     build, second = KINDS[kind]
     network, params = build(weights())
     found = gradlab.profile(network, x(), loss, params=params)
-    assert len(found.names) == DEPTH + 2
-    assert found.names[1] == second
+    assert len(found.layers) == DEPTH + 2
+    assert found.layers[1] == second
     assert found.loss == pytest.approx(expected.loss, rel=1e-6)
     for column in ("log10_forward", "log10_backward", "log10_gradient", "log10_weight"):
         np.testing.assert_allclose(getattr(found, column), getattr(expected, column), atol=2e-5)
@@ -196,7 +196,7 @@ def test_marks_name_the_blocks():
 
     for params in (kernels, list(kernels)):  # slices of one array, and arrays
         found = gradlab.profile(network, x(), loss, params=params)
-        assert found.names == ("step 0", "step 1", "step 2", "step 3")
+        assert found.layers == ("step 0", "step 1", "step 2", "step 3")
 
 
 class ScannedBlock(nn.Module):
@@ -323,7 +323,7 @@ def test_tokens_and_a_mask_that_every_block_reads():
     }
     tokens = jnp.asarray(rng.integers(0, 11, (B, 5)))
     found = gradlab.profile(attention, tokens, lambda output: jnp.mean(output**2), params=params)
-    assert found.names == ("embed", "layers.0", "layers.1", "head")
+    assert found.layers == ("embed", "layers.0", "layers.1", "head")
     taps = lambda dummies: jnp.mean(tapped(params, tokens, dummies) ** 2)
 
     def tapped(params, tokens, dummies):

@@ -47,7 +47,7 @@ def test_loss_and_gradient_are_those_of_value_and_grad(loss, stack):
     expected, expected_grads = jax.jit(jax.value_and_grad(loss))(params, x(), Y)
     assert value == expected
     assert equal(grads, expected_grads)
-    assert row.names == tuple(map(str, range(8)))
+    assert row.layers == tuple(map(str, range(8)))
 
 
 def test_the_rows_are_those_of_the_profile():
@@ -111,7 +111,7 @@ def test_a_module_goes_on_as_with_value_and_grad():
         assert value == expected
         np.testing.assert_array_equal(output, expected_output)
         assert equal(grads, expected_grads)
-    assert row.names == ("entry", "blocks.0", "blocks.1", "blocks.2", "head")
+    assert row.layers == ("entry", "blocks.0", "blocks.1", "blocks.2", "head")
     assert equal(*(nnx.state(model, nnx.Param) for model in models))
     for averages, others in zip(*(jax.tree.leaves(nnx.state(m, nnx.BatchStat)) for m in models), strict=True):
         np.testing.assert_allclose(averages, others, rtol=1e-6)
@@ -128,7 +128,7 @@ def test_an_equinox_module_and_its_gradient():
     expected, expected_grads = eqx.filter_jit(eqx.filter_value_and_grad(loss))(net, x(), Y)
     assert value == expected
     assert equal(eqx.filter(grads, eqx.is_array), eqx.filter(expected_grads, eqx.is_array))
-    assert row.names == ("entry", "layers.0", "layers.1", "layers.2", "head")
+    assert row.layers == ("entry", "layers.0", "layers.1", "layers.2", "head")
 
 
 def test_tied_weights_have_a_gradient_at_each_of_their_places():
@@ -147,7 +147,7 @@ def test_tied_weights_have_a_gradient_at_each_of_their_places():
         np.allclose(*pair, rtol=1e-5, atol=1e-7)
         for pair in zip(*map(jax.tree.leaves, (grads, expected)), strict=True)
     )
-    assert row.names == ("embed.0", "layers.0", "layers.1", "layers.2", "embed.1")
+    assert row.layers == ("embed.0", "layers.0", "layers.1", "layers.2", "embed.1")
     apart = lambda first, last: jnp.mean((hidden_of(params, first, x()) @ last.T - x()) ** 2)
 
     def hidden_of(params, first, x):
@@ -173,7 +173,7 @@ def test_a_scan_over_layers_is_measured_layer_by_layer():
     expected, expected_grads = jax.jit(jax.value_and_grad(loss))(params, x())
     assert value == expected
     assert equal(grads, expected_grads)
-    assert row.names[:3] == ("in", "layers.0", "layers.1")
+    assert row.layers[:3] == ("in", "layers.0", "layers.1")
     norms = np.log10(np.linalg.norm(np.asarray(expected_grads["layers"]["w"], float), axis=(1, 2)))
     np.testing.assert_allclose(row.columns()["log10_gradient"][1:], norms, atol=1e-5)
 

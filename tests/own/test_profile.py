@@ -93,6 +93,9 @@ def test_a_block_without_a_kernel_has_no_weight_gradient():
     found = gradlab.profile([lambda b, h: h + b], jnp.ones((B, N)), jnp.sum, params=[jnp.ones(N)])
     assert np.isnan(found.log10_gradient[0])
     assert np.isnan(found.log10_weight[0])
+    assert (
+        found.frame()[["log10_gradient", "log10_weight"]].isna().all(axis=None)
+    )  # not measured: null, not NaN
 
 
 def test_verdict_frame_and_figure_are_of_the_same_numbers():

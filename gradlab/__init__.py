@@ -1,8 +1,8 @@
 """Gradient-stability studies: train a deep network, measure every layer, report whether its gradients flow.
 
 `run` trains what `gradlab run` does and returns the stored run, with its tables, verdicts and figures; `load` reads
-stored runs as one data frame, `study` gives one row per run, and `profile` measures a user's own network. `Recorder`
-stores what a user's own training loop measures. `Task`,
+stored runs as one data frame, `study` gives one row per run. `profile` measures a network of one's own; `measure`,
+`block`, `tap`, `norms` and `record_norms` are for a training loop of one's own, whose rows `Recorder` stores. `Task`,
 `bounds`, `Probe`, `Snapshot` and `Column` are for user-defined data sets, parts and measurements.
 """
 
@@ -14,10 +14,14 @@ if TYPE_CHECKING:
     from gradlab.commands.run import run
     from gradlab.data.task import Task
     from gradlab.logs.recorder import Recorder
-    from gradlab.measure.columns import Column
-    from gradlab.measure.probe import Probe
-    from gradlab.measure.snapshot import Snapshot
-    from gradlab.nn.profile import profile
+    from gradlab.measurements.columns import Column
+    from gradlab.measurements.probe import Probe
+    from gradlab.measurements.snapshot import Snapshot
+    from gradlab.nn.equations import block
+    from gradlab.own.by_hand import norms, tap
+    from gradlab.own.loss import measure
+    from gradlab.own.network import profile
+    from gradlab.own.transformation import record_norms
     from gradlab.recipe import bounds
     from gradlab.store.gather import load
 
@@ -29,24 +33,34 @@ __all__ = [
     "Snapshot",
     "Task",
     "__version__",
+    "block",
     "bounds",
     "load",
+    "measure",
+    "norms",
     "profile",
+    "record_norms",
     "run",
     "study",
+    "tap",
 ]
 
 _PLACES = {  # module, or module:attribute
-    "Column": "gradlab.measure.columns:Column",
-    "Probe": "gradlab.measure.probe:Probe",
+    "Column": "gradlab.measurements.columns:Column",
+    "Probe": "gradlab.measurements.probe:Probe",
     "Recorder": "gradlab.logs.recorder:Recorder",
-    "Snapshot": "gradlab.measure.snapshot:Snapshot",
+    "Snapshot": "gradlab.measurements.snapshot:Snapshot",
     "Task": "gradlab.data.task:Task",
     "bounds": "gradlab.recipe.bounds",
     "load": "gradlab.store.gather:load",
-    "profile": "gradlab.nn.profile:profile",
+    "block": "gradlab.nn.equations:block",
+    "measure": "gradlab.own.loss:measure",
+    "norms": "gradlab.own.by_hand:norms",
+    "profile": "gradlab.own.network:profile",
+    "record_norms": "gradlab.own.transformation:record_norms",
     "run": "gradlab.commands.run:run",
     "study": "gradlab.analysis.study:study_frame",
+    "tap": "gradlab.own.by_hand:tap",
 }
 
 

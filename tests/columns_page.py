@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from gradlab.measure.columns import KEYS, TABLES, Column, columns_of
-from gradlab.measure.probe import probe
-from gradlab.measure.snapshot import snapshot
+from gradlab.measurements.columns import KEYS, TABLES, Column, columns_of
+from gradlab.measurements.probe import probe
+from gradlab.measurements.snapshot import snapshot
 
 PAGE = Path(__file__).parent.parent / "docs" / "columns.md"
 ROWS = {

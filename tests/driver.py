@@ -14,7 +14,7 @@ from gradlab.engine.gradients import LossAndGrads, StepContext, loss_and_grads
 from gradlab.engine.layout import layout
 from gradlab.engine.setup import make_setup
 from gradlab.engine.update import TrainState
-from gradlab.measure.row import Row, unpack
+from gradlab.measurements.row import Row, unpack
 from gradlab.recipe.recipe import Recipe, numbers
 
 FEATURES, CLASSES, BATCH = 9, 4, 12

@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
-from gradlab.measure.columns import VERSION, schemas
-from gradlab.measure.probe import probe
-from gradlab.measure.row import row_columns
+from gradlab.measurements.columns import VERSION, schemas
+from gradlab.measurements.probe import probe
+from gradlab.measurements.row import row_columns
 from gradlab.store.read import Run, open_run
 
 RECIPE: dict[str, Any] = {

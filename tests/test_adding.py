@@ -60,12 +60,12 @@ def line(examples: Size) -> Task:
     return Task("synthetic: a line", x[::2], y[::2], x[1::2], y[1::2], outputs=2)
 ''',
     "conf/data/line.yaml": "# The sign of a number.\nname: line\nexamples: 64\n",
-    "gradlab/measure/probes/distance.py": '''"""How far have the parameters moved from their start?"""
+    "gradlab/measurements/probes/distance.py": '''"""How far have the parameters moved from their start?"""
 
 import jax.numpy as jnp
 
-from gradlab.measure.columns import Column
-from gradlab.measure.probe import Probe, probe
+from gradlab.measurements.columns import Column
+from gradlab.measurements.probe import Probe, probe
 
 
 @probe
@@ -79,13 +79,13 @@ def distance() -> Probe:
     return Probe((Column("distance", "‖θ − θ_0‖", kind="step"),), update=update, init=lambda params: params)
 ''',
     "conf/probe/distance.yaml": "# @package probes.distance\n# How far has it moved?\nname: distance\nevery: 1\n",
-    "gradlab/measure/snapshots/slope.py": '''"""How steep is the loss?"""
+    "gradlab/measurements/snapshots/slope.py": '''"""How steep is the loss?"""
 
 import jax
 import jax.numpy as jnp
 
-from gradlab.measure.columns import Column
-from gradlab.measure.snapshot import Snapshot, snapshot
+from gradlab.measurements.columns import Column
+from gradlab.measurements.snapshot import Snapshot, snapshot
 
 
 @snapshot

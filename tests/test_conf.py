@@ -9,8 +9,8 @@ from omegaconf import OmegaConf
 
 from gradlab.engine.families import FAMILIES
 from gradlab.launch.engines.contract import engine
-from gradlab.measure.probe import probe
-from gradlab.measure.snapshot import snapshot
+from gradlab.measurements.probe import probe
+from gradlab.measurements.snapshot import snapshot
 from gradlab.recipe.paths import CONF
 from gradlab.recipe.recipe import BOUNDS, LISTED, Recipe, flat
 

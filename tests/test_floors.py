@@ -19,20 +19,21 @@ ROOT = Path(__file__).parent.parent / "gradlab"
 ORDER = [  # from the top; a room may import its own modules and rooms further down
     ("gradlab.__main__",),
     ("gradlab.commands",),
+    ("gradlab.own",),
     ("gradlab.launch", "gradlab.report"),
     ("gradlab.engine", "gradlab.figures"),
     ("gradlab.models",),
     # logs: what other programs have measured; it writes by the store, and meets neither training nor analysis
     ("gradlab.nn", "gradlab.data", "gradlab.analysis", "gradlab.logs"),
-    ("gradlab.measure",),
+    ("gradlab.measurements",),
     ("gradlab.parts", "gradlab.store"),
-    ("gradlab.numerics", "gradlab.theory", "gradlab.measure.columns"),
+    ("gradlab.numerics", "gradlab.theory", "gradlab.measurements.columns"),
     ("gradlab.recipe",),
     ("gradlab",),  # __init__: the version, and the public functions, imported when they are asked for
 ]
 ROOMS = {name for floor in ORDER for name in floor}
-LEFT = tuple("parts numerics models nn data measure engine".split())
-RIGHT = ("analysis", "figures", "theory", "report", "logs", "store.read", "measure.columns")
+LEFT = tuple("parts numerics models nn data measurements engine".split())
+RIGHT = ("analysis", "figures", "theory", "report", "logs", "store.read", "measurements.columns")
 JAX, PANDAS, HYDRA = {"jax", "flax", "optax"}, {"pandas", "matplotlib"}, {"hydra", "omegaconf"}
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from gradlab.analysis.clip_limits import ALWAYS_ACT
 from gradlab.analysis.results import ClipAdvice, RangeTest, Sentences
 from gradlab.analysis.wording import count_text, percent, short_number
 
@@ -82,7 +83,7 @@ def _own_clip_warnings(result: ClipAdvice) -> list[str]:
     warnings = []
     if run_clip.clipped == 0:
         warnings.append(f"this run's own clip, {run_clip.clip}, never acted: it trained as with clip=none")
-    if run_clip.clipped == 1 and run_clip.clip != "normalize":
+    if run_clip.clipped == 1 and not ALWAYS_ACT & {*run_clip.clip.split(",")}:
         warnings.append(
             f"this run's own clip, {run_clip.clip}, acted at every step: the size of a step depends on the "
             "learning rate and the threshold, not on the size of the gradient"

@@ -9,12 +9,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from gradlab.analysis import advice_sentences as sentences
-from gradlab.analysis.clip_limits import norm_threshold
+from gradlab.analysis.clip_limits import UNKNOWN_CLIP, norm_threshold
 from gradlab.analysis.results import ClipAdvice, NormRecommendation, OwnClip, Recommendation, ThresholdEffect
 from gradlab.analysis.selection import is_measured, minibatch_rows, rows_with, to_float64
 from gradlab.analysis.training import clipped_fraction
 from gradlab.analysis.wording import percent
 from gradlab.recipe.errors import RecipeError
+from gradlab.recipe.recipe import option_label
 from gradlab.store.read import Run
 
 PERCENTILES = (5, 10, 25, 50, 75, 90, 95, 99)
@@ -326,8 +327,8 @@ def round_two(number: float) -> float:
 
 def _own_clip(run: Run) -> OwnClip | None:
     """The run's own clip: on which fraction of the steps it acted, and its threshold where that bounds this norm."""
-    clip = run.recipe.get("clip", {"name": "none"})  # that of a foreign run may not be known
+    clip = run.recipe.get("clip", UNKNOWN_CLIP)
     clipped = clipped_fraction(run.steps)
-    if clip["name"] == "none" or clipped is None:
+    if clip["name"] in ("none", UNKNOWN_CLIP["name"]) or clipped is None:
         return None
-    return OwnClip(clip["name"], norm_threshold(clip), clipped)
+    return OwnClip(option_label(clip), norm_threshold(clip), clipped)

@@ -19,7 +19,7 @@ from scipy.special import stdtrit
 
 from gradlab.analysis.arrays import Rows
 from gradlab.analysis.selection import pivot, rows_of
-from gradlab.measure.fault import Fault, first_fault
+from gradlab.measurements.fault import Fault, first_fault
 
 VERDICT_DECADES = float(np.log10(20))  # 20 = e^3: a change beyond three e-folds is known to harm training
 EDGE = 3  # differences left out at each end: the first and last blocks have other shapes
@@ -80,8 +80,9 @@ def backward_gain(layers: pd.DataFrame | Rows) -> Gain:
 
     gain = 10^mean(d_l) over l = 2…L, three at each end left out, with a t-interval on the d_l; with three
     seeds or more a t-interval over the seeds' means. Only those d_l count whose two blocks are of the same kind
-    (`stage 3` and `stage 4`); decades D = Σ d_l over all l, with D ± t·s·√(L−1) for one seed (s: the deviation
-    of the n inner d_l, n − 1 degrees of freedom), or a t-interval over seeds. An exact zero ends the average: where
+    (`stage 3` and `stage 4`, `layers.3` and `layers.4`); decades D = Σ d_l over all l, with D ± t·s·√(L−1) for one
+    seed (s: the deviation of the n inner d_l, n − 1 degrees of freedom), or a t-interval over seeds. An exact zero
+    ends the average: where
     no seed is without one, the gain is the mean over seeds of that of the layers above the zero. A seed with a NaN does
     not count. Units: factors per layer; powers of ten.
     """

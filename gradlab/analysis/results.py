@@ -76,6 +76,7 @@ class TrainingVerdict:
     train_score: float | None
     test_score: float | None
     sentence: str = ""
+    clip_shares: dict[str, float] | None = None  # clip_share of each clip of a chain
 
 
 @dataclass(frozen=True)

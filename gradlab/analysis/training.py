@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from gradlab.analysis import sentences
 from gradlab.analysis.arrays import Rows
-from gradlab.analysis.clip_limits import drops
+from gradlab.analysis.clip_limits import clip_columns, drops
 from gradlab.analysis.results import TrainingVerdict
 from gradlab.analysis.score import Score
 from gradlab.analysis.selection import minibatch_rows, rows_of, rows_with, to_float64
@@ -134,6 +134,7 @@ def training_verdict(steps: pd.DataFrame | Rows, context: TrainingContext) -> Tr
         metric=score.name,
         chance_score=score.chance_level,
         clip_share=clipped_fraction(steps) if clipped else None,
+        clip_shares=_shares(steps, clip_columns(context.clip)),
         stopped="; ".join(stops) if context.stopped else None,
         updates=len(taken),
         dropped=int((taken["clipped"] == 1).sum()) if drops(context.clip) else None,
@@ -157,11 +158,20 @@ def _reason(reasons: list[tuple[int, str]]) -> str:
     return reason if same or not reason else f"seed {seed}: {reason}"
 
 
-def clipped_fraction(steps: pd.DataFrame | Rows) -> float | None:
-    """Fraction of the taken steps in which the clip changed an entry of the gradient; None where none was taken."""
-    rows = rows_of(steps, ("clipped", "learning_rate")).of_minibatches()
-    taken = rows.having("clipped", "learning_rate")  # the last row takes no step
-    return float((taken["clipped"] > 0).mean()) if len(taken) else None
+def clipped_fraction(steps: pd.DataFrame | Rows, column: str = "clipped") -> float | None:
+    """Fraction of the taken steps in which the clip changed an entry of the gradient; None where none was taken.
+
+    `column` is that of the whole clip, or of one clip of a chain.
+    """
+    rows = rows_of(steps, (column, "learning_rate")).of_minibatches()
+    taken = rows.having(column, "learning_rate")  # the last row takes no step
+    return float((taken[column] > 0).mean()) if len(taken) else None
+
+
+def _shares(steps: Rows, columns: dict[str, str]) -> dict[str, float] | None:
+    """The fraction of the steps in which each clip of a chain acted, by its name; None of one clip by itself."""
+    shares = {name: clipped_fraction(steps, column) for name, column in columns.items() if column in steps}
+    return {name: share for name, share in shares.items() if share is not None} or None
 
 
 def switch_steps(steps: pd.DataFrame) -> NDArray[np.int64]:

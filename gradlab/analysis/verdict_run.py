@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from gradlab.analysis.arrays import Rows
-from gradlab.analysis.clip_limits import drops
+from gradlab.analysis.clip_limits import UNKNOWN_CLIP, clip_columns, drops
 from gradlab.analysis.score import score_of
 from gradlab.analysis.selection import rows_from_arrow, rows_of
 from gradlab.store.minibatches import Selection
@@ -31,10 +31,10 @@ TIME_COLUMNS = ("name", "log10_backward")
 _NO_TIMES = pd.DataFrame(columns=["source", "step"])
 
 
-def step_columns(data: Mapping[str, Any] | None) -> tuple[str, ...]:
-    """The columns of the table of steps that a verdict reads, those of the score of the data among them."""
+def step_columns(data: Mapping[str, Any] | None, clip: Mapping[str, Any]) -> tuple[str, ...]:
+    """The columns of the table of steps that a verdict reads: those of the data's score and of a chain's clips too."""
     column = score_of(data).column
-    return (*STEP_COLUMNS, f"train_{column}", f"test_{column}")
+    return (*STEP_COLUMNS, f"train_{column}", f"test_{column}", *clip_columns(clip).values())
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +81,7 @@ class VerdictRun(Run):
 
     @property
     def _step_selection(self) -> Selection:
-        return Selection(step_columns(self.status.get("data")))
+        return Selection(step_columns(self.status.get("data"), self.recipe.get("clip", UNKNOWN_CLIP)))
 
     def _of_verdicts(self, rows: pa.Table) -> pa.Table:
         """The rows of the first step, of the last one of each seed, and of that where a seed became non-finite."""
@@ -121,4 +121,4 @@ def step_rows(run: Run) -> Rows:
     """The rows of steps with the columns of the verdicts."""
     if isinstance(run, VerdictRun):
         return run.step_rows
-    return rows_of(run.steps, step_columns(run.status.get("data")))
+    return rows_of(run.steps, step_columns(run.status.get("data"), run.recipe.get("clip", UNKNOWN_CLIP)))

@@ -15,7 +15,7 @@ import pandas as pd
 
 from gradlab.analysis import findings, foreign
 from gradlab.analysis.arrays import Rows
-from gradlab.analysis.clip_limits import drops
+from gradlab.analysis.clip_limits import UNKNOWN_CLIP, drops
 from gradlab.analysis.gain import Sizes, inner_gain
 from gradlab.analysis.results import (
     Diagnosis,
@@ -164,9 +164,8 @@ def _require_data(run: Run) -> dict[str, Any] | None:
 def _findings(run: Run, start: SignalVerdict, end: SignalVerdict, training: TrainingVerdict) -> list[Finding]:
     """Every word that holds, the causes last."""
     recipe = run.recipe
-    optimizer, clip = (
-        recipe.get(group, {}).get("name", "") for group in ("optimizer", "clip")
-    )  # foreign: not known
+    # of a foreign run they may not be known
+    optimizer, clip = recipe.get("optimizer", {}).get("name", ""), recipe.get("clip", UNKNOWN_CLIP)
     context = findings.CauseContext(optimizer, clip, recipe.get("dtype", ""))
     at_end = findings.of_signal(end, "end") if end.step > start.step else []
     layers = rows_of(run.layers, findings.CAUSE_COLUMNS).of_minibatches()

@@ -8,8 +8,8 @@ import numpy as np
 
 from gradlab.engine.compatibility import checked_combination
 from gradlab.engine.families import FAMILIES
-from gradlab.measure.probe import probe
-from gradlab.measure.snapshot import snapshot
+from gradlab.measurements.probe import probe
+from gradlab.measurements.snapshot import snapshot
 from gradlab.parts import schedules
 from gradlab.parts.family import Family
 from gradlab.parts.losses import surfaces

@@ -16,7 +16,7 @@ from gradlab.engine import seed_programs
 from gradlab.engine.flops import flops
 from gradlab.engine.seed_programs import Data, Numbers, Span
 from gradlab.engine.update import TrainState
-from gradlab.measure.row import Row
+from gradlab.measurements.row import Row
 from gradlab.recipe import signals
 from gradlab.recipe.recipe import Recipe, structure
 

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 from jax import Array
 
 from gradlab.engine.setup import Setup
-from gradlab.measure import probing
-from gradlab.measure.probe import BlockSignal
+from gradlab.measurements import probing
+from gradlab.measurements.probe import BlockSignal
 from gradlab.nn import chain
 from gradlab.nn.chain import SignalMeasure, TapValues
 from gradlab.numerics import norms

@@ -15,7 +15,7 @@ from gradlab.engine.prepare import PreparedRun
 from gradlab.engine.seed_programs import ChunkKind, Data, Numbers, Span, is_measured, numbers_for
 from gradlab.engine.tasks import kept_for_a_task, with_batch_size
 from gradlab.engine.update import TrainState
-from gradlab.measure.row import Row
+from gradlab.measurements.row import Row
 from gradlab.recipe.recipe import Recipe, numbers
 
 MOST_STEPS = 100  # in a chunk: what is lost if the process is killed, and how often progress is shown

@@ -8,10 +8,10 @@ import numpy as np
 from gradlab.engine.layout import Layout
 from gradlab.engine.loop import ChunkResult
 from gradlab.engine.seed_programs import ChunkKind
-from gradlab.measure.columns import EVALUATION, Column
-from gradlab.measure.probing import checked
-from gradlab.measure.row import Slot, path_order, unpack
-from gradlab.measure.snapshot import Snapshot
+from gradlab.measurements.columns import EVALUATION, Column
+from gradlab.measurements.probing import checked
+from gradlab.measurements.row import Slot, path_order, unpack
+from gradlab.measurements.snapshot import Snapshot
 
 # a column: an array (seeds, rows, entries) or what broadcasts to it, or a pair of it and where it was measured
 TableColumns = dict[str, Any]

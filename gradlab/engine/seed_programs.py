@@ -20,9 +20,9 @@ from gradlab.engine.gradients import StepContext, objective
 from gradlab.engine.setup import Setup, make_setup
 from gradlab.engine.step import init_state, train_step
 from gradlab.engine.update import TrainState
-from gradlab.measure.probing import checked
-from gradlab.measure.row import Row
-from gradlab.measure.snapshot import RecurrentKernel, SnapshotInputs
+from gradlab.measurements.probing import checked
+from gradlab.measurements.row import Row
+from gradlab.measurements.snapshot import RecurrentKernel, SnapshotInputs
 from gradlab.nn import chain
 from gradlab.nn.chain import Block
 from gradlab.numerics.tree import Tree

@@ -10,9 +10,10 @@ from jax import Array
 from gradlab.engine.gradients import LossAndGrads, StepContext, loss_and_grads, loss_only
 from gradlab.engine.setup import Setup
 from gradlab.engine.update import TrainState, UpdateResult, compute_update, penalized
-from gradlab.measure import probing
-from gradlab.measure.probe import UpdateSignal
-from gradlab.measure.row import Row, RowValues, pack, row_columns
+from gradlab.measurements import probing
+from gradlab.measurements.columns import Column
+from gradlab.measurements.probe import UpdateSignal
+from gradlab.measurements.row import Row, RowValues, pack, row_columns
 from gradlab.nn import chain
 from gradlab.numerics import norms
 from gradlab.numerics.norms import LOG10_2, Norms, ScaledNorm, log2_norms
@@ -22,7 +23,7 @@ from gradlab.recipe.errors import RecipeError
 
 
 class StepColumns(NamedTuple):
-    """What every step has in the table of steps, () each; gradlab/measure/columns.py defines the columns."""
+    """What every step has in the table of steps, () each; gradlab/measurements/columns.py defines the columns."""
 
     loss: Array
     penalty: Array
@@ -109,6 +110,7 @@ def _row(
     )
     terms = _loss_terms(context.y, context.recipe.accumulate)
     steps = _step_columns(context, state.params, result, update, stacked_axes, grad_norms)._asdict()
+    steps |= {column.name: update.clip_record[column.name] for column in clip_columns(setup)}
     backward = chain.backward_norms(setup.chain, result.tap_measures, terms)
     shapes = chain.row_shapes(setup.chain, state.params)
     by_update, probe_states = probing.update_values(
@@ -128,7 +130,15 @@ def _row(
         ],
         times=[LOG10_2 * (log2_norms + backward.log2_sqrt_terms) for log2_norms in backward.time],
     )
-    return pack(row_columns(setup.probes.values()), values), probe_states
+    return pack(row_columns(setup.probes.values(), clip_columns(setup)), values), probe_states
+
+
+def clip_columns(setup: Setup) -> list[Column]:
+    """The columns of a chain of clips in the table of steps, one for each clip."""
+    return [
+        Column(f"clipped_{name}", f"`clipped` of the clip {name} by itself", unit="fraction", kind="step")
+        for name in setup.clip.names
+    ]
 
 
 def _step_columns(

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from gradlab.engine.gradients import LossAndGrads, StepContext, objective
+from gradlab.engine.per_example import clipped_mean
 from gradlab.engine.setup import Frozen, Setup
 from gradlab.numerics import norms
 from gradlab.numerics.tree import StackedAxes, Tree, select
@@ -73,7 +74,13 @@ def compute_update(
     grads = frozen.trained(grads)
     clip_output, clip_state = grads, state.clip
     clip_record: dict[str, Array] = {}
-    if setup.clip.where == "gradient":
+    if setup.clip.scope == "example":
+        # alone, as its sums over examples are
+        clip_output, clip_state, clip_record = _isolated(
+            lambda params: clipped_mean(context, params, state.stats, state.clip, frozen, stacked_axes),
+            context.step,
+        )(state.params)
+    elif setup.clip.where == "gradient":
         clip_output, clip_state, clip_record = setup.clip.apply(grads, state.clip, params, stacked_axes)
 
     learning_rate, schedule_state = _learning_rate(

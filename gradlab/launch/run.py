@@ -22,7 +22,7 @@ from gradlab.engine.tasks import kept_for_a_task
 from gradlab.launch import machine
 from gradlab.launch.run_writer import End, RunWriter
 from gradlab.launch.training import TIME_OVER, Clock, Training, interrupt
-from gradlab.measure.columns import READABLE, RESULTS, VERSION
+from gradlab.measurements.columns import READABLE, RESULTS, VERSION
 from gradlab.parts.losses.chance import chance_loss
 from gradlab.recipe import signals
 from gradlab.recipe.errors import RecipeError, StorageError, unwritable

@@ -18,7 +18,7 @@ import pyarrow as pa
 from gradlab.engine.update import TrainState
 from gradlab.launch import machine
 from gradlab.launch.seed_tracker import SeedTracker
-from gradlab.measure.columns import RESULTS, TABLES
+from gradlab.measurements.columns import RESULTS, TABLES
 from gradlab.recipe.errors import NonFiniteError, described, free_space
 from gradlab.store import write
 from gradlab.store.status import read_status, write_status

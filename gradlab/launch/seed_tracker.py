@@ -7,15 +7,15 @@ import jax.numpy as jnp
 import numpy as np
 import pyarrow as pa
 
-from gradlab.analysis.clip_limits import drops
+from gradlab.analysis.clip_limits import drops, patience
 from gradlab.engine.layout import Layout
 from gradlab.engine.loop import ChunkResult
 from gradlab.engine.rows import columns, measured_profile, step_values
 from gradlab.engine.seed_programs import ChunkKind
 from gradlab.engine.update import TrainState
 from gradlab.launch.early_stopping import EarlyStopping, Evaluation
-from gradlab.measure.columns import EVALUATION
-from gradlab.measure.fault import first_nonfinite
+from gradlab.measurements.columns import EVALUATION
+from gradlab.measurements.fault import first_nonfinite
 from gradlab.recipe.recipe import Recipe
 from gradlab.store.rows import Rows, tables
 from gradlab.store.write import Checkpoint
@@ -42,9 +42,8 @@ class SeedTracker:
         self.seeds = seeds.astype(np.int64)
         self.stops_nonfinite = recipe.on_nonfinite == "stop"
         self.clip_drops = drops(recipe.clip)
-        patience, log_every = recipe.clip.get("patience", 0), recipe.log.every
         self.early_stopping = EarlyStopping(
-            recipe.stop, seeds, patience, chance_loss, layout.names, log_every
+            recipe.stop, seeds, patience(recipe.clip), chance_loss, layout.names, recipe.log.every
         )
         self.nonfinite: list[dict[str, Any]] = []  # one entry per seed, as status.json holds it
         self.state = state  # from which training continues

@@ -16,7 +16,7 @@ from gradlab.launch.observer import Observer, tell
 from gradlab.launch.run import Outcome, Result, note_failure
 from gradlab.launch.schedule import Schedule
 from gradlab.launch.worker import EXIT_SECONDS
-from gradlab.measure.columns import RESULTS
+from gradlab.measurements.columns import RESULTS
 from gradlab.recipe import signals
 from gradlab.recipe.recipe import Recipe, structure
 from gradlab.store.lock import held

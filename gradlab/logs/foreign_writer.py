@@ -12,8 +12,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from gradlab import __version__
-from gradlab.measure.columns import EVALUATION, RESULTS, STEPS, TABLES, Column, schemas
-from gradlab.measure.fault import first_nonfinite
+from gradlab.measurements.columns import EVALUATION, RESULTS, STEPS, TABLES, Column, schemas
+from gradlab.measurements.fault import first_nonfinite
 from gradlab.recipe.errors import RecipeError, hint, unwritable
 from gradlab.recipe.paths import is_folder
 from gradlab.store import lock, write

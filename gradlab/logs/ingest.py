@@ -10,7 +10,7 @@ from gradlab.logs.foreign_writer import ForeignWriter, claimed, holds_run
 from gradlab.logs.formats import files_of, read_log
 from gradlab.logs.log import Log
 from gradlab.logs.roles import Stated
-from gradlab.measure.columns import RESULTS
+from gradlab.measurements.columns import RESULTS
 from gradlab.recipe.errors import RecipeError
 from gradlab.recipe.printing import one_line
 from gradlab.store import files, write

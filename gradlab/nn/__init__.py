@@ -1,8 +1,15 @@
 """What networks are made of. Each file imports only from files listed below it.
 
 model            the family of models: the options of gradlab/models, or a user's function that builds one
-adapters         a user's functions, Flax NNX or Linen modules as a chain of blocks
-profile          gradlab.profile: forward, backward and gradient norms of any list of functions
+adapters         a user's network as a chain of blocks: functions, or modules of Flax, Equinox and Haiku
+found_blocks     the blocks of a network that is one function, equal neighbours as one stack
+shared_parameters  the slices of stacked weights, tied weights: one parameter for each block
+programs         one such block as a program of its own
+cuts             where a network can be cut into blocks
+equations        a function as one flat list of equations, and what each value depends on
+module_names     which module a parameter belongs to
+modules          a module of Flax, Equinox or Haiku as a pure function
+measured         loss, gradient and depth profiles of any chain, in one pass
 recurrent        recurrent layers of any cell
 sequence         requirements, input block and output block of networks over time
 cells            one time step of each recurrent cell

@@ -1,12 +1,12 @@
-"""A user-defined network as a chain of blocks: plain functions with their parameters, Flax NNX or Flax Linen modules.
+"""A user-defined network as a chain of blocks.
 
-`build(plan, key, …)` returns a list of gradlab's Blocks; a list of (function, parameters) with function(parameters,
-h) -> h; or a module. A `Sequential`, or a list of modules, is a chain; any other module is one block. A function
-without parameters joins the block before it. Equal neighbours are one stack, whatever their parameters' values.
+`build(plan, key, …)` returns a list of gradlab's Blocks, a list of (function, parameters) with function(parameters,
+h) -> h, or a module of Flax, Equinox or Haiku. A `Sequential`, or a list of modules, is a chain by itself: a function
+without parameters joins the block before it. The blocks of any other network are found in its equations
+(nn/found_blocks.py). Equal neighbours are one stack, whatever their parameters' values.
 """
 
-import inspect
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import chain, count, groupby
 from typing import Any, NamedTuple
@@ -16,7 +16,9 @@ import jax.numpy as jnp
 from flax import linen, nnx
 from jax import Array
 
-from gradlab.nn.chain import Block, BlockAux, BlockContext, identity
+from gradlab.nn.chain import Block, BlockAux, BlockContext
+from gradlab.nn.found_blocks import found_blocks
+from gradlab.nn.modules import Pure, by_path, from_paths, function_name, is_pair, pure
 from gradlab.nn.plan import Model, Plan
 from gradlab.numerics.tree import Tree
 from gradlab.recipe.errors import RecipeError
@@ -27,29 +29,42 @@ Build = Callable[[Plan, Array], Any]
 class Piece(NamedTuple):
     """One block. Pieces of equal `kind` and shapes may be stacked if input and output have equal shapes too.
 
-    `run(params, stats, h, context)` -> (h, stats).
+    `run(params, stats, h, key, train)` -> (h, stats).
     """
 
     name: str
     kind: Any
     params: Any
     stats: Any
-    run: Callable[[Any, Any, Any, BlockContext], tuple[Any, Any]]
+    run: Callable[[Any, Any, Any, Array, bool], tuple[Any, Any]]
     input_shapes: Any = None  # those of h before and after it
     output_shapes: Any = None
 
 
 def from_user_build(build: Build) -> Model:
     """A model from a user's `build`, which is called again for each seed; it may also return given weights."""
+    return lambda plan: blocks_of(partial(build, plan), _input(plan))
 
-    def model(plan: Plan) -> list[Block]:
-        key = jax.random.key(0)
-        network = build(plan, key)
-        if isinstance(network, list) and network and all(isinstance(entry, Block) for entry in network):
-            return _distinct(network)
-        return list(_blocks(_joined_pieces(network, plan, key), partial(_draw, build, plan)))
 
-    return model
+def _input(plan: Plan) -> jax.ShapeDtypeStruct:
+    """The shape of two examples of the task."""
+    return jax.ShapeDtypeStruct((2, *plan.shape), jnp.int32 if plan.vocabulary else plan.dtype)
+
+
+def blocks_of(draw: Callable[[Array], Any], x: Any) -> list[Block]:
+    """The blocks of the network that `draw(key)` returns, for inputs of x's shapes: a pytree of arrays (examples, …).
+
+    Raises:
+        RecipeError: it is nothing that gradlab can call, or has no parameters.
+    """
+    key = jax.random.key(0)
+    network = draw(key)
+    if isinstance(network, list) and network and all(isinstance(entry, Block) for entry in network):
+        return _distinct(network)
+    if _is_chain(network):
+        pieces: Callable[..., list[Piece]] = lambda network, key: list(_joined(_pieces(network, x, key)))
+        return list(_blocks(pieces(network, key), lambda key: pieces(draw(key), key)))
+    return found_blocks(partial(_whole, draw, x), x)
 
 
 def _distinct(blocks: list[Block]) -> list[Block]:
@@ -60,121 +75,68 @@ def _distinct(blocks: list[Block]) -> list[Block]:
     return blocks
 
 
-def _draw(build: Build, plan: Plan, key: Array) -> list[Piece]:
-    return _joined_pieces(build(plan, key), plan, key)
+def _whole(draw: Callable[[Array], Any], x: Any, key: Array) -> Pure:
+    """The network as one function.
+
+    Raises:
+        RecipeError: it is nothing that gradlab can call.
+    """
+    network = draw(key)
+    if (found := pure(network, x, key)) is None:
+        raise RecipeError(
+            "a network is a list of (function, parameters), one such pair, or a module of Flax NNX, Linen, Equinox or "
+            f"Haiku; got {type(network).__name__}"
+        )
+    return found
 
 
-def _joined_pieces(network: Any, plan: Plan, key: Array) -> list[Piece]:
-    return list(_joined(_pieces(network, plan, key)))
+def _is_chain(network: Any) -> bool:
+    """Whether it is given block by block."""
+    if isinstance(network, nnx.Sequential | linen.Sequential):
+        return True
+    return isinstance(network, list) or (type(network) is tuple and len(network) > 0 and not is_pair(network))
 
 
-def _pieces(network: Any, plan: Plan, key: Array) -> Iterator[Piece]:
+def _pieces(network: Any, x: Any, key: Array) -> Iterator[Piece]:
     """Each entry of the user's network; Linen modules are initialized with the shape that arrives there."""
-    dtype = jnp.int32 if plan.vocabulary else plan.dtype
-    h: Any = jax.ShapeDtypeStruct((2, *plan.shape), dtype)
-    for index, entry in enumerate(_entries(network)):
+    h = x
+    entries = network if isinstance(network, list | tuple) else network.layers
+    for index, entry in enumerate(entries):
         piece = _piece(entry, h, jax.random.fold_in(key, index))
         output = _output_shapes(piece, h, key)
+        _require_gradient(piece, index, output)
         yield piece._replace(input_shapes=h, output_shapes=output)
         h = output
 
 
 def _output_shapes(piece: Piece, h: Any, key: Array) -> Any:
     """The shapes of a piece's output for an input of h's."""
-    context = BlockContext(key, {}, True, identity, 1)
-    return jax.eval_shape(lambda h: piece.run(piece.params, piece.stats, h, context)[0], h)
+    return jax.eval_shape(lambda h: piece.run(piece.params, piece.stats, h, key, True)[0], h)
 
 
-def _entries(network: Any) -> Sequence[Any]:
-    if isinstance(network, nnx.Sequential | linen.Sequential):
-        return list(network.layers)
-    if isinstance(network, list | tuple) and network and not _is_pair(network):
-        return network
-    if isinstance(network, nnx.Module | linen.Module) or _is_pair(network):
-        return [network]
-    raise RecipeError(
-        f"a network is a list of (function, parameters), a Flax NNX or a Linen module; got {type(network).__name__}"
-    )
-
-
-def _is_pair(entry: Any) -> bool:
-    return isinstance(entry, tuple) and len(entry) == 2 and callable(entry[0]) and not callable(entry[1])
+def _require_gradient(piece: Piece, index: int, output: Any) -> None:
+    for leaf in jax.tree.leaves(output):
+        if not jnp.issubdtype(leaf.dtype, jnp.inexact):
+            raise RecipeError(
+                f"block {index} ({piece.name}) returns {leaf.dtype}, through which no gradient passes; "
+                "let it return floating point numbers"
+            )
 
 
 def _piece(entry: Any, h: Any, key: Array) -> Piece:
-    if isinstance(entry, nnx.Module):
-        return _nnx(entry)
-    if isinstance(entry, linen.Module):
-        return _linen(entry, h, key)
-    function, params = entry if _is_pair(entry) else (entry, ())
-    if not callable(function):
-        raise RecipeError(f"a block is a function, or (function, parameters); got {type(entry).__name__}")
-    if not _is_pair(entry):  # as jax.nn.relu: h -> h
-        return Piece(_name(function), ("function", function), (), {}, partial(_run_function, function))
-    return Piece(_name(function), ("pair", function), params, {}, partial(_run_pair, function))
+    if (module := pure(entry, h, key)) is not None:
+        return Piece(*module)
+    if not callable(entry):
+        raise RecipeError(
+            f"a block is a function, a module, or (function, parameters); got {type(entry).__name__}"
+        )
+    return Piece(function_name(entry), ("function", entry), (), {}, partial(_run_function, entry))
 
 
 def _run_function(
-    function: Callable[..., Any], params: Any, stats: Any, h: Any, context: BlockContext
+    function: Callable[..., Any], params: Any, stats: Any, h: Any, key: Array, train: bool
 ) -> tuple[Any, Any]:
-    return function(h), stats
-
-
-def _run_pair(
-    function: Callable[..., Any], params: Any, stats: Any, h: Any, context: BlockContext
-) -> tuple[Any, Any]:
-    return function(params, h), stats
-
-
-def _nnx(module: nnx.Module) -> Piece:
-    """An NNX module, split here and merged again in every trace: only there may it be changed."""
-    graph, weights, averages, rest = nnx.split(module, nnx.Param, nnx.BatchStat, ...)  # type: ignore[misc]
-
-    def run(params: Any, stats: Any, h: Any, context: BlockContext) -> tuple[Any, Any]:
-        merged = nnx.merge(graph, _filled(weights, params), _filled(averages, stats), rest, copy=True)
-        merged.set_attributes(
-            deterministic=not context.train, use_running_average=not context.train, raise_if_not_found=False
-        )
-        nnx.reseed(merged, default=context.key, dropout=context.key)
-        h = merged(h)
-        return h, nnx.to_pure_dict(nnx.state(merged, nnx.BatchStat))
-
-    pure = nnx.to_pure_dict(weights), nnx.to_pure_dict(averages)
-    return Piece(type(module).__name__.lower(), ("nnx", graph), *pure, run)
-
-
-def _filled(state: Any, values: Any) -> Any:
-    """The state with these values."""
-    filled = jax.tree.map(lambda leaf: leaf, state)
-    nnx.replace_by_pure_dict(filled, values)
-    return filled
-
-
-def _linen(module: linen.Module, h: Any, key: Array) -> Piece:
-    accepted = inspect.signature(type(module).__call__).parameters
-
-    def flags(train: bool) -> dict[str, Any]:
-        values = {"train": train, "deterministic": not train, "use_running_average": not train}
-        return {name: value for name, value in values.items() if name in accepted}
-
-    variables = module.init({"params": key, "dropout": key}, jnp.zeros(h.shape, h.dtype), **flags(False))
-
-    def run(params: Any, stats: Any, h: Any, context: BlockContext) -> tuple[Any, Any]:
-        h, changed = module.apply(
-            {"params": params, "batch_stats": stats},
-            h,
-            rngs={"dropout": context.key},
-            mutable=["batch_stats"],
-            **flags(context.train),
-        )
-        return h, changed.get("batch_stats", stats)
-
-    initial = variables.get("params", {}), variables.get("batch_stats", {})
-    return Piece(type(module).__name__.lower(), ("linen", module), *initial, run)
-
-
-def _name(function: Any) -> str:
-    return str(getattr(function, "__name__", type(function).__name__)).strip("_<>").lower() or "block"
+    return function(h), stats  # as jax.nn.relu
 
 
 def _joined(pieces: Iterator[Piece]) -> Iterator[Piece]:
@@ -193,9 +155,9 @@ def _joined(pieces: Iterator[Piece]) -> Iterator[Piece]:
 
 
 def _then(first: Piece, second: Piece) -> Piece:
-    def run(params: Any, stats: Any, h: Any, context: BlockContext) -> tuple[Any, Any]:
-        h, first_stats = first.run(params[0], stats[0], h, context)
-        h, second_stats = second.run(params[1], stats[1], h, context)
+    def run(params: Any, stats: Any, h: Any, key: Array, train: bool) -> tuple[Any, Any]:
+        h, first_stats = first.run(params[0], stats[0], h, key, train)
+        h, second_stats = second.run(params[1], stats[1], h, key, train)
         return h, (first_stats, second_stats)
 
     name = first.name if jax.tree.leaves(first.params) else second.name
@@ -240,7 +202,7 @@ def _init(
 ) -> Callable[[Array], Any]:
     def init(key: Array) -> tuple[Tree, Tree]:
         drawn = draw(key)
-        trees = [(_by_path(drawn[index].params), _by_path(drawn[index].stats)) for index in indices]
+        trees = [(by_path(drawn[index].params), by_path(drawn[index].stats)) for index in indices]
         return trees[0] if count is None else jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
 
     return init
@@ -248,21 +210,8 @@ def _init(
 
 def _apply(piece: Piece) -> Callable[[Tree, Any, BlockContext], tuple[Any, BlockAux]]:
     def apply(params: Tree, h: Any, context: BlockContext) -> tuple[Any, BlockAux]:
-        trees = _from_paths(piece.params, params), _from_paths(piece.stats, context.stats)
-        h, stats = piece.run(*trees, h, context)
-        return h, BlockAux(_by_path(stats) if context.train else dict(context.stats))
+        trees = from_paths(piece.params, params), from_paths(piece.stats, context.stats)
+        h, stats = piece.run(*trees, h, context.key, context.train)
+        return h, BlockAux(by_path(stats) if context.train else dict(context.stats))
 
     return apply
-
-
-def _by_path(tree: Any) -> Tree:
-    """Leaves by path: {"0/kernel": …}."""
-    leaves = jax.tree_util.tree_flatten_with_path(tree)[0]
-    return {
-        jax.tree_util.keystr(path, simple=True, separator="/") or "value": jnp.asarray(x)
-        for path, x in leaves
-    }
-
-
-def _from_paths(like: Any, leaves: Tree) -> Any:
-    return jax.tree.unflatten(jax.tree.structure(like), [leaves[path] for path in _by_path(like)])

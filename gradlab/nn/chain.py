@@ -17,8 +17,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from gradlab.measure.probe import BackwardNorms, BlockSignal
-from gradlab.measure.probing import RowShapes
+from gradlab.measurements.probe import BackwardNorms, BlockSignal
+from gradlab.measurements.probing import RowShapes
 from gradlab.numerics import taps
 from gradlab.numerics.taps import TapRecord
 from gradlab.numerics.tree import StackedAxes, Tree, prefixed, under
@@ -43,6 +43,7 @@ class BlockContext(NamedTuple):
     on_linear: Callable[[str, Array], Array] = lambda path, z: z
     # (2, time steps): the dummy whose "gradient" is log2 of the cotangents' norms at h_t and c_t
     time_dummy: Array | None = None
+    input: Any = None  # the network's input, for a block that reads more than its predecessor's output
 
 
 class BlockAux(NamedTuple):
@@ -73,11 +74,19 @@ class Block:
     # (path of a recurrent kernel, names of its square blocks): their spectra are taken when evaluating
     recurrent_kernels: tuple[tuple[str, tuple[str, ...]], ...] = ()
     init_stacked: bool = False  # whether `init` draws all layers of a stack at once
+    labels: tuple[str, ...] = ()  # the names of its rows, where they are not its own, numbered
 
     @property
     def layers(self) -> int:
         """How many rows it has in a table of layers."""
         return 1 if self.count is None else self.count
+
+    @property
+    def row_names(self) -> list[str]:
+        """The name of each row: `output`, or `hidden 1` … `hidden L`."""
+        if self.labels or self.count is None:
+            return list(self.labels) or [self.name]
+        return [f"{self.name} {index}" for index in range(1, self.count + 1)]
 
 
 class TapValues(NamedTuple):
@@ -156,7 +165,8 @@ def forward(
             if dummies is None
             else (dummies.taps[index], dummies.preactivation[index], dummies.time[index])
         )
-        body: Callable[..., Any] = partial(_tapped, block, train, measure, index == 0 and block.count is None)
+        first = index == 0 and block.count is None
+        body: Callable[..., Any] = partial(_tapped, block, train, measure, first, x)
         body = jax.checkpoint(body) if remat else body
         stream = jax.random.fold_in(key, index)
         if block.count is None:
@@ -174,11 +184,17 @@ def forward(
 
 
 def _tapped(
-    block: Block, train: bool, measure: SignalMeasure | None, first: bool, carry: tuple[Any, Array], xs: Any
+    block: Block,
+    train: bool,
+    measure: SignalMeasure | None,
+    first: bool,
+    x: Any,
+    carry: tuple[Any, Array],
+    xs: Any,
 ) -> tuple[tuple[Any, Array], tuple[Tree, Any]]:
     """One block after its tap, as the body of a scan; the tap of the `first` block leaves out its input, the data."""
     (h, exponent_carrier), (params, stats, zeros, key, layer) = carry, xs
-    context = BlockContext(key, stats, train, identity, layer)
+    context = BlockContext(key, stats, train, identity, layer, input=x)
     if zeros is not None:
         record, preactivation, time = zeros
         tapped, exponent_carrier, params = taps.tap(() if first else h, exponent_carrier, params, record)
@@ -218,7 +234,7 @@ def walk(
     for index, block in enumerate(chain):
         start = f"{block.name}/"
         selected = (under(params, start), under(stats, start))
-        body = partial(_fitted, block, fit)
+        body = partial(_fitted, block, fit, x)
         stream = jax.random.fold_in(key, index)
         if block.count is None:
             h, block_params = body(h, (*selected, stream, 1))
@@ -232,12 +248,13 @@ def walk(
 
 
 def _fitted(
-    block: Block, fit: Callable[[RunBlock, Tree, Any], tuple[Any, Tree]], h: Any, xs: Any
+    block: Block, fit: Callable[[RunBlock, Tree, Any], tuple[Any, Tree]], x: Any, h: Any, xs: Any
 ) -> tuple[Any, Tree]:
     params, stats, key, layer = xs
 
     def run(params: Tree, h: Any, on_linear: Callable[[str, Array], Array]) -> Any:
-        return block.apply(params, h, BlockContext(key, stats, True, identity, layer, on_linear))[0]
+        context = BlockContext(key, stats, True, identity, layer, on_linear, input=x)
+        return block.apply(params, h, context)[0]
 
     return fit(run, params, h)
 

@@ -124,6 +124,9 @@ LATER_DEFAULTS = {
     "stop.tolerance": 0.0,
     "stop.on": [],
     "clip.patience": 0,
+    "clip.thresholds": {},
+    "clip.warmup": 0.0,
+    "clip.warmup_from": 10.0,
 }
 NOT_IN_DIGEST = frozenset("study outputs device quiet force".split())  # they change no stored number
 # what a part means: one that computes other numbers than before gets the next number, and its recipes another digest
@@ -183,18 +186,36 @@ def folder_name(recipe: Recipe, before: bool = False) -> str:
     """
     values = plain(recipe)
     words = [values["model"]["name"], f"d{recipe.depth}"]
-    words += [values[group]["name"] for group in ("activation", "initializer")]
+    if not is_import_path(recipe.model["name"]):  # a network of one's own may have others
+        words += [values[group]["name"] for group in ("activation", "initializer")]
     for group in ("normalization", "residual", "optimizer", "schedule", "clip", "penalty", "data"):
-        name = values[group]["name"]
+        name = option_label(values[group])
         if name != UNNAMED_DEFAULTS.get(group, "none"):
             words.append(f"{group}_{name}")
     kept = {key: value for key, value in without_later_defaults(values).items() if key not in NOT_IN_DIGEST}
+    kept["clip"] = _in_order(kept["clip"])
     if recipe.lr_factors:
         kept["lr_factors"] = list(recipe.lr_factors.items())  # their order counts
     if (meanings := changed_meanings(recipe)) and not before:
         kept["meanings"] = meanings
     label = re.sub(r"[^A-Za-z0-9._-]+", "_", "-".join(words))[:80]
     return f"{label}-{_digest(kept)}"
+
+
+def option_label(part: Part) -> str:
+    """The name of a part's option; of a chain of clips the names of its clips: `tensor_norm,norm`."""
+    clips = part.get("clips") if part["name"] == "chain" else None
+    return ",".join(map(str, clips)) if isinstance(clips, dict) else str(part["name"])
+
+
+def _in_order(clip: Part) -> Part:
+    """The clip with lists in the place of mappings whose order counts: the clips of a chain, thresholds by pattern."""
+    return {
+        key: [(name, _in_order(entry) if isinstance(entry, dict) else entry) for name, entry in value.items()]
+        if isinstance(value, dict)
+        else value
+        for key, value in clip.items()
+    }
 
 
 def without_later_defaults(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -208,10 +229,13 @@ def without_later_defaults(values: dict[str, Any], prefix: str = "") -> dict[str
 
 
 def named(recipe: Recipe) -> list[tuple[str, str]]:
-    """(group, name) of every part, probe and snapshot, and of every optimizer in the phases of `optimizer=phases`."""
+    """(group, name) of every part, probe and snapshot, of every clip of a chain and every optimizer of phases."""
     names = [(group, str(getattr(recipe, group)["name"])) for group in FAMILIES]
     for group, field in LISTED.items():
         names += [(group, str(part["name"])) for part in getattr(recipe, field).values()]
+    clips = recipe.clip.get("clips", {})
+    if isinstance(clips, dict):
+        names += [("clip", str(clip.get("name", ""))) for clip in clips.values() if isinstance(clip, dict)]
     phases = recipe.optimizer.get("phases", [])
     if not isinstance(phases, list):
         return names
@@ -229,13 +253,17 @@ def numbers(recipe: Recipe) -> dict[str, float]:
     }
 
 
+def _is_patience(key: str) -> bool:
+    return key.startswith("clip.") and key.endswith(".patience")
+
+
 def structure(recipe: Recipe) -> tuple[tuple[str, Any], ...]:
     """Sorted (key, value) of all that is not a number: recipes of equal structure share one compiled program.
 
     Whether there is dropout is structure, its rate is a number. `steps` and `seed` are data, and whether to stop
     is decided between chunks.
     """
-    not_structure = {*NOT_IN_DIGEST, "on_nonfinite", "steps", "seed", "stop.patience", "clip.patience"}
+    not_structure = {*NOT_IN_DIGEST, "on_nonfinite", "steps", "seed", "stop.patience"}
     # a snapshot's program does not know how often it is run
     values = plain(recipe)
     values["snapshots"] = {
@@ -244,7 +272,10 @@ def structure(recipe: Recipe) -> tuple[tuple[str, Any], ...]:
     }
     kept = {key: value for key, value in leaves(values).items() if key not in not_structure}
     kept = {key: value for key, value in kept.items() if not key.startswith("stop.on")}
+    kept = {key: value for key, value in kept.items() if not _is_patience(key)}
     kept |= {key: None for key in numbers(recipe) if key in kept}
     kept["dropout"] = recipe.dropout > 0
     kept["lr_factors"] = tuple(recipe.lr_factors)  # their order counts
+    clip_keys = [key for key in flat({"clip": recipe.clip}) if not _is_patience(key)]
+    kept["clip.name"] = (recipe.clip["name"], *clip_keys)  # the order of clips and of patterns counts too
     return tuple(sorted(kept.items()))

@@ -21,7 +21,7 @@ def drawable(run: "Run") -> "Run":
     Raises:
         RecipeError: a table is missing or damaged.
     """
-    from gradlab.measure.columns import TABLES
+    from gradlab.measurements.columns import TABLES
     from gradlab.store.read import require_table, selected
 
     noted = {name.partition("/")[0] for name in run.digests}

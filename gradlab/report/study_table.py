@@ -11,7 +11,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from gradlab.measure.columns import STATES
+from gradlab.measurements.columns import STATES
 from gradlab.recipe.printing import printable, shortened
 
 _ORDER = [*STATES, "not started", "left out"]

@@ -41,7 +41,7 @@ def describe(recipe: dict[str, Any], used: Collection[str] | None = None) -> str
         _part("optimizer", recipe) + ("" if "phases" in recipe["optimizer"] else f" lr {recipe['lr']:g}")
     ]
     words += [] if recipe["schedule"]["name"] == "constant" else [_part("schedule", recipe)]
-    words += [f"clip {_part('clip', recipe, without_key='threshold')}", _part("data", recipe)]
+    words += [f"clip {_clip(recipe['clip'])}", _part("data", recipe)]
     words += _batch(recipe) if used is None or used else []
     words += [] if recipe["dtype"] == DEFAULT_DTYPE else [recipe["dtype"]]
     words += [f"measured every {recipe['log']['every']} steps"] if recipe["log"]["every"] > 1 else []
@@ -99,6 +99,18 @@ def _part(group: str, recipe: dict[str, Any], without_key: str = "") -> str:
         if not _same_value(str(value), defaults[key]):
             words.append(f"{key} {value}")
     return " ".join(words)
+
+
+def _clip(part: dict[str, Any]) -> str:
+    """`norm 1.0`; of a chain `tensor_norm 0.5, then norm 1.0`; of thresholds by pattern `norm 1.0 (output/* 2.0)`."""
+    if isinstance(part.get("clips"), dict):
+        where = " where update" if part.get("where") == "update" else ""
+        return ", then ".join(map(_clip, part["clips"].values())) + where
+    thresholds = part.get("thresholds", {})
+    others = {key: value for key, value in part.items() if key != "thresholds"}
+    words = _part("clip", {"clip": others}, without_key="threshold")
+    by_pattern = ", ".join(f"{pattern} {number:g}" for pattern, number in thresholds.items())
+    return f"{words} ({by_pattern})" if by_pattern else words
 
 
 def _phase(phase: dict[str, Any], lr: float) -> str:

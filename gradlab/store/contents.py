@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from gradlab.measure.columns import READABLE, RESULTS, STATES
+from gradlab.measurements.columns import READABLE, RESULTS, STATES
 from gradlab.recipe import options
 from gradlab.recipe.bounds import Bound, bound
 from gradlab.recipe.errors import RecipeError

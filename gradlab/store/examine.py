@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from gradlab.measure.columns import RESULTS, TABLES
+from gradlab.measurements.columns import RESULTS, TABLES
 from gradlab.recipe.errors import RecipeError
 from gradlab.store import files, lock, write
 from gradlab.store.read import Run, open_run, require_table

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from gradlab.measure.columns import TABLES
+from gradlab.measurements.columns import TABLES
 from gradlab.recipe.errors import RecipeError, hint
 from gradlab.store.minibatches import Selection
 from gradlab.store.read import UNFINISHED, Paths, Run, frames, read_each, require_table

@@ -16,12 +16,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from gradlab.measure.columns import EXPECTED, FIXED_NAMES, KEYS, OPTIONAL, TABLES, schemas
+from gradlab.measurements.columns import EXPECTED, FIXED_NAMES, KEYS, OPTIONAL, TABLES, schemas
 from gradlab.recipe.errors import RecipeError, UnfinishedError
 from gradlab.recipe.memory import physical_memory
 from gradlab.recipe.paths import is_folder
 from gradlab.recipe.printing import one_line
-from gradlab.recipe.recipe import NOT_IN_DIGEST, flat, without_later_defaults
+from gradlab.recipe.recipe import NOT_IN_DIGEST, flat, option_label, without_later_defaults
 from gradlab.store import contents, files
 from gradlab.store.lock import held
 from gradlab.store.minibatches import Selection
@@ -82,6 +82,8 @@ class Run:
     def choices(self) -> dict[str, Any]:
         """The recipe by readable key: an option's name under its group, its numbers under group.key."""
         values = flat(without_later_defaults(self.recipe))
+        if "clip" in self.recipe:  # what is known of a foreign run may not name one
+            values["clip.name"] = option_label(self.recipe["clip"])
         no_choices = (*NOT_IN_DIGEST, contents.ORIGIN)
         kept = {key: value for key, value in values.items() if key.split(".")[0] not in no_choices}
         short = {key: key.removesuffix(".name") for key in kept}

@@ -12,7 +12,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from gradlab.measure.columns import TABLES
+from gradlab.measurements.columns import TABLES
 from gradlab.recipe.errors import RecipeError
 from gradlab.store import files, lock
 from gradlab.store.write import CHECKPOINTS, DIGESTS, FIGURES, LOG

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from gradlab.measure.columns import VERSION
+from gradlab.measurements.columns import VERSION
 from gradlab.recipe.errors import RecipeError
 from gradlab.store import contents, write
 from gradlab.store.json_safe import json_safe

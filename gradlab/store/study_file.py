@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from gradlab.measure.columns import TABLES
+from gradlab.measurements.columns import TABLES
 from gradlab.recipe.errors import RecipeError, StorageError, free_space
 from gradlab.store import files
 from gradlab.store.contents import LARGEST_STATUS

@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
-from gradlab.measure.columns import TABLES
+from gradlab.measurements.columns import TABLES
 from gradlab.recipe.errors import RecipeError
 from gradlab.store import files, lock
 

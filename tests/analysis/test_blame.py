@@ -8,7 +8,7 @@ import pytest
 
 from gradlab.analysis.gain import first_defects
 from gradlab.analysis.verdicts import diagnose
-from gradlab.measure.fault import Fault, first_fault, first_nonfinite
+from gradlab.measurements.fault import Fault, first_fault, first_nonfinite
 from gradlab.store.read import open_run
 from gradlab.store.status import read_status
 from tests.recipes import launch, tiny

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import yaml
 
-from gradlab.measure.columns import TABLES
+from gradlab.measurements.columns import TABLES
 from gradlab.recipe.options import parameters
 from gradlab.report import pictures
 from gradlab.report.comparison import Comparison, comparison_picture, report_text, requested_keys

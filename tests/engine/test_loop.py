@@ -8,7 +8,7 @@ from gradlab.engine.loop import compile_run, load_run, train
 from gradlab.engine.prepare import prepare
 from gradlab.engine.rows import step_values
 from gradlab.engine.seed_programs import streams
-from gradlab.measure.row import unpack
+from gradlab.measurements.row import unpack
 from tests import measures, rules
 from tests.driver import recipe, task, tree
 from tests.reference import evaluated, network

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from gradlab.engine.families import FAMILIES
-from gradlab.measure.probe import probe
-from gradlab.measure.snapshot import snapshot
+from gradlab.measurements.probe import probe
+from gradlab.measurements.snapshot import snapshot
 from gradlab.parts.family import Family
 from gradlab.recipe import options
 from gradlab.recipe.bounds import Bound, Limit, Many, bound
@@ -418,7 +418,9 @@ SWEEPS = {
         "sort(norm,no_such)",
         "shuffle(no_such)",
         "[norm]",
-        "[norm,value]",
+        "[norm,no_such]",
+        "[norm,norm]",
+        "[norm,none]",
         "{name:norm}",
         "norm,",
         "''",

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from gradlab.launch import training
-from gradlab.measure.columns import RESULTS
+from gradlab.measurements.columns import RESULTS
 from gradlab.recipe.errors import StorageError
 from gradlab.recipe.recipe import folder_name
 from gradlab.store.status import read_status

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from gradlab.launch import run, training
-from gradlab.measure.columns import RESULTS
+from gradlab.measurements.columns import RESULTS
 from gradlab.recipe.recipe import Recipe, folder_name
 from gradlab.store import write
 from gradlab.store.status import read_status

@@ -8,7 +8,7 @@ from gradlab.engine.prepare import prepare
 from gradlab.engine.seed_programs import ChunkKind
 from gradlab.launch import estimate
 from gradlab.launch.seed_tracker import SeedTracker
-from gradlab.measure.columns import VERSION
+from gradlab.measurements.columns import VERSION
 from gradlab.recipe.errors import RecipeError
 from gradlab.store.read import open_run
 from gradlab.store.status import read_status, write_status

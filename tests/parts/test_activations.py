@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from omegaconf import OmegaConf
 
-from gradlab.measure.probe import BlockSignal
-from gradlab.measure.probes.saturation import saturation
+from gradlab.measurements.probe import BlockSignal
+from gradlab.measurements.probes.saturation import saturation
 from gradlab.parts.activations import Activation, activation
 from gradlab.recipe.paths import CONF
 from gradlab.theory import activations as theory

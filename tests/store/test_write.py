@@ -15,7 +15,7 @@ import yaml
 
 from gradlab.engine.prepare import prepare
 from gradlab.launch import estimate
-from gradlab.measure.columns import VERSION
+from gradlab.measurements.columns import VERSION
 from gradlab.recipe.recipe import plain
 from gradlab.store import files, write
 from gradlab.store.rows import Rows, tables

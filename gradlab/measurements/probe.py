@@ -1,0 +1,119 @@
+"""The probes' inputs and their family. A probe answers one question, inside the compiled step."""
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+from jax import Array
+
+from gradlab.measurements.columns import Column, require_columns
+from gradlab.numerics.norms import Norms
+from gradlab.numerics.tree import StackedAxes, Tree
+from gradlab.parts.family import Family
+from gradlab.recipe.bounds import Size
+from gradlab.recipe.errors import RecipeError
+
+Columns = dict[str, Array]
+# by column: an array (layers,) or (), or for a column of parameters one value per layer of each parameter
+UpdateColumns = dict[str, Any]
+
+
+class BlockSignal(NamedTuple):
+    """The forward pass at one block: its output h (examples first, units last), φ' and max |φ'| of its activation.
+
+    `slope` has the shape of the activation's input, and is None where the block has no activation. `max_slope` is
+    None where the activation does not saturate (relu, linear) or φ' has no bound. `metrics` are the block's inner
+    measures by name.
+    """
+
+    h: Array
+    slope: Array | None
+    max_slope: float | Array | None
+    metrics: Mapping[str, Array] = MappingProxyType({})
+
+
+class BackwardNorms(NamedTuple):
+    """What the taps between the blocks measured, as log2 of true norms; entry l belongs to layer l."""
+
+    signal: Array  # ‖∂L/∂h_l‖, (layers,)
+    # ‖∂L/∂z_l‖ at the pre-activation, (layers,); meaningless where the block has none: such a probe is `active`
+    preactivation: Array
+    log2_sqrt_terms: (
+        Array | float
+    )  # log2 √B, B the number of terms in the mean loss: to be added to each norm
+    time: list[Array]  # for each block with time steps: ‖∂L/∂h_t‖ and ‖∂L/∂c_t‖, (layers, 2, time steps)
+
+
+class UpdateSignal(NamedTuple):
+    """One update. Trees are by path, as `hidden/linear/kernel`; the leaves of a stack have a layer axis first.
+
+    No update follows a row of the fixed batch and the last row: there `direction` is that of an update which is not
+    made, and a column that is computed from it declares `needs_update`.
+    """
+
+    params: Tree
+    grads: Tree  # of the data loss, before penalty and clip
+    norms: Norms  # of `grads`, as float32 holds them
+    true_norms: Tree  # log2 of the true norms of `grads`, beyond float32's range
+    direction: Tree  # Δθ = −step_size·direction
+    step_size: Array  # ()
+    stacked_axes: StackedAxes
+    loss: Array  # mean data loss, ()
+
+
+class Probe(NamedTuple):
+    """The columns that a probe fills, and the function that computes them: exactly one of three is given.
+
+    signal: called with every block's output, inside the forward pass, and returns scalars.
+    backward: called with the taps' record, and returns (layers,).
+    update: called with the update; returns () for a column of steps, (layers,) for one of layers, and for one of
+        parameters a tree by path with one value per layer.
+    init: of an `update` with a state: the parameters at the start -> its state, a tree of arrays whose shapes and
+        dtypes stay. `update` is then called with (update, state) and returns (columns, next state). The state changes
+        where the probe measures a row of training; what it returns for the fixed batch and the last row is dropped.
+    active: its columns of layers are null for a block without an activation, and `signal` is not called for it.
+    every: it measures the rows whose step is a multiple, those of the fixed batch, and the row after the last step.
+    """
+
+    columns: tuple[Column, ...]
+    signal: Callable[[BlockSignal], Columns] | None = None
+    backward: Callable[[BackwardNorms], Columns] | None = None
+    update: Callable[..., Any] | None = None
+    init: Callable[[Tree], Any] | None = None
+    active: bool = False
+    every: int = 1
+
+
+def checked_probe(probe: Any, every: int) -> Probe:
+    """What a maker returned, if it is a probe, measuring every `every` steps.
+
+    Raises:
+        RecipeError: where it is no probe, or has no columns of its kind.
+    """
+    if not isinstance(probe, Probe):
+        raise RecipeError(
+            f"a function of a probe returns a gradlab.measurements.probe.Probe, not a {type(probe).__name__}"
+        )
+    require_columns(probe.columns, "Probe")
+    if sum(function is not None for function in (probe.signal, probe.backward, probe.update)) != 1:
+        raise RecipeError("a probe has exactly one of signal, backward and update")
+    allowed = ("layer",) if probe.update is None else ("layer", "parameter", "step")
+    for column in probe.columns:
+        if column.kind not in allowed:
+            raise RecipeError(
+                f"the column {column.name} of a probe has kind={column.kind!r}, not {' or '.join(allowed)}"
+            )
+    if probe.init is not None and probe.update is None:
+        raise RecipeError(
+            "only a probe of the update has a state; leave init out, or compute its columns in update"
+        )
+    return probe._replace(every=every)
+
+
+probe = Family(
+    "probe",
+    "gradlab.measurements.probes",
+    common={"every": Size},
+    common_defaults={"every": 1},
+    wrap=checked_probe,
+)

@@ -1,0 +1,240 @@
+"""The found blocks of a network as a chain, equal neighbours as one stack."""
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jax.extend.core import Var
+
+from gradlab.nn import cuts, module_names
+from gradlab.nn.chain import Block, BlockAux, BlockContext
+from gradlab.nn.cuts import Use
+from gradlab.nn.equations import Trace, trace
+from gradlab.nn.modules import Pure, by_path, from_paths
+from gradlab.nn.programs import Program, fresh_keys
+from gradlab.nn.shared_parameters import Uses, apart
+from gradlab.numerics.tree import Tree
+from gradlab.recipe.errors import RecipeError
+
+Draw = Callable[[Array], Pure]  # key -> the network with parameters drawn from it
+
+
+def found_blocks(draw: Draw, x: Any) -> list[Block]:
+    """The blocks of the network that `draw` gives, for inputs of x's shapes: a pytree of arrays (examples, …).
+
+    Raises:
+        RecipeError: the network has no parameters, side effects, or one of its parameters changes in a call.
+    """
+    network = _Network(draw(jax.random.key(0)), x)
+    training, evaluation = network.programs(len_of(x), True), network.programs(len_of(x), False)
+    return list(_stacked(network, draw, training, evaluation))
+
+
+def len_of(x: Any) -> int:
+    """The number of examples of an input, any pytree of arrays."""
+    return int(jax.tree.leaves(x)[0].shape[0])
+
+
+class Stack(NamedTuple):
+    """Equal programs in a row; name: of their list, labels: their own."""
+
+    name: str
+    labels: list[str]
+    indices: list[int]
+
+
+class _Network:
+    """A network of which parts can be run by themselves: it is traced once for each size of a batch and each mode."""
+
+    def __init__(self, network: Pure, x: Any) -> None:
+        self.network, self.x = network, x
+        self.changing = self._changing_stats()
+        self._programs: dict[tuple[int, bool], list[Program]] = {}
+        self.uses: Uses  # of the last trace
+
+    def _trace(self, examples: int, train: bool, stats: Tree) -> Trace:
+        fixed = {path: value for path, value in by_path(self.network.stats).items() if path not in stats}
+
+        def run(params: Tree, stats: Tree, inputs: list[Array], key: Array) -> tuple[Any, Tree]:
+            trees = (
+                from_paths(self.network.params, params),
+                from_paths(self.network.stats, {**fixed, **stats}),
+            )
+            h = jax.tree.unflatten(jax.tree.structure(self.x), inputs)
+            output, after = self.network.run(*trees, h, key, train)
+            return output, {path: value for path, value in by_path(after).items() if path in stats}
+
+        leaves = jax.tree.leaves(self.x)
+        x = [jax.ShapeDtypeStruct((examples, *leaf.shape[1:]), leaf.dtype) for leaf in leaves]
+        return trace(run, by_path(self.network.params), stats, x, jax.random.key(0))
+
+    def _changing_stats(self) -> set[str]:
+        """The paths of the statistics that training changes; the others are constants."""
+        if not (stats := by_path(self.network.stats)):
+            return set()
+        found = self._trace(len_of(self.x), True, stats)
+        return {path for path in stats if found.new_stats[path] is not found.stats[path]}
+
+    def programs(self, examples: int, train: bool) -> list[Program]:
+        """The program of each block for a batch of this size."""
+        if (examples, train) not in self._programs:
+            stats = {path: x for path, x in by_path(self.network.stats).items() if path in self.changing}
+            uses = apart(self._trace(examples, train, stats), only_slices=True)
+            self.uses = uses
+            self._programs[examples, train] = list(programs(uses.trace, *cuts.cut(uses.trace)))
+        return self._programs[examples, train]
+
+
+def programs(found: Trace, blocks: list[cuts.Block], rest: list[Any]) -> Iterator[Program]:
+    """The blocks as programs, the last one with what follows it; each returns its signal and its new statistics."""
+    if not blocks:
+        raise RecipeError(
+            "the network has no parameters that its output depends on; there is nothing to measure"
+        )
+    use = Use(found)
+    require_own_parameters(blocks, use)
+    last = blocks[-1]
+    blocks = [*blocks[:-1], last._replace(equations=[*last.equations, *rest], output=found.outputs[0])]
+    owners = stat_owners(found, blocks, use)
+    signal: Any = found.inputs[0]
+    for block in blocks:
+        stats = [path for path, owner in owners.items() if owner is block]
+        yield Program(found, block, signal, [block.output, *(found.new_stats[path] for path in stats)], stats)
+        signal = block.output
+
+
+def require_own_parameters(blocks: list[cuts.Block], use: Use) -> None:
+    """Refuse a parameter of two blocks: it would be measured and trained as two."""
+    users: dict[str, str] = {}
+    for block in blocks:
+        for path in use.parameters(block.equations):
+            if path in users:
+                raise RecipeError(
+                    f"several blocks use the parameter '{path}' ({users[path]} and {block.label}); give each block "
+                    "parameters of its own, as a list of them, or mark fewer blocks"
+                )
+            users[path] = block.label
+
+
+def stat_owners(found: Trace, blocks: list[cuts.Block], use: Use) -> dict[str, cuts.Block]:
+    """The block that each new statistic belongs to: the one that computes it, else the first that reads the old one."""
+    made_in = {var: block for block in blocks for equation in block.equations for var in equation.eqn.outvars}
+    read_in: dict[str, cuts.Block] = {}
+    for block in reversed(blocks):
+        read_in |= dict.fromkeys(use.parameters(block.equations), block)
+    return {
+        path: made_in.get(new) or read_in.get(path, blocks[-1]) if isinstance(new, Var) else blocks[-1]
+        for path, new in found.new_stats.items()
+    }
+
+
+def _stacked(
+    network: _Network, draw: Draw, training: Sequence[Program], evaluation: Sequence[Program]
+) -> Iterator[Block]:
+    labels = [program.block.label for program in training]
+    if labels != [program.block.label for program in evaluation]:
+        raise RecipeError(
+            "the network has other blocks in training than in evaluation "
+            f"({len(labels)} and {len(evaluation)}); mark them with gradlab.block(name)"
+        )
+    for stack in stacks(training, evaluation):
+        count = len(stack.indices) if len(stack.indices) > 1 else None
+        own = [training[index] for index in stack.indices]
+        yield Block(
+            stack.name,
+            _init(network, draw, own, count),
+            _apply(network, stack.indices[0]),
+            count,
+            active=False,
+            init_stacked=True,
+            labels=tuple(stack.labels),
+        )
+
+
+def stacks(*modes: Sequence[Program], together: bool = True) -> list[Stack]:
+    """The programs with equal neighbours together: equal in every mode, and with an output of their input's shape.
+
+    Without `together` each stays alone.
+    """
+
+    def kind(index: int) -> Any:
+        if not (together and modes[0][index].keeps_shape):
+            return index
+        return [mode[index].identity for mode in modes]
+
+    groups: list[list[int]] = []
+    for _, group in groupby(range(len(modes[0])), key=kind):
+        indices = list(group)
+        first, *others = indices
+        same = [[first]]
+        for index in others:
+            before = same[-1][0]
+            if all(mode[before].gradient_identity == mode[index].gradient_identity for mode in modes):
+                same[-1].append(index)
+            else:
+                same.append([index])
+        groups += same
+    return _named(modes[0], groups)
+
+
+def _named(programs: Sequence[Program], groups: list[list[int]]) -> list[Stack]:
+    """The groups with names: of a list as a whole, or of the first and last of its items."""
+    items = [module_names.item_of(program.block.module) for program in programs]
+    named = []
+    for group in groups:
+        labels = [programs[index].block.label for index in group]
+        first, last = items[group[0]], items[group[-1]]
+        name = labels[0]
+        if len(group) > 1 and first and last and first[0] == last[0]:
+            whole = sum(item is not None and item[0] == first[0] for item in items) == len(group)
+            start = module_names.label(first[0])
+            name = start if whole and start else f"{labels[0]}-{last[1]}"
+        elif len(group) > 1:
+            name = f"{labels[0]}-{labels[-1]}"
+        named.append(Stack(name, labels, group))
+    return _distinct(named)
+
+
+def _distinct(named: list[Stack]) -> list[Stack]:
+    """With a number behind a name that comes again."""
+    used: set[str] = set()
+    distinct = []
+    for stack in named:
+        name, number = stack.name, 2
+        while name in used:
+            name, number = f"{stack.name}_{number}", number + 1
+        used.add(name)
+        distinct.append(stack._replace(name=name, labels=[name] if len(stack.indices) == 1 else stack.labels))
+    return distinct
+
+
+def _init(
+    network: _Network, draw: Draw, own: list[Program], count: int | None
+) -> Callable[[Array], tuple[Tree, Tree]]:
+    def init(key: Array) -> tuple[Tree, Tree]:
+        drawn = draw(key)
+        params, stats = network.uses.parameters(by_path(drawn.params)), by_path(drawn.stats)
+        trees = [
+            (
+                {local: params[path] for local, path in program.parameter_paths.items()},
+                {local: stats[path] for local, path in program.stat_paths.items()},
+            )
+            for program in own
+        ]
+        return trees[0] if count is None else jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
+
+    return init
+
+
+def _apply(network: _Network, index: int) -> Callable[[Tree, Any, BlockContext], tuple[Any, BlockAux]]:
+    def apply(params: Tree, h: Any, context: BlockContext) -> tuple[Any, BlockAux]:
+        program = network.programs(len_of(context.input), context.train)[index]
+        inputs, keys = jax.tree.leaves(context.input), fresh_keys(program, context.key)
+        output, *stats = program(params, context.stats, h, inputs, keys)
+        after = {**context.stats, **dict(zip(program.new_stats, stats, strict=True))}
+        return output, BlockAux(after)
+
+    return apply

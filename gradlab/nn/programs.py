@@ -1,0 +1,198 @@
+"""A block as a program of its own: what it reads, how it is run, and when two of them are the same."""
+
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.extend.core import ClosedJaxpr, DebugInfo, Jaxpr, JaxprEqn, Var, jaxpr_as_fun
+
+from gradlab.nn import module_names
+from gradlab.nn.cuts import Block
+from gradlab.nn.equations import Atom, Equation, Trace, dtype_of, is_key, shape_of
+from gradlab.numerics.tree import Tree
+
+
+class Program:
+    """The equations of one block: (parameters, statistics, signal, inputs, keys) -> outputs.
+
+    Parameters and statistics are by their paths within the block's module. `signal` is what the block before returns,
+    None for a first block that reads inputs only; `outputs` are the block's own signal and its new statistics (or other
+    results), `stats` the paths of these statistics.
+    """
+
+    def __init__(
+        self,
+        trace: Trace,
+        block: Block,
+        signal: Atom | None,
+        outputs: Sequence[Atom],
+        stats: Sequence[str] = (),
+    ) -> None:
+        self.trace, self.block, self.signal = trace, block, signal
+        self.outputs = list(outputs)
+        self.equations, self.keys = _closure(trace, block.equations, signal, outputs)
+        self.read = {var for equation in self.equations for var in equation.inputs}
+        self.read |= {var for var in outputs if isinstance(var, Var)}
+        self.parameter_paths = self._local(trace.parameters)
+        self.stat_paths = self._local({path: trace.stats[path] for path in trace.stats}, stats)
+        self.new_stats = [self.local(path) for path in stats]
+        self.inputs = [
+            index for index, var in enumerate(trace.inputs) if var in self.read and var is not signal
+        ]
+        self.constants = [var for var in trace.constants if var in self.read]
+
+    def _local(self, variables: dict[str, Var], also: Sequence[str] = ()) -> dict[str, str]:
+        """By path within the block's module, the paths of the variables that it reads, and of others."""
+        read = [path for path, var in variables.items() if var in self.read or path in also]
+        return dict(sorted((self.local(path), path) for path in read))
+
+    def local(self, path: str) -> str:
+        """A parameter's path within the block's module."""
+        start, parts = self.block.module, module_names.components(path)
+        return "/".join(parts[len(start) :] if parts[: len(start)] == start else parts) or "value"
+
+    @property
+    def keeps_shape(self) -> bool:
+        """Whether its signal has the shape and the dtype of its input."""
+        if self.signal is None:
+            return False
+        before, after = self.signal, self.outputs[0]
+        return shape_of(before) == shape_of(after) and bool(dtype_of(before) == dtype_of(after))
+
+    @cached_property
+    def jaxpr(self) -> ClosedJaxpr:
+        """The program as a function of (constants, parameters, statistics, inputs, keys, signal), flat."""
+        arguments: list[Any] = [
+            *self.constants,
+            *(self.trace.parameters[path] for path in self.parameter_paths.values()),
+            *(self.trace.stats[path] for path in self.stat_paths.values()),
+            *(self.trace.inputs[index] for index in self.inputs),
+            *self.keys,
+            *([] if self.signal is None else [self.signal]),
+        ]
+        eqns = [equation.eqn for equation in self.equations]
+        return closed(arguments, self.outputs, eqns)
+
+    def __call__(
+        self, params: Tree, stats: Tree, signal: Any, inputs: Sequence[Any], keys: Sequence[Array]
+    ) -> list[Any]:
+        """The outputs; `inputs` are all of the network's."""
+        given = [
+            *(self.trace.constants[var] for var in self.constants),
+            *(params[path] for path in self.parameter_paths),
+            *(stats[path] for path in self.stat_paths),
+            *(inputs[index] for index in self.inputs),
+            *keys,
+            *([] if self.signal is None else [signal]),
+        ]
+        return list(jaxpr_as_fun(self.jaxpr)(*given))
+
+    @cached_property
+    def identity(self) -> tuple[Any, ...]:
+        """Equal for programs that compute the same from parameters of equal shapes."""
+        constants = tuple(np.asarray(self.trace.constants[var]).tobytes() for var in self.constants)
+        places = (
+            *self.parameter_paths,
+            None,
+            *self.stat_paths,
+            None,
+            *self.new_stats,
+            None,
+            *self.inputs,
+            len(self.keys),
+        )
+        return (places, constants, _printed(self.jaxpr))
+
+    @cached_property
+    def gradient_identity(self) -> str:
+        """The same of its gradient, where it holds functions that may have a derivative of their own."""
+        if "custom_" not in _printed(self.jaxpr):
+            return ""
+        fun: Callable[..., list[Any]] = jaxpr_as_fun(self.jaxpr)
+        floats = [jnp.issubdtype(var.aval.dtype, jnp.inexact) for var in self.jaxpr.jaxpr.invars]
+
+        def pull(arguments: list[Any], cotangents: list[Any]) -> Any:
+            def of_floats(*values: Any) -> list[Any]:
+                rest = iter(values)
+                return fun(*(next(rest) if real else x for real, x in zip(floats, arguments, strict=True)))
+
+            real = [x for is_real, x in zip(floats, arguments, strict=True) if is_real]
+            return jax.vjp(of_floats, *real)[1](cotangents)
+
+        shapes = [jax.ShapeDtypeStruct(var.aval.shape, var.aval.dtype) for var in self.jaxpr.jaxpr.invars]
+        outputs = jax.eval_shape(fun, *shapes)
+        return _printed(jax.make_jaxpr(pull)(shapes, outputs))
+
+
+def _printed(jaxpr: ClosedJaxpr) -> str:
+    return str(jaxpr.jaxpr.pretty_print(source_info=False, name_stack=False, use_color=False))
+
+
+def _closure(
+    trace: Trace, equations: Sequence[Equation], signal: Atom | None, outputs: Sequence[Atom]
+) -> tuple[list[Equation], list[Var]]:
+    """The equations with those before them that are no signal and no random key; and the keys that they read."""
+    made_by = {var: equation for equation in trace.equations for var in equation.eqn.outvars}
+    chosen = {id(equation) for equation in equations}
+    keys: list[Var] = []
+    known: set[Var] = {signal} if isinstance(signal, Var) else set()
+    wanted = [var for equation in equations for var in equation.inputs]
+    wanted += [var for var in outputs if isinstance(var, Var)]
+    while wanted:
+        var = wanted.pop()
+        if var in known:
+            continue
+        known.add(var)
+        if is_key(trace, var):
+            keys.append(var)
+        elif (maker := made_by.get(var)) is not None and id(maker) not in chosen:
+            chosen.add(id(maker))
+            wanted += maker.inputs
+    ordered = [equation for equation in trace.equations if id(equation) in chosen]
+    order = {var: index for index, equation in enumerate(ordered) for var in reversed(equation.inputs)}
+    return ordered, sorted(keys, key=lambda var: order.get(var, len(ordered)))
+
+
+def evaluated(trace: Trace, wanted: Sequence[Var], inputs: Sequence[Any]) -> list[Any]:
+    """The values of variables that depend on nothing but the inputs, as random keys that are made of one of these."""
+    if not wanted:
+        return []
+    run = jaxpr_as_fun(closed([*trace.constants, *trace.inputs], list(wanted), needed_for(trace, wanted)))
+    return list(run(*trace.constants.values(), *inputs))
+
+
+def needed_for(trace: Trace, wanted: Sequence[Var]) -> list[JaxprEqn]:
+    """The equations that compute these variables."""
+    made_by = {var: equation for equation in trace.equations for var in equation.eqn.outvars}
+    needed: set[int] = set()
+    waiting = list(wanted)
+    while waiting:
+        maker = made_by.get(waiting.pop())
+        if maker is not None and id(maker) not in needed:
+            needed.add(id(maker))
+            waiting += maker.inputs
+    return [equation.eqn for equation in trace.equations if id(equation) in needed]
+
+
+def closed(arguments: list[Any], outputs: Sequence[Any], eqns: list[JaxprEqn]) -> ClosedJaxpr:
+    """Equations as a function of these arguments."""
+    names = tuple(f"argument{index}" for index in range(len(arguments)))
+    results = tuple(f"result{index}" for index in range(len(outputs)))
+    info = DebugInfo("jit", "gradlab block", names, results)
+    return ClosedJaxpr(Jaxpr((), arguments, outputs, eqns, debug_info=info), ())
+
+
+def fresh_keys(program: Program, key: Array) -> list[Array]:
+    """Random keys from a stream of the program's own, in the place of those that its network would have made."""
+    return [_fresh(var, jax.random.fold_in(key, index)) for index, var in enumerate(program.keys)]
+
+
+def _fresh(var: Var, stream: Array) -> Array:
+    if jnp.issubdtype(dtype_of(var), jax.dtypes.prng_key):
+        return stream if shape_of(var) == () else jax.random.split(stream, shape_of(var))
+    shape = shape_of(var)[:-1]
+    return jax.random.key_data(stream if shape == () else jax.random.split(stream, shape))

@@ -2,8 +2,8 @@
 
 `run` trains what `gradlab run` does and returns the stored run, with its tables, verdicts and figures; `load` reads
 stored runs as one data frame, `study` gives one row per run. `profile` measures a network of one's own; `measure`,
-`block`, `tap`, `norms` and `record_norms` are for a training loop of one's own, whose rows `Recorder` stores. `Task`,
-`bounds`, `Probe`, `Snapshot` and `Column` are for user-defined data sets, parts and measurements.
+`Recorder`, `block`, `tap`, `norms` and `record_norms` are for a training loop of one's own. `Task`, `bounds`, `Probe`,
+`Snapshot` and `Column` are for user-defined data sets, parts and measurements.
 """
 
 from importlib import import_module

@@ -1,18 +1,18 @@
-"""What a run's clip bounds and may drop, known from its recipe alone: reading a run needs no JAX."""
+"""What a run's clip bounds, and which steps were dropped, known without JAX from its recipe and its rows."""
 
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Any
 
-UNKNOWN_CLIP: Mapping[str, Any] = MappingProxyType(
-    {"name": ""}
-)  # of a foreign run whose user has stated none
+import numpy as np
+
+from gradlab.analysis.arrays import Rows
 
 # What these give the optimizer has an L2 norm of at most clip.threshold, or the step is dropped. All others bound
 # something else: entries, the norms of groups, or a norm by a limit that the recipe does not hold.
 NORM_BOUNDING = frozenset({"norm", "normalize", "skip", "per_example"})
 # What these give is no longer than what they are given, so that a bound of a clip before them still holds.
 SHORTENING = NORM_BOUNDING - {"normalize"} | set("value zero layer_norm tensor_norm block_rms agc".split())
+UNKNOWN: Mapping[str, Any] = {"name": ""}  # the clip of a run that gradlab has not trained
 # clips that change each gradient by definition, or nearly each: of many examples one is above the threshold
 ALWAYS_ACT = frozenset({"normalize", "per_example"})
 
@@ -64,3 +64,15 @@ def always_acts(clip: Mapping[str, Any]) -> bool:
 def clip_columns(clip: Mapping[str, Any]) -> dict[str, str]:
     """The column of each clip of a chain in the table of steps, by the clip's name."""
     return {name: f"clipped_{name}" for name in links(clip) if name}
+
+
+def overflowed(steps: Rows) -> np.ndarray:
+    """The steps that loss scaling dropped because their gradient was not finite, (rows,)."""
+    flags: np.ndarray = steps["overflowed"] == 1 if "overflowed" in steps else np.zeros(len(steps), bool)
+    return flags
+
+
+def dropped(steps: Rows, clip: Mapping[str, Any]) -> np.ndarray:
+    """The steps that the clip or loss scaling dropped, (rows,)."""
+    by_clip = drops(clip) and "clipped" in steps
+    return overflowed(steps) | (steps["clipped"] == 1) if by_clip else overflowed(steps)

@@ -77,6 +77,7 @@ class TrainingVerdict:
     test_score: float | None
     sentence: str = ""
     clip_shares: dict[str, float] | None = None  # clip_share of each clip of a chain
+    overflows: int | None = None  # updates that loss scaling dropped; None where it drops none
 
 
 @dataclass(frozen=True)

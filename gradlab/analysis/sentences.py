@@ -301,6 +301,8 @@ def of_training(
     for word, count in result.additions.items():
         parts.append(f"{word}: {details[word]}" if details else f"{word} in {count_text(count, 'seed')}")
     parts += _clip(result)
+    if result.overflows is not None:
+        parts.append(f"loss scaling dropped {result.overflows} of {count_text(result.updates, 'update')}")
     if (result.stopped or verdict not in ("diverged", "untrained")) and result.steps < total_steps:
         why = f" ({result.stopped})" if result.stopped else ""
         parts.append(f"ended after {result.steps} of {count_text(total_steps, 'step')}{why}")

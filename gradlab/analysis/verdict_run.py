@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from gradlab.analysis.arrays import Rows
-from gradlab.analysis.clip_limits import UNKNOWN_CLIP, clip_columns, drops
+from gradlab.analysis.clip_limits import UNKNOWN, clip_columns, drops
 from gradlab.analysis.score import score_of
 from gradlab.analysis.selection import rows_from_arrow, rows_of
 from gradlab.store.minibatches import Selection
@@ -26,7 +26,7 @@ LAYER_COLUMNS = (
     *("cosine", "effective_rank", "dead"),
 )
 FOREIGN_COLUMNS = ("log10_gradient",)  # of layers, on which the verdicts of a foreign run rest beside these
-STEP_COLUMNS = ("loss", "learning_rate", "log10_gradient", "clipped", "train_loss", "test_loss")
+STEP_COLUMNS = ("loss", "learning_rate", "log10_gradient", "clipped", "overflowed", "train_loss", "test_loss")
 TIME_COLUMNS = ("name", "log10_backward")
 _NO_TIMES = pd.DataFrame(columns=["source", "step"])
 
@@ -81,13 +81,16 @@ class VerdictRun(Run):
 
     @property
     def _step_selection(self) -> Selection:
-        return Selection(step_columns(self.status.get("data"), self.recipe.get("clip", UNKNOWN_CLIP)))
+        return Selection(step_columns(self.status.get("data"), self.recipe.get("clip", UNKNOWN)))
 
     def _of_verdicts(self, rows: pa.Table) -> pa.Table:
         """The rows of the first step, of the last one of each seed, and of that where a seed became non-finite."""
         if self.is_foreign:
             return self._of_foreign_verdicts(rows)
-        if drops(self.recipe["clip"]):  # the last step that counts may be any
+        scales = (
+            self.recipe.get("loss_scale", {}).get("kind") == "dynamic"
+        )  # an earlier version has no loss scale
+        if scales or drops(self.recipe["clip"]):  # the last step that counts may be any
             return rows
         seed, step = rows["seed"].to_numpy(), rows["step"].to_numpy()
         measured = pc.equal(rows["source"].cast(pa.string()), "batch").to_numpy()
@@ -121,4 +124,4 @@ def step_rows(run: Run) -> Rows:
     """The rows of steps with the columns of the verdicts."""
     if isinstance(run, VerdictRun):
         return run.step_rows
-    return rows_of(run.steps, step_columns(run.status.get("data"), run.recipe.get("clip", UNKNOWN_CLIP)))
+    return rows_of(run.steps, step_columns(run.status.get("data"), run.recipe.get("clip", UNKNOWN)))

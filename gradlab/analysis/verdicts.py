@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from gradlab.analysis import findings, foreign
+from gradlab.analysis import clip_limits, findings, foreign
 from gradlab.analysis.arrays import Rows
-from gradlab.analysis.clip_limits import UNKNOWN_CLIP, drops
 from gradlab.analysis.gain import Sizes, inner_gain
 from gradlab.analysis.results import (
     Diagnosis,
@@ -164,9 +163,10 @@ def _require_data(run: Run) -> dict[str, Any] | None:
 def _findings(run: Run, start: SignalVerdict, end: SignalVerdict, training: TrainingVerdict) -> list[Finding]:
     """Every word that holds, the causes last."""
     recipe = run.recipe
-    # of a foreign run they may not be known
-    optimizer, clip = recipe.get("optimizer", {}).get("name", ""), recipe.get("clip", UNKNOWN_CLIP)
-    context = findings.CauseContext(optimizer, clip, recipe.get("dtype", ""))
+    optimizer = recipe.get("optimizer", {}).get("name", "")  # of a foreign run it may not be known
+    context = findings.CauseContext(
+        optimizer, recipe.get("clip", clip_limits.UNKNOWN), recipe.get("dtype", "")
+    )
     at_end = findings.of_signal(end, "end") if end.step > start.step else []
     layers = rows_of(run.layers, findings.CAUSE_COLUMNS).of_minibatches()
     return [
@@ -295,11 +295,13 @@ def _over_time(run: Run, step: int) -> list[TimeVerdict]:
 
 
 def _without_dropped(run: Run, rows: Rows) -> Rows:
-    """The rows of layers without the steps that the clip dropped, of a seed that has others."""
-    if run.is_foreign or not drops(run.recipe["clip"]) or "clipped" not in step_rows(run):
+    """The rows of layers without the steps that the clip or loss scaling dropped, of a seed that has others."""
+    if run.is_foreign or "clipped" not in step_rows(run):
         return rows
     steps = step_rows(run).of_minibatches()
-    dropped = steps.take(steps["clipped"] == 1)
+    dropped = steps.take(clip_limits.dropped(steps, run.recipe["clip"]))
+    if not len(dropped):
+        return rows
     index = pd.MultiIndex.from_arrays([rows["seed"], rows["step"]])
     used = ~index.isin(pd.MultiIndex.from_arrays([dropped["seed"], dropped["step"]]))
     only_dropped = ~pd.Series(used).groupby(rows["seed"]).transform("any").to_numpy()

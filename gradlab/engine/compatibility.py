@@ -31,6 +31,7 @@ def checked_combination(recipe: Recipe) -> Recipe:
         )
     if recipe.model["name"] == "linear" and act != "linear":
         raise RecipeError(f"model=linear has no activation, got activation={act}; choose model=mlp")
+    _check_widths(recipe)
     _check_groups(recipe, width_factor)
     if recipe.clip["name"] == "per_example":
         _check_per_example(recipe)
@@ -39,16 +40,36 @@ def checked_combination(recipe: Recipe) -> Recipe:
     return replace(recipe, initializer=recipe.initializer | {"sigma_w": _critical_sigma_w(recipe)})
 
 
+def _check_widths(recipe: Recipe) -> None:
+    """Refuse a list of widths that the network cannot have."""
+    if isinstance(recipe.width, int):
+        return
+    widths, model = ",".join(map(str, recipe.width)), recipe.model["name"]
+    if model != "mlp":
+        raise RecipeError(f"width=[{widths}]: only model=mlp takes a list; give model={model} one number")
+    if recipe.depth != len(recipe.width) - 1:
+        raise RecipeError(
+            f"width=[{widths}] is the input block and {len(recipe.width) - 1} hidden ones, got depth={recipe.depth}; "
+            f"leave depth out, or give depth={len(recipe.width) - 1}"
+        )
+    if recipe.residual["name"] != "none":
+        raise RecipeError(
+            f"width=[{widths}]: residual={recipe.residual['name']} adds signals of one width; give one number, or "
+            "choose residual=none"
+        )
+
+
 def _check_groups(recipe: Recipe, width_factor: int) -> None:
     norm = recipe.normalization
     if norm["name"] != "group" or recipe.model["name"] != "mlp":  # others have their own widths
         return
-    width = recipe.width * (width_factor if norm["place"] == "after" else 1)
-    if width % norm["groups"]:
-        raise RecipeError(
-            f"normalization.groups={norm['groups']} does not divide the {width} units of a layer; "
-            "give a divisor of it"
-        )
+    factor = width_factor if norm["place"] == "after" else 1
+    for units in [recipe.width] if isinstance(recipe.width, int) else recipe.width:
+        if units * factor % norm["groups"]:
+            raise RecipeError(
+                f"normalization.groups={norm['groups']} does not divide the {units * factor} units of a layer; "
+                "give a divisor of it"
+            )
 
 
 def _check_per_example(recipe: Recipe) -> None:

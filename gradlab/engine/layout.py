@@ -87,7 +87,7 @@ def layout(recipe: Recipe, task: Task) -> Layout:
         _check_outputs(recipe, jnp.shape(outputs), task)
     layers = _block_layers(setup.chain)
     entries, kernels = _entries(setup.chain, state.params)
-    columns = row_columns(setup.probes.values(), step.clip_columns(setup))
+    columns = row_columns(setup.probes.values(), step.more_columns(setup))
     of_snapshots = [column for snapshot in setup.snapshots.values() for column in snapshot.columns]
     return Layout(
         blocks=setup.chain,

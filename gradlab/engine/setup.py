@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from gradlab.data.task import Form
 from gradlab.engine.families import FAMILIES
+from gradlab.engine.loss_scale import LossScaling
 from gradlab.measurements.probe import Probe, probe
 from gradlab.measurements.snapshot import Snapshot, snapshot
 from gradlab.nn.chain import Block
@@ -43,6 +44,7 @@ class Setup(NamedTuple):
     lr: Array | float
     lr_factors: list[tuple[str, Array | float]]
     freeze: tuple[str, ...]
+    loss_scale: LossScaling
     probes: dict[str, Probe]
     snapshots: dict[str, Snapshot]
     used: set[str]
@@ -156,12 +158,14 @@ def make_setup(recipe: Recipe, numbers: dict[str, Any], form: Form) -> Setup:
             outputs=form.outputs,
             label_per_step=form.label_per_step,
             depth=recipe.depth,
-            width=recipe.width,
+            width=recipe.width if isinstance(recipe.width, int) else recipe.width[0],
+            widths=() if isinstance(recipe.width, int) else recipe.width,
             activation=parts["activation"],
             initializer=parts["initializer"],
             normalization=parts["normalization"],
             residual=parts["residual"],
             dropout=numbers["dropout"] if recipe.dropout > 0 else None,
+            has_alpha_dropout=recipe.dropout_kind == "alpha",
             dtype=jnp.dtype(recipe.dtype),
         )
     )
@@ -178,6 +182,9 @@ def make_setup(recipe: Recipe, numbers: dict[str, Any], form: Form) -> Setup:
         lr=numbers["lr"],
         lr_factors=[(pattern, numbers[f"lr_factors.{pattern}"]) for pattern in recipe.lr_factors],
         freeze=recipe.freeze,
+        loss_scale=LossScaling(
+            recipe.loss_scale.kind, numbers["loss_scale.value"], recipe.loss_scale.growth_interval
+        ),
         probes=_made(probe, recipe.probes, "probes", numbers),
         snapshots=_made(snapshot, recipe.snapshots, "snapshots", numbers),
         used=used,

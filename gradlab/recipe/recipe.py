@@ -17,6 +17,7 @@ from gradlab.recipe.bounds import (
     Share,
     Size,
     Text,
+    Widths,
     bound,
 )
 
@@ -41,6 +42,15 @@ class Stop:
 
 
 @dataclass(frozen=True)
+class LossScale:
+    """What multiplies the loss before back-propagation: nothing, `value`, or a scale that begins there and adapts."""
+
+    kind: str
+    value: float
+    growth_interval: int
+
+
+@dataclass(frozen=True)
 class Recipe:
     """What `conf/` and the command line compose; `conf/config.yaml` holds every default."""
 
@@ -58,7 +68,7 @@ class Recipe:
     probes: dict[str, Part]
     snapshots: dict[str, Part]
     depth: int
-    width: int
+    width: int | tuple[int, ...]  # of all layers, or of the input block and each hidden block of an mlp
     steps: int
     batch_size: int
     accumulate: int
@@ -66,9 +76,11 @@ class Recipe:
     lr_factors: dict[str, float]
     freeze: tuple[str, ...]
     dropout: float
+    dropout_kind: str
     seed: int
     seeds: int
     dtype: str
+    loss_scale: LossScale
     remat: bool
     log: Every
     eval: Every
@@ -89,7 +101,7 @@ STOP_WORDS = ("vanishing", "exploding", "diverged")  # the verdicts that may end
 LISTED = {"probe": "probes", "snapshot": "snapshots"}
 BOUNDS: dict[str, Any] = {  # the annotation that declares what each root key may be
     "depth": Depth,
-    "width": Size,
+    "width": Widths,
     "steps": Count,
     "batch_size": Count,
     "accumulate": Size,
@@ -97,6 +109,7 @@ BOUNDS: dict[str, Any] = {  # the annotation that declares what each root key ma
     "lr_factors": Annotated[dict[str, float], Many(Bound(float, 0), named=True)],
     "freeze": Annotated[list[str], Many(Bound(str))],
     "dropout": Share,
+    "dropout_kind": Literal["plain", "alpha"],
     "seed": Count,
     "seeds": Size,
     "log.every": Size,
@@ -105,7 +118,10 @@ BOUNDS: dict[str, Any] = {  # the annotation that declares what each root key ma
     "stop.loss": NonNegative,
     "stop.tolerance": NonNegative,
     "stop.on": Annotated[list[str], Many(Bound(str, among=STOP_WORDS))],
-    "dtype": Literal["float32", "float64", "bfloat16"],
+    "dtype": Literal["float32", "float64", "bfloat16", "float16"],
+    "loss_scale.kind": Literal["none", "static", "dynamic"],
+    "loss_scale.value": Positive,
+    "loss_scale.growth_interval": Size,
     "device": Literal["auto", "cpu", "gpu", "tpu"],
     "on_nonfinite": Literal["stop", "continue", "raise"],
     "remat": Flag,
@@ -115,6 +131,7 @@ BOUNDS: dict[str, Any] = {  # the annotation that declares what each root key ma
     "outputs": Text,
 }
 LIMITS = {key: bound(annotation) for key, annotation in BOUNDS.items()}
+_NO_LOSS_SCALE = {"kind": "none", "value": 32768.0, "growth_interval": 2000}
 # keys that came later: at these values they are not part of the digest
 LATER_DEFAULTS = {
     "snapshots": {"recurrent_spectrum": {"name": "recurrent_spectrum"}},
@@ -127,6 +144,11 @@ LATER_DEFAULTS = {
     "clip.thresholds": {},
     "clip.warmup": 0.0,
     "clip.warmup_from": 10.0,
+    "dropout_kind": "plain",
+    "initializer.low": "auto",
+    "initializer.high": "auto",
+    "loss_scale": _NO_LOSS_SCALE,
+    **{f"loss_scale.{key}": value for key, value in _NO_LOSS_SCALE.items()},
 }
 NOT_IN_DIGEST = frozenset("study outputs device quiet force".split())  # they change no stored number
 # what a part means: one that computes other numbers than before gets the next number, and its recipes another digest
@@ -141,10 +163,17 @@ def is_import_path(name: str) -> bool:
     return ":" in name
 
 
+def widest(recipe: Recipe) -> int:
+    """The units of the widest layer."""
+    return recipe.width if isinstance(recipe.width, int) else max(recipe.width)
+
+
 def plain(recipe: Recipe) -> dict[str, Any]:
     """The recipe as nested plain values, as `recipe.yaml` holds it."""
     values = {field.name: getattr(recipe, field.name) for field in fields(recipe)}
     values |= {"freeze": list(recipe.freeze), "log": vars(recipe.log), "eval": vars(recipe.eval)}
+    values |= {"loss_scale": vars(recipe.loss_scale)}
+    values |= {} if isinstance(recipe.width, int) else {"width": list(recipe.width)}
     return values | {"stop": vars(recipe.stop) | {"on": list(recipe.stop.on)}}
 
 

@@ -28,14 +28,14 @@ def describe(recipe: dict[str, Any], used: Collection[str] | None = None) -> str
         return _describe_foreign(recipe)
     takes_part: Callable[[str], bool] = lambda name: used is None or name in used
     words = [_part("model", recipe)]
-    words += [f"{key} {recipe[key]}" for key in ("depth", "width") if takes_part(key)]
+    words += [f"{key} {_size(recipe[key])}" for key in ("depth", "width") if takes_part(key)]
     words += [_part(group, recipe) for group in ("activation", "initializer") if takes_part(group)]
     words += [
         f"{group} {_part(group, recipe)}"
         for group in _OMITTED_IF_NONE
         if recipe[group]["name"] != "none" and (group == "penalty" or takes_part(group))
     ]
-    words += [f"dropout {recipe['dropout']:g}"] if recipe["dropout"] and takes_part("dropout") else []
+    words += [_dropout(recipe)] if recipe["dropout"] and takes_part("dropout") else []
     words += [] if recipe["loss"]["name"] == options.default("loss") else [f"loss {_part('loss', recipe)}"]
     words += [
         _part("optimizer", recipe) + ("" if "phases" in recipe["optimizer"] else f" lr {recipe['lr']:g}")
@@ -44,6 +44,7 @@ def describe(recipe: dict[str, Any], used: Collection[str] | None = None) -> str
     words += [f"clip {_clip(recipe['clip'])}", _part("data", recipe)]
     words += _batch(recipe) if used is None or used else []
     words += [] if recipe["dtype"] == DEFAULT_DTYPE else [recipe["dtype"]]
+    words += _loss_scale(recipe.get("loss_scale", {"kind": "none"}))  # runs of earlier versions have none
     words += [f"measured every {recipe['log']['every']} steps"] if recipe["log"]["every"] > 1 else []
     words += [f"accumulate {recipe['accumulate']}"] if recipe["accumulate"] > 1 else []
     words += [f"rate of {path} × {factor:g}" for path, factor in recipe["lr_factors"].items()]
@@ -72,6 +73,19 @@ def _batch(recipe: dict[str, Any]) -> list[str]:
     if size == DEFAULT_BATCH:
         return []
     return [f"batch {size}"] if size else ["all examples"]
+
+
+def _size(value: int | list[int]) -> str:
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _dropout(recipe: dict[str, Any]) -> str:
+    kind = "alpha dropout" if recipe.get("dropout_kind") == "alpha" else "dropout"
+    return f"{kind} {recipe['dropout']:g}"
+
+
+def _loss_scale(scale: dict[str, Any]) -> list[str]:
+    return [] if scale["kind"] == "none" else [f"loss scale {scale['kind']} {scale['value']:g}"]
 
 
 def title(run: "Run") -> str:

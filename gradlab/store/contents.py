@@ -225,6 +225,9 @@ def _recipe_problem(recipe: Any) -> str:
             return problem
     by_key = flat(recipe)
     for key, limit in _LIMITS.items():
+        head, _, tail = key.partition(".")
+        if tail and not isinstance(recipe.get(head, {}), dict):
+            return f"{head} is {_short(recipe[head])}"
         value = recipe.get(key) if key in recipe else by_key.get(key, LATER_DEFAULTS.get(key))
         if value is None:
             return f"it has no {key}"

@@ -82,7 +82,7 @@ class Run:
     def choices(self) -> dict[str, Any]:
         """The recipe by readable key: an option's name under its group, its numbers under group.key."""
         values = flat(without_later_defaults(self.recipe))
-        if "clip" in self.recipe:  # what is known of a foreign run may not name one
+        if "clip" in self.recipe:
             values["clip.name"] = option_label(self.recipe["clip"])
         no_choices = (*NOT_IN_DIGEST, contents.ORIGIN)
         kept = {key: value for key, value in values.items() if key.split(".")[0] not in no_choices}

@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from gradlab.analysis import advice_sentences as sentences
-from gradlab.analysis.clip_limits import norm_threshold
+from gradlab.analysis.clip_limits import UNKNOWN, norm_threshold
 from gradlab.analysis.results import ClipAdvice, NormRecommendation, OwnClip, Recommendation, ThresholdEffect
 from gradlab.analysis.selection import is_measured, minibatch_rows, rows_with, to_float64
 from gradlab.analysis.training import clipped_fraction
@@ -327,8 +327,8 @@ def round_two(number: float) -> float:
 
 def _own_clip(run: Run) -> OwnClip | None:
     """The run's own clip: on which fraction of the steps it acted, and its threshold where that bounds this norm."""
-    clip = run.recipe.get("clip", {"name": "none"})  # that of a foreign run may not be known
+    clip = run.recipe.get("clip", UNKNOWN)
     clipped = clipped_fraction(run.steps)
-    if clip["name"] == "none" or clipped is None:
+    if clip["name"] in ("none", UNKNOWN["name"]) or clipped is None:
         return None
     return OwnClip(option_label(clip), norm_threshold(clip), clipped)

@@ -42,7 +42,8 @@ def norm_threshold(clip: Mapping[str, Any]) -> float | None:
 def _threshold(clip: Mapping[str, Any]) -> float | None:
     bounds_norm = clip["name"] in NORM_BOUNDING and float(clip.get("p", 2.0)) == 2.0
     is_fixed = not clip.get("thresholds") and not clip.get("warmup")
-    return float(clip["threshold"]) if bounds_norm and is_fixed else None
+    # that of a foreign run may not be known
+    return float(clip["threshold"]) if bounds_norm and is_fixed and "threshold" in clip else None
 
 
 def drops(clip: Mapping[str, Any]) -> bool:

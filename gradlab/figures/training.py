@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from gradlab.analysis.clip_limits import norm_threshold
+from gradlab.analysis.clip_limits import UNKNOWN, norm_threshold
 from gradlab.analysis.score import Score, score_of
 from gradlab.analysis.selection import minibatch_rows, rows_with, to_float64
 from gradlab.analysis.training import clipped_fraction, switch_steps
@@ -43,7 +43,7 @@ BEFORE, AFTER, CLIP_INPUT = style.COLOURS[2], style.COLOURS[3], style.COLOURS[4]
 def run_figure(run: Run, title: str) -> Figure:
     """The course of training of a stored run."""
     if run.is_foreign:
-        return recorded(run.steps, norm_threshold(run.recipe.get("clip", {"name": ""})), title)
+        return recorded(run.steps, norm_threshold(run.recipe.get("clip", UNKNOWN)), title)
     data, clip = run.status["data"], run.recipe["clip"]
     # the gradient's norm is drawn, which a clip of the update does not bound
     threshold = None if clip.get("where") == "update" else norm_threshold(clip)

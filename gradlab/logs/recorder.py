@@ -92,10 +92,10 @@ class Recorder:
         """Add what was measured at `step`, before its update.
 
         `row` maps the names of columns (log10_forward, log10_backward, log10_gradient, log10_weight, … or of your own)
-        to arrays (layers,), or has a method `columns()` that returns such a mapping; None where no layer was measured.
-        NaN and infinities are measured values, −inf is the logarithm of an exact zero; what was not measured is left
-        out, or masked in a masked array. `numbers` are columns of the table of steps: loss, learning_rate,
-        log10_gradient (of all parameters), test_loss, …
+        to arrays (layers,), or has a method `columns()` that returns such a mapping, and the layers' `names`, as what
+        `gradlab.measure` gives; None where no layer was measured. NaN and infinities are measured values, −inf is the
+        logarithm of an exact zero; what was not measured is left out, or masked in a masked array. `numbers` are
+        columns of the table of steps: loss, learning_rate, log10_gradient (of all parameters), test_loss, …
 
         Raises:
             RecipeError: the step does not increase, the row is one of other layers, or there is no such column.
@@ -133,12 +133,12 @@ class Recorder:
             raise RecipeError(
                 f"a row maps names of columns to arrays, or has a method columns(); got {type(row).__name__}"
             )
-        self._require_layers(layers or getattr(row, "layers", None) or ())
+        self._require_layers(layers or getattr(row, "names", None) or ())
         kept = {name: values for name, values in columns.items() if values is not None}
         for name in kept.keys() - self._names:
             require_column(name)
             self._names.add(name)
-        return {name: self._profile(name, values) for name, values in kept.items()}
+        return _without_weights({name: self._profile(name, values) for name, values in kept.items()})
 
     def _require_layers(self, layers: Sequence[str]) -> None:
         names = _layer_names(layers)
@@ -213,6 +213,15 @@ class Recorder:
             self.close("stopped", "by Ctrl-C")
         else:
             self.close("failed", described(error, 300))
+
+
+def _without_weights(profiles: dict[str, np.ma.MaskedArray]) -> dict[str, np.ma.MaskedArray]:
+    """The profiles, those of weights masked in layers that have none: a NaN there, although the output is finite."""
+    if not {"log10_weight", "log10_forward"} <= profiles.keys():
+        return profiles
+    none = np.isnan(profiles["log10_weight"]) & np.isfinite(profiles["log10_forward"])
+    of_weights = {name: profiles[name] for name in ("log10_weight", "log10_gradient") if name in profiles}
+    return profiles | {name: np.ma.masked_where(none, profile) for name, profile in of_weights.items()}
 
 
 def _stacked_numbers(rows: Sequence[Row]) -> dict[str, Measured]:

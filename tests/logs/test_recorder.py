@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import gradlab
+from gradlab.analysis.verdicts import diagnose
 from gradlab.commands.main import main
 from gradlab.recipe.errors import InUseError, RecipeError, UnfinishedError
 from gradlab.store.read import open_run
@@ -65,7 +66,7 @@ def test_null_is_what_was_not_measured_and_nan_is_measured():
 class Row:
     """As `gradlab.measure` gives one."""
 
-    layers = NAMES
+    names = tuple(NAMES)
 
     def columns(self):
         return {"log10_backward": profile(0), "entropy": np.float32([1, 2, 3, 4])}
@@ -77,6 +78,41 @@ def test_a_row_may_be_an_object_with_columns_and_names():
     run = open_run(RUN)
     assert run.layers.name.tolist() == NAMES
     assert run.layers.entropy.tolist() == [1, 2, 3, 4]
+
+
+def test_a_layer_without_weights_has_no_gradient_of_them():
+    """`gradlab.measure` gives NaN for it; a NaN weight makes the output NaN, too."""
+    nan = np.float64(np.nan)
+    row = {
+        "log10_weight": [0, nan, 0, nan],
+        "log10_forward": [0, 0, nan, nan],
+        "log10_gradient": [0, nan, nan, nan],
+    }
+    with gradlab.Recorder(RUN, layers=NAMES) as recorder:
+        recorder.write(0, row)
+    layers = open_run(RUN).layers
+    assert layers.log10_gradient.isna().tolist() == [False, True, False, False]
+    assert layers.log10_weight.isna().tolist() == [False, True, False, False]
+
+
+@pytest.mark.slow
+def test_a_row_of_gradlab_measure_is_stored_and_judged():
+    import jax
+    import jax.numpy as jnp
+
+    weights = [0.5 * jnp.eye(4)] * 6
+
+    def loss(weights, x):
+        for w in weights:
+            x = x @ w
+        return jnp.mean(jnp.sum(x**2, 1))
+
+    with gradlab.Recorder(RUN) as recorder:
+        value, _, row = jax.jit(gradlab.measure(loss))(weights, jnp.ones((3, 4)))
+        recorder.write(0, row, loss=value)
+    run = open_run(RUN)
+    assert run.layers.name.tolist() == list(row.names)
+    assert diagnose(run).signal_start.gain == pytest.approx(0.5, rel=1e-5)
 
 
 def test_a_run_may_be_read_while_it_is_written(capsys):

@@ -11,7 +11,7 @@ from gradlab.analysis.gain import backward_gain
 from gradlab.analysis.verdict_run import VerdictRun
 from gradlab.analysis.verdicts import diagnose, failed
 from gradlab.commands.main import main
-from gradlab.figures import heatmap
+from gradlab.figures import heatmap, training
 from gradlab.recipe.errors import RecipeError
 from gradlab.report.summary import describe, title
 from gradlab.store.read import open_run
@@ -194,6 +194,14 @@ def test_no_theory_no_chance_level_and_no_default_is_shown():
     assert told.data is None
     assert describe(run.recipe) == "log.csv · optimizer adam · clip norm threshold 2.0"
     assert title(run) == "log · log.csv · optimizer adam · clip norm threshold 2.0"
+
+
+def test_a_clip_without_a_threshold_is_no_line_in_a_figure():
+    rows = [{"step": step, "loss": 1.0, "grad_norm": 1.0} for step in range(3)]
+    run = ingested(write_csv(Path("log.csv"), rows), "clip=norm")
+    entries = training.run_figure(run, "").legends[0].get_texts()
+    assert "clip threshold" not in [entry.get_text() for entry in entries]
+    assert advise(run).own is None
 
 
 def test_the_norm_over_layers_stands_for_a_global_norm_that_is_not_there():

@@ -58,6 +58,21 @@ def test_wandb_reads_what_is_stored(run, tmp_path):
     assert (record.run_group, record.display_name, record.host) == ("big", "big/a", "")
 
 
+def test_an_offline_run_is_replaced_only_with_force(run, tmp_path, capsys):
+    pytest.importorskip("wandb")
+    line = ["export", str(run.folder), "--to", "wandb", "--out", str(tmp_path / "x")]
+    assert main(line) == 0
+    (folder,) = (tmp_path / "x" / "wandb").iterdir()
+    (mark,) = (file.with_suffix(".wandb.synced") for file in folder.iterdir())
+    mark.touch()  # as `wandb sync` does
+    assert main(line) == 2
+    assert f"{folder} is there already; replace it with --force" in capsys.readouterr().err
+    assert main([*line, "--force"]) == 0
+    assert list((tmp_path / "x" / "wandb").iterdir()) == [folder]
+    assert not mark.exists()
+    same(of_wandb(folder), stored(run))
+
+
 def test_the_recipe_is_text_and_hyperparameters(run, tmp_path):
     assert main(["export", str(run.folder), "--to", "tensorboard", "--out", str(tmp_path / "x")]) == 0
     from tensorboard.plugins.hparams.metadata import parse_session_start_info_plugin_data

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from gradlab.measurements.columns import KEYS
+from gradlab.recipe.printing import one_line, printable
 from gradlab.report.summary import title
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ def definitions(run: "Run") -> dict[str, str]:
 def label(run: "Run", seed: int) -> PurePosixPath:
     """What a seed of a run is called elsewhere: `study/run`, and `study/run/seed_3` of a run with several seeds."""
     folder = run.folder.resolve()
-    name = PurePosixPath(folder.parent.name, folder.name)
+    name = PurePosixPath(*(printable(one_line(part)) for part in (folder.parent.name, folder.name)))
     return name / f"seed_{seed}" if len(seeds(run)) > 1 else name
 
 

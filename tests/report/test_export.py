@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from gradlab.commands.main import main
@@ -101,6 +102,22 @@ def test_each_seed_has_its_own_folder(tmp_path):
     run = runs.open_run(folder)
     for seed in (0, 1):
         same(of_tensorboard(tmp_path / "x" / "big" / "b" / f"seed_{seed}"), stored(run, seed))
+
+
+def test_a_measure_inside_a_block_is_a_scalar(run, tmp_path):
+    notes = {
+        "seed": [0, 0],
+        "step": [0, 5],
+        "source": ["batch"] * 2,
+        "layer": [1, 1],
+        "name": ["hidden 1"] * 2,
+    }
+    (run.folder / "notes").mkdir()
+    rows = runs.table("notes", notes | {"measure": ["entropy"] * 2, "value": [0.5, None]})
+    pq.write_table(rows, run.folder / "notes" / "all.parquet")
+    assert main(["export", str(run.folder), "--to", "tensorboard", "--out", str(tmp_path / "x")]) == 0
+    found = of_tensorboard(tmp_path / "x" / "big" / "a")
+    assert found["notes/entropy/hidden 1"] == [(0, 0.5)]
 
 
 def test_two_layers_of_one_name_have_two_tags(tmp_path):

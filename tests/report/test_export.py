@@ -120,6 +120,16 @@ def test_a_measure_inside_a_block_is_a_scalar(run, tmp_path):
     assert found["notes/entropy/hidden 1"] == [(0, 0.5)]
 
 
+def test_a_column_named_as_one_of_log10_without_it_has_a_tag_of_its_own(tmp_path):
+    pytest.importorskip("tensorboard")
+    layers = runs.layer_table(np.array([[1.0, 2.0, 3.0]]), [0])
+    layers = layers.append_column("backward", pa.array([10.0, 100.0, 1000.0], pa.float32()))
+    run = runs.opened(tmp_path / "big" / "a", [layers], [runs.step_table([1.0], [0])], depth=1)
+    assert main(["export", str(run.folder), "--to", "tensorboard", "--out", str(tmp_path / "x")]) == 0
+    found = of_tensorboard(tmp_path / "x" / "big" / "a")
+    assert (found["log10_backward/input"], found["backward/input"]) == ([(0, 1.0)], [(0, 10.0)])
+
+
 def test_two_layers_of_one_name_have_two_tags(tmp_path):
     pytest.importorskip("tensorboard")
     layers = runs.layer_table(np.array([[1.0, 2.0, 3.0, 4.0]]), [0])

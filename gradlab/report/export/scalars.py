@@ -4,7 +4,7 @@ A value that was not measured (null) has no scalar; NaN and ±inf are values. Ta
 left out: they would make one scalar for every array of the network, and for every time step.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -61,16 +61,17 @@ def _rows(run: "Run", table: str, seed: int) -> Rows:
     frame = frame[frame["seed"] == seed]
     frame = frame.iloc[np.argsort(frame["step"].to_numpy(), kind="stable")]
     before = np.where(frame["source"].to_numpy(dtype=object) == "probe", "probe/", "")
-    keys = {name for name, _ in KEYS[table]}
-    columns = {_word(table, name): _numbers(frame[name]) for name in frame.columns if name not in keys}
+    measured = frame.columns.difference([name for name, _ in KEYS[table]], sort=False)
+    columns = {word: _numbers(frame[name]) for name, word in _words(table, measured).items()}
     return Rows(frame["step"].to_numpy(), before, _after(frame, table), columns)
 
 
-def _word(table: str, column: str) -> str:
-    """The part of a tag that is the same in all rows of a column."""
-    return {"steps": f"steps/{column}", "layers": f"{column.removeprefix('log10_')}/", "notes": "notes/"}[
-        table
-    ]
+def _words(table: str, columns: Collection[str]) -> dict[str, str]:
+    """By column, the part of a tag that is the same in all its rows; `log10_` stays where two would be one without."""
+    short = {name: name.removeprefix("log10_") for name in columns}
+    unique = {name: name if rest in short else rest for name, rest in short.items() if rest != name}
+    word = {"steps": "steps/{0}", "layers": "{1}/", "notes": "notes/"}[table]
+    return {name: word.format(name, unique.get(name, name)) for name in columns}
 
 
 def _after(frame: "pd.DataFrame", table: str) -> Any:
@@ -103,9 +104,12 @@ def _at(step: int, rows: Rows) -> Iterator[tuple[str, float]]:
 
 def definitions(run: "Run") -> dict[str, str]:
     """What the scalars of the steps and the layers mean, with the unit, by tag; `…` stands for the layer."""
-    steps = {_word("steps", name): meaning for name, meaning in run.meanings("steps").items()}
-    layers = {_word("layers", name) + "…": meaning for name, meaning in run.meanings("layers").items()}
-    return {tag: f"{meaning.definition} [{meaning.unit}]" for tag, meaning in (steps | layers).items()}
+    found = {}
+    for table, layer in (("steps", ""), ("layers", "…")):
+        meanings = run.meanings(table)
+        for name, word in _words(table, meanings).items():
+            found[word + layer] = f"{meanings[name].definition} [{meanings[name].unit}]"
+    return found
 
 
 def label(run: "Run", seed: int) -> PurePosixPath:

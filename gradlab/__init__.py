@@ -2,8 +2,8 @@
 
 `run` trains what `gradlab run` does and returns the stored run, with its tables, verdicts and figures; `load` reads
 stored runs as one data frame, `study` gives one row per run. `profile` measures a network of one's own; `measure`,
-`block`, `tap`, `norms` and `record_norms` are for a training loop of one's own. `Task`, `bounds`, `Probe`, `Snapshot`
-and `Column` are for user-defined data sets, parts and measurements.
+`Recorder`, `block`, `tap`, `norms` and `record_norms` are for a training loop of one's own. `Task`, `bounds`, `Probe`,
+`Snapshot` and `Column` are for user-defined data sets, parts and measurements.
 """
 
 from importlib import import_module
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from gradlab.analysis.study import study_frame as study
     from gradlab.commands.run import run
     from gradlab.data.task import Task
+    from gradlab.logs.recorder import Recorder
     from gradlab.measurements.columns import Column
     from gradlab.measurements.probe import Probe
     from gradlab.measurements.snapshot import Snapshot
@@ -28,6 +29,7 @@ __version__ = "0.3.0"
 __all__ = [
     "Column",
     "Probe",
+    "Recorder",
     "Snapshot",
     "Task",
     "__version__",
@@ -46,6 +48,7 @@ __all__ = [
 _PLACES = {  # module, or module:attribute
     "Column": "gradlab.measurements.columns:Column",
     "Probe": "gradlab.measurements.probe:Probe",
+    "Recorder": "gradlab.logs.recorder:Recorder",
     "Snapshot": "gradlab.measurements.snapshot:Snapshot",
     "Task": "gradlab.data.task:Task",
     "bounds": "gradlab.recipe.bounds",

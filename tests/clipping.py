@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from fnmatch import fnmatchcase
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,14 @@ def clip(
     past: Sequence[Tree] = (),
 ) -> Tree:
     """The gradient after the clip; `past` are the gradients of the steps before."""
-    c, stacked_axes = part.get("threshold", math.nan), stacked_axes or dict.fromkeys(grads, 0)
+    stacked_axes = stacked_axes or dict.fromkeys(grads, 0)
+    if part["name"] == "chain":
+        return chain(part["clips"], grads, params or grads, stacked_axes, past)
+    if part.get("warmup") and part["name"] != "zscore":  # whose warm-up is another
+        part = warmed_up(part, len(past))
+    if part.get("thresholds"):
+        return by_pattern(part, grads, params or grads, stacked_axes)
+    c = part.get("threshold", math.nan)
     match part["name"]:
         case "value":
             low, high = (-c if part.get("low", "auto") == "auto" else part["low"]), part.get("high", "auto")
@@ -26,7 +34,7 @@ def clip(
             return {path: np.minimum(np.maximum(g, low), high) for path, g in grads.items()}
         case "zero":
             return {path: np.where(np.abs(g) > c, 0.0, g) for path, g in grads.items()}
-        case "norm":
+        case "norm" | "per_example":  # of one example
             return scaled(grads, order_norm(part.get("p", 2.0), grads), c)
         case "normalize":
             norm = length(*grads.values())
@@ -107,3 +115,44 @@ def z_limit(part: dict[str, Any], steps: Sequence[Tree]) -> float:
         mean = part["alpha"] * mean + (1 - part["alpha"]) * new
         variance = part["alpha"] * variance + (1 - part["alpha"]) * (new - mean) ** 2
     return limit
+
+
+def chain(
+    links: dict[str, Any], grads: Tree, params: Tree, stacked_axes: dict[str, int], past: Sequence[Tree]
+) -> Tree:
+    """Each clip on what the one before left, now and in all steps before."""
+    for link in links.values():
+        before = list(past)
+        past = [clip(link, g, params, stacked_axes, before[:step]) for step, g in enumerate(before)]
+        grads = clip(link, grads, params, stacked_axes, before)
+    return grads
+
+
+def warmed_up(part: dict[str, Any], step: int) -> dict[str, Any]:
+    """The clip with the thresholds that it has in this step, in equal ratios down to its own."""
+    left = max(0.0, 1.0 - step / part["warmup"])
+    factor = part["warmup_from"] ** left if left else 1.0
+    thresholds = {pattern: factor * number for pattern, number in part.get("thresholds", {}).items()}
+    return part | {"warmup": 0.0, "threshold": factor * part["threshold"], "thresholds": thresholds}
+
+
+def by_pattern(part: dict[str, Any], grads: Tree, params: Tree, stacked_axes: dict[str, int]) -> Tree:
+    """Every layer's arrays under names of their own, those of each threshold clipped as if there were no others."""
+    clipped = {path: np.array(g, np.float64) for path, g in grads.items()}
+    groups: dict[str, dict[str, tuple[str, Any]]] = {}
+    for path, g in grads.items():
+        block, _, parameter = path.partition("/")
+        for index in range(len(g)) if stacked_axes[path] else [...]:
+            name = f"{block}/{parameter}" if index is ... else f"{block} {index + 1}/{parameter}"
+            last = [pattern for pattern in part["thresholds"] if fnmatchcase(name, pattern)][-1:]
+            groups.setdefault("".join(last), {})[name] = (path, index)
+    for pattern, places in groups.items():
+        of_group = part | {"threshold": part["thresholds"].get(pattern, part["threshold"]), "thresholds": {}}
+        group_grads, group_params = (
+            {name: np.asarray(tree[path], np.float64)[index] for name, (path, index) in places.items()}
+            for tree in (grads, params)
+        )
+        for name, g in clip(of_group, group_grads, group_params).items():
+            path, index = places[name]
+            clipped[path][index] = g
+    return clipped

@@ -2,11 +2,12 @@
 
 from pathlib import Path
 
-from gradlab.measurements.columns import KEYS, TABLES, Column, columns_of
+from gradlab.measurements.columns import KEYS, LOSS_SCALE, TABLES, Column, columns_of
 from gradlab.measurements.probe import probe
 from gradlab.measurements.snapshot import snapshot
 
 PAGE = Path(__file__).parent.parent / "docs" / "columns.md"
+SCALED = "`loss_scale.kind`"
 ROWS = {
     "layers": "One row for each seed, step, source and layer.",
     "parameters": "One row for each seed, step, source, layer and parameter.",
@@ -42,6 +43,7 @@ def page() -> str:
     makers += [
         (f"`snapshot={name}`", snapshot.make({"name": name}).columns) for name in sorted(snapshot.makers)
     ]
+    makers.append((SCALED, LOSS_SCALE["dynamic"]))
     by_column = {column: maker for maker, columns in makers for column in columns}
     return "\n".join([INTRODUCTION, *(_section(table, by_column) for table in TABLES)])
 
@@ -67,6 +69,8 @@ def _section(table: str, by_column: dict[Column, str]) -> str:
 def _maker(table: str, column: Column, makers: dict[str, str]) -> str:
     if table in ("layers", "parameters"):
         return makers.get(column.name, "every run")
+    if column in LOSS_SCALE["dynamic"]:
+        return SCALED
     return {"times": "recurrent networks", "notes": "networks with inner measures"}.get(table, "every run")
 
 

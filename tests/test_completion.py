@@ -23,7 +23,17 @@ ROOT = Path(__file__).parent.parent
         ("gradlab run opti", ["optimizer="]),
         ("gradlab run de", ["depth=", "device="]),
         ("gradlab run log", ["log.every="]),
-        ("gradlab run clip=norm clip.", ["clip.threshold=", "clip.p=", "clip.where="]),
+        (
+            "gradlab run clip=norm clip.",
+            [
+                "clip.threshold=",
+                "clip.p=",
+                "clip.thresholds=",
+                "clip.warmup=",
+                "clip.warmup_from=",
+                "clip.where=",
+            ],
+        ),
         ("gradlab suggest-clip --th", ["--threshold "]),
         ("gradlab run clip.", []),
         ("gradlab run initializer=he,x", ["he,xavier"]),

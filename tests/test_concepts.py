@@ -6,7 +6,7 @@ import pytest
 
 from gradlab.analysis.concepts import TERMS
 from gradlab.analysis.training import RULES
-from gradlab.analysis.words import CAUSES, SIGNAL, TABLES, TRAINING, WORDS
+from gradlab.analysis.words import CAUSES, SIGNAL, TABLES, TRAINING, WEIGHTS, WORDS
 from tests.verdicts_page import PAGE, page
 
 CONCEPTS = (Path(__file__).parent.parent / "docs" / "concepts.md").read_text("utf-8")
@@ -22,7 +22,11 @@ def test_the_page_of_verdicts_is_made_from_the_words():
 
 
 def test_no_word_stands_twice():
-    assert len(WORDS) == sum(len(table) for table in TABLES.values()) == len(SIGNAL | TRAINING | CAUSES)
+    assert (
+        len(WORDS)
+        == sum(len(table) for table in TABLES.values())
+        == len(SIGNAL | TRAINING | WEIGHTS | CAUSES)
+    )
 
 
 def test_the_rules_are_asked_in_the_order_of_the_words():

@@ -15,6 +15,7 @@ from gradlab.recipe.recipe import (
     BOUNDS,
     NOT_IN_DIGEST,
     Every,
+    LossScale,
     Recipe,
     Stop,
     changed_meanings,
@@ -38,9 +39,11 @@ OTHER = {  # another value of every root key
     "lr_factors": {"input/*": 0.5},
     "freeze": ("input/*",),
     "dropout": 0.5,
+    "dropout_kind": "alpha",
     "seed": 4,
     "seeds": 2,
     "dtype": "float64",
+    "loss_scale": LossScale("dynamic", 1024.0, 100),
     "remat": True,
     "log": Every(3),
     "eval": Every(9),
@@ -62,7 +65,7 @@ def test_a_digest_does_not_see_the_order_of_keys():
     turned = {
         key: dict(reversed(value.items())) for key, value in plain(RICH).items() if isinstance(value, dict)
     }
-    turned |= {key: getattr(RICH, key) for key in ("log", "eval", "stop")}
+    turned |= {key: getattr(RICH, key) for key in ("log", "eval", "stop", "loss_scale")}
     assert digest(replace(RICH, **turned)) == digest(RICH)
 
 
@@ -199,6 +202,8 @@ def test_a_recipe_whose_parts_mean_what_they_did_keeps_its_folder():
             "eval": Every(**values["eval"]),
             "stop": Stop(**values["stop"]),
         }
+        nested["loss_scale"] = LossScale("none", 32768.0, 2000)
         snapshots = {"recurrent_spectrum": {"name": "recurrent_spectrum"}}
-        one = Recipe(**{"snapshots": snapshots, "freeze": (), **values, **nested})
+        later = {"snapshots": snapshots, "freeze": (), "dropout_kind": "plain"}
+        one = Recipe(**{**later, **values, **nested})
         assert folder_name(one) == folder_name(one, before=True) == name

@@ -17,7 +17,12 @@ others are listed in `words`. Of several seeds, the training's verdict is that o
 worst); the signal's is that of the intact seeds, unless the broken ones outnumber them. `--fail-on WORD,WORD` ends
 `gradlab run` and `gradlab diagnose` with exit code 1 where one of the words holds, for any seed.
 """
-HEADINGS = {"signal": "The signal", "training": "The training", "cause": "Causes"}
+HEADINGS = {
+    "signal": "The signal",
+    "training": "The training",
+    "weights": "The weight gradients of a log without the backward signal",
+    "cause": "Causes",
+}
 
 
 def page() -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from gradlab.analysis.clip_limits import ALWAYS_ACT
 from gradlab.analysis.results import ClipAdvice, RangeTest, Sentences
 from gradlab.analysis.wording import count_text, percent, short_number
 
@@ -33,13 +34,16 @@ def _norms(result: ClipAdvice) -> str:
     return f"{count_text(result.steps, 'recorded step')}{every}{seeds}: {values}{zeros}"
 
 
-def no_spikes(spikes: int, largest_ratio: float, window: int, clipped: float) -> str:
-    """Why no clip is recommended; `clipped` is the fraction of the steps on which the run's own clip acted."""
+def no_spikes(spikes: int, largest_ratio: float, window: int, clipped: float, judged: bool) -> str:
+    """Why no clip is recommended; `clipped` is the fraction of the steps on which the run's own clip acted.
+
+    judged: whether it is known that no seed broke down.
+    """
     few = "no step is a spike"
     if spikes:
         few = f"only {count_text(spikes, 'step')} {'is a spike' if spikes == 1 else 'are spikes'}"
     largest = f"the largest norm is {largest_ratio:.2g} times the median of the {window} before it"
-    reason = f"{few}, and no seed broke down: {largest}"
+    reason = f"{few}{', and no seed broke down' if judged else ''}: {largest}"
     return reason + ("; but this run's own clip acted, which may be the reason" if clipped else "")
 
 
@@ -79,7 +83,7 @@ def _own_clip_warnings(result: ClipAdvice) -> list[str]:
     warnings = []
     if run_clip.clipped == 0:
         warnings.append(f"this run's own clip, {run_clip.clip}, never acted: it trained as with clip=none")
-    if run_clip.clipped == 1 and run_clip.clip != "normalize":
+    if run_clip.clipped == 1 and not ALWAYS_ACT & {*run_clip.clip.split(",")}:
         warnings.append(
             f"this run's own clip, {run_clip.clip}, acted at every step: the size of a step depends on the "
             "learning rate and the threshold, not on the size of the gradient"

@@ -15,6 +15,7 @@ from gradlab.analysis.selection import is_measured, minibatch_rows, rows_with, t
 from gradlab.analysis.training import clipped_fraction
 from gradlab.analysis.wording import percent
 from gradlab.recipe.errors import RecipeError
+from gradlab.recipe.recipe import option_label
 from gradlab.store.read import Run
 
 PERCENTILES = (5, 10, 25, 50, 75, 90, 95, 99)
@@ -63,7 +64,7 @@ def advise(run: Run, thresholds: Sequence[float] = ()) -> ClipAdvice:
         state=run.status["state"],
         steps=len(frame),
         seeds=int(frame.seed.nunique()),
-        every=int(run.recipe["log"]["every"]),
+        every=_every(run, frame),
         zeros=len(defined) - len(positive),
         nonfinite=len(frame) - len(defined),
         least=float(10 ** positive.min()),
@@ -75,11 +76,30 @@ def advise(run: Run, thresholds: Sequence[float] = ()) -> ClipAdvice:
         warnings=[],
     )
     warnings = sentences.clip_warnings(result, thresholds)
-    if run.recipe["clip"].get("where") == "update" and "log10_unclipped" not in run.steps:
+    if run.is_foreign:
+        warnings += _foreign_warnings(run)
+    elif run.recipe["clip"].get("where") == "update" and "log10_unclipped" not in run.steps:
         warnings.append(
             "this run's clip acts on the update, whose norm was not recorded: these are norms of the gradient"
         )
     return replace(result, warnings=warnings)
+
+
+def _every(run: Run, frame: pd.DataFrame) -> int:
+    """Steps from one recorded step to the next; of a foreign run the median."""
+    if not run.is_foreign:
+        return int(run.recipe["log"]["every"])
+    return int(np.median(np.diff(frame.step))) if len(frame) > 1 else 1
+
+
+def _foreign_warnings(run: Run) -> list[str]:
+    """What the advice does not rest on in a run whose log is all that is known of it."""
+    warnings = ["whether the loss rose again is not judged: the chance loss of the task is not known"]
+    if not is_measured(run.steps["log10_gradient"]).any():
+        warnings.append(
+            "the norm of all parameters was not recorded: these are norms over the recorded layers, at most as large"
+        )
+    return warnings
 
 
 def recorded_norms(run: Run) -> pd.DataFrame:
@@ -88,6 +108,8 @@ def recorded_norms(run: Run) -> pd.DataFrame:
     Raises:
         RecipeError: the run took no step whose gradient was recorded.
     """
+    if run.is_foreign:
+        return _with_levels(_foreign_norms(run))
     column = "log10_gradient"
     if "log10_unclipped" in run.steps and is_measured(run.steps["log10_unclipped"]).any():
         column = "log10_unclipped"
@@ -100,6 +122,40 @@ def recorded_norms(run: Run) -> pd.DataFrame:
     frame = pd.DataFrame(
         {"seed": rows.seed.to_numpy(), "step": rows.step.to_numpy(), "log10_norm": to_float64(rows[column])}
     )
+    return _with_levels(frame)
+
+
+def _foreign_norms(run: Run) -> pd.DataFrame:
+    """seed, step, log10_norm of all parameters, or, where a log does not have it, over the layers of each step.
+
+    Raises:
+        RecipeError: it has neither.
+    """
+    rows = rows_with(minibatch_rows(run.steps), "log10_gradient")
+    if len(rows):
+        norms = to_float64(rows.log10_gradient)
+        return pd.DataFrame({"seed": rows.seed.to_numpy(), "step": rows.step.to_numpy(), "log10_norm": norms})
+    layers = rows_with(minibatch_rows(run.layers), "log10_gradient")
+    if layers.empty:
+        raise RecipeError(
+            f"{run.folder} recorded no norm of a gradient, neither of all parameters nor of a layer"
+        )
+    logs = pd.Series(to_float64(layers.log10_gradient))
+    joined = logs.groupby([layers.seed.to_numpy(), layers.step.to_numpy()]).agg(_log10_of_all)
+    seeds, steps = (joined.index.get_level_values(level).to_numpy() for level in (0, 1))
+    return pd.DataFrame({"seed": seeds, "step": steps, "log10_norm": joined.to_numpy()})
+
+
+def _log10_of_all(log10_norms: pd.Series) -> float:
+    """log10 of √Σ 10^(2x), without leaving the range of floats on the way."""
+    values = log10_norms.to_numpy()
+    largest = values.max(initial=-np.inf) if not np.isnan(values).any() else np.nan
+    if not np.isfinite(largest):
+        return float(largest)
+    return float(largest + np.log10(np.sum(100.0 ** (values - largest))) / 2)
+
+
+def _with_levels(frame: pd.DataFrame) -> pd.DataFrame:
     level = frame.groupby("seed").log10_norm.transform(_level)
     return frame.assign(level=level, spike=_spikes(to_float64(frame.log10_norm), to_float64(level)))
 
@@ -141,7 +197,7 @@ def breakdowns(run: Run) -> dict[int, int]:
     evaluation shows one (they may be rare), the minibatch losses are asked: see `_rise`.
     """
     rows = minibatch_rows(run.steps).sort_values("step")
-    least = RISE_OF_CHANCE * (run.status["data"].get("chance_loss") or 0.0)
+    least = RISE_OF_CHANCE * ((run.status.get("data") or {}).get("chance_loss") or 0.0)
     seeds = {int(own.seed.iloc[0]): own for _, own in rows.groupby("seed")}
     nonfinite = {int(entry["seed"]): int(entry["step"]) for entry in run.status.get("nonfinite", [])}
     found: dict[int, int] = {}
@@ -178,8 +234,9 @@ def _rise(losses: NDArray[np.float64], steps: NDArray[np.int64], least: float) -
 
 def _begin(own: pd.DataFrame, last_good: int, known: int, least: float) -> int:
     """The first step after `last_good` whose minibatch loss has risen, at the latest `known`."""
+    own = rows_with(own, "loss")
     losses, steps = to_float64(own.loss), own.step.to_numpy()
-    for at in np.flatnonzero((steps > last_good) & (steps < known)):
+    for at in np.flatnonzero((steps > last_good) & (steps < known) & (steps > steps.min(initial=known))):
         median = np.median(losses[max(0, at - WINDOW) : at])
         if not losses[at] <= max(RISE * median, median + least):
             return int(steps[at])
@@ -203,7 +260,7 @@ def _recommendation(run: Run, frame: pd.DataFrame, clipped: float) -> Recommenda
     above = to_float64(frame.log10_norm) - to_float64(frame.level)
     largest_ratio = float(10 ** above[np.isfinite(above)].max())
     if len(spikes) < FEWEST_SPIKES or not norms.size:
-        reason = sentences.no_spikes(len(spikes), largest_ratio, WINDOW, clipped)
+        reason = sentences.no_spikes(len(spikes), largest_ratio, WINDOW, clipped, not run.is_foreign)
         return Recommendation("none", None, len(spikes), largest_ratio, reason)
     threshold = round_two(float(10 ** _largest_percentile(others)))
     cut = int((to_float64(spikes.log10_norm) > math.log10(threshold)).sum())
@@ -270,8 +327,8 @@ def round_two(number: float) -> float:
 
 def _own_clip(run: Run) -> OwnClip | None:
     """The run's own clip: on which fraction of the steps it acted, and its threshold where that bounds this norm."""
-    clip = run.recipe["clip"]
+    clip = run.recipe.get("clip", {"name": "none"})  # that of a foreign run may not be known
     clipped = clipped_fraction(run.steps)
     if clip["name"] == "none" or clipped is None:
         return None
-    return OwnClip(clip["name"], norm_threshold(clip), clipped)
+    return OwnClip(option_label(clip), norm_threshold(clip), clipped)

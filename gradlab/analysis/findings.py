@@ -3,7 +3,7 @@
 `words.py` has the rule of each word.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from gradlab.analysis.arrays import Rows
+from gradlab.analysis.clip_limits import always_acts
 from gradlab.analysis.gain import VERDICT_DECADES
 from gradlab.analysis.results import Finding, SignalVerdict, TrainingVerdict
 from gradlab.analysis.selection import not_finite
@@ -34,7 +35,6 @@ TOLD_WITH = {
 }
 # optimizers whose update does not change with the gradient's scale
 SCALE_FREE = ("adam", "adamw", "rmsprop", "adagrad", "lion", "sign")
-ALWAYS_ACT = ("normalize",)  # clips that change each gradient by definition
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class CauseContext:
     """What the causes need to know of the run."""
 
     optimizer: str
-    clip: str
+    clip: Mapping[str, Any]  # the recipe's part
     dtype: str
 
 
@@ -138,12 +138,12 @@ def _blocked(layers: Rows, start: SignalVerdict, end: SignalVerdict) -> Iterator
                 yield Finding(word, "cause", at, verdict.seeds, places, [verdict.step], numbers)
 
 
-def _clip(training: TrainingVerdict, clip: str) -> Iterator[Finding]:
+def _clip(training: TrainingVerdict, clip: Mapping[str, Any]) -> Iterator[Finding]:
     """A clip that acts at no step, or at each."""
     share, steps = training.clip_share, [0, training.steps]
     if share == 0:
         yield Finding("clip never acts", "cause", "end", training.seeds, [], steps, {"share": share})
-    if share == 1 and clip not in ALWAYS_ACT and training.dropped is None:
+    if share == 1 and not always_acts(clip) and training.dropped is None:
         yield Finding("clip always acts", "cause", "end", training.seeds, [], steps, {"share": share})
 
 

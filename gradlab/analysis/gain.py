@@ -33,7 +33,8 @@ class Defect:
     """Why one seed's signal has no gain over all layers: `kind` is overflow, undefined, underflow or cut.
 
     layer: the one that breaks the signal in its forward or backward pass (`where`); L + 1 where the loss does (`loss`).
-    cause: `dead units`, `zero weights`, `weights` (which are not finite themselves) or `large inputs`, "" if unknown.
+    cause: `dead units`, `zero weights`, `weights` (which are not finite themselves), `large inputs`, or `sizes unknown`
+        (the forward signal was not measured), "" if unknown.
     growth: of an overflow or an undefined number, the decades by which the signal grows over the hidden layers that it
         passes before, forward or backward; None over fewer than two.
     surely_grows: whether the 95 % interval of the growth lies above log10(20).
@@ -57,6 +58,7 @@ class Sizes:
     large: float = (
         12.0  # beyond it a square or a product of two may leave float32, with some decades to spare
     )
+    known: bool = True  # False where no forward signal was measured
 
 
 @dataclass(frozen=True)
@@ -78,8 +80,9 @@ def backward_gain(layers: pd.DataFrame | Rows) -> Gain:
 
     gain = 10^mean(d_l) over l = 2…L, three at each end left out, with a t-interval on the d_l; with three
     seeds or more a t-interval over the seeds' means. Only those d_l count whose two blocks are of the same kind
-    (`stage 3` and `stage 4`); decades D = Σ d_l over all l, with D ± t·s·√(L−1) for one seed (s: the deviation
-    of the n inner d_l, n − 1 degrees of freedom), or a t-interval over seeds. An exact zero ends the average: where
+    (`stage 3` and `stage 4`, `layers.3` and `layers.4`); decades D = Σ d_l over all l, with D ± t·s·√(L−1) for one
+    seed (s: the deviation of the n inner d_l, n − 1 degrees of freedom), or a t-interval over seeds. An exact zero
+    ends the average: where
     no seed is without one, the gain is the mean over seeds of that of the layers above the zero. A seed with a NaN does
     not count. Units: factors per layer; powers of ten.
     """
@@ -135,8 +138,13 @@ def _decades(differences: np.ndarray, inner: np.ndarray, half: float) -> tuple[f
 def _same_kind(layers: Rows, last: int) -> np.ndarray:
     """Which of the differences of l = 2…L are between two blocks of one stack, by their names; shape (L − 1,)."""
     _, first = np.unique(layers["layer"], return_index=True)
-    stacks = [re.sub(r" \d+$", "", str(name)) for name in layers["name"][first][1 : last + 1]]
+    stacks = [_stack(str(name)) for name in layers["name"][first][1 : last + 1]]
     return np.array([lower == upper for lower, upper in pairwise(stacks)], bool)
+
+
+def _stack(name: str) -> str:
+    """The name without the layer's number in its stack: `hidden 3`, `layers.3`, `model.layers.3.mlp`, `dense_3`."""
+    return re.sub(r"(^|\.)\d+(?=\.|$)|[ _]\d+$", r"\1", name)
 
 
 def inner_gain(log10_backward: np.ndarray) -> float | None:
@@ -166,6 +174,8 @@ def first_defects(
     # a forward signal that was not measured has no defect
     log10_forward = np.where(rows.measured["log10_forward"], rows["log10_forward"], 0.0)
     forward = pivot(rows.assign(log10_forward=log10_forward), "log10_forward")[2]
+    if not rows.measured["log10_forward"].any():
+        sizes = replace(sizes, known=False)
     noted = {int(entry["seed"]): entry for entry in nonfinite}
     defects = []
     for i, seed in enumerate(map(int, seeds)):
@@ -214,6 +224,8 @@ def _not_finite(
     if (np.isnan(weights) | (weights == np.inf)).any():
         cause = "weights"
     kind = "overflow" if np.nanmax(given) >= sizes.large else "undefined"
+    if kind == "undefined" and not sizes.known and not cause:
+        cause = "sizes unknown"
     # from where the signal comes to where it still is finite
     travelled = backward[max(layer, 1) : -1] if in_backward else forward[1:layer][::-1]
     decades, low, _ = profile_decades(travelled)
@@ -234,13 +246,14 @@ def profile_decades(log10: np.ndarray) -> tuple[float | None, float, float]:
     The interval is that of `backward_gain` for one seed; over too few layers its ends are D itself. A profile of fewer
     than two layers has no decades.
     """
-    with np.errstate(invalid="ignore"):  # inf − inf of a signal that has overflowed
+    # a signal that has overflowed, or is zero: inf − inf
+    with np.errstate(invalid="ignore"):
         differences = (log10[:-1] - log10[1:])[None]
-    if not differences.size:
-        return None, math.nan, math.nan
-    inner = _inner(differences)
-    half = 0.0 if inner.shape == differences.shape else t_interval(inner.ravel())[1]
-    decades, half = _decades(differences, inner, half)
+        if not differences.size:
+            return None, math.nan, math.nan
+        inner = _inner(differences)
+        half = 0.0 if inner.shape == differences.shape else t_interval(inner.ravel())[1]
+        decades, half = _decades(differences, inner, half)
     return decades, decades - half, decades + half
 
 

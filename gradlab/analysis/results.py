@@ -63,7 +63,7 @@ class TrainingVerdict:
     additions: dict[str, int]  # and of how many each other word is true
     diverged: int
     steps: int
-    chance_loss: float
+    chance_loss: float | None
     metric: str
     chance_score: float | None
     clip_share: float | None  # the fraction of steps on which the clip acted
@@ -76,6 +76,8 @@ class TrainingVerdict:
     train_score: float | None
     test_score: float | None
     sentence: str = ""
+    clip_shares: dict[str, float] | None = None  # clip_share of each clip of a chain
+    overflows: int | None = None  # updates that loss scaling dropped; None where it drops none
 
 
 @dataclass(frozen=True)
@@ -99,13 +101,36 @@ class Diagnosis:
     run: str
     state: str
     data: str | None
-    signal_start: SignalVerdict
-    signal_end: SignalVerdict
+    signal_start: SignalVerdict | None  # None only in a foreign run, whose log may not have it
+    signal_end: SignalVerdict | None
     training: TrainingVerdict
     times_start: list[TimeVerdict]
     times_end: list[TimeVerdict]
     theory: str
     findings: list[Finding]  # every word that holds, the causes last
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeightVerdict:
+    """The weight gradients over depth at one step, of a log without the backward signal."""
+
+    step: int
+    verdict: str
+    words: list[str]
+    sentence: str
+    layers: int  # that have a weight gradient
+    decades: float | None  # from the last but one layer back to the second
+    decades_interval: tuple[float, float] | None  # 95 %
+
+
+@dataclass(frozen=True, kw_only=True)
+class ForeignDiagnosis(Diagnosis):
+    """What can be said of a run that gradlab has not trained."""
+
+    not_recorded: str  # which signal its log does not have, "" if it has the backward signal
+    weights_start: WeightVerdict | None  # where there is no backward signal, but weight gradients
+    weights_end: WeightVerdict | None
+    notes: list[str]  # what is not known
 
 
 @dataclass(frozen=True)

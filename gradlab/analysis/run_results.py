@@ -66,7 +66,10 @@ def run_results(run: Run, target: float | None = None) -> RunResults:
     """
     verdicts = verdicts_of(run)
     training = verdicts.training
+    if run.is_foreign:
+        return _foreign_results(verdicts)
     if target is None:
+        assert training.chance_loss is not None
         target = score_of(run.status["data"]).learned_loss * training.chance_loss
     evaluated = _evaluated(run)
     return RunResults(
@@ -80,12 +83,25 @@ def run_results(run: Run, target: float | None = None) -> RunResults:
     )
 
 
+def _foreign_results(verdicts: RunVerdicts) -> RunResults:
+    """Those of a run that gradlab has not trained: no loss of a whole training set, and no target."""
+    training = verdicts.training
+    return RunResults(
+        seeds=training.seeds,
+        diverged=training.diverged,
+        training=training.verdict,
+        clip_share=training.clip_share,
+        test_score=training.test_score,
+        **_signal_results(verdicts),
+    )
+
+
 def way_to_target(run: Run, target: float) -> dict[str, Any]:
     """After how many steps, and seconds, an evaluated training loss is at most the target: means over `reached` seeds.
 
     The seconds are those of the whole run without its compilation, in proportion to the steps: an estimate.
     """
-    return _way(run, target, _evaluated(run))
+    return {} if run.is_foreign else _way(run, target, _evaluated(run))
 
 
 def _evaluated(run: Run) -> Rows:

@@ -68,12 +68,14 @@ class Score:
         return test_score <= self.chance_level + 2 * self.test_error
 
 
-def score_of(data: Mapping[str, Any]) -> Score:
-    """The score of a run's data, as its status.json describes them.
+def score_of(data: Mapping[str, Any] | None) -> Score:
+    """The score of a run's data, as its status.json describes them; without them accuracy, whose chance is not known.
 
     Raises:
         RecipeError: the metric of the data is not one of gradlab's.
     """
+    if data is None:  # of a foreign run
+        return Score("accuracy", "accuracy", "accuracy", "accuracy", None)
     metric = data.get("metric", "accuracy")
     if metric == "accuracy":
         level = data.get("chance_accuracy")

@@ -7,6 +7,7 @@ from gradlab.analysis.gain import VERDICT_DECADES, Defect, Gain
 from gradlab.analysis.results import (
     Diagnosis,
     Finding,
+    ForeignDiagnosis,
     Sentences,
     SignalVerdict,
     TimeVerdict,
@@ -30,15 +31,31 @@ def of_diagnosis(diagnosis: Diagnosis) -> Sentences:
     Of a recurrent network also the signal over time, of its last layer.
     """
     start, end = diagnosis.signal_start, diagnosis.signal_end
-    lines = [("signal", start.sentence), *_last_layer(diagnosis.times_start)]
-    if end.step > start.step:
-        lines += [(f"at step {end.step}", end.sentence), *_last_layer(diagnosis.times_end)]
+    lines: Sentences = []
+    if start is not None and end is not None:
+        lines = [("signal", start.sentence), *_last_layer(diagnosis.times_start)]
+        if end.step > start.step:
+            lines += [(f"at step {end.step}", end.sentence), *_last_layer(diagnosis.times_end)]
+    elif isinstance(diagnosis, ForeignDiagnosis):
+        lines = _of_weights(diagnosis)
     causes = [finding for finding in diagnosis.findings if finding.about == "cause"]
     return [
         *lines,
         ("training", diagnosis.training.sentence),
         *(("cause", of_cause(cause)) for cause in causes),
+        *(("note", note) for note in (diagnosis.notes if isinstance(diagnosis, ForeignDiagnosis) else [])),
     ]
+
+
+def _of_weights(diagnosis: ForeignDiagnosis) -> Sentences:
+    """That the backward signal was not recorded, and what the weight gradients say, at the start and at the end."""
+    start, end = diagnosis.weights_start, diagnosis.weights_end
+    lines = [("signal", diagnosis.not_recorded)]
+    if start is not None:
+        lines.append(("weights", start.sentence))
+    if start is not None and end is not None and end.step > start.step:
+        lines.append((f"at step {end.step}", end.sentence))
+    return lines
 
 
 def _last_layer(verdicts: list[TimeVerdict]) -> Sentences:
@@ -174,6 +191,8 @@ def _not_finite(defect: Defect, names: Mapping[int, str]) -> str:
         parts.append("where the weights themselves are not finite")
     elif defect.cause == "large inputs":
         parts.append("because the inputs are that large already; standardize them")
+    elif defect.cause == "sizes unknown":
+        parts.append("whether after an overflow was not recorded: the forward signal is missing")
     elif defect.kind == "undefined":
         parts.append(
             "where numbers of ordinary size make a NaN or an infinity (0/0, 1/0, log 0, exp of more than 88)"
@@ -248,6 +267,21 @@ def over_time(result: TimeVerdict) -> str:
 # ---- the training
 
 
+def _clip(result: TrainingVerdict) -> list[str]:
+    """the clip acted on 45 % of the steps (tensor_norm 40 %, norm 12 %); or how many updates it dropped."""
+    shares = ", ".join(f"{name} {percent(share)}" for name, share in (result.clip_shares or {}).items())
+    of_each = f" ({shares})" if shares else ""
+    if result.dropped is None:
+        share = result.clip_share
+        return [] if share is None else [f"the clip acted on {percent(share)} of the steps{of_each}"]
+    acted = [f"it acted on {percent(result.clip_share or 0.0)} of the steps{of_each}"] if shares else []
+    if not result.dropped:
+        return ["the clip dropped no update", *acted]
+    if result.dropped < result.updates:
+        return [f"the clip dropped {result.dropped} of {count_text(result.updates, 'update')}", *acted]
+    return []
+
+
 def of_training(
     result: TrainingVerdict, reason: str, details: Mapping[str, str], score: Score, total_steps: int
 ) -> str:
@@ -266,13 +300,9 @@ def of_training(
         parts.append(f"the last finite minibatch loss{of_seed} is {short_number(loss)}, at step {step}")
     for word, count in result.additions.items():
         parts.append(f"{word}: {details[word]}" if details else f"{word} in {count_text(count, 'seed')}")
-    if result.dropped is not None:
-        if 0 < result.dropped < result.updates:
-            parts.append(f"the clip dropped {result.dropped} of {count_text(result.updates, 'update')}")
-        elif not result.dropped:
-            parts.append("the clip dropped no update")
-    elif result.clip_share is not None:
-        parts.append(f"the clip acted on {percent(result.clip_share)} of the steps")
+    parts += _clip(result)
+    if result.overflows is not None:
+        parts.append(f"loss scaling dropped {result.overflows} of {count_text(result.updates, 'update')}")
     if (result.stopped or verdict not in ("diverged", "untrained")) and result.steps < total_steps:
         why = f" ({result.stopped})" if result.stopped else ""
         parts.append(f"ended after {result.steps} of {count_text(total_steps, 'step')}{why}")
@@ -290,7 +320,7 @@ def _seed_counts(result: TrainingVerdict) -> str:
 
 def _losses(result: TrainingVerdict, score: Score) -> str:
     first, last = result.loss_first, result.loss_last
-    chance = f" (chance loss {short_number(result.chance_loss)})"
+    chance = "" if result.chance_loss is None else f" (chance loss {short_number(result.chance_loss)})"
     if first is None:
         return f"no evaluated loss is finite{chance}"
     if result.steps == 0:

@@ -43,7 +43,7 @@ TYPES = PLACE_TYPES | RESULT_TYPES | STATUS_TYPES  # the columns that every stud
 MOST_ENTRIES = 1_000  # choices and versions of a run: each is a column for all runs
 _STAMP = "stamp"
 # the rooms whose code decides what a row says
-_ROOMS = ("analysis", "measure", "numerics", "recipe", "store", "theory")
+_ROOMS = ("analysis", "measurements", "numerics", "recipe", "store", "theory")
 
 
 class StudyTable:

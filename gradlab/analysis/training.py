@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from gradlab.analysis import sentences
+from gradlab.analysis import clip_limits, sentences
 from gradlab.analysis.arrays import Rows
-from gradlab.analysis.clip_limits import drops
+from gradlab.analysis.clip_limits import clip_columns, drops
 from gradlab.analysis.results import TrainingVerdict
 from gradlab.analysis.score import Score
 from gradlab.analysis.selection import minibatch_rows, rows_of, rows_with, to_float64
@@ -79,7 +79,7 @@ class SeedVerdict:
 @dataclass(frozen=True)
 class _Seed:
     """One seed's record. `evaluated`: its evaluations of the whole training set, each array of shape (evaluations,);
-    the others are of its recorded steps, (steps,), without those that the clip dropped.
+    the others are of its recorded steps, (steps,), without those that the clip or loss scaling dropped.
     """
 
     context: TrainingContext
@@ -134,9 +134,11 @@ def training_verdict(steps: pd.DataFrame | Rows, context: TrainingContext) -> Tr
         metric=score.name,
         chance_score=score.chance_level,
         clip_share=clipped_fraction(steps) if clipped else None,
+        clip_shares=_shares(steps, clip_columns(context.clip)),
         stopped="; ".join(stops) if context.stopped else None,
         updates=len(taken),
         dropped=int((taken["clipped"] == 1).sum()) if drops(context.clip) else None,
+        overflows=_overflows(taken),
         last_finite=min(ends) if ends else None,
         loss_first=_finite_mean([seed.loss_first for seed in each]),
         loss_last=_finite_mean([seed.loss_last for seed in each]),
@@ -157,11 +159,27 @@ def _reason(reasons: list[tuple[int, str]]) -> str:
     return reason if same or not reason else f"seed {seed}: {reason}"
 
 
-def clipped_fraction(steps: pd.DataFrame | Rows) -> float | None:
-    """Fraction of the taken steps in which the clip changed an entry of the gradient; None where none was taken."""
-    rows = rows_of(steps, ("clipped", "learning_rate")).of_minibatches()
-    taken = rows.having("clipped", "learning_rate")  # the last row takes no step
-    return float((taken["clipped"] > 0).mean()) if len(taken) else None
+def _overflows(taken: Rows) -> int | None:
+    """How many of the taken steps loss scaling dropped; None where it drops none."""
+    if "overflowed" not in taken or not taken.measured["overflowed"].any():
+        return None
+    return int(clip_limits.overflowed(taken).sum())
+
+
+def clipped_fraction(steps: pd.DataFrame | Rows, column: str = "clipped") -> float | None:
+    """Fraction of the taken steps in which the clip changed an entry of the gradient; None where none was taken.
+
+    `column` is that of the whole clip, or of one clip of a chain.
+    """
+    rows = rows_of(steps, (column, "learning_rate")).of_minibatches()
+    taken = rows.having(column, "learning_rate")  # the last row takes no step
+    return float((taken[column] > 0).mean()) if len(taken) else None
+
+
+def _shares(steps: Rows, columns: dict[str, str]) -> dict[str, float] | None:
+    """The fraction of the steps in which each clip of a chain acted, by its name; None of one clip by itself."""
+    shares = {name: clipped_fraction(steps, column) for name, column in columns.items() if column in steps}
+    return {name: share for name, share in shares.items() if share is not None} or None
 
 
 def switch_steps(steps: pd.DataFrame) -> NDArray[np.int64]:
@@ -194,9 +212,7 @@ def _seed_verdict(rows: Rows, context: TrainingContext) -> SeedVerdict:
 def _record(rows: Rows, context: TrainingContext) -> _Seed:
     number = int(rows["seed"][0])
     evaluated = rows.having("train_loss")
-    dropped = np.zeros(len(rows), bool)
-    if drops(context.clip) and "clipped" in rows:
-        dropped = rows["clipped"] == 1
+    dropped = clip_limits.dropped(rows, context.clip)
     taken = rows.measured["learning_rate"]
     used = rows.take(~dropped & rows.measured["loss"])
     nothing = np.full(len(used), np.nan)
@@ -241,7 +257,8 @@ def _used_losses(evaluated: Rows, used: Rows) -> NDArray[np.float64]:
 def _untrained(seed: _Seed) -> str | None:
     if seed.last_step == 0 or not (seed.train_losses.size or seed.nonfinite):
         return ""
-    return "no update was made: the clip dropped every one" if seed.all_dropped else None
+    dropped_by = "the clip" if drops(seed.context.clip) else "loss scaling"
+    return f"no update was made: {dropped_by} dropped every one" if seed.all_dropped else None
 
 
 def _diverged(seed: _Seed) -> str | None:

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from gradlab.analysis.arrays import Rows
-from gradlab.analysis.clip_limits import drops
+from gradlab.analysis.clip_limits import UNKNOWN, clip_columns, drops
 from gradlab.analysis.score import score_of
 from gradlab.analysis.selection import rows_from_arrow, rows_of
 from gradlab.store.minibatches import Selection
@@ -25,15 +25,16 @@ LAYER_COLUMNS = (
     *("name", "log10_forward", "log10_backward", "log10_weight"),
     *("cosine", "effective_rank", "dead"),
 )
-STEP_COLUMNS = ("loss", "learning_rate", "log10_gradient", "clipped", "train_loss", "test_loss")
+FOREIGN_COLUMNS = ("log10_gradient",)  # of layers, on which the verdicts of a foreign run rest beside these
+STEP_COLUMNS = ("loss", "learning_rate", "log10_gradient", "clipped", "overflowed", "train_loss", "test_loss")
 TIME_COLUMNS = ("name", "log10_backward")
 _NO_TIMES = pd.DataFrame(columns=["source", "step"])
 
 
-def step_columns(data: Mapping[str, Any]) -> tuple[str, ...]:
-    """The columns of the table of steps that a verdict reads, those of the score of the data among them."""
+def step_columns(data: Mapping[str, Any] | None, clip: Mapping[str, Any]) -> tuple[str, ...]:
+    """The columns of the table of steps that a verdict reads: those of the data's score and of a chain's clips too."""
     column = score_of(data).column
-    return (*STEP_COLUMNS, f"train_{column}", f"test_{column}")
+    return (*STEP_COLUMNS, f"train_{column}", f"test_{column}", *clip_columns(clip).values())
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,15 +77,20 @@ class VerdictRun(Run):
 
     @property
     def _layer_selection(self) -> Selection:
-        return Selection(LAYER_COLUMNS, self._of_verdicts)
+        return Selection(_layer_columns(self), self._of_verdicts)
 
     @property
     def _step_selection(self) -> Selection:
-        return Selection(step_columns(self.status["data"]))
+        return Selection(step_columns(self.status.get("data"), self.recipe.get("clip", UNKNOWN)))
 
     def _of_verdicts(self, rows: pa.Table) -> pa.Table:
         """The rows of the first step, of the last one of each seed, and of that where a seed became non-finite."""
-        if drops(self.recipe["clip"]):  # the last step that counts may be any
+        if self.is_foreign:
+            return self._of_foreign_verdicts(rows)
+        scales = (
+            self.recipe.get("loss_scale", {}).get("kind") == "dynamic"
+        )  # an earlier version has no loss scale
+        if scales or drops(self.recipe["clip"]):  # the last step that counts may be any
             return rows
         seed, step = rows["seed"].to_numpy(), rows["step"].to_numpy()
         measured = pc.equal(rows["source"].cast(pa.string()), "batch").to_numpy()
@@ -95,14 +101,27 @@ class VerdictRun(Run):
         wanted |= {entry["step"] for entry in self.status.get("nonfinite", [])}
         return rows.filter(pa.array(np.isin(step, sorted(wanted))))
 
+    def _of_foreign_verdicts(self, rows: pa.Table) -> pa.Table:
+        """The rows of the first and the last step with a signal, and with a weight gradient, and of a divergence."""
+        step = rows["step"].to_numpy()
+        wanted = {entry["step"] for entry in self.status.get("nonfinite", [])}
+        for name in ("log10_backward", *FOREIGN_COLUMNS):
+            measured = step[rows[name].is_valid().to_numpy()] if name in rows.column_names else step[:0]
+            wanted |= {int(end) for end in (measured.min(), measured.max())} if len(measured) else set()
+        return rows.filter(pa.array(np.isin(step, sorted(wanted))))
+
 
 def layer_rows(run: Run) -> Rows:
     """The rows of layers that the verdicts are about."""
-    return run.layer_rows if isinstance(run, VerdictRun) else rows_of(run.layers, LAYER_COLUMNS)
+    return run.layer_rows if isinstance(run, VerdictRun) else rows_of(run.layers, _layer_columns(run))
+
+
+def _layer_columns(run: Run) -> tuple[str, ...]:
+    return (*LAYER_COLUMNS, *(FOREIGN_COLUMNS if run.is_foreign else ()))
 
 
 def step_rows(run: Run) -> Rows:
     """The rows of steps with the columns of the verdicts."""
     if isinstance(run, VerdictRun):
         return run.step_rows
-    return rows_of(run.steps, step_columns(run.status["data"]))
+    return rows_of(run.steps, step_columns(run.status.get("data"), run.recipe.get("clip", UNKNOWN)))

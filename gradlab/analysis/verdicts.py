@@ -13,11 +13,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from gradlab.analysis import findings
+from gradlab.analysis import clip_limits, findings, foreign
 from gradlab.analysis.arrays import Rows
-from gradlab.analysis.clip_limits import drops
 from gradlab.analysis.gain import Sizes, inner_gain
-from gradlab.analysis.results import Diagnosis, Finding, SignalVerdict, TimeVerdict, TrainingVerdict
+from gradlab.analysis.results import (
+    Diagnosis,
+    Finding,
+    ForeignDiagnosis,
+    SignalVerdict,
+    TimeVerdict,
+    TrainingVerdict,
+)
 from gradlab.analysis.score import score_of
 from gradlab.analysis.selection import is_measured, minibatch_rows, rows_of, rows_with, to_float64
 from gradlab.analysis.signal import SignalContext, signal_verdict
@@ -55,6 +61,8 @@ def diagnose(run: Run) -> Diagnosis:
         RecipeError: the backward signal was not measured.
         UnfinishedError: the run ended before its data were read.
     """
+    if run.is_foreign:
+        return _foreign_diagnosis(run)
     _require_data(run)
     if not (is_measured(run.layers.log10_backward) & (run.layers.source == "batch").to_numpy()).any():
         raise RecipeError(
@@ -89,12 +97,17 @@ def verdicts_of(run: Run, theory: float | None = None) -> RunVerdicts:
     data = _require_data(run)
     nonfinite = tuple(dict(entry) for entry in run.status.get("nonfinite", []))
     rows = _backward_rows(run)
-    training = _training(run, data, nonfinite)
+    training = foreign.training_verdict(run, nonfinite) if data is None else _training(run, data, nonfinite)
     if not len(rows):
         return RunVerdicts(None, None, training, [], [])
-    context = _signal_context(run, data)
+    context = foreign.signal_context(run) if data is None else _signal_context(run, data)
     first_rows = rows.take(rows["step"] == rows["step"].min())
     last_rows = _last_rows(_without_dropped(run, rows), nonfinite)
+    if (
+        run.is_foreign
+    ):  # its log may leave out layers, and a step of a gradient norm alone says nothing of a signal
+        first_rows, last_rows = foreign.renumbered(first_rows), foreign.renumbered(last_rows)
+        nonfinite = tuple(entry for entry in nonfinite if entry["where"] != foreign.GRADIENT)
     learned = training.verdict == "learned"
     return RunVerdicts(
         signal_start=signal_verdict(first_rows, replace(context, theory=theory)),
@@ -110,8 +123,36 @@ def _backward_rows(run: Run) -> Rows:
     return layer_rows(run).of_minibatches().having("log10_backward")
 
 
-def _require_data(run: Run) -> dict[str, Any]:
-    """What status.json says of the data."""
+def _foreign_diagnosis(run: Run) -> ForeignDiagnosis:
+    """What can be said of a run that gradlab has not trained: less, and what is not known in words."""
+    verdicts = verdicts_of(run)
+    start, end, training = verdicts.signal_start, verdicts.signal_end, verdicts.training
+    weights = foreign.weight_verdicts(layer_rows(run)) if start is None else []
+    ends = zip(weights, ("start", "end"), strict=False)
+    of_weights = [finding for verdict, at in ends for finding in foreign.weight_findings(verdict, at)]
+    words = _findings(run, start, end, training) if start and end else findings.of_training(training)
+    return ForeignDiagnosis(
+        run=run.name,
+        state=run.status["state"],
+        data=None,
+        signal_start=start,
+        signal_end=end,
+        training=training,
+        times_start=[],
+        times_end=[],
+        theory=_theory_sentence(run, None),
+        findings=[*of_weights, *words],
+        not_recorded=foreign.not_recorded(layer_rows(run)) if start is None else "",
+        weights_start=weights[0] if weights else None,
+        weights_end=weights[-1] if weights else None,
+        notes=foreign.notes(run, start, end),
+    )
+
+
+def _require_data(run: Run) -> dict[str, Any] | None:
+    """What status.json says of the data; None of a foreign run, whose data are not known."""
+    if run.is_foreign:
+        return None
     data = run.status.get("data")
     if not isinstance(data, dict):
         ended = "it ended before its data were read; see its run.log"
@@ -122,7 +163,10 @@ def _require_data(run: Run) -> dict[str, Any]:
 def _findings(run: Run, start: SignalVerdict, end: SignalVerdict, training: TrainingVerdict) -> list[Finding]:
     """Every word that holds, the causes last."""
     recipe = run.recipe
-    context = findings.CauseContext(recipe["optimizer"]["name"], recipe["clip"]["name"], recipe["dtype"])
+    optimizer = recipe.get("optimizer", {}).get("name", "")  # of a foreign run it may not be known
+    context = findings.CauseContext(
+        optimizer, recipe.get("clip", clip_limits.UNKNOWN), recipe.get("dtype", "")
+    )
     at_end = findings.of_signal(end, "end") if end.step > start.step else []
     layers = rows_of(run.layers, findings.CAUSE_COLUMNS).of_minibatches()
     return [
@@ -152,7 +196,7 @@ def predicted(run: Run) -> "Prediction | None":
     Raises:
         RecipeError: the recipe is not that of the stored rows.
     """
-    if run.recipe["model"]["name"] != "mlp" or not isinstance(run.status.get("data"), dict):
+    if run.is_foreign or run.recipe["model"]["name"] != "mlp" or not isinstance(run.status.get("data"), dict):
         return None
     from gradlab.theory.coverage import unconfirmed
 
@@ -168,6 +212,8 @@ def predicted(run: Run) -> "Prediction | None":
 
 def missing_theory(run: Run) -> str | None:
     """Why theory predicts nothing for this run, in one sentence; None where it has a prediction."""
+    if run.is_foreign:
+        return "no prediction: the network is not known, only what was recorded of it"
     name = run.recipe["model"]["name"]
     if name != "mlp":
         return f"no prediction: there is mean-field theory for model=mlp only, and this is model={name}"
@@ -241,7 +287,7 @@ def failed(diagnosis: Diagnosis, words: Iterable[str]) -> list[str]:
 
 def _over_time(run: Run, step: int) -> list[TimeVerdict]:
     """The verdicts over time of a recurrent network's layers at one training step."""
-    if run.times.empty:
+    if run.is_foreign or run.times.empty:
         return []
     rows = minibatch_rows(run.times)
     rows = rows[(rows.step == step).to_numpy()]
@@ -249,11 +295,13 @@ def _over_time(run: Run, step: int) -> list[TimeVerdict]:
 
 
 def _without_dropped(run: Run, rows: Rows) -> Rows:
-    """The rows of layers without the steps that the clip dropped, of a seed that has others."""
-    if not drops(run.recipe["clip"]) or "clipped" not in step_rows(run):
+    """The rows of layers without the steps that the clip or loss scaling dropped, of a seed that has others."""
+    if run.is_foreign or "clipped" not in step_rows(run):
         return rows
     steps = step_rows(run).of_minibatches()
-    dropped = steps.take(steps["clipped"] == 1)
+    dropped = steps.take(clip_limits.dropped(steps, run.recipe["clip"]))
+    if not len(dropped):
+        return rows
     index = pd.MultiIndex.from_arrays([rows["seed"], rows["step"]])
     used = ~index.isin(pd.MultiIndex.from_arrays([dropped["seed"], dropped["step"]]))
     only_dropped = ~pd.Series(used).groupby(rows["seed"]).transform("any").to_numpy()

@@ -186,6 +186,14 @@ TRAINING = {
         "Chowdhery et al. 2022 §5.1 (loss spikes)",
         "One odd minibatch jumps without any harm to the weights.",
     ),
+    "not judged": Word(
+        "Only of a run that gradlab has not trained, and that has not diverged: its chance loss is not known, so "
+        "nothing says whether it has learned. The losses are the means of the first and of the last tenth of those "
+        "recorded.",
+        "nonfinite is empty in status.json, which has no chance loss",
+        "by definition",
+        "It is no verdict on the training, neither a good one nor a bad one.",
+    ),
 }
 
 CAUSES = {
@@ -248,8 +256,55 @@ CAUSES = {
     ),
 }
 
-TABLES = {"signal": SIGNAL, "training": TRAINING, "cause": CAUSES}
-WORDS = SIGNAL | TRAINING | CAUSES
+_WEIGHTS_MISLEAD = (
+    "The norm of a weight gradient is made of the backward signal and of the layer's input: in a 50-layer relu "
+    "network with Xavier initialization it is level while the backward signal vanishes by 7.5 decades. Layers of "
+    "unlike shapes differ by their shapes alone."
+)
+_WEIGHT_DECADES = (
+    "D = log10_gradient(first) − log10_gradient(last), over the layers with a weight gradient, less the first and the "
+    "last of them; t-interval on its differences"
+)
+# of a log without the backward signal: never said of a run that has it
+WEIGHTS = {
+    "weight gradient not finite": Word(
+        "The gradient of some layer's weights is infinite or NaN.",
+        "log10_gradient(l) is +inf or NaN for some l",
+        "by definition",
+        "Where the loss is scaled, as for float16, an infinite gradient now and then is skipped and harmless. Which "
+        "layer is to blame is not known: the gradients of all layers before it are not finite either.",
+    ),
+    "weight gradient zero": Word(
+        "The gradient of some layer's weights is exactly zero, so that the layer learns nothing.",
+        "log10_gradient(l) = −inf for some l",
+        "by definition",
+        "A frozen layer, and a number too small for the number format of the program that wrote the log (float32: "
+        "1e-45, float16: 6e-8), are zeros too.",
+    ),
+    "weight gradient falls": Word(
+        "The weight gradient becomes at least 20 times smaller from the last layers back to the first: the 95 % "
+        "interval of the decades lies below −1.30.",
+        f"{_WEIGHT_DECADES}; D_high < −log10(20)",
+        _DECADES_SOURCE,
+        f"{_WEIGHTS_MISLEAD} So this suggests a vanishing backward signal, and does not prove it.",
+    ),
+    "weight gradient rises": Word(
+        "The weight gradient becomes at least 20 times larger from the last layers back to the first: the 95 % "
+        "interval of the decades lies above +1.30.",
+        f"{_WEIGHT_DECADES}; D_low > log10(20)",
+        _DECADES_SOURCE,
+        f"{_WEIGHTS_MISLEAD} So this suggests an exploding backward signal, and does not prove it.",
+    ),
+    "weight gradient level": Word(
+        "The weight gradient neither falls nor rises over depth. Nothing follows for the backward signal.",
+        f"{_WEIGHT_DECADES}; D_low ≤ log10(20) and D_high ≥ −log10(20)",
+        _DECADES_SOURCE,
+        _WEIGHTS_MISLEAD,
+    ),
+}
+
+TABLES = {"signal": SIGNAL, "training": TRAINING, "weights": WEIGHTS, "cause": CAUSES}
+WORDS = SIGNAL | TRAINING | WEIGHTS | CAUSES
 
 
 def require_words(given: Iterable[str]) -> None:

@@ -47,6 +47,9 @@ def run_help() -> str:
     for title, rows in sections.items():
         text += f"\n{title}\n" + "".join(_row(name, meaning) for name, meaning in rows.items())
     text += "\nThe keys of an option are GROUP.KEY, as in clip.threshold=0.5; `--cfg job` prints them.\n"
+    text += (
+        "Clips one after the other: clip=[tensor_norm,norm] clips.norm.threshold=0.5 (docs/clipping.md).\n"
+    )
     return text + "\nExamples\n" + textwrap.indent(EXAMPLES, "  ")
 
 

@@ -1,6 +1,6 @@
 """What a data set provides to the training loop, and the family of data sets."""
 
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 from gradlab.parts.family import Family
 from gradlab.recipe.errors import RecipeError
 
-data = Family("data", "gradlab.data")
 MOST_EXAMPLES = 1000  # of which the effective rank is computed
 METRICS = ("accuracy", "balanced_accuracy", "r2", "bits", "loss")
 
@@ -80,6 +79,33 @@ class Task(NamedTuple):
             "cosine": None if self.vocabulary else _mean_cosine(self.train_x),
             "effective_rank": None if self.vocabulary else _effective_rank(self.train_x),
         }
+
+
+def _with_target(task: Any, target: Literal["task", "input"]) -> Any:
+    """The task, or that of an autoencoder: its targets are its inputs as vectors, its score is R².
+
+    Raises:
+        RecipeError: inputs are tokens, or every time step has its own label.
+    """
+    if target == "task" or not isinstance(task, Task):
+        return task
+    if task.vocabulary or task.form.label_per_step:
+        kind = "inputs are tokens" if task.vocabulary else "every time step has its own label"
+        raise RecipeError(
+            f"data.target=input needs inputs of numbers and one target per example; here {kind}"
+        )
+    train_y, test_y = (x.reshape(len(x), -1) for x in (task.train_x, task.test_x))
+    source = f"{task.source}; the targets are the inputs"
+    return task._replace(source=source, train_y=train_y, test_y=test_y, outputs=train_y.shape[1], metric="r2")
+
+
+data = Family(
+    "data",
+    "gradlab.data",
+    common={"target": Literal["task", "input"]},
+    common_defaults={"target": "task"},
+    wrap=_with_target,
+)
 
 
 def check_task(task: Task, name: str) -> None:

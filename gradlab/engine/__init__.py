@@ -14,8 +14,10 @@ seed_programs    what they compute for a seed: start, a chunk of steps, an evalu
 evaluate         loss and scores on a whole training or test set
 step             one training step, and the row measured of it
 update           from a gradient to an update: penalty, clip, schedule, optimizer
+per_example      the mean of clipped gradients of single examples
 gradients        loss and gradient of a batch, with or without taps
 setup            the parts of a recipe, made inside the trace
+loss_scale       the loss scaled before back-propagation, for float16
 tasks            a recipe's data
 checks           a recipe checked: its values against their bounds, its parts against each other
 compatibility    what one part of a recipe requires of another

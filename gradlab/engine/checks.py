@@ -16,7 +16,17 @@ from gradlab.parts.losses import surfaces
 from gradlab.parts.optimizers import phases
 from gradlab.recipe.bounds import LARGEST
 from gradlab.recipe.errors import RecipeError
-from gradlab.recipe.recipe import LIMITS, LISTED, Every, Recipe, Stop, is_import_path, numbers, plain
+from gradlab.recipe.recipe import (
+    LIMITS,
+    LISTED,
+    Every,
+    LossScale,
+    Recipe,
+    Stop,
+    is_import_path,
+    numbers,
+    plain,
+)
 
 
 def check(recipe: Recipe) -> Recipe:
@@ -34,6 +44,11 @@ def check(recipe: Recipe) -> Recipe:
     intervals: dict[str, Any] = {key: Every(top_level.pop(f"{key}.every")) for key in ("log", "eval")}
     stop = {key: top_level.pop(f"stop.{key}") for key in ("patience", "loss", "tolerance", "on")}
     intervals["stop"] = Stop(**stop | {"on": tuple(stop["on"])})
+    scale = LossScale(**{key: top_level.pop(f"loss_scale.{key}") for key in vars(recipe.loss_scale)})
+    _check_loss_scale(scale)
+    intervals["loss_scale"] = scale
+    if isinstance(top_level["width"], list):
+        top_level["width"] = tuple(top_level["width"])
     top_level["freeze"] = tuple(top_level["freeze"])
     _check_batch(recipe)
     _check_surface(parts["model"], parts["loss"])
@@ -84,6 +99,16 @@ def _check_batch(recipe: Recipe) -> None:
         )
 
 
+def _check_loss_scale(scale: LossScale) -> None:
+    """Refuse a scale that is no power of two: only those multiply and divide exactly."""
+    mantissa, exponent = math.frexp(scale.value)
+    if mantissa != 0.5 or not 1 <= exponent <= 128:
+        raise RecipeError(
+            f"loss_scale.value={scale.value:g} must be a power of two from 1 to 2**127, which scales exactly: "
+            f"give {2.0 ** min(max(exponent - 1, 0), 127):g}"
+        )
+
+
 def _check_surface(model: dict[str, Any], loss: dict[str, Any]) -> None:
     """A surface needs model=point, and a point needs a surface that has its coordinates."""
     name, fewest = loss["name"], surfaces.COORDINATES.get(loss["name"], 0)
@@ -113,4 +138,11 @@ def _check_stop(stop: Stop, probes: dict[str, Any]) -> None:
 
 def remarks(recipe: Recipe) -> list[str]:
     """What is allowed and probably not meant: parts that are shorter or longer than the run."""
-    return schedules.remarks(recipe.schedule, recipe.steps) + phases.remarks(recipe.optimizer, recipe.steps)
+    remarks = schedules.remarks(recipe.schedule, recipe.steps) + phases.remarks(
+        recipe.optimizer, recipe.steps
+    )
+    if recipe.dtype == "float16" and recipe.loss_scale.kind == "none":
+        remarks.append(
+            "dtype=float16 without loss scaling: gradients below 6e-8 become 0; set loss_scale.kind=dynamic"
+        )
+    return remarks

@@ -4,6 +4,8 @@ from dataclasses import replace
 
 from gradlab.engine.critical import critical_sigma
 from gradlab.parts.activations import activation
+from gradlab.parts.optimizers.registry import optimizer
+from gradlab.parts.penalties import penalty
 from gradlab.recipe.errors import RecipeError
 from gradlab.recipe.recipe import Recipe
 
@@ -29,22 +31,69 @@ def checked_combination(recipe: Recipe) -> Recipe:
         )
     if recipe.model["name"] == "linear" and act != "linear":
         raise RecipeError(f"model=linear has no activation, got activation={act}; choose model=mlp")
+    _check_widths(recipe)
     _check_groups(recipe, width_factor)
+    if recipe.clip["name"] == "per_example":
+        _check_per_example(recipe)
     if recipe.initializer["name"] != "critical":
         return recipe
     return replace(recipe, initializer=recipe.initializer | {"sigma_w": _critical_sigma_w(recipe)})
+
+
+def _check_widths(recipe: Recipe) -> None:
+    """Refuse a list of widths that the network cannot have."""
+    if isinstance(recipe.width, int):
+        return
+    widths, model = ",".join(map(str, recipe.width)), recipe.model["name"]
+    if model != "mlp":
+        raise RecipeError(f"width=[{widths}]: only model=mlp takes a list; give model={model} one number")
+    if recipe.depth != len(recipe.width) - 1:
+        raise RecipeError(
+            f"width=[{widths}] is the input block and {len(recipe.width) - 1} hidden ones, got depth={recipe.depth}; "
+            f"leave depth out, or give depth={len(recipe.width) - 1}"
+        )
+    if recipe.residual["name"] != "none":
+        raise RecipeError(
+            f"width=[{widths}]: residual={recipe.residual['name']} adds signals of one width; give one number, or "
+            "choose residual=none"
+        )
 
 
 def _check_groups(recipe: Recipe, width_factor: int) -> None:
     norm = recipe.normalization
     if norm["name"] != "group" or recipe.model["name"] != "mlp":  # others have their own widths
         return
-    width = recipe.width * (width_factor if norm["place"] == "after" else 1)
-    if width % norm["groups"]:
-        raise RecipeError(
-            f"normalization.groups={norm['groups']} does not divide the {width} units of a layer; "
-            "give a divisor of it"
-        )
+    factor = width_factor if norm["place"] == "after" else 1
+    for units in [recipe.width] if isinstance(recipe.width, int) else recipe.width:
+        if units * factor % norm["groups"]:
+            raise RecipeError(
+                f"normalization.groups={norm['groups']} does not divide the {units * factor} units of a layer; "
+                "give a divisor of it"
+            )
+
+
+def _check_per_example(recipe: Recipe) -> None:
+    """Refuse what couples the examples of a batch, and a gradient that is not the mean of theirs."""
+    penalty_part = penalty.make(recipe.penalty)
+    reasons = {
+        "normalization=batch normalizes over the examples, so that none has a gradient of its own; choose "
+        "normalization=layer": recipe.normalization["name"] == "batch",
+        f"dropout={recipe.dropout:g} would draw other masks than in the measured gradient; give dropout=0": (
+            recipe.dropout > 0
+        ),
+        "residual=stochastic_depth would draw other branches than in the measured gradient; choose residual=plain": (
+            recipe.residual["name"] == "stochastic_depth"
+        ),
+        f"penalty={recipe.penalty['name']} adds the gradient of no example; choose penalty=decoupled": (
+            penalty_part is not None and penalty_part.smooth
+        ),
+        f"optimizer={recipe.optimizer['name']} takes its gradient elsewhere than at θ; choose another optimizer": (
+            optimizer.make(recipe.optimizer).estimator is not None
+        ),
+    }
+    for reason, applies in reasons.items():
+        if applies:
+            raise RecipeError(f"clip=per_example: {reason}")
 
 
 def _critical_sigma_w(recipe: Recipe) -> float:

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from gradlab.engine import loss_scale
 from gradlab.engine.setup import Setup
 from gradlab.measurements import probing
 from gradlab.measurements.probe import BlockSignal
@@ -51,6 +52,7 @@ class StepContext(NamedTuple):
     step: Array  # (), int32
     total_steps: Array  # (), int32
     every_probe: Array | bool  # (): whether every probe measures the row, whatever its `every`
+    loss_exponent: Array | None = None  # (), int32: 2**it multiplies the loss before back-propagation
 
     def is_due(self, every: int) -> Array:
         """Whether the probes with this `every` measure the row, ()."""
@@ -60,7 +62,10 @@ class StepContext(NamedTuple):
 def _loss_of(
     context: StepContext, stats: Tree, measure: SignalMeasure | None = None
 ) -> Callable[[Tree, TapValues | None], tuple[Array, Any]]:
-    """The batch's mean data loss as a function of the parameters and the zeros of the taps."""
+    """The batch's mean data loss, scaled, as a function of the parameters and the zeros of the taps.
+
+    It returns the loss that is differentiated, and (the loss itself, new statistics, what was measured).
+    """
 
     def loss(params: Tree, dummies: TapValues | None = None) -> tuple[Array, Any]:
         output, new_stats, blocks = chain.forward(
@@ -75,7 +80,9 @@ def _loss_of(
             remat=context.recipe.remat,
         )
         losses = context.setup.loss(output.astype(norms.compute_dtype(output)), context.y)
-        return jnp.mean(losses), (new_stats, blocks)
+        mean = jnp.mean(losses)
+        scaled = mean if context.loss_exponent is None else norms.scale(mean, context.loss_exponent)
+        return scaled, (mean, new_stats, blocks)
 
     return loss
 
@@ -88,14 +95,24 @@ def _micro_batch_loss_and_grads(
     loss = _loss_of(context, stats, partial(_block_metrics, context) if measured else None)
     # differentiate with respect to the zeros of the taps only when measuring
     arguments = (0, 1) if measured else (0,)
-    (value, (new_stats, blocks)), grads = jax.value_and_grad(loss, arguments, has_aux=True)(params, dummies)
+    (_, (value, new_stats, blocks)), grads = jax.value_and_grad(loss, arguments, has_aux=True)(
+        params, dummies
+    )
+    tap_measures = grads[1] if measured else None
+    if tap_measures is not None and context.loss_exponent is not None:
+        tap_measures = loss_scale.unscaled_measures(tap_measures, context.loss_exponent)
     return LossAndGrads(
         loss=value,
-        grads=grads[0],
+        grads=_unscaled(context, grads[0]),
         stats=new_stats,
-        tap_measures=grads[1] if measured else None,
+        tap_measures=tap_measures,
         blocks=blocks if measured else [],
     )
+
+
+def _unscaled(context: StepContext, grads: Tree) -> Tree:
+    """The gradient of the loss from that of the scaled loss."""
+    return grads if context.loss_exponent is None else loss_scale.unscaled(grads, context.loss_exponent)
 
 
 def loss_and_grads(context: StepContext, params: Tree, stats: Tree, measured: bool) -> LossAndGrads:
@@ -120,7 +137,7 @@ def loss_and_grads(context: StepContext, params: Tree, stats: Tree, measured: bo
 
 def loss_only(context: StepContext, params: Tree, stats: Tree) -> LossAndGrads:
     """Loss and statistics with a gradient of zeros, for an optimizer that needs no gradient."""
-    value, (new_stats, _) = _loss_of(context, stats)(params, None)
+    _, (value, new_stats, _) = _loss_of(context, stats)(params, None)
     return LossAndGrads(
         loss=value,
         grads=jax.tree.map(jnp.zeros_like, params),
@@ -133,8 +150,11 @@ def loss_only(context: StepContext, params: Tree, stats: Tree) -> LossAndGrads:
 def objective(context: StepContext, stats: Tree) -> Objective:
     """The batch's loss and gradient as functions of the parameters, for an optimizer that evaluates them elsewhere."""
     loss_of = _loss_of(context, stats)
-    loss = lambda params: loss_of(params, None)[0]
-    return Objective(loss, jax.grad(loss))
+    gradient = jax.grad(lambda params: loss_of(params, None)[0])
+    return Objective(
+        loss=lambda params: loss_of(params, None)[1][0],
+        gradient=lambda params: _unscaled(context, gradient(params)),
+    )
 
 
 def _block_metrics(context: StepContext, signal: BlockSignal) -> BlockMetrics:

@@ -79,13 +79,15 @@ def layout(recipe: Recipe, task: Task) -> Layout:
     x = jax.ShapeDtypeStruct((recipe.batch_size, *task.form.shape), dtype)
     state = jax.eval_shape(lambda x: step.init_state(setup, jax.random.key(0), x), x)
     _check_memory(recipe, state)
+    if setup.clip.scope == "example":
+        _check_examples(recipe, state)
     # a trace alone shows what the blocks use
     outputs = jax.eval_shape(partial(_outputs, setup), state.params, state.stats, x)
     if task.form.label_per_step or is_import_path(recipe.model["name"]):
         _check_outputs(recipe, jnp.shape(outputs), task)
     layers = _block_layers(setup.chain)
     entries, kernels = _entries(setup.chain, state.params)
-    columns = row_columns(setup.probes.values())
+    columns = row_columns(setup.probes.values(), step.more_columns(setup))
     of_snapshots = [column for snapshot in setup.snapshots.values() for column in snapshot.columns]
     return Layout(
         blocks=setup.chain,
@@ -120,6 +122,24 @@ def _check_memory(recipe: Recipe, state: TrainState) -> None:
             f"the parameters and the optimizer's state of depth={recipe.depth} width={recipe.width} "
             f"seeds={recipe.seeds} take {needed / 2**30:,.0f} GiB, and there are {memory / 2**30:,.0f}; "
             "choose smaller ones"
+        )
+
+
+def _check_examples(recipe: Recipe, state: TrainState) -> None:
+    """Refuse running statistics, which couple examples, and more gradients of examples than memory holds."""
+    if state.stats:
+        raise RecipeError(
+            "clip=per_example: this network has running statistics over its examples, so that none has a gradient of "
+            "its own; choose a network without batch normalization"
+        )
+    examples = recipe.batch_size // recipe.accumulate
+    gradient_bytes = sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in state.params.values())
+    # each example's gradient before and after the clip
+    needed, memory = 2 * examples * gradient_bytes, physical_memory()
+    if needed > memory:
+        raise RecipeError(
+            f"clip=per_example: the gradients of {examples} examples take about {needed / 2**30:,.0f} GiB, and there "
+            f"are {memory / 2**30:,.0f}; give a larger accumulate, which takes fewer at a time, or a smaller network"
         )
 
 

@@ -124,11 +124,19 @@ def prepare(recipe: Recipe, load: Callable[[Recipe], Task] = load_task) -> Prepa
     return PreparedRun(checks.check(recipe), load)
 
 
+def _thresholds(recipe: Recipe) -> dict[str, dict[str, float]]:
+    """The clip's thresholds by pattern, by the key that holds them; of a chain those of each clip."""
+    clips = {f"clip.clips.{name}": part for name, part in recipe.clip.get("clips", {}).items()}
+    parts = {"clip": recipe.clip, **clips}
+    return {f"{key}.thresholds": part["thresholds"] for key, part in parts.items() if "thresholds" in part}
+
+
 def _check_patterns(recipe: Recipe, layout: Layout) -> None:
     """Refuse a pattern that matches no parameter, and to train nothing."""
     names = layout.names
     paths = [f"{names[layer]}/{parameter}" for layer, parameter, _ in layout.entries]
-    for key, patterns in (("lr_factors", recipe.lr_factors), ("freeze", recipe.freeze)):
+    all_patterns = {"lr_factors": recipe.lr_factors, "freeze": recipe.freeze, **_thresholds(recipe)}
+    for key, patterns in all_patterns.items():
         for pattern in patterns:
             if not any(fnmatchcase(path, pattern) for path in paths):
                 raise RecipeError(f"{key}: '{pattern}' matches no parameter{hint(pattern, paths[:12])}")

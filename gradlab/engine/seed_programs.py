@@ -26,7 +26,7 @@ from gradlab.measurements.snapshot import RecurrentKernel, SnapshotInputs
 from gradlab.nn import chain
 from gradlab.nn.chain import Block
 from gradlab.numerics.tree import Tree
-from gradlab.recipe.recipe import Recipe
+from gradlab.recipe.recipe import Recipe, widest
 
 Numbers = dict[str, Any]
 
@@ -194,7 +194,7 @@ def evaluate(recipe: Recipe, form: Form, state: TrainState, numbers: Numbers, da
         return outputs
 
     parts = ((data.train_x, data.train_y), (data.test_x, data.test_y))
-    results = [measures(network, setup.loss, x, y, form.outputs, recipe.width) for x, y in parts]
+    results = [measures(network, setup.loss, x, y, form.outputs, widest(recipe)) for x, y in parts]
     return jnp.concatenate(results)
 
 

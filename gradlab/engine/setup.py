@@ -1,6 +1,5 @@
 """The parts of a recipe, made inside the trace, so that their numbers may be traced."""
 
-from fnmatch import fnmatchcase
 from typing import Any, NamedTuple, TypeVar
 
 import jax.numpy as jnp
@@ -10,11 +9,12 @@ from numpy.typing import NDArray
 
 from gradlab.data.task import Form
 from gradlab.engine.families import FAMILIES
+from gradlab.engine.loss_scale import LossScaling
 from gradlab.measurements.probe import Probe, probe
 from gradlab.measurements.snapshot import Snapshot, snapshot
 from gradlab.nn.chain import Block
 from gradlab.nn.plan import Model, Plan, recorded
-from gradlab.numerics.tree import StackedAxes, Tree
+from gradlab.numerics.tree import RowNames, StackedAxes, Tree, matches
 from gradlab.parts.clips.contract import Clip
 from gradlab.parts.family import Family
 from gradlab.parts.initializers.contract import Adjust
@@ -44,9 +44,15 @@ class Setup(NamedTuple):
     lr: Array | float
     lr_factors: list[tuple[str, Array | float]]
     freeze: tuple[str, ...]
+    loss_scale: LossScaling
     probes: dict[str, Probe]
     snapshots: dict[str, Snapshot]
     used: set[str]
+
+    @property
+    def row_names(self) -> RowNames:
+        """The names of each block's rows."""
+        return row_names(self.chain)
 
     def factors(self, stacked_axes: StackedAxes, params: Tree) -> Tree:
         """What multiplies the learning rate of each parameter, one entry per layer of a stack.
@@ -57,16 +63,20 @@ class Setup(NamedTuple):
         factors: Tree = {}
         for pattern, number in self.lr_factors:
             for path, value in params.items():
-                matches = _matches(pattern, path, value, stacked_axes[path])
-                if matches.any():
-                    factors[path] = jnp.where(matches, number, factors.get(path, jnp.ones(())))
+                matched = matches(pattern, path, value, stacked_axes[path], self.row_names)
+                if matched.any():
+                    factors[path] = jnp.where(matched, number, factors.get(path, jnp.ones(())))
         return factors
 
     def frozen(self, stacked_axes: StackedAxes, params: Tree) -> "Frozen":
         """What the patterns of `freeze` keep from being trained."""
         flags = {
             path: np.any(
-                [_matches(pattern, path, value, stacked_axes[path]) for pattern in self.freeze], axis=0
+                [
+                    matches(pattern, path, value, stacked_axes[path], self.row_names)
+                    for pattern in self.freeze
+                ],
+                axis=0,
             )
             for path, value in params.items()
         }
@@ -125,13 +135,9 @@ class Frozen(NamedTuple):
         return path in self.flags and bool(self.flags[path].all())
 
 
-def _matches(pattern: str, path: str, value: Array, stacked_axes: int) -> NDArray[np.bool_]:
-    """Which layers of a stack a pattern matches, (layers, 1, …), or whether it matches the array, ()."""
-    block, _, parameter = path.partition("/")
-    layers = range(1, value.shape[0] + 1) if stacked_axes else [None]
-    names = [f"{block}{f' {layer}' if layer else ''}/{parameter}" for layer in layers]
-    matches = np.array([fnmatchcase(name, pattern) for name in names])
-    return matches.reshape(-1, *[1] * (value.ndim - 1)) if stacked_axes else matches[0]
+def row_names(blocks: list[Block]) -> RowNames:
+    """The names of each block's rows, by the block's name."""
+    return {block.name: block.row_names for block in blocks}
 
 
 def make_setup(recipe: Recipe, numbers: dict[str, Any], form: Form) -> Setup:
@@ -152,26 +158,33 @@ def make_setup(recipe: Recipe, numbers: dict[str, Any], form: Form) -> Setup:
             outputs=form.outputs,
             label_per_step=form.label_per_step,
             depth=recipe.depth,
-            width=recipe.width,
+            width=recipe.width if isinstance(recipe.width, int) else recipe.width[0],
+            widths=() if isinstance(recipe.width, int) else recipe.width,
             activation=parts["activation"],
             initializer=parts["initializer"],
             normalization=parts["normalization"],
             residual=parts["residual"],
             dropout=numbers["dropout"] if recipe.dropout > 0 else None,
+            has_alpha_dropout=recipe.dropout_kind == "alpha",
             dtype=jnp.dtype(recipe.dtype),
         )
     )
+    blocks = _chain(recipe, parts["model"], plan)
+    clip = parts["clip"]
     return Setup(
-        chain=_chain(recipe, parts["model"], plan),
+        chain=blocks,
         adjust=parts["initializer"].adjust,
         loss=averaged_over_time(parts["loss"]) if form.label_per_step else parts["loss"],
         penalty=parts["penalty"],
-        clip=parts["clip"],
+        clip=clip.bind(row_names(blocks)) if clip.bind else clip,
         optimizer=parts["optimizer"],
         schedule=parts["schedule"],
         lr=numbers["lr"],
         lr_factors=[(pattern, numbers[f"lr_factors.{pattern}"]) for pattern in recipe.lr_factors],
         freeze=recipe.freeze,
+        loss_scale=LossScaling(
+            recipe.loss_scale.kind, numbers["loss_scale.value"], recipe.loss_scale.growth_interval
+        ),
         probes=_made(probe, recipe.probes, "probes", numbers),
         snapshots=_made(snapshot, recipe.snapshots, "snapshots", numbers),
         used=used,

@@ -7,10 +7,12 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 
+from gradlab.engine import loss_scale
 from gradlab.engine.gradients import LossAndGrads, StepContext, loss_and_grads, loss_only
 from gradlab.engine.setup import Setup
 from gradlab.engine.update import TrainState, UpdateResult, compute_update, penalized
 from gradlab.measurements import probing
+from gradlab.measurements.columns import LOSS_SCALE, Column
 from gradlab.measurements.probe import UpdateSignal
 from gradlab.measurements.row import Row, RowValues, pack, row_columns
 from gradlab.nn import chain
@@ -50,6 +52,7 @@ def init_state(setup: Setup, key: Array, x: Array) -> TrainState:
         optimizer=setup.optimizer.init(trained, stacked_axes),
         clip=setup.clip.init(trained),
         schedule=setup.schedule.init(),
+        loss_scale=setup.loss_scale.init(),
         probes={
             key: jax.tree.map(jnp.asarray, probe.init(params))
             for key, probe in setup.probes.items()
@@ -61,6 +64,8 @@ def init_state(setup: Setup, key: Array, x: Array) -> TrainState:
 def train_step(context: StepContext, state: TrainState, measured: bool) -> tuple[TrainState, Row | None]:
     """One update from one batch; the row is measured before it, at θ_t, and is None where not `measured`."""
     setup = context.setup
+    if state.loss_scale is not None:
+        context = context._replace(loss_exponent=state.loss_scale.exponent)
     stacked_axes = chain.stacked_axes(setup.chain, state.params)
     if measured or not setup.optimizer.gradient_free:
         result = loss_and_grads(context, state.params, state.stats, measured)
@@ -109,6 +114,9 @@ def _row(
     )
     terms = _loss_terms(context.y, context.recipe.accumulate)
     steps = _step_columns(context, state.params, result, update, stacked_axes, grad_norms)._asdict()
+    steps |= {column.name: update.clip_record[column.name] for column in clip_columns(setup)}
+    if state.loss_scale is not None:
+        steps |= loss_scale.columns(state.loss_scale, update.overflowed)
     backward = chain.backward_norms(setup.chain, result.tap_measures, terms)
     shapes = chain.row_shapes(setup.chain, state.params)
     by_update, probe_states = probing.update_values(
@@ -128,7 +136,20 @@ def _row(
         ],
         times=[LOG10_2 * (log2_norms + backward.log2_sqrt_terms) for log2_norms in backward.time],
     )
-    return pack(row_columns(setup.probes.values()), values), probe_states
+    return pack(row_columns(setup.probes.values(), more_columns(setup)), values), probe_states
+
+
+def more_columns(setup: Setup) -> list[Column]:
+    """The columns of the table of steps that not every run has: those of its clips and of its loss scaling."""
+    return [*clip_columns(setup), *LOSS_SCALE[setup.loss_scale.kind]]
+
+
+def clip_columns(setup: Setup) -> list[Column]:
+    """The columns of a chain of clips in the table of steps, one for each clip."""
+    return [
+        Column(f"clipped_{name}", f"`clipped` of the clip {name} by itself", unit="fraction", kind="step")
+        for name in setup.clip.names
+    ]
 
 
 def _step_columns(

@@ -59,12 +59,26 @@ def _fitting(recipe: Recipe, task: Task) -> Task:
             f"data={recipe.data['name']} is a regression task and loss=cross_entropy needs class labels; "
             "choose loss=mse, l1 or huber"
         )
+    largest = float(np.finfo(np.float16).max)
+    if (
+        recipe.dtype == "float16"
+        and not task.vocabulary
+        and max(map(_size, (task.train_x, task.test_x))) > largest
+    ):
+        raise RecipeError(
+            f"data={recipe.data['name']} has inputs beyond ±{largest:.0f}, the largest number of dtype=float16; scale "
+            "them, or choose another dtype"
+        )
     if recipe.batch_size > len(task.train_y):
         raise RecipeError(
             f"batch_size={recipe.batch_size} is larger than the training set of {recipe.data['name']}, "
             f"{len(task.train_y)} examples; give at most that"
         )
     return task
+
+
+def _size(x: np.ndarray) -> float:
+    return float(np.abs(x).max())
 
 
 def _load(part: dict[str, Any]) -> Task:

@@ -12,6 +12,8 @@ import jax.numpy as jnp
 from jax import Array
 
 from gradlab.engine.gradients import LossAndGrads, StepContext, objective
+from gradlab.engine.loss_scale import ScaleState, all_finite
+from gradlab.engine.per_example import clipped_mean
 from gradlab.engine.setup import Frozen, Setup
 from gradlab.numerics import norms
 from gradlab.numerics.tree import StackedAxes, Tree, select
@@ -31,6 +33,7 @@ class TrainState(NamedTuple):
     clip: Any
     schedule: Any
     probes: dict[str, Any]  # the states of the probes that have one
+    loss_scale: ScaleState | None
 
 
 class UpdateResult(NamedTuple):
@@ -46,6 +49,7 @@ class UpdateResult(NamedTuple):
     clip_output: Tree
     clip_record: dict[str, Array]  # what the clip did
     optimizer_before: Any  # the optimizer's state at this step, before its update
+    overflowed: Array | None = None  # (): whether loss scaling dropped the step; None where it drops none
 
 
 def compute_update(
@@ -53,7 +57,8 @@ def compute_update(
 ) -> UpdateResult:
     """The update of one step from its loss and gradient, with the running statistics of that pass.
 
-    A step that the clip drops has a direction of zeros, and leaves optimizer, schedule and statistics as they were.
+    A step that the clip or loss scaling drops has a direction of zeros, and leaves optimizer, schedule and statistics
+    as they were; loss scaling leaves the clip's state too.
     Clip, penalty and optimizer are given the parameters that are trained, and have states for these only.
     """
     setup, stats, optimizer = context.setup, result.stats, context.setup.optimizer
@@ -73,7 +78,13 @@ def compute_update(
     grads = frozen.trained(grads)
     clip_output, clip_state = grads, state.clip
     clip_record: dict[str, Array] = {}
-    if setup.clip.where == "gradient":
+    if setup.clip.scope == "example":
+        # alone, as its sums over examples are
+        clip_output, clip_state, clip_record = _isolated(
+            lambda params: clipped_mean(context, params, state.stats, state.clip, frozen, stacked_axes),
+            context.step,
+        )(state.params)
+    elif setup.clip.where == "gradient":
         clip_output, clip_state, clip_record = setup.clip.apply(grads, state.clip, params, stacked_axes)
 
     learning_rate, schedule_state = _learning_rate(
@@ -97,6 +108,12 @@ def compute_update(
         update = update._replace(direction=clip_output, step_size=jnp.ones(()))
     update = _add_never_clipped(setup, params, update, learning_rate, stacked_axes)
     direction, step_size = frozen.filled(update.direction, state.params), update.step_size_or(learning_rate)
+    scale_state, overflowed = state.loss_scale, None
+    if scale_state is not None and setup.loss_scale.drops:
+        overflowed = ~all_finite(grads)
+        scale_state = setup.loss_scale.adjusted(scale_state, ~overflowed)
+        clip_state = select(overflowed, state.clip, clip_state)
+        clip_record = clip_record | {"skip": overflowed | clip_record.get("skip", False)}
     if "skip" in clip_record:
         keep = partial(select, clip_record["skip"])
         # the step size too: a schedule may make it of a loss that is not finite
@@ -107,7 +124,11 @@ def compute_update(
         schedule_state, stats = keep((state.schedule, state.stats), (schedule_state, stats))
     return UpdateResult(
         state=state._replace(
-            stats=stats, optimizer=next_optimizer_state, clip=clip_state, schedule=schedule_state
+            stats=stats,
+            optimizer=next_optimizer_state,
+            clip=clip_state,
+            schedule=schedule_state,
+            loss_scale=scale_state,
         ),
         direction=direction,
         step_size=step_size,
@@ -118,6 +139,7 @@ def compute_update(
         clip_output=clip_output,
         clip_record=clip_record,
         optimizer_before=optimizer_state,
+        overflowed=overflowed,
     )
 
 

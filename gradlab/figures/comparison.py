@@ -28,12 +28,14 @@ class Extras(NamedTuple):
     maps: the outcomes of each combination of two choices; None where there are no two.
     relative_depth: whether a layer's place is its share of the depth, as for networks whose layers are of unlike kinds.
     no_losses: why the losses are not compared, "" if they are.
+    foreign: whether there are runs that gradlab has not trained, whose logs may have few columns.
     """
 
     times: pd.DataFrame | None = None
     maps: factors.Maps | None = None
     relative_depth: bool = False
     no_losses: str = ""
+    foreign: bool = False
 
 
 def comparison(
@@ -60,14 +62,16 @@ def comparison(
         by = "group"
         layers, steps = (table.assign(group=ALL) for table in (layers, steps))
         extras = extras._replace(times=None if extras.times is None else extras.times.assign(group=ALL))
-    groups, legend = group_runs(layers, by), Legend()
-    rows = _panel_rows(layers, extras)
+    of_layers = not layers.empty and set(layers.run) == set(steps.run)
+    # a log may have no layers
+    groups, legend = group_runs(layers if of_layers else steps, by), Legend()
+    rows = _panel_rows(layers, steps, score, extras)
     figure, panels = style.panel_rows(rows, title)
     if "start" in panels:
-        _draw_profiles(panels["start"], panels["end"], layers, groups, legend, extras.relative_depth)
+        _draw_profiles(panels["start"], panels["end"], layers, groups, legend, extras)
     if extras.times is not None:
         _draw_lags(panels["lags"], extras.times, groups, legend)
-    _draw_training(panels["loss"], panels["score"], steps, groups, legend, score, extras.no_losses)
+    _draw_training(panels, steps, groups, legend, score, extras)
     if extras.maps:
         legend.entries |= factors.draw_maps(figure, [panels[name] for name in factors.PANELS], extras.maps)
     counts = set(steps.groupby("run", observed=True).seed.nunique())
@@ -78,23 +82,30 @@ def comparison(
     return figure
 
 
-def _panel_rows(layers: pd.DataFrame, extras: Extras) -> list[list[str]]:
-    """The names of the panels, row by row."""
-    profiles = ["start", "end"] if int(layers.layer.max()) > 0 else []
+def _panel_rows(
+    layers: pd.DataFrame, steps: pd.DataFrame, score: Score | None, extras: Extras
+) -> list[list[str]]:
+    """The names of the panels, row by row; those of which foreign runs have recorded nothing are left out."""
+    has_profiles = not layers.empty and int(layers.layer.max()) > 0
+    if extras.foreign:
+        has_profiles &= bool(is_measured(layers.log10_backward).any())
+    profiles = ["start", "end"] if has_profiles else []
     lags = ["lags"] if extras.times is not None else []
     maps = list(factors.PANELS) if extras.maps else []
-    return [row for row in (profiles + lags, ["loss", "score"], maps) if row]
+    has_score = not extras.foreign or score is not None or bool(is_measured(steps.test_loss).any())
+    return [row for row in (profiles + lags, ["loss", "score"][: 1 + has_score], maps) if row]
 
 
 def _draw_profiles(
-    start: Axes, end: Axes, layers: pd.DataFrame, groups: Groups, legend: Legend, relative: bool
+    start: Axes, end: Axes, layers: pd.DataFrame, groups: Groups, legend: Legend, extras: Extras
 ) -> None:
     """Backward profiles at the first step in one panel, at the last one in the other, on equal axes."""
     depth = layers.groupby("run", observed=True).layer.transform("max")
     layers = layers[(depth > 0).to_numpy()]  # a surface has no profile
     depth = depth[depth > 0]
     depths = depth.groupby(layers[groups.by], observed=True, dropna=False).nunique()
-    relative |= groups.many and bool((depths > 1).any())  # a median needs the same place in each run
+    # a median needs the same place in each run
+    relative = extras.relative_depth or (groups.many and bool((depths > 1).any()))
     if relative:
         layers = layers.assign(layer=layers.layer / depth)
     rows = {start: layers[layers.step == layers.step.min()], end: _last_rows(layers)}
@@ -103,7 +114,8 @@ def _draw_profiles(
         for panel, frame in rows.items()
     }
     limits = style.shared_limits([marks.finite_range([y for _, y in profiles[start] + profiles[end]])])[0]
-    xlabel = "relative depth  (0 = input, 1 = output)" if relative else "layer  (0 = input)"
+    first, last = ("first", "last") if extras.foreign else ("input", "output")
+    xlabel = f"relative depth  (0 = {first}, 1 = {last})" if relative else f"layer  (0 = {first})"
     for panel, when in ((start, "at the start"), (end, "after the last step")):
         style.panel_labels(panel, f"Backward signal {when}", xlabel, "‖∂loss/∂h‖ at a layer's output")
         if relative:
@@ -126,37 +138,52 @@ def _draw_lags(panel: Axes, times: pd.DataFrame, groups: Groups, legend: Legend)
 
 
 def _draw_training(
-    loss_panel: Axes,
-    score_panel: Axes,
+    panels: dict[str, Axes],
     steps: pd.DataFrame,
     groups: Groups,
     legend: Legend,
     score: Score | None,
-    no_losses: str,
+    extras: Extras,
 ) -> None:
-    """Training loss, and the test score or, where the runs have none in common, the test loss."""
+    """Training loss, and the test score or, where the runs have none in common, the test loss.
+
+    Of foreign runs only minibatch losses are known; so these are drawn of all runs.
+    """
     x, xlabel = _cost_axis(steps)
     costs = to_float64(steps.groupby("run", observed=True)[x].max())
-    column = "train_loss" if is_measured(steps.train_loss).any() else "loss"
-    style.panel_labels(loss_panel, "Training loss", xlabel, "mean data loss")
-    _draw_losses(loss_panel, steps, x, column, groups, legend, no_losses)
-    style.panel_labels(
-        score_panel,
-        f"Test {score.label if score else 'loss'}",
-        xlabel,
-        score.axis_label if score else "mean data loss",
-    )
-    scored = steps.assign(test_score=score.series(steps, "test") if score else steps.test_loss)
-    if score and score.is_fraction:
-        scores = _draw_groups(score_panel, scored, x, "test_score", groups, legend)
-        style.fraction_axis(score_panel, [y for _, y in scores])
-    else:
-        _draw_losses(score_panel, scored, x, "test_score", groups, legend, no_losses)
-    for panel in (loss_panel, score_panel):
+    column = "train_loss" if is_measured(steps.train_loss).any() and not extras.foreign else "loss"
+    heading = "Minibatch loss" if extras.foreign else "Training loss"
+    style.panel_labels(panels["loss"], heading, xlabel, "mean data loss")
+    _draw_losses(panels["loss"], steps, x, column, groups, legend, extras.no_losses)
+    if "score" in panels:
+        _draw_score(panels["score"], steps, (x, xlabel), groups, legend, score, extras)
+    for panel in (panels[name] for name in ("loss", "score") if name in panels):
         marks.optimizer_switches(panel, _switches(steps, x), legend)
         style.count_axis(panel, int(steps[x].min()), int(steps[x].max()))
         if x == "evaluations" and costs.max() > 5 * costs.min():
             panel.set_xscale("symlog", linthresh=100)
+
+
+def _draw_score(
+    panel: Axes,
+    steps: pd.DataFrame,
+    cost_axis: tuple[str, str],
+    groups: Groups,
+    legend: Legend,
+    score: Score | None,
+    extras: Extras,
+) -> None:
+    """The test score, or the test loss where the runs have no score in common."""
+    x, xlabel = cost_axis
+    heading, ylabel = (score.label, score.axis_label) if score else ("loss", "mean data loss")
+    data_set = "Evaluation" if extras.foreign else "Test"
+    style.panel_labels(panel, f"{data_set} {heading}", xlabel, ylabel)
+    scored = steps.assign(test_score=score.series(steps, "test") if score else steps.test_loss)
+    if score and score.is_fraction:
+        scores = _draw_groups(panel, scored, x, "test_score", groups, legend)
+        style.fraction_axis(panel, [y for _, y in scores])
+    else:
+        _draw_losses(panel, scored, x, "test_score", groups, legend, extras.no_losses)
 
 
 def _draw_losses(

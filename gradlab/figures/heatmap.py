@@ -21,6 +21,7 @@ from gradlab.figures import marks, style
 from gradlab.store.read import Run
 
 RUN_TABLES = ("layers", "steps")
+ANY_OF = ("log10_backward",)  # a foreign run has this column
 # a cell that is no finite number of decades has one of these colours, which are not on the scale from blue to red
 NONFINITE_COLOURS = {
     "exactly zero": "#111111",
@@ -32,10 +33,10 @@ NONFINITE_COLOURS = {
 
 def run_figure(run: Run, title: str) -> Figure:
     """The heatmap of a stored run."""
-    return heatmap(run.layers, run.steps, title)
+    return heatmap(run.layers, run.steps, title, run.is_foreign)
 
 
-def heatmap(layers: pd.DataFrame, steps: pd.DataFrame, title: str = "") -> Figure:
+def heatmap(layers: pd.DataFrame, steps: pd.DataFrame, title: str = "", is_foreign: bool = False) -> Figure:
     """The colour is log10_backward(layer) − log10_backward(last hidden layer), centred at 0, of the first seed.
 
     `layers` and `steps` are the tables of one run. The strip above marks the steps on which the clip acted, the cross
@@ -49,20 +50,27 @@ def heatmap(layers: pd.DataFrame, steps: pd.DataFrame, title: str = "") -> Figur
     rows, clipped = rows_with(defined_backward(rows), "log10_backward"), _clipped_steps(steps)
     figure, (panel,) = style.panels(1, 1, (11, 5.6), title)
     seed = f", seed {seeds[0]} of {len(seeds)} seeds" if len(seeds) > 1 else ""
-    heading = f"Backward signal relative to the last hidden layer ({last - 1}){seed}"
+    reference = _reference(rows) if is_foreign else max(last - 1, 0)
+    which = "last layer but one" if is_foreign else "last hidden layer"
+    heading = f"Backward signal relative to the {which} ({reference}){seed}"
     panel.set_title(style.literal_text(heading), pad=24 if clipped.size else None, **style.TITLE)
-    panel.set(xlabel="training step", ylabel=f"layer  (0 = input, {last} = output)")
+    panel.set(xlabel="training step", ylabel=style.layer_label(last, is_foreign))
     entries: dict[str, Line2D | Patch] = {}
     if rows.empty:
         style.empty_note(panel, "the backward signal was not measured")
     else:
-        entries |= draw_cells(figure, panel, rows, max(last - 1, 0))
+        entries |= draw_cells(figure, panel, rows, reference)
         entries |= _mark_first_nonfinite(panel, rows)
         marks.optimizer_switches(panel, switch_steps(steps), marks.Legend(entries))
     if clipped.size:
         entries |= _draw_strip(panel, clipped)
     style.draw_legend(figure, entries)
     return figure
+
+
+def _reference(rows: pd.DataFrame) -> int:
+    """The last but one of the layers whose backward signal a log has, or the only one."""
+    return int(np.unique(rows.layer)[-2:][0]) if len(rows) else 0
 
 
 def draw_cells(figure: Figure, panel: Axes, rows: pd.DataFrame, reference: int) -> dict[str, Line2D | Patch]:

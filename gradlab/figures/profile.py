@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from gradlab.theory.mlp import Prediction
 
 RUN_TABLES = ("layers",)
+ANY_OF = ("log10_forward", "log10_backward", "log10_gradient")  # a foreign run has one of these columns
 PANELS = {
     "log10_forward": ("Forward signal →", "RMS per unit of a layer's output h"),
     "log10_backward": ("← Backward signal", "‖∂loss/∂h‖ at a layer's output"),
@@ -33,37 +34,40 @@ PANELS = {
 
 def run_figure(run: Run, title: str) -> Figure:
     """The profile of a stored run, with the theory's line where there is a prediction."""
-    return profile(run.layers, predicted(run), title)
+    return profile(run.layers, predicted(run), title, run.is_foreign)
 
 
-def profile(layers: pd.DataFrame, prediction: "Prediction | None" = None, title: str = "") -> Figure:
+def profile(
+    layers: pd.DataFrame, prediction: "Prediction | None" = None, title: str = "", is_foreign: bool = False
+) -> Figure:
     """Three panels against layer at the first, middle and last step, and the theory of the first step as a dashed line.
 
     `layers` is the table of one run, of which the rows of minibatches are drawn; its values are log10. A line is one
     seed; from five seeds on it is their median in a band from the lowest to the highest. `prediction` is a
     `gradlab.theory.mlp.Prediction`; its band holds 95 % of random networks of this width at each layer by itself, where
-    that was measured.
+    that was measured. Of a foreign run only what its log has is drawn.
     """
     rows = defined_backward(minibatch_rows(layers))
-    figure, axes = style.panels(1, 3, (13, 4.9), title)
+    names = [column for column in PANELS if not is_foreign or is_measured(rows[column]).any()]
+    figure, axes = style.panels(1, len(names), (max(8, 13 * len(names) // 3), 4.9), title)
     measured = np.logical_or.reduce([is_measured(rows[column]) for column in PANELS])
     steps = drawn_steps(rows[measured] if measured.any() else rows)
     legend, last = Legend(), int(rows.layer.max())
     start = rows[rows.step == 0]
     drawn = {
-        column: [marks.curves(rows[rows.step == step], "layer", column) for step in steps]
-        for column in PANELS
+        column: [marks.curves(rows[rows.step == step], "layer", column) for step in steps] for column in names
     }
-    theory = {column: _theory(prediction, start, column) for column in PANELS}
-    limits = style.shared_limits([_range(drawn[column], theory[column]) for column in PANELS])
-    for panel, (column, (name, ylabel)), (low, high) in zip(axes, PANELS.items(), limits, strict=True):
-        style.panel_labels(panel, name, f"layer  (0 = input, {last} = output)", ylabel)
+    theory = {column: _theory(prediction, start, column) for column in names}
+    limits = style.shared_limits([_range(drawn[column], theory[column]) for column in names])
+    for panel, column, (low, high) in zip(axes, names, limits, strict=True):
+        name, ylabel = PANELS[column]
+        style.panel_labels(panel, name, style.layer_label(last, is_foreign), ylabel)
         style.count_axis(panel, 0, last)
         style.power_axis(panel, low, high)
         _draw_steps(panel, steps, drawn[column], legend)
         if (expected := theory[column]) is not None:
             _draw_theory(panel, *expected, legend)
-    counts = [len(curves) for curves in drawn["log10_backward"]]
+    counts = [len(curves) for curves in drawn["log10_backward" if "log10_backward" in drawn else names[0]]]
     style.draw_legend(figure, _step_entries(steps, counts, int(rows.seed.nunique())) | legend.entries)
     return figure
 

@@ -2,7 +2,8 @@
 
 A module is a figure of a run if it has a tuple `RUN_TABLES`, the tables of a run that it needs, and a function
 `run_figure(run, title)`. The module's name is that of the figure and of its file. With `BY_DEFAULT = False` it is drawn
-only when asked for by name. A module is imported when its figure is drawn and not before, because help and Tab must
+only when asked for by name; with `ANY_OF` it needs one of these columns of its first table of a foreign run, whose log
+may have few. A module is imported when its figure is drawn and not before, because help and Tab must
 answer at once.
 """
 
@@ -28,10 +29,11 @@ class RunFigure(NamedTuple):
     name: str
     tables: tuple[str, ...]
     by_default: bool  # drawn at the end of a run, and by `gradlab plot` without --kind
+    any_of: tuple[str, ...] = ()
 
     def is_available(self, run: "Run") -> bool:
-        """Whether the run has rows in every table of the figure."""
-        return not self._empty_tables(run)
+        """Whether the run has rows in every table of the figure; the log of a foreign run also a column of it."""
+        return not self._empty_tables(run) and self._has_column(run)
 
     def draw(self, run: "Run", title: str) -> "Figure":
         """The figure of the run.
@@ -41,10 +43,22 @@ class RunFigure(NamedTuple):
         """
         for table in self._empty_tables(run):
             raise RecipeError(
-                f"{run.folder} has no figure '{self.name}': its network and its probes left the table '{table}' empty"
+                f"{run.folder} has no figure '{self.name}': "
+                + ("its log" if run.is_foreign else "its network and its probes")
+                + f" left the table '{table}' empty"
+            )
+        if not self._has_column(run):
+            raise RecipeError(
+                f"{run.folder} has no figure '{self.name}': its log has no {' and no '.join(self.any_of)}"
             )
         figure: Figure = import_module(f"gradlab.figures.{self.name}").run_figure(run, title)
         return figure
+
+    def _has_column(self, run: "Run") -> bool:
+        if not run.is_foreign or not self.any_of:
+            return True
+        rows = getattr(run, self.tables[0])
+        return any(bool(rows[column].notna().any()) for column in self.any_of if column in rows)
 
     def _empty_tables(self, run: "Run") -> list[str]:
         return [table for table in self.tables if getattr(run, table).empty]
@@ -55,9 +69,10 @@ def run_figures() -> dict[str, RunFigure]:
     """The figures by name, ordered by the tables they need; those drawn only by name come last."""
     figures = []
     for file in FOLDER.glob("*.py"):
-        constants = _constants(file, ("RUN_TABLES", "BY_DEFAULT"))
+        constants = _constants(file, ("RUN_TABLES", "BY_DEFAULT", "ANY_OF"))
         if "RUN_TABLES" in constants:
-            figures.append(RunFigure(file.stem, constants["RUN_TABLES"], constants.get("BY_DEFAULT", True)))
+            by_default, any_of = constants.get("BY_DEFAULT", True), constants.get("ANY_OF", ())
+            figures.append(RunFigure(file.stem, constants["RUN_TABLES"], by_default, any_of))
     order = sorted(figures, key=lambda figure: (not figure.by_default, figure.tables, figure.name))
     return {figure.name: figure for figure in order}
 

@@ -81,6 +81,11 @@ def panel_labels(axes: Axes, title: str, xlabel: str, ylabel: str) -> None:
     axes.set_ylabel(literal_text(ylabel), fontsize=10.5, color=INK)
 
 
+def layer_label(last: int, is_foreign: bool = False) -> str:
+    """The label of the axis of layers; what the ends of a log are is not known."""
+    return f"layer  (0 = first, {last} = last)" if is_foreign else f"layer  (0 = input, {last} = output)"
+
+
 def empty_note(axes: Axes, text: str) -> None:
     """Write a text in the middle of a panel that has nothing to draw."""
     axes.text(

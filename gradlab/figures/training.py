@@ -17,14 +17,33 @@ from gradlab.figures.marks import Curve, Legend
 from gradlab.store.read import Run
 
 RUN_TABLES = ("steps",)
+PANELS = {  # the columns that each panel of a foreign run draws: one without any is left out
+    "loss": ("loss", "train_loss", "test_loss"),
+    "score": ("train_accuracy", "test_accuracy"),
+    "gradient": ("log10_gradient",),
+    "rate": ("learning_rate",),
+}
+# a foreign run has one of these columns
+ANY_OF = (
+    "loss",
+    "train_loss",
+    "test_loss",
+    "train_accuracy",
+    "test_accuracy",
+    "log10_gradient",
+    "learning_rate",
+)
 BATCH, TRAIN, TEST = style.FAINT, style.COLOURS[0], style.COLOURS[1]
 # columns that jump from one minibatch to the next
 NOISY = ("loss", "log10_gradient", "log10_unclipped", "log10_clipped")
+EVALUATION_SET = "evaluation set"  # of a foreign run: whether it is a test set is not known
 BEFORE, AFTER, CLIP_INPUT = style.COLOURS[2], style.COLOURS[3], style.COLOURS[4]
 
 
 def run_figure(run: Run, title: str) -> Figure:
     """The course of training of a stored run."""
+    if run.is_foreign:
+        return recorded(run.steps, norm_threshold(run.recipe.get("clip", {"name": ""})), title)
     data, clip = run.status["data"], run.recipe["clip"]
     # the gradient's norm is drawn, which a clip of the update does not bound
     threshold = None if clip.get("where") == "update" else norm_threshold(clip)
@@ -50,9 +69,7 @@ def training(
     _draw_loss(loss_panel, rows, chance_loss, legend)
     _draw_score(score_panel, rows, score, legend)
     _draw_gradient(gradient_panel, rows, threshold, legend)
-    style.panel_labels(rate_panel, "Learning rate", "training step", "learning rate")
-    rates = _draw_columns(rate_panel, rows, {"learning_rate": (style.INK, "")}, legend)
-    scales.amount_axis(rate_panel, rates, legend)
+    _draw_rate(rate_panel, rows, legend)
     for panel in (loss_panel, score_panel, gradient_panel, rate_panel):
         style.count_axis(panel, int(rows.step.min()), int(rows.step.max()))
         marks.optimizer_switches(panel, switch_steps(rows), legend)
@@ -65,12 +82,45 @@ def training(
     return figure
 
 
-def _draw_loss(panel: Axes, rows: pd.DataFrame, chance_loss: float | None, legend: Legend) -> None:
+def recorded(steps: pd.DataFrame, threshold: float | None = None, title: str = "") -> Figure:
+    """The same panels of a foreign run, those of which its log has a column; no chance level is known.
+
+    `threshold` is that of a clip by norm that its user has stated.
+    """
+    rows = minibatch_rows(steps)
+    names = [
+        name for name, columns in PANELS.items() if any(rows[column].notna().any() for column in columns)
+    ]
+    height, width = (2, 2) if len(names) > 3 else (1, len(names))
+    figure, axes = style.panels(height, width, (max(8, 6 * width), 3.8 * height), title)
+    legend = Legend()
+    draw = {
+        "loss": lambda panel: _draw_loss(panel, rows, None, legend, EVALUATION_SET),
+        "score": lambda panel: _draw_score(panel, rows, score_of(None), legend, EVALUATION_SET),
+        "gradient": lambda panel: _draw_gradient(panel, rows, threshold, legend),
+        "rate": lambda panel: _draw_rate(panel, rows, legend),
+    }
+    for panel, name in zip(axes, names, strict=True):
+        draw[name](panel)
+        style.count_axis(panel, int(rows.step.min()), int(rows.step.max()))
+    style.draw_legend(figure, legend.entries)
+    return figure
+
+
+def _draw_rate(panel: Axes, rows: pd.DataFrame, legend: Legend) -> None:
+    style.panel_labels(panel, "Learning rate", "training step", "learning rate")
+    rates = _draw_columns(panel, rows, {"learning_rate": (style.INK, "")}, legend)
+    scales.amount_axis(panel, rates, legend)
+
+
+def _draw_loss(
+    panel: Axes, rows: pd.DataFrame, chance_loss: float | None, legend: Legend, test_set: str = "test set"
+) -> None:
     style.panel_labels(panel, "Loss", "training step", "mean data loss")
     columns = {
         "loss": (BATCH, "minibatch"),
         "train_loss": (TRAIN, "training set"),
-        "test_loss": (TEST, "test set"),
+        "test_loss": (TEST, test_set),
     }
     drawn = _draw_columns(panel, rows, columns, legend)
     _draw_chance_level(panel, chance_loss, legend)
@@ -78,10 +128,12 @@ def _draw_loss(panel: Axes, rows: pd.DataFrame, chance_loss: float | None, legen
     scales.amount_axis(panel, [*drawn, (np.zeros_like(level), level)], legend)
 
 
-def _draw_score(panel: Axes, rows: pd.DataFrame, score: Score, legend: Legend) -> None:
+def _draw_score(
+    panel: Axes, rows: pd.DataFrame, score: Score, legend: Legend, test_set: str = "test set"
+) -> None:
     style.panel_labels(panel, score.label[:1].upper() + score.label[1:], "training step", score.axis_label)
     scores = {f"{dataset}_score": score.series(rows, dataset) for dataset in ("train", "test")}
-    columns = {"train_score": (TRAIN, "training set"), "test_score": (TEST, "test set")}
+    columns = {"train_score": (TRAIN, "training set"), "test_score": (TEST, test_set)}
     drawn = _draw_columns(panel, rows.assign(**scores), columns, legend)
     _draw_chance_level(panel, score.chance_level, legend)
     if score.is_fraction:

@@ -108,6 +108,7 @@ class RunWriter:
             "steps_done": steps_done,
             "nonfinite": list(tracker.nonfinite),
             "stopped": list(tracker.early_stopping.stopped),
+            **_overflows(tracker),
         }
 
     def flush(self) -> None:
@@ -131,6 +132,7 @@ class RunWriter:
             "columns": self.columns,
             "nonfinite": tracker.nonfinite,
             "stopping": tracker.early_stopping.facts(),
+            **_overflows(tracker),
         }
         write.checkpoint(self.folder, write.Checkpoint(self.status["steps_done"], leaves, facts))
 
@@ -167,6 +169,7 @@ class RunWriter:
             "steps_done": step,
             "nonfinite": tracker.nonfinite,
             "stopped": tracker.early_stopping.stopped,
+            **_overflows(tracker),
         }
         return step
 
@@ -212,6 +215,11 @@ def _raised_on_the_host(message: str) -> str | None:
         return None
     *_, last = re.finditer(r"^\S.*", message, re.MULTILINE)
     return last[0][:300].rstrip(": ")
+
+
+def _overflows(tracker: SeedTracker) -> dict[str, list[int]]:
+    """The recorded updates that loss scaling dropped, of each seed; nothing where it drops none."""
+    return {} if tracker.overflows is None else {"overflows": tracker.overflows}
 
 
 def _bit_facts(facts: dict[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pyarrow as pa
 
-from gradlab.analysis.clip_limits import drops
+from gradlab.analysis.clip_limits import drops, patience
 from gradlab.engine.layout import Layout
 from gradlab.engine.loop import ChunkResult
 from gradlab.engine.rows import columns, measured_profile, step_values
@@ -42,16 +42,19 @@ class SeedTracker:
         self.seeds = seeds.astype(np.int64)
         self.stops_nonfinite = recipe.on_nonfinite == "stop"
         self.clip_drops = drops(recipe.clip)
-        patience, log_every = recipe.clip.get("patience", 0), recipe.log.every
         self.early_stopping = EarlyStopping(
-            recipe.stop, seeds, patience, chance_loss, layout.names, log_every
+            recipe.stop, seeds, patience(recipe.clip), chance_loss, layout.names, recipe.log.every
         )
         self.nonfinite: list[dict[str, Any]] = []  # one entry per seed, as status.json holds it
+        self.overflows: list[int] | None = None  # of each seed, recorded updates that loss scaling dropped
+        if recipe.loss_scale.kind == "dynamic":
+            self.overflows = [0] * len(seeds)
         self.state = state  # from which training continues
 
     def restore(self, checkpoint: Checkpoint, state: TrainState) -> None:
         """Sets it to what it was at a checkpoint, whose leaves are `state`."""
         self.nonfinite = checkpoint.facts["nonfinite"]
+        self.overflows = checkpoint.facts.get("overflows", self.overflows)
         self.early_stopping.restore(checkpoint.facts["stopping"])
         self.state = state
 
@@ -78,6 +81,11 @@ class SeedTracker:
                 self._stop_early(chunk, table_columns["layers"], kept)
                 self._count_dropped(chunk, kept)
             self._note_nonfinite(chunk, table_columns["layers"], kept)
+            if chunk.kind is ChunkKind.STEPS and self.overflows is not None:
+                overflowed = (step_values(chunk, self.layout)["overflowed"] == 1) & kept
+                self.overflows = [
+                    before + int(new.sum()) for before, new in zip(self.overflows, overflowed, strict=True)
+                ]
         self._keep_state(chunk.state)
         rows = Rows(seeds=self.seeds, steps=chunk.steps, source=chunk.source, kept=kept)
         return tables(rows, table_columns, self.layout.schemas)
@@ -123,8 +131,14 @@ class SeedTracker:
             kept[self.seeds == entry["seed"]] &= chunk.steps <= entry["step"]
 
     def _broken(self, row: dict[str, np.ndarray]) -> np.ndarray:
-        """Which steps have a non-finite loss or gradient that was used, not dropped by the clip, (seeds, rows)."""
-        flags: np.ndarray = ~np.isfinite(row["loss"]) | _overflowed(row["log10_gradient"])
+        """Which steps have a non-finite loss or gradient that was used, not dropped by the clip, (seeds, rows).
+
+        A gradient that loss scaling dropped does not count either, unless the scale was 1: scaling is not the cause.
+        """
+        overflowed = _overflowed(row["log10_gradient"])
+        if "overflowed" in row:
+            overflowed &= ~((row["overflowed"] == 1) & (row["scale"] > 1))
+        flags: np.ndarray = ~np.isfinite(row["loss"]) | overflowed
         flags &= ~self._dropped(row)
         return flags
 

@@ -109,7 +109,8 @@ STEPS = (
     _step("clip_cosine", "cosine between the clip's input and output; 1 for zeros"),
     _step(
         "clipped",
-        "fraction of the entries that the clip acted on; all or none for a clip by global norm",
+        "fraction of the entries that the clip acted on (all or none for a clip by global norm; of examples for "
+        "per_example; for a chain the mean over its clips, 1 for a dropped step)",
         unit="fraction",
     ),
     _step(
@@ -123,6 +124,15 @@ STEPS = (
         unit="count",
     ),
 )
+_SCALE = _step("scale", "power of two that multiplied the loss before back-propagation (loss_scale)")
+_OVERFLOWED = _step(
+    "overflowed",
+    "1 where the gradient of the scaled loss was not finite and the step was dropped, else 0",
+    unit="count",
+    is_count=True,
+    needs_update=True,
+)
+LOSS_SCALE = {"none": (), "static": (_SCALE,), "dynamic": (_SCALE, _OVERFLOWED)}  # by loss_scale.kind
 # the measures of an evaluation, of which there is one in the row of its step; null between evaluations
 SCORES = (
     _step("loss", "data loss on the {part} set, in evaluation mode"),

@@ -35,7 +35,7 @@ class RowColumns(NamedTuple):
 
     @property
     def declared(self) -> list[Column]:
-        """The columns that probes declare."""
+        """The columns that not every run has: of loss scaling, and those that probes declare."""
         slots = (*self.layers, *self.parameters, *self.counts, *self.steps)
         return [slot.column for slot in slots if slot.column not in STEPS]
 
@@ -62,8 +62,8 @@ class Row(NamedTuple):
     times: Array
 
 
-def row_columns(probes: Iterable[Probe]) -> RowColumns:
-    """The columns of a row: those that every step has, and the probes', in the order signal, backward, update."""
+def row_columns(probes: Iterable[Probe], more: Iterable[Column] = ()) -> RowColumns:
+    """The columns of a row: those of every step, `more`, and the probes', in the order signal, backward, update."""
     probes = list(probes)
     ordered = [probe for name in ("signal", "backward", "update") for probe in probes if getattr(probe, name)]
     slots = [Slot(column, probe.every, probe.active) for probe in ordered for column in probe.columns]
@@ -72,7 +72,7 @@ def row_columns(probes: Iterable[Probe]) -> RowColumns:
         layers=tuple(of_kind("layer")),
         parameters=tuple(slot for slot in of_kind("parameter") if not slot.column.is_count),
         counts=tuple(slot for slot in of_kind("parameter") if slot.column.is_count),
-        steps=(*map(Slot, STEPS), *of_kind("step")),
+        steps=(*map(Slot, (*STEPS, *more)), *of_kind("step")),
     )
 
 

@@ -3,6 +3,7 @@
 model            the family of models: the options of gradlab/models, or a user's function that builds one
 adapters         a user's network as a chain of blocks: functions, or modules of Flax, Equinox and Haiku
 found_blocks     the blocks of a network that is one function, equal neighbours as one stack
+shared_parameters  the slices of stacked weights, tied weights: one parameter for each block
 programs         one such block as a program of its own
 cuts             where a network can be cut into blocks
 equations        a function as one flat list of equations, and what each value depends on

@@ -43,16 +43,17 @@ def convolution(
     )
 
 
-def branch_specs(plan: Plan, count: int, **options: Any) -> list[WeightLayerSpec]:
+def branch_specs(plan: Plan, count: int, fan_in: int | None = None, **options: Any) -> list[WeightLayerSpec]:
     """The `count` equal layers of a hidden block, as the residual connection needs them.
 
+    fan_in: units of the block's input, where they are not those of its output.
     `options` are further fields of every layer's WeightLayerSpec.
     """
-    connection = plan.residual
+    connection, width = plan.residual, plan.width * plan.activation.width_factor
     return [
         WeightLayerSpec(
             "" if count == 1 else f"layer{k}/",
-            plan.width * plan.activation.width_factor,
+            width if fan_in is None or k > 1 else fan_in,
             plan.width,
             has_norm=True,
             bias=connection.has_bias,

@@ -63,9 +63,13 @@ class Use:
 def cut(trace: Trace) -> tuple[list[Block], list[Equation]]:
     """The network's blocks in order, and the equations that follow the last parameter."""
     use = Use(trace)
-    shapes = {path: shape_of(var) for path, var in (*trace.parameters.items(), *trace.stats.items())}
+    cut_pieces = pieces_of(trace)
+    used = {path for piece in cut_pieces for path in use.parameters(arrays_of(piece.equations))}
+    shapes = {
+        path: shape_of(var) for path, var in (*trace.parameters.items(), *trace.stats.items()) if path in used
+    }
     modules = module_names.modules(shapes)
-    pieces = _pieces(trace, use, modules)
+    pieces = [piece._replace(modules=_modules(piece.equations, use, modules)) for piece in cut_pieces]
     last = max((index for index, piece in enumerate(pieces) if piece.modules), default=-1)
     rest = [equation for piece in pieces[last + 1 :] for equation in piece.equations]
     pieces = _joined(
@@ -82,8 +86,8 @@ def cut(trace: Trace) -> tuple[list[Block], list[Equation]]:
     return blocks, rest
 
 
-def _pieces(trace: Trace, use: Use, modules: Mapping[str, Path]) -> list[Piece]:
-    """The equations of the signal between the places that a single array passes."""
+def pieces_of(trace: Trace) -> list[Piece]:
+    """The equations of the signal between the places that a single array passes; their modules are not yet known."""
     signal = [equation for equation in trace.equations if trace.is_signal(equation.eqn.outvars[0])]
     last_use = {var: index for index, equation in enumerate(signal) for var in equation.inputs}
     last_use |= {var: len(signal) for var in trace.outputs[:1] if isinstance(var, Var)}
@@ -95,10 +99,14 @@ def _pieces(trace: Trace, use: Use, modules: Mapping[str, Path]) -> list[Piece]:
         alive |= set(equation.eqn.outvars) | {var for var in equation.inputs if trace.is_signal(var)}
         alive = {var for var in alive if last_use.get(var, -1) > index}
         if index == len(signal) - 1 or (len(alive) == 1 and all(map(_is_signal_array, alive))):
-            output = next(iter(alive), trace.outputs[0])
-            pieces.append(Piece(_modules(current, use, modules), current, output))
+            pieces.append(Piece(frozenset(), current, next(iter(alive), trace.outputs[0])))
             current = []
     return pieces
+
+
+def arrays_of(equations: Iterable[Equation]) -> list[Equation]:
+    """Those that make arrays: what is added to a scalar belongs to no block, as a penalty to the loss."""
+    return [equation for equation in equations if any(shape_of(var) for var in equation.eqn.outvars)]
 
 
 def _is_signal_array(var: Var) -> bool:
@@ -106,13 +114,9 @@ def _is_signal_array(var: Var) -> bool:
 
 
 def _modules(equations: list[Equation], use: Use, modules: Mapping[str, Path]) -> frozenset[Path]:
-    """The modules of a piece: those that the user has marked, else those of its parameters.
-
-    What is added to a scalar belongs to no block, as a penalty on all parameters to the loss.
-    """
+    """The modules of a piece: those that the user has marked, else those of its parameters."""
     marked: set[Path] = {(equation.block,) for equation in equations if equation.block}
-    of_arrays = [equation for equation in equations if any(shape_of(var) for var in equation.eqn.outvars)]
-    return frozenset(marked or {modules[path] for path in use.parameters(of_arrays)})
+    return frozenset(marked or {modules[path] for path in use.parameters(arrays_of(equations))})
 
 
 def _has_kernel(module: Path, modules: Mapping[str, Path], shapes: Shapes) -> bool:

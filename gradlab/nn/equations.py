@@ -12,12 +12,13 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, Var
+from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, Var, jaxpr_as_fun
 
 from gradlab.recipe.errors import RecipeError
 
 Atom = Var | Literal
 _MARK = re.compile(r"gradlab\.block\((.*?)\)")
+MOST_LAYERS = 512  # of a scan over parameters that is written out
 _CALLS = ("jit", "pjit", "closed_call", "core_call")
 
 
@@ -60,7 +61,7 @@ class Trace(NamedTuple):
 
     def source(self, atom: Atom) -> Source:
         """What a value depends on."""
-        return self.sources.get(atom, Source.NOTHING) if isinstance(atom, Var) else Source.NOTHING
+        return self.sources[atom] if isinstance(atom, Var) else Source.NOTHING
 
     def is_signal(self, atom: Atom) -> bool:
         """Whether it depends on parameters and on inputs."""
@@ -99,28 +100,26 @@ def trace(
         parameters, stats, list(inputs), key
     )
     _require_purity(closed)
-    flat = _Flat()
     jaxpr = closed.jaxpr
-    variables = [flat.renamed(var) for var in jaxpr.invars]
+    variables = [_renamed(var) for var in jaxpr.invars]
     # a dict's leaves come in the order of its sorted keys
     sizes = [len(parameters), len(stats), len(list(inputs)), 1]
     groups = [variables[sum(sizes[:index]) : sum(sizes[: index + 1])] for index in range(4)]
+    kinds = (Source.PARAMETERS, Source.PARAMETERS, Source.INPUTS, Source.KEY)
+    flat = _Flat({var: kind for kind, group in zip(kinds, groups, strict=True) for var in group})
     outputs = flat.add(jaxpr, closed.consts, variables, "")
     count = len(outputs) - len(stats_after)
-    new_stats = dict(zip(sorted(stats_after), outputs[count:], strict=True))
-    equations = _used(flat.equations, outputs)
-    found = Trace(
-        equations,
-        dict(zip(sorted(parameters), groups[0], strict=True)),
-        dict(zip(sorted(stats), groups[1], strict=True)),
-        groups[2],
-        groups[3][0],
-        outputs[:count],
-        new_stats,
-        flat.constants,
-        {},
+    return Trace(
+        equations=_used(flat.equations, outputs),
+        parameters=dict(zip(sorted(parameters), groups[0], strict=True)),
+        stats=dict(zip(sorted(stats), groups[1], strict=True)),
+        inputs=groups[2],
+        key=groups[3][0],
+        outputs=outputs[:count],
+        new_stats=dict(zip(sorted(stats_after), outputs[count:], strict=True)),
+        constants=flat.constants,
+        sources=flat.sources,
     )
-    return found._replace(sources=_sources(found))
 
 
 def _require_purity(closed: ClosedJaxpr) -> None:
@@ -132,14 +131,15 @@ def _require_purity(closed: ClosedJaxpr) -> None:
 
 
 class _Flat:
-    """Equations in one list, with fresh variables: a jaxpr that is called twice has its equations twice."""
+    """Equations in one list, with fresh variables: a jaxpr that is called twice has its equations twice.
 
-    def __init__(self) -> None:
+    A `lax.scan` over parameters, as of the layers of a network, is written out.
+    """
+
+    def __init__(self, sources: dict[Var, Source]) -> None:
         self.equations: list[Equation] = []
         self.constants: dict[Var, Any] = {}
-
-    def renamed(self, var: Var) -> Var:
-        return Var(var.aval)
+        self.sources = sources
 
     def add(
         self, jaxpr: Jaxpr, constants: Iterable[Any], arguments: Sequence[Atom], block: str
@@ -147,22 +147,68 @@ class _Flat:
         """The outputs of a jaxpr for these arguments; its equations are appended."""
         names: dict[Var, Atom] = dict(zip(jaxpr.invars, arguments, strict=True))
         for var, value in zip(jaxpr.constvars, constants, strict=True):
-            names[var] = fresh = self.renamed(var)
+            names[var] = fresh = _renamed(var)
             self.constants[fresh] = value
+            self.sources[fresh] = Source.NOTHING
         read: Callable[[Atom], Atom] = lambda atom: names[atom] if isinstance(atom, Var) else atom
         for eqn in jaxpr.eqns:
             marks = _MARK.findall(str(eqn.source_info.name_stack))
             inside = marks[-1] if marks else block
             given = [read(atom) for atom in eqn.invars]
-            if eqn.primitive.name in _CALLS:
-                inner: Any = eqn.params.get("jaxpr", eqn.params.get("call_jaxpr"))
+            if (inner := self._inner(eqn, given)) is not None:
                 results = self.add(inner.jaxpr, inner.consts, given, inside)
             else:
-                made = [self.renamed(var) for var in eqn.outvars]
-                self.equations.append(Equation(eqn.replace(invars=given, outvars=made), inside))
-                results = list(made)
+                results = self._append(eqn, given, inside)
             names |= dict(zip(eqn.outvars, results, strict=True))
         return [read(atom) for atom in jaxpr.outvars]
+
+    def _inner(self, eqn: JaxprEqn, given: list[Atom]) -> ClosedJaxpr | None:
+        """What an equation stands for, where it is taken apart."""
+        if eqn.primitive.name in _CALLS:
+            inner: ClosedJaxpr = eqn.params["jaxpr"] if "jaxpr" in eqn.params else eqn.params["call_jaxpr"]
+            return inner
+        if eqn.primitive.name == "scan" and eqn.params["length"] <= MOST_LAYERS:
+            scanned = given[eqn.params["num_consts"] + eqn.params["num_carry"] :]
+            if any(self._source(atom) == Source.PARAMETERS for atom in scanned):
+                return _written_out(eqn, given)
+        return None
+
+    def _source(self, atom: Atom) -> Source:
+        return self.sources[atom] if isinstance(atom, Var) else Source.NOTHING
+
+    def _append(self, eqn: JaxprEqn, given: list[Atom], block: str) -> list[Atom]:
+        made = [_renamed(var) for var in eqn.outvars]
+        self.equations.append(Equation(eqn.replace(invars=given, outvars=made), block))
+        joined = Source.NOTHING
+        for atom in given:
+            joined |= self._source(atom)
+        self.sources |= dict.fromkeys(made, joined)
+        return list(made)
+
+
+def _renamed(var: Var) -> Var:
+    return Var(var.aval)
+
+
+def _written_out(eqn: JaxprEqn, given: list[Atom]) -> ClosedJaxpr:
+    """The steps of a `lax.scan`, one after the other."""
+    body = jaxpr_as_fun(eqn.params["jaxpr"])
+    consts, carried, length = (eqn.params[name] for name in ("num_consts", "num_carry", "length"))
+    order = range(length)[::-1] if eqn.params["reverse"] else range(length)
+
+    def steps(*values: Any) -> list[Any]:
+        fixed, carry, scanned = values[:consts], values[consts : consts + carried], values[consts + carried :]
+        outputs: dict[int, list[Any]] = {}
+        for index in order:
+            at_index = [jax.lax.index_in_dim(x, index, keepdims=False) for x in scanned]
+            after = body(*fixed, *carry, *at_index)
+            carry, outputs[index] = after[:carried], after[carried:]
+        stacked = [jnp.stack(same) for same in zip(*(outputs[index] for index in range(length)), strict=True)]
+        return [*carry, *stacked]
+
+    shapes = [jax.ShapeDtypeStruct(shape_of(atom), dtype_of(atom)) for atom in given]
+    written: ClosedJaxpr = jax.make_jaxpr(steps)(*shapes)
+    return written
 
 
 def _used(equations: list[Equation], outputs: list[Atom]) -> list[Equation]:
@@ -174,20 +220,6 @@ def _used(equations: list[Equation], outputs: list[Atom]) -> list[Equation]:
             kept.append(equation)
             needed.update(equation.inputs)
     return kept[::-1]
-
-
-def _sources(trace: Trace) -> dict[Var, Source]:
-    """What each variable depends on."""
-    sources = dict.fromkeys(trace.constants, Source.NOTHING)
-    sources |= dict.fromkeys(trace.parameters.values(), Source.PARAMETERS)
-    sources |= dict.fromkeys(trace.stats.values(), Source.PARAMETERS)
-    sources |= dict.fromkeys(trace.inputs, Source.INPUTS) | {trace.key: Source.KEY}
-    for equation in trace.equations:
-        joined = Source.NOTHING
-        for var in equation.inputs:
-            joined |= sources[var]
-        sources |= dict.fromkeys(equation.eqn.outvars, joined)
-    return sources
 
 
 def is_key(trace: Trace, atom: Atom) -> bool:

@@ -15,6 +15,7 @@ from gradlab.nn.cuts import Use
 from gradlab.nn.equations import Trace, trace
 from gradlab.nn.modules import Pure, by_path, from_paths
 from gradlab.nn.programs import Program, fresh_keys
+from gradlab.nn.shared_parameters import Uses, apart
 from gradlab.numerics.tree import Tree
 from gradlab.recipe.errors import RecipeError
 
@@ -52,6 +53,7 @@ class _Network:
         self.network, self.x = network, x
         self.changing = self._changing_stats()
         self._programs: dict[tuple[int, bool], list[Program]] = {}
+        self.uses: Uses  # of the last trace
 
     def _trace(self, examples: int, train: bool, stats: Tree) -> Trace:
         fixed = {path: value for path, value in by_path(self.network.stats).items() if path not in stats}
@@ -71,7 +73,8 @@ class _Network:
 
     def _changing_stats(self) -> set[str]:
         """The paths of the statistics that training changes; the others are constants."""
-        stats = by_path(self.network.stats)
+        if not (stats := by_path(self.network.stats)):
+            return set()
         found = self._trace(len_of(self.x), True, stats)
         return {path for path in stats if found.new_stats[path] is not found.stats[path]}
 
@@ -79,8 +82,9 @@ class _Network:
         """The program of each block for a batch of this size."""
         if (examples, train) not in self._programs:
             stats = {path: x for path, x in by_path(self.network.stats).items() if path in self.changing}
-            found = self._trace(examples, train, stats)
-            self._programs[examples, train] = list(programs(found, *cuts.cut(found)))
+            uses = apart(self._trace(examples, train, stats), only_slices=True)
+            self.uses = uses
+            self._programs[examples, train] = list(programs(uses.trace, *cuts.cut(uses.trace)))
         return self._programs[examples, train]
 
 
@@ -91,6 +95,7 @@ def programs(found: Trace, blocks: list[cuts.Block], rest: list[Any]) -> Iterato
             "the network has no parameters that its output depends on; there is nothing to measure"
         )
     use = Use(found)
+    require_own_parameters(blocks, use)
     last = blocks[-1]
     blocks = [*blocks[:-1], last._replace(equations=[*last.equations, *rest], output=found.outputs[0])]
     owners = stat_owners(found, blocks, use)
@@ -99,6 +104,19 @@ def programs(found: Trace, blocks: list[cuts.Block], rest: list[Any]) -> Iterato
         stats = [path for path, owner in owners.items() if owner is block]
         yield Program(found, block, signal, [block.output, *(found.new_stats[path] for path in stats)], stats)
         signal = block.output
+
+
+def require_own_parameters(blocks: list[cuts.Block], use: Use) -> None:
+    """Refuse a parameter of two blocks: it would be measured and trained as two."""
+    users: dict[str, str] = {}
+    for block in blocks:
+        for path in use.parameters(block.equations):
+            if path in users:
+                raise RecipeError(
+                    f"several blocks use the parameter '{path}' ({users[path]} and {block.label}); give each block "
+                    "parameters of its own, as a list of them, or mark fewer blocks"
+                )
+            users[path] = block.label
 
 
 def stat_owners(found: Trace, blocks: list[cuts.Block], use: Use) -> dict[str, cuts.Block]:
@@ -127,7 +145,7 @@ def _stacked(
         own = [training[index] for index in stack.indices]
         yield Block(
             stack.name,
-            _init(draw, own, count),
+            _init(network, draw, own, count),
             _apply(network, stack.indices[0]),
             count,
             active=False,
@@ -136,12 +154,14 @@ def _stacked(
         )
 
 
-def stacks(*modes: Sequence[Program]) -> list[Stack]:
-    """The programs with equal neighbours together: equal in every mode, and with an output of their input's shape."""
+def stacks(*modes: Sequence[Program], together: bool = True) -> list[Stack]:
+    """The programs with equal neighbours together: equal in every mode, and with an output of their input's shape.
+
+    Without `together` each stays alone.
+    """
 
     def kind(index: int) -> Any:
-        block = modes[0][index]
-        if not block.keeps_shape:
+        if not (together and modes[0][index].keeps_shape):
             return index
         return [mode[index].identity for mode in modes]
 
@@ -191,10 +211,12 @@ def _distinct(named: list[Stack]) -> list[Stack]:
     return distinct
 
 
-def _init(draw: Draw, own: list[Program], count: int | None) -> Callable[[Array], tuple[Tree, Tree]]:
+def _init(
+    network: _Network, draw: Draw, own: list[Program], count: int | None
+) -> Callable[[Array], tuple[Tree, Tree]]:
     def init(key: Array) -> tuple[Tree, Tree]:
         drawn = draw(key)
-        params, stats = by_path(drawn.params), by_path(drawn.stats)
+        params, stats = network.uses.parameters(by_path(drawn.params)), by_path(drawn.stats)
         trees = [
             (
                 {local: params[path] for local, path in program.parameter_paths.items()},

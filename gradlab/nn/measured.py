@@ -28,46 +28,61 @@ class Profiles(NamedTuple):
 
 
 class Pass(NamedTuple):
-    """What a forward and a backward pass give: the loss, what comes with it, the gradient, and the profiles."""
+    """What a forward and a backward pass give: the loss, what comes with it, the gradients, and the profiles.
+
+    grads: with respect to the blocks' parameters; direct: with respect to what the loss function reads itself.
+    """
 
     loss: Array
     aux: Any
     stats: Tree
-    grads: Any
+    grads: Tree
+    direct: Any
     profiles: Profiles
 
 
-class Chain(NamedTuple):
-    """A network and its loss. `gather(leaves)` are the parameters by path as the blocks hold them.
+Loss = Callable[[Any, Any], tuple[Array, Any]]  # (the last block's output, what else it reads) -> (loss, aux)
 
-    loss: (the last block's output, leaves) -> (loss, aux).
+
+class Inputs(NamedTuple):
+    """Of one pass: the parameters and statistics by path, what the loss reads beside the output, x, a random key.
+
+    examples: B, of which the loss is the mean.
     """
 
-    blocks: list[Block]
-    gather: Callable[[Any], Tree]
-    loss: Callable[[Any, Any], tuple[Array, Any]]
+    params: Tree
+    stats: Tree
+    direct: Any
+    x: Any
+    key: Array
+    examples: int
+    train: bool = True
 
 
-def measured_pass(
-    network: Chain, leaves: Any, stats: Tree, x: Any, key: Array, *, train: bool, examples: int
-) -> Pass:
-    """One pass over the inputs x with respect to `leaves`, any pytree; examples: B, of which the loss is the mean."""
-    blocks = network.blocks
+def measured_pass(blocks: list[Block], loss: Loss, inputs: Inputs) -> Pass:
+    """One pass over the inputs x."""
 
-    def loss_of(leaves: Any, dummies: chain.TapValues) -> tuple[Array, Any]:
+    def loss_of(params: Tree, direct: Any, dummies: chain.TapValues) -> tuple[Array, Any]:
         output, new_stats, forward = chain.forward(
-            blocks, network.gather(leaves), stats, x, key, train=train, dummies=dummies, measure=_forward_norm
+            blocks,
+            params,
+            inputs.stats,
+            inputs.x,
+            inputs.key,
+            train=inputs.train,
+            dummies=dummies,
+            measure=_forward_norm,
         )
-        loss, aux = network.loss(output, leaves)
-        return loss, (aux, new_stats, forward)
+        value, aux = loss(output, direct)
+        return value, (aux, new_stats, forward)
 
-    tree = network.gather(leaves)
-    dummies = chain.dummies(blocks, tree)
-    (loss, (aux, new_stats, forward)), (grads, measured) = jax.value_and_grad(loss_of, (0, 1), has_aux=True)(
-        leaves, dummies
+    differentiated = jax.value_and_grad(loss_of, (0, 1, 2), has_aux=True)
+    dummies = chain.dummies(blocks, inputs.params)
+    (value, (aux, new_stats, forward)), (grads, direct, measured) = differentiated(
+        inputs.params, inputs.direct, dummies
     )
-    profiles = _profiles(blocks, tree, network.gather(grads), forward, measured, examples)
-    return Pass(loss, aux, new_stats, grads, profiles)
+    profiles = _profiles(blocks, inputs.params, grads, forward, measured, inputs.examples)
+    return Pass(value, aux, new_stats, grads, direct, profiles)
 
 
 def _forward_norm(signal: BlockSignal) -> Array:

@@ -75,8 +75,8 @@ def _is_item(name: str, node: dict[str, Any]) -> bool:
 
 def _is_taken_apart(child: dict[str, Any], path: Path, kernels: set[Path], in_list: bool) -> bool:
     """Whether a module's parts are blocks of their own."""
-    if not any(child.values()):  # only arrays: a layer
-        return False
+    if not any(child.values()):  # only arrays: a layer, or a list of kernels
+        return not in_list and sum((*path, name) in kernels for name in child if name.isdigit()) > 1
     if in_list:
         return _has_list(
             child, lambda items: any(any(part.values()) for item in items for part in item.values())

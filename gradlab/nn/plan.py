@@ -29,6 +29,10 @@ class Plan(NamedTuple):
     residual: Residual
     dropout: Array | float | None  # None: there is no dropout
     dtype: jnp.dtype  # of the computation
+    has_alpha_dropout: bool = False  # whether dropout is that of `normalize.alpha_dropout`
+    widths: tuple[
+        int, ...
+    ] = ()  # of the input block and each hidden one, where they differ; `width` is the first
 
     @property
     def features(self) -> int:

@@ -1,6 +1,6 @@
 """A block as a program of its own: what it reads, how it is run, and when two of them are the same."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jax.extend.core import ClosedJaxpr, Jaxpr, Var, jaxpr_as_fun
+from jax.extend.core import ClosedJaxpr, DebugInfo, Jaxpr, JaxprEqn, Var, jaxpr_as_fun
 
 from gradlab.nn import module_names
 from gradlab.nn.cuts import Block
@@ -75,7 +75,7 @@ class Program:
             *([] if self.signal is None else [self.signal]),
         ]
         eqns = [equation.eqn for equation in self.equations]
-        return ClosedJaxpr(Jaxpr((), arguments, self.outputs, eqns), ())
+        return closed(arguments, self.outputs, eqns)
 
     def __call__(
         self, params: Tree, stats: Tree, signal: Any, inputs: Sequence[Any], keys: Sequence[Array]
@@ -109,18 +109,18 @@ class Program:
 
     @cached_property
     def gradient_identity(self) -> str:
-        """The same of its gradient: two functions of equal values may have derivatives of their own."""
+        """The same of its gradient, where it holds functions that may have a derivative of their own."""
+        if "custom_" not in _printed(self.jaxpr):
+            return ""
         fun: Callable[..., list[Any]] = jaxpr_as_fun(self.jaxpr)
         floats = [jnp.issubdtype(var.aval.dtype, jnp.inexact) for var in self.jaxpr.jaxpr.invars]
 
         def pull(arguments: list[Any], cotangents: list[Any]) -> Any:
             def of_floats(*values: Any) -> list[Any]:
                 rest = iter(values)
-                return fun(
-                    *(next(rest) if real else given for real, given in zip(floats, arguments, strict=True))
-                )
+                return fun(*(next(rest) if real else x for real, x in zip(floats, arguments, strict=True)))
 
-            real = [given for is_real, given in zip(floats, arguments, strict=True) if is_real]
+            real = [x for is_real, x in zip(floats, arguments, strict=True) if is_real]
             return jax.vjp(of_floats, *real)[1](cotangents)
 
         shapes = [jax.ShapeDtypeStruct(var.aval.shape, var.aval.dtype) for var in self.jaxpr.jaxpr.invars]
@@ -159,6 +159,14 @@ def _closure(
 
 def evaluated(trace: Trace, wanted: Sequence[Var], inputs: Sequence[Any]) -> list[Any]:
     """The values of variables that depend on nothing but the inputs, as random keys that are made of one of these."""
+    if not wanted:
+        return []
+    run = jaxpr_as_fun(closed([*trace.constants, *trace.inputs], list(wanted), needed_for(trace, wanted)))
+    return list(run(*trace.constants.values(), *inputs))
+
+
+def needed_for(trace: Trace, wanted: Sequence[Var]) -> list[JaxprEqn]:
+    """The equations that compute these variables."""
     made_by = {var: equation for equation in trace.equations for var in equation.eqn.outvars}
     needed: set[int] = set()
     waiting = list(wanted)
@@ -167,10 +175,15 @@ def evaluated(trace: Trace, wanted: Sequence[Var], inputs: Sequence[Any]) -> lis
         if maker is not None and id(maker) not in needed:
             needed.add(id(maker))
             waiting += maker.inputs
-    eqns = [equation.eqn for equation in trace.equations if id(equation) in needed]
-    arguments = [*trace.constants, *trace.inputs]
-    jaxpr = ClosedJaxpr(Jaxpr((), arguments, list(wanted), eqns), ())
-    return list(jaxpr_as_fun(jaxpr)(*trace.constants.values(), *inputs)) if wanted else []
+    return [equation.eqn for equation in trace.equations if id(equation) in needed]
+
+
+def closed(arguments: list[Any], outputs: Sequence[Any], eqns: list[JaxprEqn]) -> ClosedJaxpr:
+    """Equations as a function of these arguments."""
+    names = tuple(f"argument{index}" for index in range(len(arguments)))
+    results = tuple(f"result{index}" for index in range(len(outputs)))
+    info = DebugInfo("jit", "gradlab block", names, results)
+    return ClosedJaxpr(Jaxpr((), arguments, outputs, eqns, debug_info=info), ())
 
 
 def fresh_keys(program: Program, key: Array) -> list[Array]:

@@ -14,8 +14,9 @@ from jax.extend.core import Var
 from gradlab.nn import cuts, measured
 from gradlab.nn.chain import Block, BlockAux, BlockContext
 from gradlab.nn.equations import Trace, trace
-from gradlab.nn.found_blocks import Stack, stacks
+from gradlab.nn.found_blocks import Stack, require_own_parameters, stacks
 from gradlab.nn.programs import Program, evaluated
+from gradlab.nn.shared_parameters import apart
 from gradlab.numerics.tree import Tree
 from gradlab.own.parameters import Parameters, parameters_of
 from gradlab.recipe.errors import RecipeError
@@ -42,7 +43,9 @@ class Row:
         return {name: np.asarray(getattr(self, name)) for name in measured.Profiles._fields}
 
 
-def measure(loss_fn: Callable[..., Any], has_aux: bool = False) -> Callable[..., tuple[Any, Any, Row]]:
+def measure(
+    loss_fn: Callable[..., Any], has_aux: bool = False, stack: bool = True
+) -> Callable[..., tuple[Any, Any, Row]]:
     """`loss_fn(params, *batch)` as a function that returns (loss, gradient, row), to be called inside `jax.jit`.
 
     Loss and gradient are those of `jax.value_and_grad(loss_fn)`, in the same form; with `has_aux` the loss function
@@ -51,7 +54,8 @@ def measure(loss_fn: Callable[..., Any], has_aux: bool = False) -> Callable[...,
     loss is taken for a mean over the examples; their number B is the length of the first array of the batch.
 
     The blocks are found in the equations of the loss function, see docs/loops.md; equal neighbours are run by
-    `lax.scan`, so that compile time does not grow with depth.
+    `lax.scan`, so that compile time does not grow with depth. `stack=False` writes them out: that takes several times
+    as long to compile, and spares wide layers the copy of their parameters into one array at each step.
 
     Raises:
         RecipeError: the loss is no real scalar, or there are no parameters, or no network between them and the loss.
@@ -71,7 +75,7 @@ def measure(loss_fn: Callable[..., Any], has_aux: bool = False) -> Callable[...,
     def measured_loss(params: Any, *batch: Any, **options: Any) -> tuple[Any, Any, Row]:
         own = parameters_of(params)
         found = _Loss(partial(loss_fn, **options), has_aux, own, batch)
-        loss, aux, grads, row = found.run()
+        loss, aux, grads, row = found.run(stack)
         return ((loss, aux) if has_aux else loss), own.gradients(grads), row
 
     return measured_loss
@@ -107,26 +111,33 @@ class _Loss:
         after, streams = self.own.state_of(model)
         return [loss, *map(jnp.asarray, aux_leaves), *streams], after
 
-    def run(self) -> tuple[Array, Any, Tree, Row]:
+    def run(self, stack: bool) -> tuple[Array, Any, Tree, Row]:
         """Loss, aux, the gradient by path, and the row; the model that was given gets its new state."""
         inputs = [*map(jnp.asarray, self.arrays), *self.own.streams]
         found = trace(self._call, self.own.leaves, self.own.state, inputs, jax.random.key(0))
-        network = _Network(found, inputs)
+        network = _Network(found, inputs, stack)
+        tree, back = jax.vjp(network.gather, self.own.leaves)
+        direct = {path: self.own.leaves[path] for path in network.tail.parameter_paths.values()}
         result = measured.measured_pass(
-            measured.Chain(network.blocks, network.gather, network.loss),
-            self.own.leaves,
-            network.keys | network.gathered_stats(self.own.state),
-            inputs,
-            jax.random.key(0),
-            train=True,
-            examples=next((len(x) for x in self.arrays if jnp.ndim(x)), 1),
+            network.blocks,
+            network.loss,
+            measured.Inputs(
+                params=tree,
+                stats=network.keys | network.gathered_stats(self.own.state),
+                direct=direct,
+                x=inputs,
+                key=jax.random.key(0),
+                examples=next((len(x) for x in self.arrays if jnp.ndim(x)), 1),
+            ),
         )
+        (grads,) = back(result.grads)
+        grads |= {path: grads[path] + value for path, value in result.direct.items()}
         others, after = network.others(result.aux, result.stats)
         count = len(others) - len(self.own.streams)
         self.own.update(after, others[count:])
         names = tuple(name for block in network.blocks for name in block.row_names)
         aux = jax.tree.unflatten(self.aux_structure, others[:count])
-        return result.loss, aux, result.grads, Row(*result.profiles, names=names)
+        return result.loss, aux, grads, Row(*result.profiles, names=names)
 
 
 def _require_scalar(loss: Any) -> None:
@@ -140,18 +151,20 @@ def _require_scalar(loss: Any) -> None:
 class _Network:
     """The blocks of a traced loss function, and what follows them."""
 
-    def __init__(self, found: Trace, inputs: Sequence[Array]) -> None:
-        self.found, self.inputs = found, inputs
-        pieces, rest = cuts.cut(found)
+    def __init__(self, found: Trace, inputs: Sequence[Array], stack: bool) -> None:
+        self.uses = apart(found)
+        self.found, self.inputs = self.uses.trace, inputs
+        pieces, rest = cuts.cut(self.found)
         if not pieces:
             raise RecipeError(
                 "no part of the loss depends on both parameters and the batch; give the loss function the batch as an "
                 "argument"
             )
+        require_own_parameters(pieces, cuts.Use(self.found))
         self.results = [*found.outputs[1:], *found.new_stats.values()]
         self.programs = self._programs(pieces)
         self.tail = self._tail(pieces[-1].output, rest)
-        self.stacks = stacks(self.programs)
+        self.stacks = stacks(self.programs, together=stack)
         self.blocks = [self._block(stack) for stack in self.stacks]
         self.tail_keys, self.keys = self._keys()
 
@@ -200,7 +213,8 @@ class _Network:
 
     def gather(self, leaves: Tree) -> Tree:
         """The parameters by path as the blocks hold them: those of a stack with a layer axis."""
-        return self._gathered(leaves, [program.parameter_paths for program in self.programs])
+        own = self.uses.parameters(leaves)
+        return self._gathered(own, [program.parameter_paths for program in self.programs])
 
     def gathered_stats(self, state: Tree) -> Tree:
         """The state by path, in the same way."""

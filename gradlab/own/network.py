@@ -61,9 +61,9 @@ def profile(
     _require_scalar(loss, output)
 
     def run(tree: Tree, stats: Tree, x: Any) -> measured.Pass:
-        network = measured.Chain(blocks, lambda leaves: leaves, lambda output, _: (loss(output), None))
         examples = len(jax.tree.leaves(x)[0])
-        return measured.measured_pass(network, tree, stats, x, key, train=train, examples=examples)
+        inputs = measured.Inputs(tree, stats, None, x, key, examples, train)
+        return measured.measured_pass(blocks, lambda output, _: (loss(output), None), inputs)
 
     found = jax.jit(run)(tree, stats, x)
     names = tuple(name for block in blocks for name in block.row_names)

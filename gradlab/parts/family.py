@@ -47,7 +47,8 @@ class Family:
     name: the group's name in a recipe.
     package: the package whose modules register makers; None where all makers are in the module of the family itself.
     user_function: how a user-defined function `package.module:function` becomes a part; None: it is a maker.
-    common: annotations of the keys that every option but `none` has in addition to its parameters.
+    common: annotations of the keys that every option but `none` has in addition to its parameters; a parameter of that
+        name takes its place.
     common_defaults: values of common keys; a checked part leaves out a key that has this value.
     wrap: wrap(part, **common values) is the part to which the common keys apply.
     """
@@ -102,7 +103,7 @@ class Family:
         Raises:
             RecipeError: where there is no such option, or the user-defined function cannot be imported.
         """
-        common = self.common if name != "none" else {}
+        common = self._common_of(name)
         if is_import_path(name):
             return {key: limit for key, (limit, _) in self._user_parameters(name).items()} | common
         if name not in self.makers:
@@ -118,7 +119,10 @@ class Family:
         name, place = str(part.get("name", "")), place or self.name
         limits = self.parameters(name)
         given = {key: value for key, value in part.items() if key != "name"}
-        values = self.common_defaults | self._user_defaults(name) | given
+        common_defaults = {
+            key: value for key, value in self.common_defaults.items() if key in self._common_of(name)
+        }
+        values = common_defaults | self._user_defaults(name) | given
         for key in values.keys() - limits.keys():
             known_keys = [f"{place}.{known}" for known in limits]
             suggestion = hint(f"{place}.{key}", known_keys) if known_keys else "; it has none"
@@ -128,22 +132,31 @@ class Family:
         checked = {key: limit.check(f"{place}.{key}", values[key]) for key, limit in limits.items()}
         if name in self.rules:
             self.rules[name](**checked)
-        left_out = {key for key, value in self.common_defaults.items() if checked[key] == value}
+        left_out = {key for key, value in common_defaults.items() if checked[key] == value}
         kept = {key: value for key, value in checked.items() if value is not None and key not in left_out}
         return {"name": name, **kept}
 
     def make(self, part: dict[str, Any]) -> Any:
         """What the maker returns for a checked part; its numbers may be traced."""
         name = part["name"]
-        values = {key: value for key, value in part.items() if key != "name" and key not in self.common}
+        shared = self._common_of(name)
+        values = {key: value for key, value in part.items() if key != "name" and key not in shared}
         if not is_import_path(name):
             product = self.makers[name](**values)
         elif self.user_function is None:
             product = self._imported(name)(**values)
         else:
             product = self.user_function.part(partial(self._imported(name), **values))
-        common = self.common_defaults | {key: part[key] for key in self.common if key in part}
+        given = {**self.common_defaults, **part}
+        common = {key: given[key] for key in shared if key in given}
         return self.wrap(product, **common) if self.wrap and common else product
+
+    def _common_of(self, name: str) -> Limits:
+        """The common keys of the option called `name`."""
+        if name == "none":
+            return {}
+        own = {} if is_import_path(name) or name not in self.makers else _limits(self.makers[name])
+        return {key: limit for key, limit in self.common.items() if key not in own}
 
     def _imported(self, name: str) -> Callable[..., Any]:
         """The user-defined function, by the lookup of its library where there is one."""

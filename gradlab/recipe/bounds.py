@@ -96,6 +96,28 @@ class Many:
         return [self.entry.check(key, entry) for entry in value]
 
 
+@dataclass(frozen=True)
+class OneOrMany:
+    """One value for all, or a list of two values or more."""
+
+    entry: Bound
+
+    def __str__(self) -> str:
+        return f"{self.entry}, or a list [a,b] of them"
+
+    def check(self, key: str, value: Any) -> Any:
+        """The value, or the list with every entry checked.
+
+        Raises:
+            RecipeError: naming the key, the value and what is possible.
+        """
+        if not isinstance(value, list):
+            return self.entry.check(key, value)
+        if len(value) < 2:
+            raise RecipeError(f"{key}={value} must be {self}")
+        return [self.entry.check(key, entry) for entry in value]
+
+
 def bound(annotation: Any) -> Limit:
     """The bound that a parameter's annotation declares: Annotated with a Limit, or a Literal of names.
 
@@ -120,6 +142,7 @@ Share = Annotated[float, Bound(float, 0, 1, open_high=True)]  # [0, 1)
 Fraction = Annotated[float, Bound(float, 0, 1, open_low=True, open_high=True)]  # (0, 1)
 LARGEST = 2**31 - 1  # the tables and the compiled programs count in int32
 Size = Annotated[int, Bound(int, 1, LARGEST)]
+Widths = Annotated[int | list[int], OneOrMany(Bound(int, 1, LARGEST))]
 Depth = Annotated[int, Bound(int, 1, 100_000)]  # layers: each has a row in every table
 Branch = Annotated[int, Bound(int, 1, 100)]  # layers of one block, each compiled by itself
 Evaluations = Annotated[int, Bound(int, 1, 1_000_000)]  # of the loss in a step

@@ -17,6 +17,7 @@ from gradlab.recipe.bounds import (
     Share,
     Size,
     Text,
+    Widths,
     bound,
 )
 
@@ -41,6 +42,15 @@ class Stop:
 
 
 @dataclass(frozen=True)
+class LossScale:
+    """What multiplies the loss before back-propagation: nothing, `value`, or a scale that begins there and adapts."""
+
+    kind: str
+    value: float
+    growth_interval: int
+
+
+@dataclass(frozen=True)
 class Recipe:
     """What `conf/` and the command line compose; `conf/config.yaml` holds every default."""
 
@@ -58,7 +68,7 @@ class Recipe:
     probes: dict[str, Part]
     snapshots: dict[str, Part]
     depth: int
-    width: int
+    width: int | tuple[int, ...]  # of all layers, or of the input block and each hidden block of an mlp
     steps: int
     batch_size: int
     accumulate: int
@@ -66,9 +76,11 @@ class Recipe:
     lr_factors: dict[str, float]
     freeze: tuple[str, ...]
     dropout: float
+    dropout_kind: str
     seed: int
     seeds: int
     dtype: str
+    loss_scale: LossScale
     remat: bool
     log: Every
     eval: Every
@@ -89,7 +101,7 @@ STOP_WORDS = ("vanishing", "exploding", "diverged")  # the verdicts that may end
 LISTED = {"probe": "probes", "snapshot": "snapshots"}
 BOUNDS: dict[str, Any] = {  # the annotation that declares what each root key may be
     "depth": Depth,
-    "width": Size,
+    "width": Widths,
     "steps": Count,
     "batch_size": Count,
     "accumulate": Size,
@@ -97,6 +109,7 @@ BOUNDS: dict[str, Any] = {  # the annotation that declares what each root key ma
     "lr_factors": Annotated[dict[str, float], Many(Bound(float, 0), named=True)],
     "freeze": Annotated[list[str], Many(Bound(str))],
     "dropout": Share,
+    "dropout_kind": Literal["plain", "alpha"],
     "seed": Count,
     "seeds": Size,
     "log.every": Size,
@@ -105,7 +118,10 @@ BOUNDS: dict[str, Any] = {  # the annotation that declares what each root key ma
     "stop.loss": NonNegative,
     "stop.tolerance": NonNegative,
     "stop.on": Annotated[list[str], Many(Bound(str, among=STOP_WORDS))],
-    "dtype": Literal["float32", "float64", "bfloat16"],
+    "dtype": Literal["float32", "float64", "bfloat16", "float16"],
+    "loss_scale.kind": Literal["none", "static", "dynamic"],
+    "loss_scale.value": Positive,
+    "loss_scale.growth_interval": Size,
     "device": Literal["auto", "cpu", "gpu", "tpu"],
     "on_nonfinite": Literal["stop", "continue", "raise"],
     "remat": Flag,
@@ -115,6 +131,7 @@ BOUNDS: dict[str, Any] = {  # the annotation that declares what each root key ma
     "outputs": Text,
 }
 LIMITS = {key: bound(annotation) for key, annotation in BOUNDS.items()}
+_NO_LOSS_SCALE = {"kind": "none", "value": 32768.0, "growth_interval": 2000}
 # keys that came later: at these values they are not part of the digest
 LATER_DEFAULTS = {
     "snapshots": {"recurrent_spectrum": {"name": "recurrent_spectrum"}},
@@ -124,6 +141,14 @@ LATER_DEFAULTS = {
     "stop.tolerance": 0.0,
     "stop.on": [],
     "clip.patience": 0,
+    "clip.thresholds": {},
+    "clip.warmup": 0.0,
+    "clip.warmup_from": 10.0,
+    "dropout_kind": "plain",
+    "initializer.low": "auto",
+    "initializer.high": "auto",
+    "loss_scale": _NO_LOSS_SCALE,
+    **{f"loss_scale.{key}": value for key, value in _NO_LOSS_SCALE.items()},
 }
 NOT_IN_DIGEST = frozenset("study outputs device quiet force".split())  # they change no stored number
 # what a part means: one that computes other numbers than before gets the next number, and its recipes another digest
@@ -138,10 +163,17 @@ def is_import_path(name: str) -> bool:
     return ":" in name
 
 
+def widest(recipe: Recipe) -> int:
+    """The units of the widest layer."""
+    return recipe.width if isinstance(recipe.width, int) else max(recipe.width)
+
+
 def plain(recipe: Recipe) -> dict[str, Any]:
     """The recipe as nested plain values, as `recipe.yaml` holds it."""
     values = {field.name: getattr(recipe, field.name) for field in fields(recipe)}
     values |= {"freeze": list(recipe.freeze), "log": vars(recipe.log), "eval": vars(recipe.eval)}
+    values |= {"loss_scale": vars(recipe.loss_scale)}
+    values |= {} if isinstance(recipe.width, int) else {"width": list(recipe.width)}
     return values | {"stop": vars(recipe.stop) | {"on": list(recipe.stop.on)}}
 
 
@@ -183,18 +215,36 @@ def folder_name(recipe: Recipe, before: bool = False) -> str:
     """
     values = plain(recipe)
     words = [values["model"]["name"], f"d{recipe.depth}"]
-    words += [values[group]["name"] for group in ("activation", "initializer")]
+    if not is_import_path(recipe.model["name"]):  # a network of one's own may have others
+        words += [values[group]["name"] for group in ("activation", "initializer")]
     for group in ("normalization", "residual", "optimizer", "schedule", "clip", "penalty", "data"):
-        name = values[group]["name"]
+        name = option_label(values[group])
         if name != UNNAMED_DEFAULTS.get(group, "none"):
             words.append(f"{group}_{name}")
     kept = {key: value for key, value in without_later_defaults(values).items() if key not in NOT_IN_DIGEST}
+    kept["clip"] = _in_order(kept["clip"])
     if recipe.lr_factors:
         kept["lr_factors"] = list(recipe.lr_factors.items())  # their order counts
     if (meanings := changed_meanings(recipe)) and not before:
         kept["meanings"] = meanings
     label = re.sub(r"[^A-Za-z0-9._-]+", "_", "-".join(words))[:80]
     return f"{label}-{_digest(kept)}"
+
+
+def option_label(part: Part) -> str:
+    """The name of a part's option; of a chain of clips the names of its clips: `tensor_norm,norm`."""
+    clips = part.get("clips") if part["name"] == "chain" else None
+    return ",".join(map(str, clips)) if isinstance(clips, dict) else str(part["name"])
+
+
+def _in_order(clip: Part) -> Part:
+    """The clip with lists in the place of mappings whose order counts: the clips of a chain, thresholds by pattern."""
+    return {
+        key: [(name, _in_order(entry) if isinstance(entry, dict) else entry) for name, entry in value.items()]
+        if isinstance(value, dict)
+        else value
+        for key, value in clip.items()
+    }
 
 
 def without_later_defaults(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -208,10 +258,13 @@ def without_later_defaults(values: dict[str, Any], prefix: str = "") -> dict[str
 
 
 def named(recipe: Recipe) -> list[tuple[str, str]]:
-    """(group, name) of every part, probe and snapshot, and of every optimizer in the phases of `optimizer=phases`."""
+    """(group, name) of every part, probe and snapshot, of every clip of a chain and every optimizer of phases."""
     names = [(group, str(getattr(recipe, group)["name"])) for group in FAMILIES]
     for group, field in LISTED.items():
         names += [(group, str(part["name"])) for part in getattr(recipe, field).values()]
+    clips = recipe.clip.get("clips", {})
+    if isinstance(clips, dict):
+        names += [("clip", str(clip.get("name", ""))) for clip in clips.values() if isinstance(clip, dict)]
     phases = recipe.optimizer.get("phases", [])
     if not isinstance(phases, list):
         return names
@@ -229,13 +282,17 @@ def numbers(recipe: Recipe) -> dict[str, float]:
     }
 
 
+def _is_patience(key: str) -> bool:
+    return key.startswith("clip.") and key.endswith(".patience")
+
+
 def structure(recipe: Recipe) -> tuple[tuple[str, Any], ...]:
     """Sorted (key, value) of all that is not a number: recipes of equal structure share one compiled program.
 
     Whether there is dropout is structure, its rate is a number. `steps` and `seed` are data, and whether to stop
     is decided between chunks.
     """
-    not_structure = {*NOT_IN_DIGEST, "on_nonfinite", "steps", "seed", "stop.patience", "clip.patience"}
+    not_structure = {*NOT_IN_DIGEST, "on_nonfinite", "steps", "seed", "stop.patience"}
     # a snapshot's program does not know how often it is run
     values = plain(recipe)
     values["snapshots"] = {
@@ -244,7 +301,10 @@ def structure(recipe: Recipe) -> tuple[tuple[str, Any], ...]:
     }
     kept = {key: value for key, value in leaves(values).items() if key not in not_structure}
     kept = {key: value for key, value in kept.items() if not key.startswith("stop.on")}
+    kept = {key: value for key, value in kept.items() if not _is_patience(key)}
     kept |= {key: None for key in numbers(recipe) if key in kept}
     kept["dropout"] = recipe.dropout > 0
     kept["lr_factors"] = tuple(recipe.lr_factors)  # their order counts
+    clip_keys = [key for key in flat({"clip": recipe.clip}) if not _is_patience(key)]
+    kept["clip.name"] = (recipe.clip["name"], *clip_keys)  # the order of clips and of patterns counts too
     return tuple(sorted(kept.items()))

@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, TypeVar
 
+from gradlab.store.write import table_files
+
 if TYPE_CHECKING:
     from gradlab.store.read import Run
 
@@ -22,8 +24,10 @@ def differences(runs: list["Run"]) -> list[str]:
     """A line for each matter in which the runs are not of one kind: scores, losses, tasks, depth, steps."""
     from gradlab.analysis.score import score_of
 
-    models = _distinct(run.recipe["model"]["name"] for run in runs)
+    foreign = [run.name for run in runs if run.is_foreign]
     layers = _kinds_of_layers(runs)
+    runs = [run for run in runs if not run.is_foreign]
+    models = _distinct(run.recipe["model"]["name"] for run in runs)
     examples = _distinct(_examples_per_step(run) for run in runs)
     tasks = _distinct(run.status["data"].get("name", run.recipe["data"]["name"]) for run in runs)
     scores = _distinct(score_of(run.status["data"]).name for run in runs)
@@ -40,12 +44,16 @@ def differences(runs: list["Run"]) -> list[str]:
         f"a step is a gradient of {_and(map(str, examples))} examples: the numbers of steps are not compared"
         if len(examples) > 1
         else "",
+        f"of {_and(foreign)} only what was recorded is known, not task, loss function or chance level"
+        if foreign
+        else "",
     ]
     return [line for line in lines if line]
 
 
 def unlike_losses(runs: list["Run"]) -> str:
     """The loss functions of runs that have several, "" if they have one or are all surfaces, which have only losses."""
+    runs = [run for run in runs if not run.is_foreign]  # of those nobody knows it
     losses = _distinct(str(run.recipe["loss"]["name"]) for run in runs)
     surfaces_only = all(run.recipe["model"]["name"] == SURFACE for run in runs)
     return _and(losses) if len(losses) > 1 and not surfaces_only else ""
@@ -57,8 +65,11 @@ def unlike_layers(runs: list["Run"]) -> bool:
 
 
 def _kinds_of_layers(runs: list["Run"]) -> list[str]:
-    names = _distinct(str(run.recipe["model"]["name"]) for run in runs)
-    return _distinct(LAYERS.get(name, f"layers of {name}") for name in names if name != SURFACE)
+    with_layers = (run for run in runs if run.is_foreign and table_files(run.folder, "layers"))
+    foreign = ["recorded layers" for _ in with_layers]
+    names = _distinct(str(run.recipe["model"]["name"]) for run in runs if not run.is_foreign)
+    kinds = [LAYERS.get(name, f"layers of {name}") for name in names if name != SURFACE]
+    return _distinct([*kinds, *foreign])
 
 
 def _examples_per_step(run: "Run") -> int:

@@ -51,6 +51,9 @@ def distinguishing_keys(runs: list["Run"], keys: list[str]) -> list[str]:
 
     columns = choices(runs)
     differing = [name for name in columns if not implied(name, columns)]
+    unknown = any(None in columns[name] for name in differing)
+    if unknown and any(run.is_foreign for run in runs):
+        return ["run"]  # a choice that is not known of a run does not tell it apart
     return differing or (["seed"] if "seed" in keys else ["run"])
 
 
@@ -107,6 +110,8 @@ class Comparison:
         """The score of all runs; None where they have none in common."""
         from gradlab.analysis.score import score_of
 
+        if any(run.is_foreign for run in self.runs):  # whose task is not known
+            return None
         scores = [score_of(run.status["data"]) for run in self.runs]
         return scores[0] if len({metric.name for metric in scores}) == 1 else None
 
@@ -206,6 +211,7 @@ def _extras(comparison: Comparison, keys: list[str], maps: "Maps | None") -> "Ex
         maps=maps,
         relative_depth=comparability.unlike_layers(comparison.runs),
         no_losses=f"not compared: {losses}" if losses else "",
+        foreign=any(run.is_foreign for run in comparison.runs),
     )
 
 

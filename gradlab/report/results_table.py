@@ -84,11 +84,13 @@ def rounded(results: "pd.DataFrame", by: list[str]) -> list[list[str]]:
     if not names or results[names].astype(str).duplicated().any():
         names = [*dict.fromkeys([*names, "run"])]
     columns = [key for key in HEADINGS if key in results and _worth_a_column(key, results[key])]
+    if not any(map(cell, results.target)):  # of foreign runs alone, which have none
+        columns.remove("steps_to_target")
     rows = [
         [*(cell(row[key]) for key in names), *(_result(key, row) for key in columns)]
         for row in results.to_dict("records")
     ]
-    targets = {f"{float(value):.3g}" for value in results.target}
+    targets = {f"{float(value):.3g}" for value in results.target if cell(value)}
     headings = HEADINGS | ({"steps_to_target": f"to loss {targets.pop()}"} if len(targets) == 1 else {})
     return [[*names, *(headings[key] for key in columns)], *rows]
 
@@ -114,6 +116,8 @@ def _result(key: str, row: Mapping[Hashable, Any]) -> str:
 
 def _way(row: Mapping[Hashable, Any]) -> str:
     """`50 steps, 0.7 s (5 of 5)`: with the number of seeds that reach the target."""
+    if not cell(row["target"]):
+        return ""
     seeds = f" ({row['reached']} of {row['seeds']})" if row["seeds"] > 1 else ""
     if not cell(row["steps_to_target"]):
         return f"–{seeds}"

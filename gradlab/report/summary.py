@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from gradlab.recipe import options
 from gradlab.recipe.printing import one_line
+from gradlab.store.contents import ORIGIN
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,31 +22,50 @@ def describe(recipe: dict[str, Any], used: Collection[str] | None = None) -> str
     """`mlp · depth 50 · width 64 · tanh · orthogonal · sgd lr 0.1 · clip norm 1.0 · digits · seed 0`.
 
     `used` are the sizes and parts that take part in the network; None where that is not known: then all are named.
+    Of a foreign run, which gradlab has not trained, only what is known: `pytorch.csv · optimizer adam · lr 0.001`.
     """
+    if ORIGIN in recipe:
+        return _describe_foreign(recipe)
     takes_part: Callable[[str], bool] = lambda name: used is None or name in used
     words = [_part("model", recipe)]
-    words += [f"{key} {recipe[key]}" for key in ("depth", "width") if takes_part(key)]
+    words += [f"{key} {_size(recipe[key])}" for key in ("depth", "width") if takes_part(key)]
     words += [_part(group, recipe) for group in ("activation", "initializer") if takes_part(group)]
     words += [
         f"{group} {_part(group, recipe)}"
         for group in _OMITTED_IF_NONE
         if recipe[group]["name"] != "none" and (group == "penalty" or takes_part(group))
     ]
-    words += [f"dropout {recipe['dropout']:g}"] if recipe["dropout"] and takes_part("dropout") else []
+    words += [_dropout(recipe)] if recipe["dropout"] and takes_part("dropout") else []
     words += [] if recipe["loss"]["name"] == options.default("loss") else [f"loss {_part('loss', recipe)}"]
     words += [
         _part("optimizer", recipe) + ("" if "phases" in recipe["optimizer"] else f" lr {recipe['lr']:g}")
     ]
     words += [] if recipe["schedule"]["name"] == "constant" else [_part("schedule", recipe)]
-    words += [f"clip {_part('clip', recipe, without_key='threshold')}", _part("data", recipe)]
+    words += [f"clip {_clip(recipe['clip'])}", _part("data", recipe)]
     words += _batch(recipe) if used is None or used else []
     words += [] if recipe["dtype"] == DEFAULT_DTYPE else [recipe["dtype"]]
+    words += _loss_scale(recipe.get("loss_scale", {"kind": "none"}))  # runs of earlier versions have none
     words += [f"measured every {recipe['log']['every']} steps"] if recipe["log"]["every"] > 1 else []
     words += [f"accumulate {recipe['accumulate']}"] if recipe["accumulate"] > 1 else []
     words += [f"rate of {path} × {factor:g}" for path, factor in recipe["lr_factors"].items()]
     words += [f"frozen {path}" for path in recipe.get("freeze", [])]
     first, last = recipe["seed"], recipe["seed"] + recipe["seeds"] - 1
     return one_line(" · ".join([*words, f"seed {first}" if first == last else f"seeds {first}–{last}"]))
+
+
+def _describe_foreign(recipe: dict[str, Any]) -> str:
+    """Where a foreign run is from, and what its user has said of it."""
+    stated = {key: value for key, value in recipe.items() if key != ORIGIN}
+    words = [f"{key} {_stated(value)}" for key, value in stated.items()]
+    return one_line(" · ".join([recipe[ORIGIN]["source"], *words]))
+
+
+def _stated(value: Any) -> str:
+    """A number, or the name of an option with its numbers: `norm threshold 1.0`."""
+    if not isinstance(value, dict):
+        return str(value)
+    numbers = [f"{key} {number}" for key, number in value.items() if key != "name"]
+    return " ".join([value["name"], *numbers])
 
 
 def _batch(recipe: dict[str, Any]) -> list[str]:
@@ -55,14 +75,29 @@ def _batch(recipe: dict[str, Any]) -> list[str]:
     return [f"batch {size}"] if size else ["all examples"]
 
 
+def _size(value: int | list[int]) -> str:
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _dropout(recipe: dict[str, Any]) -> str:
+    kind = "alpha dropout" if recipe.get("dropout_kind") == "alpha" else "dropout"
+    return f"{kind} {recipe['dropout']:g}"
+
+
+def _loss_scale(scale: dict[str, Any]) -> list[str]:
+    return [] if scale["kind"] == "none" else [f"loss scale {scale['kind']} {scale['value']:g}"]
+
+
 def title(run: "Run") -> str:
-    """The title of a run's figures: its recipe, and a note if its data are synthetic."""
-    return describe(run.recipe, run.status.get("used")) + (" (synthetic data)" if is_synthetic(run) else "")
+    """The title of a run's figures: its recipe, a note if its data are synthetic, and the name of a foreign run."""
+    name = f"{run.name} · " if run.is_foreign else ""
+    described = name + describe(run.recipe, run.status.get("used"))
+    return described + (" (synthetic data)" if is_synthetic(run) else "")
 
 
 def is_synthetic(run: "Run") -> bool:
     """Whether the run's data were generated."""
-    return str(run.status["data"].get("source", "")).startswith("synthetic")
+    return str((run.status.get("data") or {}).get("source", "")).startswith("synthetic")
 
 
 def _part(group: str, recipe: dict[str, Any], without_key: str = "") -> str:
@@ -78,6 +113,18 @@ def _part(group: str, recipe: dict[str, Any], without_key: str = "") -> str:
         if not _same_value(str(value), defaults[key]):
             words.append(f"{key} {value}")
     return " ".join(words)
+
+
+def _clip(part: dict[str, Any]) -> str:
+    """`norm 1.0`; of a chain `tensor_norm 0.5, then norm 1.0`; of thresholds by pattern `norm 1.0 (output/* 2.0)`."""
+    if isinstance(part.get("clips"), dict):
+        where = " where update" if part.get("where") == "update" else ""
+        return ", then ".join(map(_clip, part["clips"].values())) + where
+    thresholds = part.get("thresholds", {})
+    others = {key: value for key, value in part.items() if key != "thresholds"}
+    words = _part("clip", {"clip": others}, without_key="threshold")
+    by_pattern = ", ".join(f"{pattern} {number:g}" for pattern, number in thresholds.items())
+    return f"{words} ({by_pattern})" if by_pattern else words
 
 
 def _phase(phase: dict[str, Any], lr: float) -> str:

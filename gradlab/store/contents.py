@@ -22,6 +22,8 @@ from gradlab.store import files
 # bytes; the largest in use have thousands of columns, or of seeds
 LARGEST_RECIPE, LARGEST_STATUS = 2**20, 2**24
 DEEPEST = 16  # mappings and lists in each other
+ORIGIN = "origin"  # the entry of recipe.yaml and status.json that only a foreign run has, one not trained by gradlab
+ORIGINS = ("ingested", "recorded")  # from a log of another program, or by a training loop through `Recorder`
 _YAML = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -87,8 +89,10 @@ _NOT_ALWAYS: dict[str, Any] = {
     "process_peak_mib": _NUMBER,
     "flops_per_step": (_COUNT, None),
 }
+_OF_A_FOREIGN_RUN: dict[str, Any] = {ORIGIN: Bound(str, among=ORIGINS), "format": _TEXT}
 _LIMITS = {key: bound(annotation) for key, annotation in BOUNDS.items()}
 _FROM_THE_START = ("state", "message")  # what a run has that ended before its data were read
+_IN_A_FOREIGN_RUN = (*_FROM_THE_START, "name", "steps_done", "started", "versions", "nonfinite")
 _ALWAYS_IN_DATA = ("source", "train", "test", "features", "outputs", "second_moment", "cosine", "chance_loss")
 
 
@@ -162,10 +166,14 @@ def _status_problem(status: Any) -> str:
         return "it has no keys"
     if "state" not in status:
         return "it has no state"
-    if problem := _mismatch(status, STATUS | _NOT_ALWAYS):
+    if problem := _mismatch(status, STATUS | _NOT_ALWAYS | _OF_A_FOREIGN_RUN):
         return problem
     data = status.get("data")
-    required = STATUS if status["state"] in RESULTS else _FROM_THE_START
+    required = tuple(STATUS) if status["state"] in RESULTS else _FROM_THE_START
+    if ORIGIN in status:
+        if data is not None:
+            return "it describes the data of a run that gradlab has not trained"
+        required = _IN_A_FOREIGN_RUN
     absent = [key for key in required if key not in status]
     absent += [f"data.{key}" for key in _ALWAYS_IN_DATA if data is not None and key not in data]
     if absent:
@@ -210,17 +218,38 @@ def _recipe_problem(recipe: Any) -> str:
     """Why a mapping is not a recipe, "" if it is one; user-defined parts may have any parameters."""
     if not isinstance(recipe, dict) or not all(isinstance(key, str) for key in recipe):
         return "it has no keys"
+    if ORIGIN in recipe:
+        return _foreign_problem(recipe)
     for family in FAMILIES:
         if problem := _part_problem(family, recipe.get(family)):
             return problem
     by_key = flat(recipe)
     for key, limit in _LIMITS.items():
+        head, _, tail = key.partition(".")
+        if tail and not isinstance(recipe.get(head, {}), dict):
+            return f"{head} is {_short(recipe[head])}"
         value = recipe.get(key) if key in recipe else by_key.get(key, LATER_DEFAULTS.get(key))
         if value is None:
             return f"it has no {key}"
         if problem := _mismatch(value, limit, key):
             return problem
     return ""
+
+
+def _foreign_problem(recipe: dict[str, Any]) -> str:
+    """Why a mapping is not what is known of a foreign run, "" if it is: where it is from, and parts of a recipe."""
+    origin, known = recipe[ORIGIN], flat(recipe)
+    if not (isinstance(origin, dict) and isinstance(origin.get("source"), str)):
+        return f"{ORIGIN} has no source"
+    if problem := _mismatch(origin, {str: _TEXT}, ORIGIN):
+        return problem
+    for key, value in recipe.items():
+        if key in FAMILIES and (problem := _part_problem(key, value)):
+            return problem
+        if key not in (*FAMILIES, ORIGIN) and key not in _LIMITS:
+            return f"{ascii(key)[:40]} is no part of a recipe"
+    stated = {key: limit for key, limit in _LIMITS.items() if key in known}
+    return next(filter(None, (_mismatch(known[key], limit, key) for key, limit in stated.items())), "")
 
 
 def _part_problem(family: str, part: Any) -> str:

@@ -21,7 +21,7 @@ from gradlab.recipe.errors import RecipeError, UnfinishedError
 from gradlab.recipe.memory import physical_memory
 from gradlab.recipe.paths import is_folder
 from gradlab.recipe.printing import one_line
-from gradlab.recipe.recipe import NOT_IN_DIGEST, flat, without_later_defaults
+from gradlab.recipe.recipe import NOT_IN_DIGEST, flat, option_label, without_later_defaults
 from gradlab.store import contents, files
 from gradlab.store.lock import held
 from gradlab.store.minibatches import Selection
@@ -62,11 +62,30 @@ class Run:
         """The name of its folder, in one line."""
         return one_line(self.folder.resolve().name)
 
+    @property
+    def is_foreign(self) -> bool:
+        """Whether gradlab has not trained it: then its recipe holds only what is known, and its status no data."""
+        return contents.ORIGIN in self.recipe
+
+    @property
+    def remedy(self) -> str:
+        """What makes rows again that are missing or damaged."""
+        return "ingest or record it again" if self.is_foreign else "run its recipe again"
+
+    @property
+    def progress(self) -> str:
+        """How far it is: `40 of 100 steps`; of a foreign run nobody knows of how many."""
+        done = self.status.get("steps_done", 0)
+        return f"{done} steps" if self.is_foreign else f"{done} of {self.recipe.get('steps', '?')} steps"
+
     @cached_property
     def choices(self) -> dict[str, Any]:
         """The recipe by readable key: an option's name under its group, its numbers under group.key."""
         values = flat(without_later_defaults(self.recipe))
-        kept = {key: value for key, value in values.items() if key.split(".")[0] not in NOT_IN_DIGEST}
+        if "clip" in self.recipe:
+            values["clip.name"] = option_label(self.recipe["clip"])
+        no_choices = (*NOT_IN_DIGEST, contents.ORIGIN)
+        kept = {key: value for key, value in values.items() if key.split(".")[0] not in no_choices}
         short = {key: key.removesuffix(".name") for key in kept}
         return {key if short[key] in FIXED_NAMES else short[key]: value for key, value in kept.items()}
 
@@ -159,16 +178,23 @@ def open_run(path: str | Path, running: bool = False) -> Run:
     recipe = contents.read_recipe(path)
     if not is_intact(path, "recipe.yaml", status.get("files", {})):
         raise RecipeError(f"{path}/recipe.yaml is damaged or was edited; run the recipe again with --force")
+    if (contents.ORIGIN in recipe) != (contents.ORIGIN in status):
+        raise RecipeError(f"{path} is corrupt: its recipe.yaml and its status.json are not of one run")
+    run = Run(path, recipe, status)
     if status["state"] == "running" and running:
-        return Run(path, recipe, status if held(path) else status | {"state": "killed"})
+        return run if held(path) else Run(path, recipe, status | {"state": "killed"})
     if status["state"] == "running":
-        progress = f"{status.get('steps_done', 0)} of {recipe.get('steps', '?')} steps"
         if held(path):
-            raise UnfinishedError(f"{path} is still running ({progress}); wait for it")
+            raise UnfinishedError(f"{path} is still running ({run.progress}); wait for it")
         raise UnfinishedError(
-            f"{path} was killed while running ({progress}); run its recipe again to continue"
+            f"{path} was killed while running ({run.progress}); {_continued(run, 'to continue')}"
         )
-    return Run(path, recipe, status)
+    return run
+
+
+def _continued(run: Run, how: str) -> str:
+    """How to get a result of a run that has none; the rows of a foreign one are shown by its own folder."""
+    return "give its own folder to read these" if run.is_foreign else f"run its recipe again {how}"
 
 
 def _whole_status(path: Path) -> dict[str, Any]:
@@ -249,11 +275,10 @@ def _require_result(run: Run, own_folders: Collection[Path]) -> None:
     """Raise an UnfinishedError for a run of a study that was interrupted or failed."""
     state = run.status["state"]
     if state in ("interrupted", "failed") and run.folder not in own_folders:
-        progress = f"{run.status.get('steps_done', 0)} of {run.recipe.get('steps', '?')} steps"
         reason = f": {run.status['message']}" if state == "failed" and run.status["message"] else ""
-        again = "again to continue" if state == "interrupted" else "again with what it needs"
+        again = _continued(run, "to continue" if state == "interrupted" else "with what it needs")
         word = "was interrupted" if state == "interrupted" else "failed"
-        raise UnfinishedError(f"{run.folder} {word} ({progress}){reason}; run its recipe {again}")
+        raise UnfinishedError(f"{run.folder} {word} ({run.progress}){reason}; {again}")
 
 
 def whole(run: Run) -> Run:
@@ -306,7 +331,7 @@ def _table(run: Run, table: str, columns: Collection[str] = ()) -> pa.Table:
         except FileNotFoundError:
             continue
         if names != [merged] and (missing := _missing_parts(run, table)):
-            raise RecipeError(f"{missing} is missing; run its recipe again to make the rows again")
+            raise RecipeError(f"{missing} is missing; {run.remedy} to make the rows again")
         # parts are deleted only after all.parquet is complete: without it the listing was complete
         if names == [merged] or not (folder / merged).exists():
             break
@@ -319,11 +344,9 @@ def _table(run: Run, table: str, columns: Collection[str] = ()) -> pa.Table:
         # every table has the rows of these steps: a part of one may be newer than the status, or than another's
         rows = rows.filter(pc.field("step") < run.status.get("steps_done", 0))
     if "batch" not in _words(rows["source"]):
-        if table in OPTIONAL:
+        if table in OPTIONAL or (run.is_foreign and table != "steps"):
             return _FIXED[table].empty_table()
-        raise RecipeError(
-            f"{folder} is incomplete: it has no rows in {table}; run its recipe again with --force"
-        )
+        raise RecipeError(f"{folder} is incomplete: it has no rows in {table}; {run.remedy} with --force")
     return rows
 
 
@@ -374,9 +397,7 @@ def _rows(run: Run, name: str, table: str, columns: Collection[str] = ()) -> pa.
     except (OSError, KeyError, ValueError, pa.ArrowException) as error:
         reason = str(error).splitlines()[0].strip("'\"")[:120]
         # a run that goes on makes a part anew
-        remedy = (
-            "run its recipe again" if first_step(name) is not None else "run its recipe again with --force"
-        )
+        remedy = run.remedy if first_step(name) is not None else f"{run.remedy} with --force"
         raise RecipeError(f"{path} is corrupt ({reason}); {remedy}") from error
 
 
@@ -479,12 +500,10 @@ def _require_all_layers(layer: np.ndarray, origin: np.ndarray, runs: list[Run]) 
     """Raise a RecipeError unless each step of a run has a row for each of its layers; both arrays (rows,), sorted."""
     for index, run in enumerate(runs):
         of_run = layer[np.searchsorted(origin, index) : np.searchsorted(origin, index, side="right")]
-        count = int(of_run.max()) + 1
+        count = int(of_run.max(initial=0)) + 1
         if of_run.size % count or (of_run.reshape(-1, count) != np.arange(count)).any():
             problem = "a step has not a row for each layer"
-            raise RecipeError(
-                f"{run.folder}/layers is corrupt ({problem}); run its recipe again with --force"
-            )
+            raise RecipeError(f"{run.folder}/layers is corrupt ({problem}); {run.remedy} with --force")
 
 
 def _pandas_dtype(dtype: pa.DataType) -> pd.ArrowDtype | None:

@@ -27,7 +27,8 @@ def weight_variance(initializer: dict[str, Any], fan_in: int, fan_out: int) -> f
         case "truncated_normal":
             return TRUNCATED * scale**2
         case "uniform":
-            return scale**2 / 3
+            low, high = options.get("low", "auto"), options.get("high", "auto")
+            return scale**2 / 3 if "auto" in (low, high) else (high - low) ** 2 / 12
         case "normal" | "critical":
             sigma_w: float = options["sigma_w"]
             return sigma_w**2 / fan_in

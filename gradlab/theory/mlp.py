@@ -75,6 +75,13 @@ def unavailable(recipe: dict[str, Any]) -> str | None:
         for key, value in recipe[family].items():
             if isinstance(value, float) and value and not 1e-38 < abs(value) < 1e38:
                 return f"{family}.{key}={value:g} is no number of float32"
+    low, high = (recipe["initializer"].get(key, "auto") for key in ("low", "high"))
+    if "auto" not in (low, high) and low != -high:
+        return f"weights between {low:g} and {high:g} have a mean other than 0, which mean field takes for 0"
+    if recipe["dropout"] and recipe.get("dropout_kind") == "alpha":
+        return "no mean-field theory for dropout_kind=alpha"
+    if isinstance(recipe["width"], list):
+        return "no mean-field theory for layers of different widths"
     if recipe["model"].get("branch", 1) > 1:  # older recipes do not have it
         return f"no mean-field theory for model.branch={recipe['model']['branch']}"
     initializer, norm = recipe["initializer"], recipe["normalization"]

@@ -25,7 +25,7 @@ TRAINING = {
     "verdict", "words", "seeds", "counts", "additions", "diverged", "steps", "chance_loss", "metric", "chance_score",
     "clip_share", "stopped", "updates", "dropped", "last_finite", "loss_first", "loss_last",
     "train_score", "test_score",
-    "sentence",
+    "sentence", "clip_shares", "overflows",
 }  # fmt: skip
 DIAGNOSIS = {
     "run", "state", "data", "signal_start", "signal_end", "training", "times_start", "times_end", "theory",

@@ -220,6 +220,13 @@ def studies() -> None:
     studies.report()
 
 
+def own_networks() -> None:
+    """Networks and loops of one's own."""
+    from tests.bench import own
+
+    own.report()
+
+
 def clip_advice() -> None:
     """How often following suggest-clip ends as well as the best fixed threshold."""
     from tests.bench.advice import advice
@@ -239,6 +246,7 @@ ALL = {
     "prediction": prediction,
     "studies": studies,
     "advice": clip_advice,
+    "own": own_networks,
     "images": images,
     "sequences": sequences,
 }

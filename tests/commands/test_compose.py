@@ -34,7 +34,15 @@ def test_groups_and_numbers_are_set():
     recipe = single("depth=50", "clip=norm", "clip.threshold=0.5", "log.every=10", "study=mine")
     assert (recipe.depth, recipe.clip) == (
         50,
-        {"name": "norm", "threshold": 0.5, "p": 2.0, "where": "gradient"},
+        {
+            "name": "norm",
+            "threshold": 0.5,
+            "p": 2.0,
+            "thresholds": {},
+            "warmup": 0.0,
+            "warmup_from": 10.0,
+            "where": "gradient",
+        },
     )
     assert (recipe.log.every, recipe.study) == (10, "mine")
 

@@ -225,7 +225,8 @@ def test_a_config_dir_adds_options_and_experiments(tmp_path):
     (tmp_path / "experiments").mkdir()
     (tmp_path / "experiments" / "soft.yaml").write_text("# Soft?\ndefaults: [override /clip: gentle]\n")
     (recipe,) = composed("experiment=soft", config_dir=tmp_path).recipes
-    assert recipe.clip == {"name": "norm", "threshold": 10.0, "p": 2.0, "where": "gradient"}
+    later = {"thresholds": {}, "warmup": 0.0, "warmup_from": 10.0}
+    assert recipe.clip == {"name": "norm", "threshold": 10.0, "p": 2.0, **later, "where": "gradient"}
 
 
 @pytest.mark.few(2)

@@ -15,7 +15,8 @@ from gradlab.recipe.recipe import BOUNDS, Every, Stop, flat, plain
 from tests.recipes import recipe
 
 PLAIN = recipe()
-NORM = {"name": "norm", "threshold": 1.0, "p": 2.0, "where": "gradient"}
+LATER = {"thresholds": {}, "warmup": 0.0, "warmup_from": 10.0}
+NORM = {"name": "norm", "threshold": 1.0, "p": 2.0, "where": "gradient", **LATER}
 BAD = [  # key, value, what the message must say
     ("depth", 0, "depth=0 must be a whole number from 1"),
     ("depth", -1, "depth=-1 must be a whole number from 1"),
@@ -54,7 +55,7 @@ BAD = [  # key, value, what the message must say
     ("clip", NORM | {"threshold": math.nan}, "clip.threshold=nan"),
     (
         "clip",
-        {"name": "norm", "p": 2.0, "where": "update"},
+        {"name": "norm", "p": 2.0, "where": "update", **LATER},
         "clip=norm needs clip.threshold: a number above 0",
     ),
     ("clip", {"name": "none", "threshold": 1.0}, "clip=none has no option 'clip.threshold'"),
@@ -121,6 +122,8 @@ def test_every_parameter_refuses_what_is_not_finite_or_not_its_kind(key, bound: 
         wrong.remove(math.inf)
     if isinstance(bound, Bound) and bound.value_type is str and not bound.among:
         wrong.remove("abc")
+    if isinstance(bound, Many) and bound.named:
+        wrong[wrong.index({})] = {"hidden */*": math.nan}
     for value in wrong:
         with pytest.raises(RecipeError, match=key):
             bound.check(key, value)

@@ -204,7 +204,7 @@ def test_a_nan_weight_is_seen_from_its_layer_on():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("dtype", ["float64", "bfloat16"])
+@pytest.mark.parametrize("dtype", ["float64", "bfloat16", "float16"])
 @pytest.mark.parametrize("case", CASES)
 def test_every_part_keeps_its_dtypes_in_every_precision(case, dtype):
     """Traced only: a state of other dtypes after a step would break the scan."""

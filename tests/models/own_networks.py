@@ -75,7 +75,7 @@ def haiku_like(depth, outputs):
         keys = jax.random.split(rng, len(names))
         return {
             f"net/~/{name}": {"w": jax.random.normal(key, (a, b)) / a**0.5, "b": jnp.zeros(b)}
-            for name, key, a, b in zip(names, keys, sizes, sizes[1:], strict=False)
+            for name, key, a, b in zip(names, keys, sizes[:-1], sizes[1:], strict=True)
         }
 
     def apply(params, rng, x):

@@ -1,5 +1,6 @@
 """Clips: each against its formula at any size, and the properties that users rely on."""
 
+import json
 import math
 from functools import lru_cache
 
@@ -27,25 +28,61 @@ SHAPES = {  # a stack of three layers, and single ones
     "output/linear/bias": (4,),
 }
 STACKED_AXES = {path: int(path.startswith("hidden/")) for path in SHAPES}
+ROWS = {  # the names of each block's layers; a and b are those of the generated trees
+    "hidden": ["hidden 1", "hidden 2", "hidden 3"],
+    "input": ["input"],
+    "output": ["output"],
+    "a": ["a 1", "a 2"],
+    "b": ["b"],
+}
+PATTERNS = {"hidden *": 4.5, "hidden 2/*": 2.5, "*/bias": 0.6}
 # every maker, with numbers (for gradients of size 1) at which it acts on some entries and not on others
 CASES = {
     "none": [{}],
-    "value": [{"threshold": 0.7}, {"low": -0.2, "high": 0.9}, {"threshold": 0.5, "low": -1.25}],
+    "value": [
+        {"threshold": 0.7},
+        {"low": -0.2, "high": 0.9},
+        {"threshold": 0.5, "low": -1.25},
+        {"thresholds": PATTERNS, "warmup": 7.0},
+    ],
     "norm": [
         {"threshold": 11.0},
+        {"threshold": 8.0, "thresholds": PATTERNS},
+        {"threshold": 11.0, "warmup": 6.5, "warmup_from": 1.5},
+        {"threshold": 11.0, "warmup": 7.0, "warmup_from": math.inf},
         {"p": 1.0, "threshold": 130.0},
         {"p": math.inf, "threshold": 3.0},
         {"p": 3.5, "threshold": 6.0},
     ],
-    "layer_norm": [{"threshold": 5.0}],
-    "tensor_norm": [{"threshold": 4.0}],
-    "agc": [{"threshold": 0.9, "eps": 2.0}],
-    "block_rms": [{"threshold": 0.95}],
+    "layer_norm": [{"threshold": 5.0}, {"threshold": 5.0, "thresholds": PATTERNS}],
+    "tensor_norm": [{"threshold": 4.0}, {"threshold": 4.0, "thresholds": PATTERNS, "warmup": 4.0}],
+    "agc": [
+        {"threshold": 0.9, "eps": 2.0},
+        {"threshold": 0.9, "eps": 2.0, "thresholds": {"hidden 2/*": 0.5}},
+    ],
+    "block_rms": [{"threshold": 0.95}, {"threshold": 0.95, "thresholds": {"hidden [23]/*": 0.7}}],
     "autoclip": [{"percentile": 10.0, "window": 6}, {"percentile": 62.5}, {"percentile": 100.0, "window": 2}],
     "zscore": [{"warmup": 5, "threshold": 1.0}, {"warmup": 1, "threshold": 0.5, "alpha": 0.6}],
-    "normalize": [{"threshold": 0.5}],
-    "skip": [{"threshold": 11.0}],
-    "zero": [{"threshold": 1.3}],
+    "normalize": [{"threshold": 0.5}, {"threshold": 0.5, "thresholds": {"hidden 1/*": 3.0}, "warmup": 5.0}],
+    "skip": [{"threshold": 11.0}, {"threshold": 11.0, "thresholds": {"*/bias": 5.0}}],
+    "zero": [{"threshold": 1.3}, {"threshold": 1.3, "thresholds": {"input/*": 0.4}}],
+    "per_example": [{"threshold": 11.0}],
+    "chain": [
+        {"clips": {"tensor_norm": {"threshold": 4.0}, "norm": {"threshold": 9.0}}},
+        {
+            "clips": {
+                "value": {"threshold": 1.5, "warmup": 3.0},
+                "autoclip": {"percentile": 60.0, "window": 6},
+            }
+        },
+        {
+            "clips": {
+                "norm": {"threshold": 10.0},
+                "agc": {"threshold": 0.9, "eps": 2.0},
+                "skip": {"threshold": 99.0},
+            }
+        },
+    ],
 }
 TABLE = [(name, changes) for name, variants in CASES.items() for changes in variants]
 STRUCTURAL_FLOATS = ("threshold", "low", "high", "eps")  # the numbers that grow with the gradient
@@ -66,11 +103,26 @@ def test_a_file_says_what_it_does_and_where(path):
 
 def part(name, size=1.0, **changes):
     """The shipped option with changes, all numbers rounded to float32; `size` is the gradient's."""
+    return clip.check(shipped(name, size, changes))
+
+
+def shipped(name, size, changes):
+    """The values of a part before they are checked, the clips of a chain among them."""
     options = OmegaConf.to_container(OmegaConf.load(CONF / "clip" / f"{name}.yaml")) | changes
+    sized = lambda key: not (key.startswith("threshold") and name in UNSIZED)
     for key in STRUCTURAL_FLOATS:
-        if isinstance(options.get(key), float) and not (key == "threshold" and name in UNSIZED):
+        if isinstance(options.get(key), float) and sized(key):
             options[key] = float(np.float32(options[key] * size))
-    return clip.check(options)
+    scale = size if sized("thresholds") else 1.0
+    for pattern, number in options.get("thresholds", {}).items():
+        options["thresholds"] = options["thresholds"] | {pattern: float(np.float32(number * scale))}
+    if name == "chain":
+        links = {link: shipped(link, size, values) for link, values in options["clips"].items()}
+        options["clips"] = {
+            link: {key: value for key, value in values.items() if key != "where"}
+            for link, values in links.items()
+        }
+    return options
 
 
 def gradients(steps=20, size=1.0):
@@ -86,22 +138,42 @@ def gradients(steps=20, size=1.0):
     ]
 
 
+def floats(options):
+    """The floats of a part in the order of its keys, through mappings."""
+    if isinstance(options, dict):
+        return [number for value in options.values() for number in floats(value)]
+    return [options] if isinstance(options, float) else []
+
+
+def filled(options, numbers):
+    """The part with the next `numbers` in the place of its floats; anything in the place of a float is a number."""
+    if isinstance(options, dict):
+        return {key: filled(value, numbers) for key, value in options.items()}
+    return next(numbers) if isinstance(options, float) else options
+
+
+def rule(options):
+    """The clip of a part, for the network of ROWS."""
+    made = clip.make(options)
+    return made.bind(ROWS) if made.bind else made
+
+
 @lru_cache
 def compiled(structure):
-    """One structure's rule; its numbers are arguments, as in training."""
-    words = dict(structure)
+    """One structure's rule, as JSON; its numbers are arguments, as in training."""
+    words = json.loads(structure)
 
     def apply(numbers, grads, state, params, stacked_axes):
-        return clip.make(words | numbers).apply(grads, state, params, dict(stacked_axes))
+        return rule(filled(words, iter(numbers))).apply(grads, state, params, dict(stacked_axes))
 
     return jax.jit(apply, static_argnums=4)
 
 
 def applied(options, steps, params=None, stacked_axes=STACKED_AXES):
     """(gradient, record) of each step, in float64."""
-    numbers = {key: np.float32(value) for key, value in options.items() if isinstance(value, float)}
-    apply = compiled(tuple((key, value) for key, value in options.items() if key not in numbers))
-    state, results = clip.make(options).init(steps[0]), []
+    numbers = [np.float32(number) for number in floats(options)]
+    apply = compiled(json.dumps(filled(options, iter([0.5] * len(numbers)))))
+    state, results = rule(options).init(steps[0]), []
     for grads in steps:
         after, state, record = apply(numbers, grads, state, params or grads, tuple(stacked_axes.items()))
         results.append((wide(after), {key: np.asarray(value) for key, value in record.items()}))
@@ -125,7 +197,7 @@ def test_a_clip_is_its_formula_at_any_size(name, changes, size):
     for grads, (after, record) in zip(steps, applied(options, steps, params), strict=True):
         expected = rules.clip(options, wide(grads), wide(params), STACKED_AXES, past)
         np.testing.assert_allclose(flat(after), flat(expected), rtol=2e-5, err_msg=f"step {len(past)}")
-        if name != "skip":
+        if name not in ("skip", "chain"):
             changed = np.abs(flat(expected) / flat(grads) - 1) > 1e-6
             assert record["clipped"] == pytest.approx(changed.mean(), abs=1e-6)
         past.append(wide(grads))
@@ -348,10 +420,10 @@ def test_limits_that_make_sense_are_taken():
 
 def descend(slope, x, rate, steps, name="none", **changes):
     """Gradient descent on one number, every gradient through the clip."""
-    rule = clip.make(part(name, **changes))
+    made = clip.make(part(name, **changes))
 
     def step(x, _):
-        grads, _, _ = rule.apply({"x": slope(x)[None]}, rule.init({"x": x[None]}), {}, {"x": 0})
+        grads, _, _ = made.apply({"x": slope(x)[None]}, made.init({"x": x[None]}), {}, {"x": 0})
         x = x - rate * grads["x"][0]
         return x, x
 
@@ -371,3 +443,15 @@ def test_a_clip_that_always_binds_keeps_the_step_and_cycles():
     coarse = descend(slope, 0.05, 0.1, 1000, "norm", threshold=10.0)
     assert coarse[-4:] == pytest.approx([1.05, 0.05, 1.05, 0.05], abs=1e-3)
     assert descend(slope, 0.05, 1e-3, 1000, "norm", threshold=10.0)[-1] == pytest.approx(0.49999, abs=1e-4)
+
+
+@pytest.mark.slow
+def test_a_clip_of_each_example_is_optax_s_without_its_noise():
+    examples = [{path: g for path, g in grads.items() if not STACKED_AXES[path]} for grads in gradients(9)]
+    stacked = {path: np.stack([grads[path] for grads in examples]) for path in examples[0]}
+    peer = optax.contrib.differentially_private_aggregate(11.0, 0.0, key=0)
+    expected, _ = peer.update(stacked, peer.init(examples[0]))
+    own = applied(part("per_example", threshold=11.0), examples, stacked_axes=dict.fromkeys(stacked, 0))
+    mean = {path: np.mean([after[path] for after, _ in own], axis=0) for path in stacked}
+    assert {float(record["clipped"]) for _, record in own} == {0.0, 1.0}
+    np.testing.assert_allclose(flat(mean), flat(expected), rtol=2e-5, atol=1e-7)

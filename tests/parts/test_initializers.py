@@ -12,7 +12,12 @@ import pytest
 
 import gradlab.models  # noqa: F401  initializers that look at a chain are known from here on
 from gradlab.parts.initializers.contract import initializer
+from gradlab.recipe.errors import RecipeError
+from gradlab.recipe.recipe import folder_name, plain
+from gradlab.theory.forward import weight_variance
+from gradlab.theory.mlp import unavailable
 from tests.driver import driver
+from tests.recipes import recipe
 from tests.test_conf import CONF, content
 
 FAN_IN, FAN_OUT = 128, 1000
@@ -52,6 +57,7 @@ FREE = [  # part, Var W, kurtosis
     (part("normal", sigma_w=1.7, sigma_b=0.4), 1.7**2 / FAN_IN, 3),
     (part("critical", sigma_w=1.7, sigma_b=0.4), 1.7**2 / FAN_IN, 3),
     (part("uniform", scale=0.3), 0.03, 1.8),
+    (part("uniform", low=-0.3, high=0.3), 0.03, 1.8),
     (part("truncated_normal", std=0.2), CUT * 0.04, KURTOSIS["truncated_normal"]),
     (part("article_xavier"), FAN_IN / FAN_OUT, 3),
     (part("xavier", gain=5 / 3), 25 / 9 * VARIANCES["xavier"], 3),
@@ -94,6 +100,7 @@ def torch_draw(fill, **options):
         (part("he", mode="fan_out", distribution="uniform"), "kaiming_uniform_", {"mode": "fan_out"}),
         (part("orthogonal", gain=1.3), "orthogonal_", {"gain": 1.3}),
         (part("uniform", scale=0.3), "uniform_", {"a": -0.3, "b": 0.3}),
+        (part("uniform", low=-0.1, high=0.5), "uniform_", {"a": -0.1, "b": 0.5}),
         (part("identity", gain=1.0), "eye_", {}),
         # PyTorch cuts at −2 and 2: two deviations only where std is 1
         (part("truncated_normal", std=1.0), "trunc_normal_", {}),
@@ -187,3 +194,46 @@ def test_a_network_s_variances_follow_each_block_s_own_fan_in(started):
         kernel = np.asarray(params[f"{path}/linear/kernel"])
         assert kernel.var() * fan_in == pytest.approx(1, abs=5 * math.sqrt(2 / kernel.size))
     assert np.asarray(params["hidden/linear/bias"]).std() == pytest.approx(0.5, rel=0.3)
+
+
+def test_the_interval_of_uniform_is_the_given_one():
+    """Against the interval's own moments: mean (low + high)/2, variance (high − low)²/12, and its ends."""
+    w = draw(part("uniform", low=-0.1, high=0.5))
+    assert w.mean() == pytest.approx(0.2, abs=5 * 0.6 / math.sqrt(12 * w.size))
+    assert w.var() == pytest.approx(0.36 / 12, rel=0.02)
+    assert -0.1 <= w.min() < -0.0999 < 0.4999 < w.max() <= 0.5
+    np.testing.assert_array_equal(draw(part("uniform", low=-0.1, high=0.1)), draw(part("uniform")))
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"low": -0.1}, "initializer.low=-0.1 and initializer.high=auto: give both"),
+        ({"high": 0.1}, "give both, or neither"),
+        ({"low": 0.2, "high": 0.2}, "low must be below high"),
+        ({"low": 0.2, "high": 0.1}, "low must be below high"),
+    ],
+)
+def test_half_an_interval_or_an_empty_one_is_refused(values, message):
+    with pytest.raises(RecipeError, match=message):
+        initializer.check(part("uniform", **values))
+
+
+def test_a_stored_uniform_without_an_interval_keeps_its_folder():
+    """The digest of a recipe whose interval is that of its scale is the one it had before there was another."""
+    assert folder_name(recipe("initializer=uniform")) == "mlp-d20-tanh-uniform-9d169b1b"
+    assert (
+        folder_name(recipe("initializer=uniform", "initializer.low=-1", "initializer.high=1"))
+        != "mlp-d20-tanh-uniform-9d169b1b"
+    )
+
+
+def test_theory_takes_the_interval_s_variance_and_refuses_a_mean():
+    words = ("model=mlp", "initializer=uniform")
+    symmetric = plain(recipe(*words, "initializer.low=-0.2", "initializer.high=0.2"))
+    assert weight_variance(symmetric["initializer"], 8, 8) == pytest.approx(0.4**2 / 12)
+    assert unavailable(symmetric) is None
+    shifted = plain(recipe(*words, "initializer.low=-0.1", "initializer.high=0.2"))
+    assert unavailable(shifted) == (
+        "weights between -0.1 and 0.2 have a mean other than 0, which mean field takes for 0"
+    )

@@ -11,7 +11,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from gradlab.commands.compose import references, vetting
+from gradlab.commands.compose import chains, references, vetting
 from gradlab.commands.compose.composition import Compose, Values
 from gradlab.commands.compose.overrides import GridPoint
 from gradlab.commands.compose.spelling import Groups, require_key, require_option
@@ -41,6 +41,7 @@ def values_of_cells(compose: Compose, groups: Groups) -> Callable[[GridPoint], V
     combinations: dict[str, Combination | RecipeError] = {}
 
     def cell_values(point: GridPoint) -> Values:
+        point = {_full_key(key): value for key, value in point.items()}
         choices = {key: value for key, value in point.items() if _is_choice(key, value, groups)}
         numbers = {key: value for key, value in point.items() if key not in choices}
         names = [(key, numbers[key]) if key.endswith(".name") else key for key in numbers]
@@ -54,6 +55,11 @@ def values_of_cells(compose: Compose, groups: Groups) -> Callable[[GridPoint], V
         return {key: _with_defaults(key, value) for key, value in values.items()}
 
     return cell_values
+
+
+def _full_key(key: str) -> str:
+    """The key of a recipe: `clips.norm.threshold` is written for `clip.clips.norm.threshold`."""
+    return f"clip.{key}" if key.startswith("clips.") else key
 
 
 def has_name(part: Any) -> bool:
@@ -75,9 +81,13 @@ def _combination(choices: GridPoint, numbers: GridPoint, groups: Groups, compose
     functions = {
         key: value for key, value in choices.items() if key not in groups or _is_function(key, value)
     }
-    named = {key: _choice(key, value, groups) for key, value in choices.items() if key not in functions}
+    links = chains.links(choices.get("clip"))
+    one_each = choices | ({"clip": "chain"} if links else {})
+    named = {key: _choice(key, value, groups) for key, value in one_each.items() if key not in functions}
     with references.errors_in_one_line():
         values = compose(named)
+        if links:
+            values = values | {"clip": chains.chain(links, values["clip"], named, compose, groups)}
     values = values | {key.removesuffix(".name"): {"name": name} for key, name in functions.items()}
     for group, field in LISTED.items():
         if added := list(filter(is_import_path, _names(choices.get(group)))):
@@ -135,7 +145,7 @@ def _check_keys(values: Values, numbers: GridPoint, groups: Groups) -> None:
         RecipeError: naming the key that was probably meant.
     """
     by_key = flat(values)
-    settable = [*(key for key in by_key if not key.endswith(".name")), "lr_factors"]
+    settable = [*(key for key in by_key if not key.endswith(".name")), "lr_factors", *chains.mappings(values)]
     # the parameters of a user-defined function are not in any file
     settable += [
         key for key in numbers if is_import_path(str(by_key.get(f"{key.rpartition('.')[0]}.name", "")))
@@ -145,6 +155,7 @@ def _check_keys(values: Values, numbers: GridPoint, groups: Groups) -> None:
             field = key.partition(".")[0]
             group = next((group for group, listed in LISTED.items() if listed == field), field)
             raise RecipeError(f"'{key}' cannot be set by itself; write {group}={numbers[key]}")
+        chains.require_link(key, values)
         require_key(key, by_key, settable, groups)
 
 
@@ -177,9 +188,18 @@ def _with_defaults(group: str, part: Any) -> Any:
     if not has_name(part) or group not in FAMILIES:
         return part
     complete = {**option_defaults(group, part["name"]), **_common_defaults(group, part["name"]), **part}
+    if group == "clip" and isinstance(complete.get("clips"), dict):
+        complete["clips"] = {name: _link_with_defaults(link) for name, link in complete["clips"].items()}
     if isinstance(complete.get("phases"), list):
         complete["phases"] = [_phase_with_defaults(group, phase) for phase in complete["phases"]]
     return complete
+
+
+def _link_with_defaults(link: Any) -> Any:
+    if not has_name(link):
+        return link
+    defaults = option_defaults("clip", link["name"])
+    return {**{key: value for key, value in defaults.items() if key != "where"}, **link}
 
 
 def _phase_with_defaults(group: str, phase: Any) -> Any:

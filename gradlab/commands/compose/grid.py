@@ -14,7 +14,7 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 
 from gradlab.commands.compose import vetting
-from gradlab.commands.compose.cells import has_name, values_of_cells
+from gradlab.commands.compose.cells import has_name, option_defaults, values_of_cells
 from gradlab.commands.compose.composition import composing
 from gradlab.commands.compose.overrides import (
     Setting,
@@ -28,7 +28,17 @@ from gradlab.commands.compose.spelling import Groups, require_option, suggestion
 from gradlab.recipe import options, small_files
 from gradlab.recipe.errors import RecipeError
 from gradlab.recipe.paths import CONF, is_folder
-from gradlab.recipe.recipe import FAMILIES, LIMITS, LISTED, Every, Recipe, Stop, folder_name, leaves
+from gradlab.recipe.recipe import (
+    FAMILIES,
+    LIMITS,
+    LISTED,
+    Every,
+    LossScale,
+    Recipe,
+    Stop,
+    folder_name,
+    leaves,
+)
 
 NO_TEXT = re.compile("[\\0\\ud800-\\udfff]")  # what neither recipe.yaml nor a path can hold
 MOST_ERRORS = 20  # different ones that are reported at once
@@ -78,7 +88,7 @@ def grid(
             for point in points:
                 point_label = label(point, differing)
                 try:
-                    composed = recipe_of(cell_values(point))
+                    composed = recipe_of(_derived(cell_values(point), point))
                     vetting.require_own_paths(composed, paths)
                     recipe = check(vetting.require_trusted(composed, trusted))
                 except RecipeError as error:
@@ -139,6 +149,29 @@ def _repeats(labels_of_recipes: Sequence[Sequence[str]]) -> tuple[str, ...]:
     )
 
 
+def _derived(values: dict[str, Any], point: Mapping[str, Any]) -> dict[str, Any]:
+    """The values with those that follow from what the point gives: a depth, the loss of an autoencoder."""
+    data: Any = values.get("data")
+    loss: Any = values.get("loss")
+    is_encoder = has_name(data) and data["name"] not in ("csv", "parquet") and data.get("target") == "input"
+    if is_encoder and "loss" not in point and has_name(loss) and loss["name"] == "cross_entropy":
+        values = {**values, "loss": option_defaults("loss", "mse")}
+    return _with_depth(values, point)
+
+
+def _with_depth(values: dict[str, Any], point: Mapping[str, Any]) -> dict[str, Any]:
+    """The values with the depth that a list of widths has, unless the point gives one; equal widths become one number.
+
+    The first width is the input block's, which `depth` does not count.
+    """
+    widths = values.get("width")
+    if not isinstance(widths, list) or len(widths) < 2:
+        return values
+    depth = values["depth"] if "depth" in point else len(widths) - 1
+    is_one = depth == len(widths) - 1 and all(width == widths[0] for width in widths)
+    return {**values, "depth": depth, "width": widths[0] if is_one else widths}
+
+
 def recipe_of(values: dict[str, Any]) -> Recipe:
     """A Recipe from nested plain values; `gradlab.engine.checks.check` checks bounds and parts.
 
@@ -165,6 +198,8 @@ def recipe_of(values: dict[str, Any]) -> Recipe:
     if not vetting.PLAIN.fullmatch(study.replace(".", "_")) or study.startswith("."):
         raise RecipeError(f"study={study} must be a plain name: letters, digits, '.', '_', '-'")
     values["lr_factors"] = LIMITS["lr_factors"].check("lr_factors", values["lr_factors"])
+    if isinstance(values["width"], list):
+        values["width"] = tuple(LIMITS["width"].check("width", values["width"]))
     values["freeze"] = _texts("freeze", values["freeze"])
     if "probes" not in values:
         raise RecipeError("probe=[] measures nothing; name one or more")
@@ -172,7 +207,10 @@ def recipe_of(values: dict[str, Any]) -> Recipe:
     intervals = {key: Every(**_with_keys(key, values[key], {"every"})) for key in ("log", "eval")}
     stop = Stop(**_with_keys("stop", values["stop"], {field.name for field in fields(Stop)}))
     stop = replace(stop, on=_texts("stop.on", stop.on))
-    return Recipe(**{**values, **intervals, "stop": stop, "study": study, "outputs": outputs})
+    scale_keys = {field.name for field in fields(LossScale)}
+    loss_scale = LossScale(**_with_keys("loss_scale", values["loss_scale"], scale_keys))
+    by_key = {**intervals, "stop": stop, "loss_scale": loss_scale}
+    return Recipe(**{**values, **by_key, "study": study, "outputs": outputs})
 
 
 def _texts(key: str, value: Any) -> tuple[str, ...]:

@@ -179,6 +179,10 @@ def _check_default(path: Path, line: Any) -> None:
         return
     ((key, names),) = line.items() if isinstance(line, dict) and len(line) == 1 else (("", ""),)
     names = names if isinstance(names, list) else [names]
+    if len(names) > 1 and str(key) == "override /clip":
+        raise RecipeError(
+            f"{path}: clips one after the other are chosen in the grid, clip: '[{','.join(map(str, names))}]'"
+        )
     is_group = re.fullmatch(r"override /(?!(experiment|engine)$)\w+", str(key))
     if not is_group or not all(PLAIN.fullmatch(str(name)) for name in names):
         raise RecipeError(f"{path}: '{line}' in defaults is not '- override /group: option'")

@@ -6,7 +6,7 @@ from typing import Any, Literal, NamedTuple
 import jax.numpy as jnp
 from jax import Array
 
-from gradlab.numerics.tree import StackedAxes, Tree
+from gradlab.numerics.tree import RowNames, StackedAxes, Tree
 from gradlab.parts.family import Family
 
 ClipRecord = dict[str, Array]  # scalars by name
@@ -20,11 +20,17 @@ class Clip(NamedTuple):
     parameters' shapes. record["clipped"] is the fraction of entries that the rule acted on; a rule that may drop a
     step says so by a boolean record["skip"], and then parameters and optimizer stay as they are.
     where: whether the rule is given the gradient or the optimizer's update.
+    scope: whether it is given the gradient of the batch, or that of each example, before their mean.
+    bind: (names of each block's layers) -> the rule for this network, where it tells parameters apart by their paths.
+    names: of a chain, the names of its clips; the record has the fraction of each as "clipped_<name>".
     """
 
     init: Callable[[Tree], Any]
     apply: Callable[[Tree, Any, Tree, StackedAxes], tuple[Tree, Any, ClipRecord]]
     where: Literal["gradient", "update"] = "gradient"
+    scope: Literal["batch", "example"] = "batch"
+    bind: Callable[[RowNames], "Clip"] | None = None
+    names: tuple[str, ...] = ()
 
 
 def _place(rule: Clip, where: Literal["gradient", "update"]) -> Clip:

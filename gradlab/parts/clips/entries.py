@@ -7,18 +7,31 @@ from jax import Array
 
 from gradlab.numerics.tree import StackedAxes, Tree
 from gradlab.parts.clips.contract import Clip, ClipRecord, clip, fraction_record, stateless
+from gradlab.parts.clips.thresholds import with_thresholds
 from gradlab.recipe.bounds import Bound, Positive
 from gradlab.recipe.errors import RecipeError
 
 EntryLimit = Annotated[float, Bound(float, words=("auto",))]
 
 
-def _check_order(threshold: float, low: float | str, high: float | str, where: str) -> None:
+def _check_order(
+    threshold: float,
+    low: float | str,
+    high: float | str,
+    thresholds: dict[str, float],
+    warmup: float,
+    **_: object,
+) -> None:
     """Refuse limits that do not have 0 between them: a gradient of zeros must stay zero.
 
     Raises:
-        RecipeError: low is not below high, or 0 is outside [low, high].
+        RecipeError: low is not below high, or 0 is outside [low, high], or no limit follows a threshold that changes.
     """
+    if (thresholds or warmup) and not isinstance(low, str) and not isinstance(high, str):
+        key = "clip.thresholds" if thresholds else "clip.warmup"
+        raise RecipeError(
+            f"{key} changes nothing with clip.low={low} and clip.high={high}; leave one of them auto"
+        )
     lowest = -threshold if isinstance(low, str) else low
     highest = threshold if isinstance(high, str) else high
     limits = f"clip.low={low} and clip.high={high}"
@@ -30,6 +43,7 @@ def _check_order(threshold: float, low: float | str, high: float | str, where: s
 
 
 @clip.checked(_check_order)
+@with_thresholds
 def value(threshold: Positive, low: EntryLimit, high: EntryLimit) -> Clip:
     """g_i <- min(max(g_i, low), high): keeps signs, changes the direction; `auto` is −threshold and threshold.
 
@@ -52,6 +66,7 @@ def value(threshold: Positive, low: EntryLimit, high: EntryLimit) -> Clip:
 
 
 @clip
+@with_thresholds
 def zero(threshold: Positive) -> Clip:
     """g_i <- 0 where |g_i| > threshold: loses the largest entries; some texts call this "truncation".
 

@@ -8,6 +8,7 @@ from gradlab.numerics.norms import ScaledNorm
 from gradlab.numerics.tree import StackedAxes, Tree
 from gradlab.parts.clips import scaled_norms
 from gradlab.parts.clips.contract import Clip, ClipRecord, clip, fraction_record, stateless
+from gradlab.parts.clips.thresholds import with_thresholds
 from gradlab.recipe.bounds import Positive
 
 # by path: the norm of each group and its limit, of shapes that are broadcast to the gradient's
@@ -32,6 +33,7 @@ def _clip_groups(grads: Tree, groups: NormsAndLimits) -> tuple[Tree, ClipRecord]
 
 
 @clip
+@with_thresholds
 def layer_norm(threshold: Positive) -> Clip:
     """g_l <- g_l·min(1, threshold/‖g_l‖), g_l all parameters of layer l together."""
 
@@ -52,6 +54,7 @@ def layer_norm(threshold: Positive) -> Clip:
 
 
 @clip
+@with_thresholds
 def tensor_norm(threshold: Positive) -> Clip:
     """g_W <- g_W·min(1, threshold/‖g_W‖) for each array W of each layer by itself.
 
@@ -69,6 +72,7 @@ def tensor_norm(threshold: Positive) -> Clip:
 
 
 @clip
+@with_thresholds
 def block_rms(threshold: Positive) -> Clip:
     """g_W <- g_W/max(1, rms(g_W)/threshold), rms = ‖g_W‖/√size, for each array of each layer (Adafactor's).
 
@@ -87,6 +91,7 @@ def block_rms(threshold: Positive) -> Clip:
 
 
 @clip
+@with_thresholds
 def agc(threshold: Positive, eps: Positive) -> Clip:
     """‖g_u‖ <- at most threshold·max(‖w_u‖, eps) for each unit u (Brock et al. 2021, adaptive gradient clipping).
 

@@ -11,7 +11,9 @@ from gradlab.numerics.norms import ScaledNorm
 from gradlab.numerics.tree import StackedAxes, Tree
 from gradlab.parts.clips import scaled_norms
 from gradlab.parts.clips.contract import Clip, ClipRecord, clip, stateless
+from gradlab.parts.clips.thresholds import with_thresholds
 from gradlab.recipe.bounds import Bound, Count, Positive
+from gradlab.recipe.errors import RecipeError
 
 Order = Annotated[float, Bound(float, 1, finite=False)]
 
@@ -34,6 +36,7 @@ def none() -> Clip:
 
 
 @clip
+@with_thresholds
 def norm(threshold: Positive, p: Order) -> Clip:
     """g <- g·min(1, threshold/‖g‖_p) over all parameters together (Pascanu et al. 2013): keeps the direction.
 
@@ -64,6 +67,7 @@ def _p_norm(grads: Tree, p: Array | float) -> ScaledNorm:
 
 
 @clip
+@with_thresholds
 def normalize(threshold: Positive) -> Clip:
     """g <- threshold·g/‖g‖: the norm is the same at every step; a zero gradient stays zero.
 
@@ -72,13 +76,15 @@ def normalize(threshold: Positive) -> Clip:
 
     def rule(grads: Tree, params: Tree, stacked_axes: StackedAxes) -> tuple[Tree, ClipRecord]:
         grad_norm = global_norm(grads, stacked_axes)
-        acts = (grad_norm.mantissa > 0) & jnp.isfinite(grad_norm.mantissa)
-        return rescale_all(grads, grad_norm, scaled_norms.from_number(threshold, grad_norm), acts)
+        limit = scaled_norms.from_number(threshold, grad_norm)  # infinite: no clip yet
+        acts = (grad_norm.mantissa > 0) & jnp.isfinite(grad_norm.mantissa) & jnp.isfinite(limit.mantissa)
+        return rescale_all(grads, grad_norm, limit, acts)
 
     return stateless(rule)
 
 
 @clip
+@with_thresholds
 def skip(threshold: Positive, patience: Count) -> Clip:
     """No step at all where ‖g‖ > threshold or where ‖g‖ is not finite; else the gradient as it is.
 
@@ -92,3 +98,27 @@ def skip(threshold: Positive, patience: Count) -> Clip:
         return grads, {"clipped": dropped.astype(jnp.float32), "skip": dropped}
 
     return stateless(rule)
+
+
+def _check_place(where: str, **_: object) -> None:
+    if where == "update":
+        raise RecipeError(
+            "clip=per_example acts on gradients, an update has no examples; leave clip.where out"
+        )
+
+
+@clip.checked(_check_place)
+@with_thresholds
+def per_example(threshold: Positive) -> Clip:
+    """g <- mean over the batch's examples i of g_i·min(1, threshold/‖g_i‖), g_i the gradient of the loss of i.
+
+    As in DP-SGD (Abadi et al. 2016) without its noise: no example moves the mean by more than threshold/batch size.
+    `clipped` is the fraction of the examples whose gradient was scaled. One that is not finite passes as it is.
+    """
+
+    def rule(grads: Tree, params: Tree, stacked_axes: StackedAxes) -> tuple[Tree, ClipRecord]:
+        example_norm = global_norm(grads, stacked_axes)
+        limit = scaled_norms.from_number(threshold, example_norm)
+        return rescale_all(grads, example_norm, limit, scaled_norms.exceeds(example_norm, limit))
+
+    return stateless(rule)._replace(scope="example")

@@ -18,6 +18,7 @@ from gradlab.recipe.errors import RecipeError
 
 Distribution = Literal["normal", "uniform", "truncated_normal"]
 Fan = Literal["fan_in", "fan_out", "fan_avg"]
+Edge = Annotated[float, Bound(float, words=("auto",))]
 Automatic = Annotated[float, Bound(float, 0, open_low=True, words=("auto",))]
 
 
@@ -49,10 +50,28 @@ def critical(sigma_w: Automatic, sigma_b: NonNegative) -> Initializer:
     return normal(sigma_w, sigma_b)
 
 
-@initializer
-def uniform(scale: Positive) -> Initializer:
-    """W ~ U(−scale, scale) at any width: Var W = scale²/3. PyTorch's Linear has scale = 1/√fan_in."""
-    return Initializer(lambda key, shape: jax.random.uniform(key, shape, minval=-scale, maxval=scale))
+def _check_limits(scale: float, low: float | str, high: float | str) -> None:
+    """Refuse half an interval, and an empty one.
+
+    Raises:
+        RecipeError: only one of low and high is a number, or low is not below high.
+    """
+    limits = f"initializer.low={low} and initializer.high={high}"
+    if isinstance(low, str) != isinstance(high, str):
+        raise RecipeError(f"{limits}: give both, or neither for −scale and scale")
+    if not isinstance(low, str) and not isinstance(high, str) and low >= high:
+        raise RecipeError(f"{limits}: low must be below high")
+
+
+@initializer.checked(_check_limits)
+def uniform(scale: Positive, low: Edge, high: Edge) -> Initializer:
+    """W ~ U(low, high) at any width: Var W = (high − low)²/12, mean (low + high)/2.
+
+    `auto` is −scale and scale: Var W = scale²/3. PyTorch's Linear has scale = 1/√fan_in.
+    """
+    lowest = -scale if isinstance(low, str) else low
+    highest = scale if isinstance(high, str) else high
+    return Initializer(lambda key, shape: jax.random.uniform(key, shape, minval=lowest, maxval=highest))
 
 
 @initializer

@@ -55,9 +55,8 @@ class Norms:
         if skipped or not isinstance(h, Tensor):
             return
         self.forward[name] = norm([h]) / h.numel() ** 0.5
-        if (
-            h.requires_grad
-        ):  # a hook of the tensor allows, unlike one of the module, to change h in place later
+        if h.requires_grad:
+            # a hook of the tensor, unlike one of the module, allows the network to change h in place later
             h.register_hook(lambda gradient: self.backward.update({name: norm([gradient])}))
 
     def write(self, loss: Tensor, examples: int, scale: float = 1.0) -> None:

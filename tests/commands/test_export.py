@@ -89,6 +89,23 @@ def test_a_place_that_cannot_be_written_is_one_line(study, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("tool", export.TOOLS)
+@pytest.mark.parametrize("name", ["\udcff", "a\x1b[2Jb", "a\nb", "n" * 200])
+def test_a_run_of_any_name_is_exported(tmp_path, monkeypatch, capsys, name, tool):
+    pytest.importorskip(tool)
+    monkeypatch.chdir(tmp_path)
+    runs.simple(tmp_path / "big" / "a", depth=2).rename(tmp_path / "big" / name)
+    assert main(["export", f"big/{name}", "--to", tool]) == 0
+    assert "\x1b" not in capsys.readouterr().out
+
+
+def test_a_target_whose_name_is_no_text_is_one_line(study, capsys):
+    assert main(["export", str(study / "a"), "--to", "tensorboard", "--out", "\udcff"]) == 2
+    error = capsys.readouterr().err
+    assert error.endswith("cannot be written: its name is not UTF-8; give another --out\n")
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize("tool", export.TOOLS)
 def test_a_missing_package_is_one_line_that_says_what_to_install(study, tool, monkeypatch, capsys):
     monkeypatch.delitem(sys.modules, f"gradlab.report.export.{tool}", raising=False)
     for module in ("tensorboard.compat.proto.event_pb2", "wandb"):

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from gradlab.commands.main import main
@@ -58,6 +59,21 @@ def test_wandb_reads_what_is_stored(run, tmp_path):
     assert (record.run_group, record.display_name, record.host) == ("big", "big/a", "")
 
 
+def test_an_offline_run_is_replaced_only_with_force(run, tmp_path, capsys):
+    pytest.importorskip("wandb")
+    line = ["export", str(run.folder), "--to", "wandb", "--out", str(tmp_path / "x")]
+    assert main(line) == 0
+    (folder,) = (tmp_path / "x" / "wandb").iterdir()
+    (mark,) = (file.with_suffix(".wandb.synced") for file in folder.iterdir())
+    mark.touch()  # as `wandb sync` does
+    assert main(line) == 2
+    assert f"{folder} is there already; replace it with --force" in capsys.readouterr().err
+    assert main([*line, "--force"]) == 0
+    assert list((tmp_path / "x" / "wandb").iterdir()) == [folder]
+    assert not mark.exists()
+    same(of_wandb(folder), stored(run))
+
+
 def test_the_recipe_is_text_and_hyperparameters(run, tmp_path):
     assert main(["export", str(run.folder), "--to", "tensorboard", "--out", str(tmp_path / "x")]) == 0
     from tensorboard.plugins.hparams.metadata import parse_session_start_info_plugin_data
@@ -86,6 +102,32 @@ def test_each_seed_has_its_own_folder(tmp_path):
     run = runs.open_run(folder)
     for seed in (0, 1):
         same(of_tensorboard(tmp_path / "x" / "big" / "b" / f"seed_{seed}"), stored(run, seed))
+
+
+def test_a_measure_inside_a_block_is_a_scalar(run, tmp_path):
+    notes = {
+        "seed": [0, 0],
+        "step": [0, 5],
+        "source": ["batch"] * 2,
+        "layer": [1, 1],
+        "name": ["hidden 1"] * 2,
+    }
+    (run.folder / "notes").mkdir()
+    rows = runs.table("notes", notes | {"measure": ["entropy"] * 2, "value": [0.5, None]})
+    pq.write_table(rows, run.folder / "notes" / "all.parquet")
+    assert main(["export", str(run.folder), "--to", "tensorboard", "--out", str(tmp_path / "x")]) == 0
+    found = of_tensorboard(tmp_path / "x" / "big" / "a")
+    assert found["notes/entropy/hidden 1"] == [(0, 0.5)]
+
+
+def test_a_column_named_as_one_of_log10_without_it_has_a_tag_of_its_own(tmp_path):
+    pytest.importorskip("tensorboard")
+    layers = runs.layer_table(np.array([[1.0, 2.0, 3.0]]), [0])
+    layers = layers.append_column("backward", pa.array([10.0, 100.0, 1000.0], pa.float32()))
+    run = runs.opened(tmp_path / "big" / "a", [layers], [runs.step_table([1.0], [0])], depth=1)
+    assert main(["export", str(run.folder), "--to", "tensorboard", "--out", str(tmp_path / "x")]) == 0
+    found = of_tensorboard(tmp_path / "x" / "big" / "a")
+    assert (found["log10_backward/input"], found["backward/input"]) == ([(0, 1.0)], [(0, 10.0)])
 
 
 def test_two_layers_of_one_name_have_two_tags(tmp_path):

@@ -33,6 +33,8 @@ def filled(target: Path, force: bool, patterns: tuple[str, ...]) -> Iterator[Pat
         temporary.replace(target)
     except OSError as error:
         raise unwritable(target, error) from None
+    except UnicodeError:  # TensorBoard and wandb take names in UTF-8 only
+        raise RecipeError(f"{target} cannot be written: its name is not UTF-8; give another --out") from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

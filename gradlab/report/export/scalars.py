@@ -4,13 +4,14 @@ A value that was not measured (null) has no scalar; NaN and ±inf are values. Ta
 left out: they would make one scalar for every array of the network, and for every time step.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from gradlab.measurements.columns import KEYS
+from gradlab.recipe.printing import one_line, printable
 from gradlab.report.summary import title
 
 if TYPE_CHECKING:
@@ -21,12 +22,15 @@ if TYPE_CHECKING:
 TABLES = ("steps", "layers", "notes")
 
 
-class Series(NamedTuple):
-    """A measured column of a seed; all three of shape (rows,)."""
+class Rows(NamedTuple):
+    """The rows of a table of one seed, ascending in steps; the tag of a number is before + column + after."""
 
-    tags: np.ndarray
-    values: np.ndarray  # float64, which holds every stored number
-    measured: np.ndarray  # bool
+    steps: np.ndarray  # (rows,)
+    before: np.ndarray  # (rows,), words
+    after: np.ndarray  # (rows,), words
+    columns: dict[
+        str, tuple[np.ndarray, np.ndarray]
+    ]  # values in float64, which holds all, and whether measured
 
 
 class Scalars(NamedTuple):
@@ -47,38 +51,39 @@ def scalars(run: "Run", seed: int) -> Iterator[Scalars]:
     The tag of a column of steps is `steps/COLUMN`, that of a column of layers `COLUMN/LAYER` without `log10_`, that of
     a measure inside a block `notes/MEASURE/LAYER`. Rows of the fixed batch of examples have `probe/` before the tag.
     """
-    tables = [_series(run, table, seed) for table in TABLES]
-    for step in sorted({int(step) for steps, _ in tables for step in steps}):
-        yield Scalars(step, {tag: value for table in tables for tag, value in _at(step, *table)})
+    tables = [_rows(run, table, seed) for table in TABLES]
+    for step in sorted({int(step) for rows in tables for step in rows.steps}):
+        yield Scalars(step, {tag: value for rows in tables for tag, value in _at(step, rows)})
 
 
-def _series(run: "Run", table: str, seed: int) -> tuple[np.ndarray, list[Series]]:
-    """The steps of a table's rows, ascending, and its measured columns."""
+def _rows(run: "Run", table: str, seed: int) -> Rows:
     frame: pd.DataFrame = getattr(run, table)
     frame = frame[frame["seed"] == seed]
     frame = frame.iloc[np.argsort(frame["step"].to_numpy(), kind="stable")]
-    return frame["step"].to_numpy(), [_column(frame, table, column) for column in _measured(frame, table)]
+    before = np.where(frame["source"].to_numpy(dtype=object) == "probe", "probe/", "")
+    measured = frame.columns.difference([name for name, _ in KEYS[table]], sort=False)
+    columns = {word: _numbers(frame[name]) for name, word in _words(table, measured).items()}
+    return Rows(frame["step"].to_numpy(), before, _after(frame, table), columns)
 
 
-def _measured(frame: "pd.DataFrame", table: str) -> list[str]:
-    keys = {name for name, _ in KEYS[table]}
-    return [column for column in frame.columns if column not in keys]
+def _words(table: str, columns: Collection[str]) -> dict[str, str]:
+    """By column, the part of a tag that is the same in all its rows; `log10_` stays where two would be one without."""
+    short = {name: name.removeprefix("log10_") for name in columns}
+    unique = {name: name if rest in short else rest for name, rest in short.items() if rest != name}
+    word = {"steps": "steps/{0}", "layers": "{1}/", "notes": "notes/"}[table]
+    return {name: word.format(name, unique.get(name, name)) for name in columns}
 
 
-def _column(frame: "pd.DataFrame", table: str, column: str) -> Series:
-    values = frame[column]
-    numbers = values.to_numpy(dtype="float64", na_value=np.nan)
-    return Series(_tags(frame, table, column), numbers, values.notna().to_numpy(dtype=bool))
-
-
-def _tags(frame: "pd.DataFrame", table: str, column: str) -> Any:
-    before: Any = np.where(frame["source"].to_numpy(dtype=object) == "probe", "probe/", "").astype(object)
+def _after(frame: "pd.DataFrame", table: str) -> Any:
+    """The part of each row's tag that names the layer and, in the table of notes, the measure."""
     if table == "steps":
-        return before + f"steps/{column}"
+        return np.full(len(frame), "")
     layers = _layer_names(frame)
-    if table == "notes":
-        return before + "notes/" + frame["measure"].to_numpy(dtype=object) + "/" + layers
-    return before + f"{column.removeprefix('log10_')}/" + layers
+    return layers if table == "layers" else frame["measure"].to_numpy(dtype=object) + "/" + layers
+
+
+def _numbers(values: "pd.Series[float]") -> tuple[np.ndarray, np.ndarray]:
+    return values.to_numpy(dtype="float64", na_value=np.nan), values.notna().to_numpy(dtype=bool)
 
 
 def _layer_names(frame: "pd.DataFrame") -> Any:
@@ -90,25 +95,27 @@ def _layer_names(frame: "pd.DataFrame") -> Any:
     return np.array([f"{number} {name}" for number, name in zip(numbers, names, strict=True)], dtype=object)
 
 
-def _at(step: int, steps: np.ndarray, series: list[Series]) -> Iterator[tuple[str, float]]:
-    first, end = np.searchsorted(steps, [step, step + 1])
-    for column in series:
-        there = column.measured[first:end]
-        values = column.values[first:end][there].tolist()
-        yield from zip(column.tags[first:end][there], values, strict=True)
+def _at(step: int, rows: Rows) -> Iterator[tuple[str, float]]:
+    first, end = np.searchsorted(rows.steps, [step, step + 1])
+    for word, (values, measured) in rows.columns.items():
+        for row in first + np.flatnonzero(measured[first:end]):
+            yield f"{rows.before[row]}{word}{rows.after[row]}", float(values[row])
 
 
 def definitions(run: "Run") -> dict[str, str]:
     """What the scalars of the steps and the layers mean, with the unit, by tag; `…` stands for the layer."""
-    steps = {f"steps/{name}": meaning for name, meaning in run.meanings("steps").items()}
-    layers = {f"{name.removeprefix('log10_')}/…": meaning for name, meaning in run.meanings("layers").items()}
-    return {tag: f"{meaning.definition} [{meaning.unit}]" for tag, meaning in (steps | layers).items()}
+    found = {}
+    for table, layer in (("steps", ""), ("layers", "…")):
+        meanings = run.meanings(table)
+        for name, word in _words(table, meanings).items():
+            found[word + layer] = f"{meanings[name].definition} [{meanings[name].unit}]"
+    return found
 
 
 def label(run: "Run", seed: int) -> PurePosixPath:
     """What a seed of a run is called elsewhere: `study/run`, and `study/run/seed_3` of a run with several seeds."""
     folder = run.folder.resolve()
-    name = PurePosixPath(folder.parent.name, folder.name)
+    name = PurePosixPath(*(printable(one_line(part)) for part in (folder.parent.name, folder.name)))
     return name / f"seed_{seed}" if len(seeds(run)) > 1 else name
 
 

@@ -61,7 +61,7 @@ def _write_seed(run: "Run", seed: int, identity: str, folder: Path) -> None:
         id=identity,
         notes=title(run),
         config=facts(run, seed),
-        dir=folder,
+        dir=folder.absolute(),  # wandb's own process may have been started in another folder
         mode="offline",
         settings=settings,
     ) as written:

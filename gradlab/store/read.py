@@ -68,7 +68,9 @@ class Run:
         values = flat(without_later_defaults(self.recipe))
         kept = {key: value for key, value in values.items() if key.split(".")[0] not in NOT_IN_DIGEST}
         short = {key: key.removesuffix(".name") for key in kept}
-        return {key if short[key] in FIXED_NAMES else short[key]: value for key, value in kept.items()}
+        # a list as text: runs are grouped by their choices
+        texts = {key: str(value) if isinstance(value, list) else value for key, value in kept.items()}
+        return {key if short[key] in FIXED_NAMES else short[key]: value for key, value in texts.items()}
 
     @cached_property
     def layers(self) -> pd.DataFrame:

@@ -41,7 +41,7 @@ LARGE = {"float64": 100.0}  # log10 of numbers whose squares and cubes may leave
 # keys on which no prediction depends
 AFTER_THE_START = ("lr", "seed", "seeds", "steps", "study", "outputs", "device", "quiet", "force")
 MOST_PREDICTIONS = 16  # of a depth of 100 000, one takes 5 MB
-RANDOM_OPTIMIZERS = ("es", "spsa")  # they estimate the gradient anew at each step
+RANDOM_OPTIMIZERS = ("es", "random_search", "spsa")  # they estimate the gradient anew at each step
 
 
 class RunVerdicts(NamedTuple):

@@ -173,7 +173,7 @@ def plain(recipe: Recipe) -> dict[str, Any]:
     values = {field.name: getattr(recipe, field.name) for field in fields(recipe)}
     values |= {"freeze": list(recipe.freeze), "log": vars(recipe.log), "eval": vars(recipe.eval)}
     values |= {"loss_scale": vars(recipe.loss_scale)}
-    values |= {} if isinstance(recipe.width, int) else {"width": list(recipe.width)}
+    values |= {"width": list(recipe.width)} if isinstance(recipe.width, tuple) else {}
     return values | {"stop": vars(recipe.stop) | {"on": list(recipe.stop.on)}}
 
 

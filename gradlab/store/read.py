@@ -87,7 +87,9 @@ class Run:
         no_choices = (*NOT_IN_DIGEST, contents.ORIGIN)
         kept = {key: value for key, value in values.items() if key.split(".")[0] not in no_choices}
         short = {key: key.removesuffix(".name") for key in kept}
-        return {key if short[key] in FIXED_NAMES else short[key]: value for key, value in kept.items()}
+        # a list as text: runs are grouped by their choices
+        texts = {key: str(value) if isinstance(value, list) else value for key, value in kept.items()}
+        return {key if short[key] in FIXED_NAMES else short[key]: value for key, value in texts.items()}
 
     @cached_property
     def layers(self) -> pd.DataFrame:

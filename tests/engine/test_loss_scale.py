@@ -9,6 +9,7 @@ from gradlab.analysis.verdicts import diagnose
 from gradlab.data.task import Task
 from gradlab.engine.checks import check, remarks
 from gradlab.engine.loss_scale import LossScaling
+from gradlab.engine.tasks import load_task
 from gradlab.recipe.errors import RecipeError
 from gradlab.store.read import open_run
 from tests.driver import batch, driver
@@ -195,3 +196,18 @@ def test_a_scale_that_is_no_power_of_two_is_refused(value):
 def test_float16_without_a_scale_is_remarked_on():
     assert any("loss_scale.kind=dynamic" in line for line in remarks(check(recipe("dtype=float16"))))
     assert not remarks(check(recipe("dtype=float16", DYNAMIC)))
+
+
+def large() -> Task:
+    """Inputs that float16 cannot hold."""
+    x = np.full((12, 2), 7e4, np.float32)
+    return Task(
+        "synthetic: mine", x, np.arange(12, dtype=np.int32) % 2, x, np.arange(12, dtype=np.int32) % 2, 2
+    )
+
+
+def test_inputs_that_float16_cannot_hold_are_refused():
+    words = (f"data={__name__}:large", "batch_size=4")
+    with pytest.raises(RecipeError, match=r"inputs beyond ±65504, the largest number of dtype=float16"):
+        load_task(recipe(*words, "dtype=float16"))
+    assert load_task(recipe(*words, "dtype=bfloat16")).outputs == 2

@@ -8,8 +8,9 @@ import pytest
 import gradlab
 from gradlab.commands.compose.grid import grid
 from gradlab.recipe.errors import RecipeError
-from gradlab.recipe.recipe import folder_name
+from gradlab.recipe.recipe import folder_name, plain
 from gradlab.report.summary import describe
+from gradlab.store.read import Run
 from gradlab.theory.mlp import unavailable
 from tests.driver import batch, driver
 from tests.recipes import recipe
@@ -124,3 +125,11 @@ def test_a_stored_run_tells_its_widths_and_has_no_theory(tmp_path):
     assert unavailable(run.recipe) == "no mean-field theory for layers of different widths"
     assert run.layers.name.unique().tolist() == ["input", "hidden 1", "output"]
     assert gradlab.load(tmp_path).name.nunique() == 3
+
+
+def test_runs_of_different_lists_can_be_grouped_by_their_choices(tmp_path):
+    choices = [
+        Run(tmp_path, plain(recipe(word)), {}).choices for word in ("width=[8,4]", "width=[4,8]", "width=4")
+    ]
+    assert {one["width"] for one in choices} == {"[8, 4]", "[4, 8]", 4}
+    assert all(hash(value) is not None for one in choices for value in one.values())

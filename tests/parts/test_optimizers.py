@@ -1,6 +1,7 @@
 """Optimizers against their formulas in float64, twenty steps in a bowl and a valley; PyTorch where it agrees."""
 
 from functools import lru_cache
+from itertools import pairwise
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +13,7 @@ from gradlab.engine.families import FAMILIES
 from gradlab.parts.optimizers.contract import Objective, OptimizerContext
 from gradlab.recipe.errors import RecipeError
 from tests import rules
+from tests.driver import batch, driver
 
 optimizer = FAMILIES["optimizer"]  # with the optimizers of all files
 STEPS = 20
@@ -34,7 +36,7 @@ OPTIMIZERS = [
     {"name": "sign"},
     {"name": "sam", "rho": 0.1, "decay": 0.5},
 ]
-TESTED_BELOW = {"phases", "spsa", "es"}  # random, or made of others
+TESTED_BELOW = {"phases", "spsa", "es", "random_search"}  # random, or made of others
 named = lambda part: " ".join(map(str, part.values()))
 
 
@@ -297,6 +299,50 @@ def test_an_evolution_strategy_is_evosax_s_own_at_rate_one(strategy):
     _, losses = jax.jit(lambda x: jax.lax.scan(body, (x, rule.init(x, context.stacked_axes)), keys))(x)
     assert float(losses[-10:].mean()) < 0.2 * float(losses[0])
     assert (rule.gradient_free, rule.evals_per_step) == (True, 16)
+
+
+def searched(loss, x, sigma=0.3, candidates=7, key=3):
+    """The step of a random search, and the losses of its candidates, each computed by itself."""
+    rule = optimizer.make({"name": "random_search", "sigma": sigma, "candidates": candidates})
+    seen = []
+    note = lambda p: seen.append({path: np.array(value) for path, value in p.items()}) or loss(p)
+    with jax.disable_jit():  # every candidate is seen as a plain array
+        estimate, _ = rule.estimator.estimate(x, (), None, jax.random.key(key), Objective(note, None))
+    assert rule.evals_per_step == len(seen) == candidates + 1
+    return estimate, seen
+
+
+@pytest.mark.parametrize("key", range(4))
+def test_a_random_search_goes_to_the_best_of_its_points(key):
+    x = {"kernel": jnp.array([[-1.2, 0.7]]), "bias": jnp.array([0.3])}
+    estimate, points = searched(bowl, x, key=key)
+    lowest = min(points, key=lambda point: float(bowl(point)))
+    for path, value in x.items():
+        np.testing.assert_allclose(value - estimate[path], lowest[path], atol=1e-6)
+    spread = np.concatenate([(point[path] - x[path]).ravel() for point in points[1:] for path in x])
+    assert 0.15 < spread.std() < 0.45  # of sigma = 0.3, over 21 entries
+    assert len(np.unique(spread)) == spread.size
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [lambda p: jnp.zeros(()), lambda p: jnp.sum(p["w"] ** 2), lambda p: jnp.log(-jnp.sum(p["w"] ** 2))],
+)
+def test_a_random_search_stays_where_no_point_is_better(loss):
+    estimate, _ = searched(loss, {"w": jnp.zeros(3)})
+    assert (np.asarray(estimate["w"]) == 0).all()
+
+
+def test_a_random_search_never_climbs_and_counts_its_losses():
+    found = driver("optimizer=random_search", "optimizer.candidates=4", "depth=1")
+    assert found.recipe.lr == 1
+    state, losses = found.random(), []
+    for at in range(8):
+        taken = found.train_step(state, batch(), at=at, key=at)
+        assert taken.steps["evaluations"] == 5 * at
+        state, losses = taken.state, [*losses, taken.steps["loss"]]
+    assert all(later <= before + 1e-6 for before, later in pairwise(losses))
+    assert losses[-1] < losses[0]
 
 
 def test_an_odd_population_is_refused():

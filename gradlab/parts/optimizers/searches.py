@@ -1,4 +1,4 @@
-"""Optimizers that estimate their gradient: from the gradient elsewhere (SAM), or from losses alone (SPSA, evolution).
+"""Optimizers that estimate their gradient: from the gradient elsewhere (SAM), or from losses alone.
 
 The estimate then passes penalty, clip and update like any gradient. The measured gradients stay those of
 back-propagation.
@@ -15,7 +15,7 @@ import optax
 from jax import Array
 
 from gradlab.numerics import norms
-from gradlab.numerics.tree import StackedAxes, Tree
+from gradlab.numerics.tree import StackedAxes, Tree, select
 from gradlab.parts.optimizers.contract import (
     GradientEstimator,
     Objective,
@@ -72,6 +72,37 @@ def _add_pair(
     ends = [{path: w + s * perturbation * delta[path] for path, w in params.items()} for s in (1, -1)]
     slope = (objective.loss(ends[0]) - objective.loss(ends[1])) / (2 * perturbation * pairs)
     return {path: total[path] + slope.astype(d.dtype) * d for path, d in delta.items()}, None
+
+
+@optimizer
+def random_search(sigma: Positive, candidates: Evaluations) -> Optimizer:
+    """The best of `candidates` points θ + sigma·ε, ε ~ N(0, 1), is kept where its batch loss is below that of θ.
+
+    g = −sigma·ε of the best one and 0 where none is better, so lr=1 is the search itself (Rastrigin 1963; Solis & Wets
+    1981). candidates + 1 losses per step: that of θ counts. A loss of NaN is never better.
+    """
+
+    def estimate(params: Tree, state: Any, grads: Tree, key: Array, objective: Objective) -> tuple[Tree, Any]:
+        try_one = partial(_better, params, objective, sigma)
+        nowhere = jax.tree.map(jnp.zeros_like, params)
+        start = (objective.loss(params), nowhere)
+        (_, best), _ = jax.lax.scan(try_one, start, jax.random.split(key, candidates))
+        return jax.tree.map(jnp.negative, best), state
+
+    return sgd()._replace(estimator=GradientEstimator(estimate, evals=candidates + 1, gradient_free=True))
+
+
+def _better(
+    params: Tree, objective: Objective, sigma: Array | float, best: tuple[Array, Tree], key: Array
+) -> tuple[tuple[Array, Tree], None]:
+    """The lowest loss so far and its distance from θ, a candidate's among them."""
+    keys = dict(zip(params, jax.random.split(key, len(params)), strict=True))
+    step = {
+        path: (sigma * jax.random.normal(keys[path], w.shape, w.dtype)).astype(w.dtype)
+        for path, w in params.items()
+    }
+    loss = objective.loss({path: w + step[path] for path, w in params.items()})
+    return select(loss < best[0], (loss, step), best), None
 
 
 _EVOSAX = {"open_es": "Open_ES", "sep_cma_es": "Sep_CMA_ES", "snes": "SNES", "pgpe": "PGPE"}

@@ -9,7 +9,7 @@ from gradlab.commands.compose.grid import grid
 from gradlab.engine.prepare import prepare
 from gradlab.recipe.errors import RecipeError
 from gradlab.recipe.recipe import structure
-from tests import reference
+from tests import reference, rules
 from tests.driver import BATCH, batch, driver, tree
 from tests.measures import length
 
@@ -19,16 +19,19 @@ STEP = {"rtol": 2e-5, "atol": 1e-6}  # float32
 
 
 def loop(recipe, params, threshold):
-    """The mean of the clipped gradients of the examples, and the fraction that was clipped; (paths, fraction)."""
+    """The mean of the clipped gradients of the examples, and the fraction of their entries that was clipped."""
     xs, ys = batch()
-    mean, clipped = {path: np.zeros(w.shape) for path, w in params.items()}, 0
+    part, axes = (
+        recipe.clip | {"threshold": threshold},
+        {path: int(path.startswith("hidden/")) for path in params},
+    )
+    mean, changed = {path: np.zeros(w.shape) for path, w in params.items()}, []
     for x, y in zip(xs, ys, strict=True):
         grads = reference.network(recipe, params, {}, x[None], y[None]).grads
-        norm = length(*grads.values())
-        clipped += norm > threshold
-        for path, g in grads.items():
-            mean[path] += g * min(1.0, threshold / norm) / BATCH
-    return mean, clipped / BATCH
+        for path, g in rules.clip(part, grads, params, axes).items():
+            mean[path] += g / BATCH
+            changed.append((np.abs(g - grads[path]) > 1e-9 * np.abs(grads[path])).sum())
+    return mean, sum(changed) / BATCH / sum(w.size for w in params.values())
 
 
 def middle(recipe, params):
@@ -40,7 +43,14 @@ def middle(recipe, params):
     return float(np.float32(np.median(norms)))
 
 
-@pytest.mark.parametrize("words", [(), pytest.param(("accumulate=3",), marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "words",
+    [
+        (),
+        pytest.param(("accumulate=3",), marks=pytest.mark.slow),
+        pytest.param(("clip.thresholds={hidden 2/*: 0.05, output/*: 0.2}",), marks=pytest.mark.slow),
+    ],
+)
 def test_a_step_is_the_mean_over_a_loop(words):
     found = driver(*WORDS, *words)
     state = found.random()
@@ -50,7 +60,8 @@ def test_a_step_is_the_mean_over_a_loop(words):
     taken = found.train_step(state, batch(), clip__threshold=threshold)
     for path, after in tree(taken.state.params).items():
         np.testing.assert_allclose(params[path] - after, mean[path], err_msg=path, **STEP)
-    assert taken.steps["clipped"] == pytest.approx(fraction) == 0.5
+    assert taken.steps["clipped"] == pytest.approx(fraction, abs=1e-6)
+    assert 0 < fraction < 1
     assert taken.steps["log10_clipped"] == pytest.approx(math.log10(length(*mean.values())), abs=1e-5)
     raw = reference.network(found.recipe, params, {}, *batch()).grads
     assert taken.steps["log10_unclipped"] == pytest.approx(math.log10(length(*raw.values())), abs=1e-5)
@@ -136,3 +147,22 @@ def test_thresholds_and_warm_up_are_numbers_and_patterns_are_structure():
     )
     assert structure(one) == structure(two)
     assert structure(one) != structure(grid([*words, "clip.thresholds={output/*: 0.5}"]).recipes[0])
+
+
+@pytest.mark.slow
+def test_frozen_parameters_have_no_part_in_the_norm_of_an_example():
+    found = driver(*WORDS, "freeze=[output/*,hidden 1/*]")
+    state = found.random()
+    params, mean = tree(state.params), {}
+    for x, y in zip(*batch(), strict=True):
+        grads = reference.network(found.recipe, params, {}, x[None], y[None]).grads
+        for path, g in grads.items():
+            if path.startswith("output/"):
+                g[...] = 0
+            if path.startswith("hidden/"):
+                g[0] = 0
+        for path, g in grads.items():
+            mean[path] = mean.get(path, 0.0) + g * min(1.0, 0.3 / length(*grads.values())) / BATCH
+    taken = found.train_step(state, batch(), clip__threshold=0.3)
+    for path, after in tree(taken.state.params).items():
+        np.testing.assert_allclose(params[path] - after, mean[path], err_msg=path, **STEP)

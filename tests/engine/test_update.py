@@ -105,6 +105,37 @@ def test_a_clip_of_the_update_stands_after_the_optimizer():
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("order", [("tensor_norm", "norm"), ("norm", "tensor_norm")])
+def test_a_chain_of_the_update_stands_after_the_optimizer(order):
+    _, _, free = moved(("optimizer=adam",), lr=0.5)
+    words = (
+        "optimizer=adam",
+        f"clip=[{','.join(order)}]",
+        "clip.where=update",
+        "clips.tensor_norm.threshold=0.3",
+    )
+    taken, _, step = moved((*words, "clips.norm.threshold=0.6"), lr=0.5)
+    axes = {path: int(path.startswith("hidden/")) for path in free}
+    expected = rules.clip(driver(*words, "clips.norm.threshold=0.6").recipe.clip, free, free, axes)
+    close(step, expected)
+    assert taken.steps["log10_unclipped"] == pytest.approx(math.log10(length(*free.values())), abs=1e-5)
+    assert taken.steps["log10_clipped"] == pytest.approx(math.log10(length(*expected.values())), abs=1e-5)
+    assert taken.steps["clipped_norm"] == 1
+
+
+@pytest.mark.slow
+def test_a_warm_up_counts_the_updates():
+    found = driver("clip=norm", "lr=1.0", "optimizer=sgd")
+    numbers = {"clip__threshold": 0.01, "clip__warmup": 2.0, "clip__warmup_from": 16.0}
+    state, norms = found.random(), []
+    for step in range(4):
+        taken = found.train_step(state, batch(), at=step, **numbers)
+        norms.append(10 ** taken.steps["log10_clipped"])
+        state = taken.state
+    assert norms == pytest.approx([0.16, 0.04, 0.01, 0.01], rel=1e-5)
+
+
+@pytest.mark.slow
 def test_a_clip_of_the_update_leaves_decoupled_decay_alone():
     words = ("optimizer=adamw", "clip=norm", "clip.where=update")
     _, params, step = moved(words, lr=0.5, clip__threshold=1e-6, optimizer__decay=0.3)

@@ -98,3 +98,10 @@ def test_a_chain_that_makes_no_sense_is_refused(clips, message):
     with pytest.raises(RecipeError) as error:
         clip.check({"name": "chain", "clips": clips, "where": "gradient"})
     assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "values", [LINKS["norm"] | {"where": "update"}, part("value", "norm") | {"where": "update"}]
+)
+def test_a_clip_that_is_bound_to_a_network_keeps_its_place(values):
+    assert clip.make(clip.check(values)).bind({}).where == "update"

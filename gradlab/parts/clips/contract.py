@@ -34,7 +34,10 @@ class Clip(NamedTuple):
 
 
 def _place(rule: Clip, where: Literal["gradient", "update"]) -> Clip:
-    return rule._replace(where=where)
+    if rule.bind is None:
+        return rule._replace(where=where)
+    bind = rule.bind
+    return rule._replace(where=where, bind=lambda rows: _place(bind(rows), where))
 
 
 clip = Family("clip", "gradlab.parts.clips", common={"where": Literal["gradient", "update"]}, wrap=_place)

@@ -1,4 +1,4 @@
-"""What the README says is there: its commands compose, its Python compiles, and nothing is left out."""
+"""What the README and the pages beside it say is there: commands compose, Python compiles, nothing is left out."""
 
 import re
 import shlex
@@ -14,7 +14,9 @@ from gradlab.commands.registry import commands, module
 from gradlab.recipe import options
 
 DOCS = Path(__file__).parent.parent / "docs"
-TEXT = (Path(__file__).parent.parent / "README.md").read_text("utf-8")
+README = (Path(__file__).parent.parent / "README.md").read_text("utf-8")
+PAGES = ("options", "commands", "python", "parts", "files")
+TEXT = "\n".join([README, *((DOCS / f"{name}.md").read_text("utf-8") for name in PAGES)])
 
 
 def blocks(language: str) -> list[str]:
@@ -79,7 +81,25 @@ def test_the_two_newcomer_s_commands_stand_at_the_top():
     first, second = blocks("bash")[:2]
     assert first == "pip install -e . && gradlab run model=mlp depth=50 clip=norm\n"
     assert second == "pip install -e '.[dev]' && pytest\n"
-    assert TEXT.startswith("# gradlab\n\n```bash")
+    assert README.startswith("# gradlab\n\n```bash")
+
+
+def test_the_readme_is_a_page_and_a_half():
+    assert len(README.splitlines()) < 130
+
+
+@pytest.mark.parametrize("page", ["README.md", *(f"docs/{path.name}" for path in sorted(DOCS.glob("*.md")))])
+def test_links_lead_to_files_and_headings_that_are_there(page):
+    path = DOCS.parent / page
+    for link in re.findall(r"\]\(([^)\s]+)\)", path.read_text("utf-8")):
+        if "://" in link:
+            continue
+        name, _, heading = link.partition("#")
+        target = path if not name else path.parent / name
+        assert target.exists(), link
+        titles = re.findall(r"^#+ (.*)$", target.read_text("utf-8"), re.MULTILINE) if heading else []
+        anchors = {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+        assert not heading or heading in anchors, link
 
 
 def test_every_command_is_shown():

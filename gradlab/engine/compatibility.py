@@ -90,6 +90,8 @@ def _check_per_example(recipe: Recipe) -> None:
         f"optimizer={recipe.optimizer['name']} takes its gradient elsewhere than at θ; choose another optimizer": (
             optimizer.make(recipe.optimizer).estimator is not None
         ),
+        f"loss_scale.kind={recipe.loss_scale.kind} looks at the gradient of the batch, and that of one example may "
+        "overflow; choose loss_scale.kind=none": recipe.loss_scale.kind != "none",
     }
     for reason, applies in reasons.items():
         if applies:

@@ -121,6 +121,7 @@ def test_an_example_of_any_size_counts_as_any_other():
         (("penalty=l2",), "clip=per_example: penalty=l2 adds the gradient of no example"),
         (("optimizer=sam",), "clip=per_example: optimizer=sam takes its gradient elsewhere"),
         (("optimizer=es",), "clip=per_example: optimizer=es takes its gradient elsewhere"),
+        (("dtype=float16", "loss_scale.kind=dynamic"), "clip=per_example: loss_scale.kind=dynamic looks at"),
         (("clip.where=update",), "clip=per_example acts on gradients"),
     ],
 )

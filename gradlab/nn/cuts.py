@@ -15,6 +15,7 @@ from gradlab.nn.equations import Atom, Equation, Trace, dtype_of, shape_of
 from gradlab.nn.module_names import Path
 
 Shapes = Mapping[str, tuple[int, ...]]
+_ADDING = frozenset("add broadcast_in_dim reshape convert_element_type squeeze".split())
 
 
 class Piece(NamedTuple):
@@ -129,7 +130,7 @@ def _joined(pieces: list[Piece], has_kernel: Mapping[Path, bool]) -> list[Piece]
     before: frozenset[Path] = frozenset()
     for piece in pieces:
         if not piece.modules or (
-            before and all(_is_appendix(module, has_kernel) for module in piece.modules)
+            before and all(_is_appendix(module, piece, has_kernel) for module in piece.modules)
         ):
             piece = piece._replace(modules=before)
         joined.append(piece)
@@ -138,8 +139,10 @@ def _joined(pieces: list[Piece], has_kernel: Mapping[Path, bool]) -> list[Piece]
     return [piece if piece.modules else piece._replace(modules=first) for piece in joined]
 
 
-def _is_appendix(module: Path, has_kernel: Mapping[Path, bool]) -> bool:
-    """Whether it is a numbered module without a kernel, as `bn2` after `conv2`."""
+def _is_appendix(module: Path, piece: Piece, has_kernel: Mapping[Path, bool]) -> bool:
+    """Whether it is an array beside the modules that is only added, or a numbered module without a kernel (`bn2`)."""
+    if len(module) == 1 and {equation.eqn.primitive.name for equation in piece.equations} <= _ADDING:
+        return True
     return not has_kernel.get(module, True) and module_names.numbered(module[-1]) is not None
 
 

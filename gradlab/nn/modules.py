@@ -4,6 +4,7 @@ import inspect
 import sys
 from collections.abc import Callable
 from functools import partial
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import jax
@@ -60,9 +61,7 @@ def is_pair(entry: Any) -> bool:
 
 def _with_parameters(network: Any, params: Any, h: Any, key: Array) -> Pure:
     if isinstance(network, linen.Module):
-        drawn = _linen(network, h, key)
-        given = dict(params) if "params" in params else {"params": params}
-        return drawn._replace(params=given.pop("params"), stats={**drawn.stats, **given})
+        return _linen(network, h, key, dict(params) if "params" in params else {"params": params})
     if _is_transformed(network):
         return _haiku(network, h, key)._replace(params=params)
     return Pure(function_name(network), ("pair", network), params, {}, partial(_run_pair, network))
@@ -112,7 +111,8 @@ def entries_of(like: Any, values: Any) -> Any:
     return values
 
 
-def _linen(module: linen.Module, h: Any, key: Array) -> Pure:
+def _linen(module: linen.Module, h: Any, key: Array, given: Any = MappingProxyType({})) -> Pure:
+    """A Linen module with the variables that are `given`, or drawn."""
     accepted = inspect.signature(type(module).__call__).parameters
 
     def flags(train: bool) -> dict[str, Any]:
@@ -124,18 +124,40 @@ def _linen(module: linen.Module, h: Any, key: Array) -> Pure:
         }
         return {name: value for name, value in values.items() if name in accepted}
 
-    variables = dict(module.init({"params": key, "dropout": key}, _zeros(h), **flags(False)))
+    variables = dict(module.init({"params": key, "dropout": key}, _zeros(h), **flags(False))) | given
     params = variables.pop("params", {})
     variables.pop("intermediates", None)
 
     def run(params: Any, stats: Any, h: Any, key: Array, train: bool) -> tuple[Any, Any]:
-        mutable = list(stats)
-        result = module.apply(
-            {"params": params, **stats}, h, rngs={"dropout": key}, mutable=mutable, **flags(train)
+        collections = _collections(variables, stats)
+        output, changed = module.apply(
+            {"params": params, **collections},
+            h,
+            rngs={"dropout": key},
+            mutable=list(collections),
+            **flags(train),
         )
-        return result[0], entries_of(stats, {**stats, **result[1]})
+        return output, _by_module(entries_of(collections, {**collections, **changed}))
 
-    return Pure(type(module).__name__.lower(), ("linen", module), params, variables, run)
+    return Pure(type(module).__name__.lower(), ("linen", module), params, _by_module(variables), run)
+
+
+def _by_module(collections: Any) -> Tree:
+    """The leaves of collections as `batch_stats`, by their path inside the collection: that of their module."""
+    found: Tree = {}
+    for collection, tree in collections.items():
+        for path, leaf in by_path(tree).items():
+            found[path if path not in found else f"{path}_{collection}"] = leaf
+    return found
+
+
+def _collections(like: Any, leaves: Tree) -> Any:
+    """The collections again, with the structure of `like`."""
+    names = iter(_by_module(like))
+    return {
+        collection: from_paths(tree, {path: leaves[next(names)] for path in by_path(tree)})
+        for collection, tree in like.items()
+    }
 
 
 def _zeros(h: Any) -> Any:

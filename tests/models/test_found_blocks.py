@@ -293,8 +293,9 @@ class Images(nn.Module):
 
 
 def test_stages_of_images_are_found():
-    blocks, output, _ = blocks_and_output(Images(), x())
+    blocks, output, (stats, _) = blocks_and_output(Images(), x())
     assert output.shape == (B, OUTPUTS)
+    assert set(stats) == {f"Conv_{i}/BatchNorm_{i}/{name}" for i in (0, 1) for name in ("mean", "var")}
     assert [block.name for block in blocks] == [
         "Conv_0",
         "Stage_0",
@@ -302,6 +303,21 @@ def test_stages_of_images_are_found():
         "Stage_1",
         "Dense_0",
     ]
+
+
+def test_a_bias_and_a_table_of_positions_are_no_blocks():
+    def network(params, x):
+        h = jnp.tanh(x @ params["w"] + params["b"]) + params["positions"]
+        return h @ params["head"]["kernel"]
+
+    params = {
+        "w": jnp.ones((FEATURES, WIDTH)),
+        "b": jnp.ones(WIDTH),
+        "positions": jnp.ones((B, WIDTH)),
+        "head": {"kernel": jnp.ones((WIDTH, OUTPUTS))},
+    }
+    blocks = blocks_of(lambda key: (network, params), x())
+    assert [block.name for block in blocks] == ["w", "head"]
 
 
 def test_tokens_and_a_mask_that_every_block_reads():

@@ -151,10 +151,11 @@ def test_quiet_says_nothing(capsys):
 def test_cfg_prints_the_recipe_and_runs_nothing(elsewhere, capsys):
     assert main(["run", "depth=50", "clip=norm", "--cfg", "job"]) == 0
     recipe = yaml.safe_load(capsys.readouterr().out)
-    assert (recipe["depth"], recipe["clip"]) == (
-        50,
-        {"name": "norm", "threshold": 1.0, "p": 2.0, "where": "gradient"},
-    )
+    assert recipe["depth"] == 50
+    assert recipe["clip"] == {
+        **{"name": "norm", "threshold": 1.0, "p": 2.0, "where": "gradient"},
+        **{"thresholds": {}, "warmup": 0.0, "warmup_from": 10.0},
+    }
     assert list(elsewhere.iterdir()) == []
 
 

@@ -12,14 +12,15 @@ import time
 import sklearn.datasets  # noqa: F401  # slow to import
 
 from gradlab.launch import training
-from gradlab.recipe.recipe import Every, Recipe, Stop
+from gradlab.recipe.recipe import Every, LossScale, Recipe, Stop
 from tests.recipes import launch
 
 
 def one(pause: float, values: dict) -> None:
     """Run a recipe with a checkpoint after every chunk, and then a rest."""
     training.CHECKPOINT_SECONDS = 0.0
-    parts = {"log": Every(**values["log"]), "eval": Every(**values["eval"]), "stop": Stop(**values["stop"])}
+    kinds = {"log": Every, "eval": Every, "stop": Stop, "loss_scale": LossScale}
+    parts = {key: kind(**values[key]) for key, kind in kinds.items()}
     recipe = Recipe(**values | parts)
     launch(recipe, lambda now: time.sleep(pause))
 

@@ -153,8 +153,13 @@ def test_cfg_prints_the_recipe_and_runs_nothing(elsewhere, capsys):
     recipe = yaml.safe_load(capsys.readouterr().out)
     assert recipe["depth"] == 50
     assert recipe["clip"] == {
-        **{"name": "norm", "threshold": 1.0, "p": 2.0, "where": "gradient"},
-        **{"thresholds": {}, "warmup": 0.0, "warmup_from": 10.0},
+        "name": "norm",
+        "threshold": 1.0,
+        "p": 2.0,
+        "where": "gradient",
+        "thresholds": {},
+        "warmup": 0.0,
+        "warmup_from": 10.0,
     }
     assert list(elsewhere.iterdir()) == []
 

@@ -132,7 +132,7 @@ class _Loss:
                 direct=direct,
                 x=inputs,
                 key=jax.random.key(0),
-                examples=next((len(x) for x in self.arrays if jnp.ndim(x)), 1),
+                examples=_examples(self.arrays),
             ),
         )
         (grads,) = back(result.grads)
@@ -144,6 +144,14 @@ class _Loss:
         has_kernel = tuple(chain.has_kernel(network.blocks, tree))
         aux = jax.tree.unflatten(self.aux_structure, others[:count])
         return result.loss, aux, grads, Row(*result.profiles, layers=names, has_kernel=has_kernel)
+
+
+def _examples(batch: Sequence[Array]) -> int:
+    """The number of examples: the length of the first array that is no random key."""
+    is_key: Callable[[Array], bool] = lambda x: (
+        jnp.issubdtype(x.dtype, jax.dtypes.prng_key) or (x.dtype == jnp.uint32 and x.shape == (2,))
+    )
+    return next((len(x) for x in batch if jnp.ndim(x) and not is_key(x)), 1)
 
 
 def _require_scalar(loss: Any) -> None:

@@ -118,6 +118,24 @@ def test_a_module_goes_on_as_with_value_and_grad():
     assert equal(*(nnx.state(model, nnx.RngCount) for model in models))
 
 
+def test_dropout_keys_of_the_batch_are_the_user_s_own():
+    def loss(params, key, x, dummy=None):
+        for index, (w, stream) in enumerate(zip(params, jax.random.split(key, len(params)), strict=True)):
+            z = x @ w
+            z = gradlab.tap(z, dummy) if dummy is not None and index == len(params) - 1 else z
+            x = jnp.tanh(z) * jax.random.bernoulli(stream, 0.8, x.shape)
+        return jnp.mean(x**2)
+
+    params = [jnp.asarray(w) for w, _ in weights(4)[1:-1]]
+    given = (params, jax.random.PRNGKey(3), x()[:, : len(params[0])])
+    value, grads, row = jax.jit(gradlab.measure(loss))(*given)
+    expected, expected_grads = jax.jit(jax.value_and_grad(loss))(*given)
+    assert value == expected
+    assert equal(grads, expected_grads)
+    last = jax.grad(loss, 3)(*given, jnp.zeros(())) + 0.5 * np.log10(8)  # B = 8, not the length of the key
+    assert row.columns()["log10_backward"][-1] == pytest.approx(last, abs=1e-5)
+
+
 def test_an_equinox_module_and_its_gradient():
     eqx = pytest.importorskip("equinox")
     from tests.models.own_equinox import EquinoxNet

@@ -133,7 +133,7 @@ def test_dropout_keys_of_the_batch_are_the_user_s_own():
     assert value == expected
     assert equal(grads, expected_grads)
     last = jax.grad(loss, 3)(*given, jnp.zeros(())) + 0.5 * np.log10(8)  # B = 8, not the length of the key
-    assert row.columns()["log10_backward"][-1] == pytest.approx(last, abs=1e-5)
+    assert row.columns()["log10_backward"][-1] == pytest.approx(float(last), abs=1e-5)
 
 
 def test_an_equinox_module_and_its_gradient():

@@ -20,8 +20,8 @@ from gradlab.recipe.errors import RecipeError, UserError, described, hint
 from gradlab.recipe.recipe import Recipe, folder_name, is_import_path, named, numbers, structure
 
 ONE_BLOCK = (
-    "the network is one block: its parameters are measured, and no signal between layers; "
-    "a list of blocks or a Sequential has them (docs/own.md)"
+    "the network is one block: its parameters are measured, and no signal between layers; blocks are found where one "
+    "array passes from layer to layer and each has parameters of its own, or marked with gradlab.block(name) (docs/own.md)"
 )
 
 

@@ -21,7 +21,7 @@ from gradlab.recipe.recipe import Recipe, folder_name, is_import_path, named, nu
 
 ONE_BLOCK = (
     "the network is one block: its parameters are measured, and no signal between layers; blocks are found where one "
-    "array passes from layer to layer and each has parameters of its own, or marked with gradlab.block(name) (docs/own.md)"
+    "array passes from layer to layer and each has its own parameters, or marked with gradlab.block(name) (docs/own.md)"
 )
 
 

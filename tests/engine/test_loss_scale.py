@@ -146,6 +146,7 @@ def test_dynamic_scaling_trains_as_a_plain_loop_does():
         np.testing.assert_allclose(state.params[path], value, rtol=2e-2, atol=2e-3, err_msg=path)
 
 
+@pytest.mark.slow
 def test_a_float16_gradient_underflows_without_a_scale_and_learns_with_one(tmp_path):
     words = (*FAINT, "dtype=float16", f"outputs={tmp_path}", "lr=1e8")
     plain, scaled = (launch(recipe(*words, *more)) for more in ((), (DYNAMIC, "loss_scale.value=67108864")))
@@ -157,6 +158,7 @@ def test_a_float16_gradient_underflows_without_a_scale_and_learns_with_one(tmp_p
     assert diagnose(open_run(plain.folder)).training.verdict != "learned"
 
 
+@pytest.mark.slow
 def test_a_step_that_overflows_leaves_parameters_optimizer_and_clip_as_they_were():
     found = driver("dtype=float16", DYNAMIC, "optimizer=adam", "clip=autoclip", "normalization=batch")
     state = found.start(loss_scale__value=2.0**127)

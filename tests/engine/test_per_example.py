@@ -82,6 +82,7 @@ def test_measuring_changes_no_bit():
         np.testing.assert_array_equal(unmeasured.params[path], after)
 
 
+@pytest.mark.slow
 def test_far_above_all_norms_it_is_the_gradient_of_the_batch():
     found, plain = driver(*WORDS), driver(*PLAIN, "clip=none")
     state = plain.random()

@@ -82,7 +82,7 @@ def test_a_grid_of_lists_and_numbers_runs_and_can_be_told_apart(tmp_path):
     assert len({folder_name(cell) for cell in cells.recipes}) == 3
 
 
-@pytest.mark.few(2)
+@pytest.mark.few(1)
 @pytest.mark.parametrize(
     "words",
     [
@@ -127,6 +127,7 @@ def test_a_stored_run_tells_its_widths_and_has_no_theory(tmp_path):
     assert gradlab.load(tmp_path).name.nunique() == 3
 
 
+@pytest.mark.slow
 def test_runs_of_different_lists_can_be_grouped_by_their_choices(tmp_path):
     choices = [
         Run(tmp_path, plain(recipe(word)), {}).choices for word in ("width=[8,4]", "width=[4,8]", "width=4")

@@ -88,10 +88,19 @@ def cut(trace: Trace) -> tuple[list[Block], list[Equation]]:
 
 
 def pieces_of(trace: Trace) -> list[Piece]:
-    """The equations of the signal between the places that a single array passes; their modules are not yet known."""
+    """The equations of the signal between the places that a single array passes; their modules are not yet known.
+
+    Where parameters meet the inputs again further on, as in a second branch, a part of the signal passes by: there is
+    no such place before, unless the user has marked blocks.
+    """
     signal = [equation for equation in trace.equations if trace.is_signal(equation.eqn.outvars[0])]
     last_use = {var: index for index, equation in enumerate(signal) for var in equation.inputs}
     last_use |= {var: len(signal) for var in trace.outputs[:1] if isinstance(var, Var)}
+    marked = any(equation.block for equation in signal)
+    begins = [
+        index for index, equation in enumerate(signal) if not any(map(trace.is_signal, equation.inputs))
+    ]
+    first = 0 if marked else max(begins, default=0)
     alive: set[Var] = set()
     pieces: list[Piece] = []
     current: list[Equation] = []
@@ -99,7 +108,8 @@ def pieces_of(trace: Trace) -> list[Piece]:
         current.append(equation)
         alive |= set(equation.eqn.outvars) | {var for var in equation.inputs if trace.is_signal(var)}
         alive = {var for var in alive if last_use.get(var, -1) > index}
-        if index == len(signal) - 1 or (len(alive) == 1 and all(map(_is_signal_array, alive))):
+        is_place = index >= first and len(alive) == 1 and all(map(_is_signal_array, alive))
+        if is_place or index == len(signal) - 1:
             pieces.append(Piece(frozenset(), current, next(iter(alive), trace.outputs[0])))
             current = []
     return pieces

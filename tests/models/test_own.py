@@ -178,15 +178,17 @@ def test_a_custom_network_must_be_named():
 @pytest.mark.slow
 def test_a_module_without_a_chain_has_parameters_and_is_told_so(tmp_path):
     run = gradlab.run(f"model={__name__}:alone", "steps=2", f"outputs={tmp_path}")
-    assert run.layers.name.unique().tolist() == ["whole"]
-    assert len(run.parameters.parameter.unique()) == 4
+    assert run.layers.name.unique().tolist() == ["Dense_0+Dense_2"]
+    assert len(run.parameters.parameter.unique()) == 6
     assert "the network is one block" in run.status["message"]
 
 
 class Whole(nn.Module):
     @nn.compact
     def __call__(self, x):
-        return nn.Dense(10)(nn.tanh(nn.Dense(16)(x.reshape(len(x), -1))))
+        x = x.reshape(len(x), -1)
+        h, gate = nn.Dense(16)(x), nn.Dense(16)(x)  # two arrays pass
+        return nn.Dense(10)(nn.tanh(h)) * gate.mean()
 
 
 def alone(plan, key):

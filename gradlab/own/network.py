@@ -56,7 +56,7 @@ def profile(
         blocks = blocks_of(lambda key: given, x)
         tree, stats = chain.initialize(blocks, key)
         output = jax.eval_shape(lambda x: chain.forward(blocks, tree, stats, x, key, train=train)[0], x)
-    except (TypeError, ValueError, AttributeError, KeyError, IndexError) as error:
+    except Exception as error:  # whatever the user's network raises
         raise _misfit(error, x) from error
     _require_scalar(loss, output)
 
@@ -85,7 +85,7 @@ def _with_parameters(network: Any, params: Any) -> Any:
 def _require_scalar(loss: Callable[[Any], Array], output: Any) -> None:
     try:
         value = jax.eval_shape(loss, output)
-    except (TypeError, ValueError, AttributeError, IndexError, KeyError) as error:
+    except Exception as error:
         raise RecipeError(
             f"the loss does not take the network's output, {_shapes(output)}: {described(error)}"
         ) from error

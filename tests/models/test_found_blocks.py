@@ -10,11 +10,13 @@ import pytest
 from flax import nnx
 
 import gradlab
-from gradlab.nn import chain
+from gradlab.models import mlp
+from gradlab.nn import chain, measured
 from gradlab.nn.adapters import blocks_of
 from gradlab.recipe.errors import RecipeError
 from tests.models import own_networks as own
 from tests.models.own_networks import WIDTH
+from tests.models.planned import plan
 
 FEATURES, OUTPUTS, DEPTH, B = 9, 3, 30, 8
 
@@ -119,6 +121,33 @@ def test_every_kind_of_module_has_the_rows_of_the_list_of_its_functions(kind, ex
     assert found.loss == pytest.approx(expected.loss, rel=1e-6)
     for column in ("log10_forward", "log10_backward", "log10_gradient", "log10_weight"):
         np.testing.assert_allclose(getattr(found, column), getattr(expected, column), atol=2e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_has_the_rows_of_gradlab_s_own_mlp(kind):
+    blocks = mlp.mlp(branch=1)(plan(depth=4, width=WIDTH, outputs=OUTPUTS))
+    params, stats = chain.initialize(blocks, jax.random.key(5))
+    inputs = measured.Inputs(params, stats, None, x(), jax.random.key(0), examples=B)
+    own_pass = measured.measured_pass(blocks, lambda output, _: (loss(output), None), inputs)
+    layers = [
+        ("input", None),
+        *(("hidden", index) for index in range(4)),
+        ("output", None),
+    ]
+    given = [
+        tuple(
+            np.asarray(
+                params[f"{name}/linear/{part}"] if index is None else params[f"{name}/linear/{part}"][index]
+            )
+            for part in ("kernel", "bias")
+        )
+        for name, index in layers
+    ]
+    network, own_params = KINDS[kind][0](given)
+    found = gradlab.profile(network, x(), loss, params=own_params)
+    for name, column in own_pass.profiles._asdict().items():
+        np.testing.assert_allclose(getattr(found, name), column, atol=2e-6)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -140,6 +140,12 @@ WRONG = {
         lambda: gradlab.profile([head], jnp.ones((B, N)), loss, params=[jnp.ones((3, 2))]),
         "of shape (6, 5)",
     ),
+    "parameters": (
+        lambda: gradlab.profile(
+            LinenCompact(0, 2), jnp.ones((B, N)), loss, params={"Dense_0": {"kernel": jnp.ones((3, 3))}}
+        ),
+        "does not take an input of shape (6, 5), float32: Scope",
+    ),
     "whole numbers": (
         lambda: gradlab.profile(NnxNet(9, 1, 2, nnx.Rngs(0)), jnp.ones((B, N), int), loss),
         "x holds whole numbers",

@@ -81,27 +81,34 @@ def _nnx(module: nnx.Module) -> Pure:
 
     Its statistics are all its variables but parameters and random streams.
     """
-    graph, weights, streams, others = nnx.split(module, nnx.Param, nnx.RngState, ...)  # type: ignore[misc]
+    graph, weights, streams, others = split_nnx(module)
+    names = {node.tag for _, node in nnx.iter_graph(module) if isinstance(node, nnx.RngStream)}
+    further = sorted(names - {"default", "dropout"})
 
     def run(params: Any, stats: Any, h: Any, key: Array, train: bool) -> tuple[Any, Any]:
-        merged = nnx.merge(graph, _filled(weights, params), streams, _filled(others, stats), copy=True)
+        merged = nnx.merge(graph, filled(weights, params), streams, filled(others, stats), copy=True)
         merged.set_attributes(
             deterministic=not train, use_running_average=not train, raise_if_not_found=False
         )
-        nnx.reseed(merged, default=key, dropout=key)
+        further_keys: Any = {name: jax.random.fold_in(key, index) for index, name in enumerate(further)}
+        nnx.reseed(merged, default=key, dropout=key, **further_keys)
         h = merged(h)
-        after = nnx.to_pure_dict(nnx.split(merged, nnx.Param, nnx.RngState, ...)[3])  # type: ignore[misc]
-        return h, entries_of(stats, after)
+        return h, entries_of(stats, nnx.to_pure_dict(split_nnx(merged)[3]))
 
     pure_values = nnx.to_pure_dict(weights), nnx.to_pure_dict(others)
     return Pure(type(module).__name__.lower(), ("nnx", graph), *pure_values, run)
 
 
-def _filled(state: Any, values: Any) -> Any:
-    """The state with these values."""
-    filled = jax.tree.map(lambda leaf: leaf, state)
-    nnx.replace_by_pure_dict(filled, values)
-    return filled
+def split_nnx(module: nnx.Module) -> tuple[Any, ...]:
+    """The structure of an NNX module, its parameters, its random streams, and its other variables."""
+    return tuple(nnx.split(module, nnx.Param, nnx.RngState, ...))
+
+
+def filled(state: Any, values: Any) -> Any:
+    """The state of an NNX module with these values, as nested dictionaries."""
+    copy = jax.tree.map(lambda leaf: leaf, state)
+    nnx.replace_by_pure_dict(copy, values)
+    return copy
 
 
 def entries_of(like: Any, values: Any) -> Any:
@@ -176,7 +183,8 @@ def _equinox(module: Any) -> Pure:
     """
     import equinox as eqx
 
-    if any(isinstance(leaf, eqx.nn.StateIndex) for leaf in jax.tree.leaves(module, is_leaf=_is_state_index)):
+    is_state: Callable[[Any], bool] = lambda leaf: isinstance(leaf, eqx.nn.StateIndex)
+    if any(map(is_state, jax.tree.leaves(module, is_leaf=is_state))):
         raise RecipeError(
             f"{type(module).__name__} has an eqx.nn.State, which gradlab cannot carry along; "
             "use a normalization without running statistics"
@@ -191,10 +199,6 @@ def _equinox(module: Any) -> Pure:
         return jax.vmap(lambda example, key: whole(example, key=key))(h, jax.random.split(key, len(h))), stats
 
     return Pure(type(module).__name__.lower(), ("equinox", str(static)), weights, {}, run)
-
-
-def _is_state_index(leaf: Any) -> bool:
-    return type(leaf).__name__ == "StateIndex"
 
 
 def _is_transformed(module: Any) -> bool:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jax import Array
 
-from gradlab.nn.modules import by_path, entries_of, from_paths
+from gradlab.nn.modules import by_path, entries_of, filled, from_paths, split_nnx
 from gradlab.numerics.tree import Tree
 from gradlab.recipe.errors import RecipeError
 
@@ -48,26 +48,22 @@ def parameters_of(given: Any) -> Parameters:
 
 
 def _of_module(module: nnx.Module) -> Parameters:
-    graph, *states = _split(module)
-    weights, random, others = states
+    graph, weights, random, others = split_nnx(module)
 
-    def whole(leaves: Tree, state: Tree, streams: list[Array]) -> nnx.Module:
-        rest = jax.tree.unflatten(jax.tree.structure(random), streams)
-        merged: nnx.Module = nnx.merge(graph, filled(weights, leaves), rest, filled(others, state), copy=True)
-        return merged
+    def with_leaves(state: Any, leaves: Tree) -> Any:
+        return filled(state, from_paths(nnx.to_pure_dict(state), leaves))
 
-    def filled(state: Any, leaves: Tree) -> Any:
-        copy = jax.tree.map(lambda leaf: leaf, state)
-        nnx.replace_by_pure_dict(copy, from_paths(nnx.to_pure_dict(state), leaves))
-        return copy
+    def streams_of(arrays: list[Array]) -> Any:
+        return jax.tree.unflatten(jax.tree.structure(random), arrays)
+
+    def whole(leaves: Tree, state: Tree, streams: list[Array]) -> Any:
+        parts = with_leaves(weights, leaves), streams_of(streams), with_leaves(others, state)
+        return nnx.merge(graph, *parts, copy=True)
 
     def state_of(merged: nnx.Module) -> tuple[Tree, list[Array]]:
-        _, _, random_after, others_after = _split(merged)
+        _, _, random_after, others_after = split_nnx(merged)
         after = entries_of(nnx.to_pure_dict(others), nnx.to_pure_dict(others_after))
         return by_path(after), jax.tree.leaves(random_after)
-
-    def update(state: Tree, streams: list[Array]) -> None:
-        nnx.update(module, filled(others, state), jax.tree.unflatten(jax.tree.structure(random), streams))
 
     return Parameters(
         leaves=by_path(nnx.to_pure_dict(weights)),
@@ -75,44 +71,31 @@ def _of_module(module: nnx.Module) -> Parameters:
         streams=jax.tree.leaves(random),
         whole=whole,
         state_of=state_of,
-        gradients=lambda leaves: filled(weights, leaves),
-        update=update,
+        gradients=lambda leaves: with_leaves(weights, leaves),
+        update=lambda state, streams: nnx.update(module, with_leaves(others, state), streams_of(streams)),
     )
-
-
-def _split(module: nnx.Module) -> tuple[Any, ...]:
-    """Its structure, parameters, random streams, and other variables."""
-    return tuple(nnx.split(module, nnx.Param, nnx.RngState, ...))
 
 
 def _of_pytree(tree: Any) -> Parameters:
     leaves, structure = jax.tree.flatten(tree)
     real = [_is_real(leaf) for leaf in leaves]
-    paths = list(
-        by_path(
-            jax.tree.unflatten(
-                structure, [leaf if is_real else 0 for leaf, is_real in zip(leaves, real, strict=True)]
-            )
-        )
-    )
-    found = {path: leaf for path, leaf, is_real in zip(paths, leaves, real, strict=True) if is_real}
+    # a path for each leaf, whatever it is
+    paths = list(by_path(jax.tree.unflatten(structure, [0] * len(leaves))))
 
-    def filled(values: Tree, other: Callable[[Any], Any]) -> Any:
+    def with_values(values: Tree, rest: list[Any]) -> Any:
+        """The pytree with these values where it has real numbers, and the leaves of `rest` elsewhere."""
+        each = zip(paths, rest, real, strict=True)
         return jax.tree.unflatten(
-            structure,
-            [
-                values[path] if is_real else other(leaf)
-                for path, leaf, is_real in zip(paths, leaves, real, strict=True)
-            ],
+            structure, [values[path] if is_real else leaf for path, leaf, is_real in each]
         )
 
     return Parameters(
-        leaves=found,
+        leaves={path: leaf for path, leaf, is_real in zip(paths, leaves, real, strict=True) if is_real},
         state={},
         streams=[],
-        whole=lambda values, state, streams: filled(values, lambda leaf: leaf),
+        whole=lambda values, state, streams: with_values(values, leaves),
         state_of=lambda tree: ({}, []),
-        gradients=lambda values: filled(values, lambda leaf: None),
+        gradients=lambda values: with_values(values, [None] * len(leaves)),
         update=lambda state, streams: None,
     )
 

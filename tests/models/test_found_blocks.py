@@ -205,6 +205,23 @@ def test_a_residual_body_is_one_block_and_keeps_its_statistics():
     assert not np.array_equal(output, blocks_and_output(net, x(), key=1)[1])  # dropout is drawn anew
 
 
+class Noisy(nnx.Module):
+    """A module with a random stream of a name of its own."""
+
+    def __init__(self, rngs):
+        self.entry, self.head = nnx.Linear(FEATURES, WIDTH, rngs=rngs), nnx.Linear(WIDTH, OUTPUTS, rngs=rngs)
+        self.noise = nnx.Rngs(noise=1)
+
+    def __call__(self, x):
+        return self.head(self.entry(x) + jax.random.normal(self.noise.noise(), (len(x), WIDTH)))
+
+
+def test_every_random_stream_is_drawn_anew():
+    outputs = [blocks_and_output(Noisy(nnx.Rngs(0)), x(), key=key)[1] for key in (0, 0, 1)]
+    np.testing.assert_array_equal(*outputs[:2])
+    assert not np.array_equal(*outputs[1:])
+
+
 def test_batches_of_every_size_are_run():
     blocks = blocks_of(lambda key: ResidualNet(nnx.Rngs(0)), x())
     params, stats = chain.initialize(blocks, jax.random.key(1))

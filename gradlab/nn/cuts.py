@@ -35,42 +35,15 @@ class Block(NamedTuple):
     output: Atom
 
 
-class Use:
-    """Which parameters, statistics, inputs and constants stand behind a value that is no signal."""
-
-    def __init__(self, trace: Trace) -> None:
-        self.trace = trace
-        self.paths = {var: path for path, var in (*trace.parameters.items(), *trace.stats.items())}
-        self._roots: dict[Var, frozenset[Var]] = {}
-        for equation in trace.equations:
-            if not trace.is_signal(equation.eqn.outvars[0]):
-                roots = frozenset[Var]().union(*map(self.roots, equation.inputs))
-                self._roots |= dict.fromkeys(equation.eqn.outvars, roots)
-
-    def roots(self, var: Var) -> frozenset[Var]:
-        """Where a value that is no signal comes from."""
-        return self._roots.get(var, frozenset({var}))
-
-    def of(self, equations: Iterable[Equation]) -> set[Var]:
-        """What these equations of the signal need that is no signal, at its roots."""
-        read = {var for equation in equations for var in equation.inputs if not self.trace.is_signal(var)}
-        return {root for var in read for root in self.roots(var)}
-
-    def parameters(self, equations: Iterable[Equation]) -> set[str]:
-        """The paths of the parameters and statistics that these equations of the signal need."""
-        return {self.paths[root] for root in self.of(equations) if root in self.paths}
-
-
 def cut(trace: Trace) -> tuple[list[Block], list[Equation]]:
     """The network's blocks in order, and the equations that follow the last parameter."""
-    use = Use(trace)
     cut_pieces = pieces_of(trace)
-    used = {path for piece in cut_pieces for path in use.parameters(arrays_of(piece.equations))}
+    used = {path for piece in cut_pieces for path in trace.used_by(arrays_of(piece.equations))}
     shapes = {
         path: shape_of(var) for path, var in (*trace.parameters.items(), *trace.stats.items()) if path in used
     }
     modules = module_names.modules(shapes)
-    pieces = [piece._replace(modules=_modules(piece.equations, use, modules)) for piece in cut_pieces]
+    pieces = [piece._replace(modules=_modules(piece.equations, trace, modules)) for piece in cut_pieces]
     last = max((index for index, piece in enumerate(pieces) if piece.modules), default=-1)
     rest = [equation for piece in pieces[last + 1 :] for equation in piece.equations]
     pieces = _joined(
@@ -93,7 +66,7 @@ def pieces_of(trace: Trace) -> list[Piece]:
     Where parameters meet the inputs again further on, as in a second branch, a part of the signal passes by: there is
     no such place before, unless the user has marked blocks.
     """
-    signal = [equation for equation in trace.equations if trace.is_signal(equation.eqn.outvars[0])]
+    signal = trace.signal
     last_use = {var: index for index, equation in enumerate(signal) for var in equation.inputs}
     last_use |= {var: len(signal) for var in trace.outputs[:1] if isinstance(var, Var)}
     marked = any(equation.block for equation in signal)
@@ -124,10 +97,10 @@ def _is_signal_array(var: Var) -> bool:
     return bool(jnp.issubdtype(dtype_of(var), jnp.inexact)) and len(shape_of(var)) > 0
 
 
-def _modules(equations: list[Equation], use: Use, modules: Mapping[str, Path]) -> frozenset[Path]:
+def _modules(equations: list[Equation], trace: Trace, modules: Mapping[str, Path]) -> frozenset[Path]:
     """The modules of a piece: those that the user has marked, else those of its parameters."""
     marked: set[Path] = {(equation.block,) for equation in equations if equation.block}
-    return frozenset(marked or {modules[path] for path in use.parameters(arrays_of(equations))})
+    return frozenset(marked or {modules[path] for path in trace.used_by(arrays_of(equations))})
 
 
 def _has_kernel(module: Path, modules: Mapping[str, Path], shapes: Shapes) -> bool:

@@ -7,7 +7,9 @@ inputs is part of the signal.
 
 import re
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from enum import Flag
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import jax
@@ -46,7 +48,8 @@ class Equation(NamedTuple):
         return [atom for atom in self.eqn.invars if isinstance(atom, Var)]
 
 
-class Trace(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Trace:
     """A traced function: its equations, its arguments by name of their leaves, its outputs."""
 
     equations: list[Equation]
@@ -66,6 +69,56 @@ class Trace(NamedTuple):
     def is_signal(self, atom: Atom) -> bool:
         """Whether it depends on parameters and on inputs."""
         return SIGNAL in self.source(atom)
+
+    @cached_property
+    def signal(self) -> list[Equation]:
+        """The equations whose results depend on parameters and on inputs."""
+        return [equation for equation in self.equations if self.is_signal(equation.eqn.outvars[0])]
+
+    @cached_property
+    def _made_by(self) -> dict[Var, int]:
+        return {var: index for index, equation in enumerate(self.equations) for var in equation.eqn.outvars}
+
+    def maker(self, var: Var) -> Equation | None:
+        """The equation that computes a variable; None for an argument or a constant."""
+        index = self._made_by.get(var)
+        return None if index is None else self.equations[index]
+
+    def needed(
+        self, wanted: Iterable[Atom], is_given: Callable[[Var], bool] = lambda var: False
+    ) -> list[Equation]:
+        """The equations that compute these values, in order; what is given is not computed."""
+        chosen: set[int] = set()
+        waiting = [atom for atom in wanted if isinstance(atom, Var)]
+        while waiting:
+            var = waiting.pop()
+            index = self._made_by.get(var)
+            if index is not None and index not in chosen and not is_given(var):
+                chosen.add(index)
+                waiting += self.equations[index].inputs
+        return [self.equations[index] for index in sorted(chosen)]
+
+    @cached_property
+    def _roots(self) -> dict[Var, frozenset[Var]]:
+        roots: dict[Var, frozenset[Var]] = {}
+        for equation in self.equations:
+            if not self.is_signal(equation.eqn.outvars[0]):
+                joined = frozenset[Var]().union(*(roots.get(var, {var}) for var in equation.inputs))
+                roots |= dict.fromkeys(equation.eqn.outvars, joined)
+        return roots
+
+    def roots(self, var: Var) -> frozenset[Var]:
+        """The arguments and constants behind a value that is no signal."""
+        return self._roots.get(var, frozenset({var}))
+
+    @cached_property
+    def _paths(self) -> dict[Var, str]:
+        return {var: path for path, var in (*self.parameters.items(), *self.stats.items())}
+
+    def used_by(self, equations: Iterable[Equation]) -> set[str]:
+        """The paths of the parameters and statistics that these equations of the signal need."""
+        read = {var for equation in equations for var in equation.inputs if not self.is_signal(var)}
+        return {self._paths[root] for var in read for root in self.roots(var) if root in self._paths}
 
 
 def block(name: str) -> Any:

@@ -11,7 +11,6 @@ from jax.extend.core import Var
 
 from gradlab.nn import cuts, module_names
 from gradlab.nn.chain import Block, BlockAux, BlockContext
-from gradlab.nn.cuts import Use
 from gradlab.nn.equations import Trace, trace
 from gradlab.nn.modules import Pure, by_path, from_paths
 from gradlab.nn.programs import Program, fresh_keys
@@ -94,11 +93,10 @@ def programs(found: Trace, blocks: list[cuts.Block], rest: list[Any]) -> Iterato
         raise RecipeError(
             "the network has no parameters that its output depends on; there is nothing to measure"
         )
-    use = Use(found)
-    require_own_parameters(blocks, use)
+    require_own_parameters(found, blocks)
     last = blocks[-1]
     blocks = [*blocks[:-1], last._replace(equations=[*last.equations, *rest], output=found.outputs[0])]
-    owners = stat_owners(found, blocks, use)
+    owners = _stat_owners(found, blocks)
     signal: Any = found.inputs[0]
     for block in blocks:
         stats = [path for path, owner in owners.items() if owner is block]
@@ -106,11 +104,11 @@ def programs(found: Trace, blocks: list[cuts.Block], rest: list[Any]) -> Iterato
         signal = block.output
 
 
-def require_own_parameters(blocks: list[cuts.Block], use: Use) -> None:
+def require_own_parameters(found: Trace, blocks: list[cuts.Block]) -> None:
     """Refuse a parameter of two blocks: it would be measured and trained as two."""
     users: dict[str, str] = {}
     for block in blocks:
-        for path in use.parameters(block.equations):
+        for path in found.used_by(block.equations):
             if path in users:
                 raise RecipeError(
                     f"several blocks use the parameter '{path}' ({users[path]} and {block.label}); give each block "
@@ -119,12 +117,12 @@ def require_own_parameters(blocks: list[cuts.Block], use: Use) -> None:
             users[path] = block.label
 
 
-def stat_owners(found: Trace, blocks: list[cuts.Block], use: Use) -> dict[str, cuts.Block]:
+def _stat_owners(found: Trace, blocks: list[cuts.Block]) -> dict[str, cuts.Block]:
     """The block that each new statistic belongs to: the one that computes it, else the first that reads the old one."""
     made_in = {var: block for block in blocks for equation in block.equations for var in equation.eqn.outvars}
     read_in: dict[str, cuts.Block] = {}
     for block in reversed(blocks):
-        read_in |= dict.fromkeys(use.parameters(block.equations), block)
+        read_in |= dict.fromkeys(found.used_by(block.equations), block)
     return {
         path: made_in.get(new) or read_in.get(path, blocks[-1]) if isinstance(new, Var) else blocks[-1]
         for path, new in found.new_stats.items()

@@ -1,6 +1,6 @@
 """A block as a program of its own: what it reads, how it is run, and when two of them are the same."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jax.extend.core import ClosedJaxpr, DebugInfo, Jaxpr, JaxprEqn, Var, jaxpr_as_fun
+from jax.extend.core import ClosedJaxpr, DebugInfo, Jaxpr, Var, jaxpr_as_fun
 
 from gradlab.nn import module_names
 from gradlab.nn.cuts import Block
@@ -34,21 +34,26 @@ class Program:
     ) -> None:
         self.trace, self.block, self.signal = trace, block, signal
         self.outputs = list(outputs)
-        self.equations, self.keys = _closure(trace, block.equations, signal, outputs)
-        self.read = {var for equation in self.equations for var in equation.inputs}
-        self.read |= {var for var in outputs if isinstance(var, Var)}
-        self.parameter_paths = self._local(trace.parameters)
-        self.stat_paths = self._local({path: trace.stats[path] for path in trace.stats}, stats)
+        # what depends on neither parameters nor the signal is computed again here, but for random keys
+        self.equations = trace.needed(outputs, lambda var: var is signal or is_key(trace, var))
+        atoms = [*(var for equation in self.equations for var in equation.inputs), *outputs]
+        read = dict.fromkeys(atom for atom in atoms if isinstance(atom, Var))
+        self.keys = [var for var in read if is_key(trace, var)]
+        self.parameter_paths = self._local(path for path, var in trace.parameters.items() if var in read)
+        self.stat_paths = self._local(
+            path for path, var in trace.stats.items() if var in read or path in stats
+        )
         self.new_stats = [self.local(path) for path in stats]
         self.inputs = [
-            index for index, var in enumerate(trace.inputs) if var in self.read and var is not signal
+            index
+            for index, var in enumerate(trace.inputs)
+            if var in read and var is not signal and not is_key(trace, var)
         ]
-        self.constants = [var for var in trace.constants if var in self.read]
+        self.constants = [var for var in trace.constants if var in read]
 
-    def _local(self, variables: dict[str, Var], also: Sequence[str] = ()) -> dict[str, str]:
-        """By path within the block's module, the paths of the variables that it reads, and of others."""
-        read = [path for path, var in variables.items() if var in self.read or path in also]
-        return dict(sorted((self.local(path), path) for path in read))
+    def _local(self, paths: Iterable[str]) -> dict[str, str]:
+        """The paths by those within the block's module."""
+        return dict(sorted((self.local(path), path) for path in paths))
 
     def local(self, path: str) -> str:
         """A parameter's path within the block's module."""
@@ -74,8 +79,7 @@ class Program:
             *self.keys,
             *([] if self.signal is None else [self.signal]),
         ]
-        eqns = [equation.eqn for equation in self.equations]
-        return closed(arguments, self.outputs, eqns)
+        return closed(arguments, self.outputs, self.equations)
 
     def __call__(
         self, params: Tree, stats: Tree, signal: Any, inputs: Sequence[Any], keys: Sequence[Array]
@@ -105,12 +109,17 @@ class Program:
             *self.inputs,
             len(self.keys),
         )
-        return (places, constants, _printed(self.jaxpr))
+        return (places, constants, self.text)
+
+    @cached_property
+    def text(self) -> str:
+        """Its equations as text, with variables named in order of their use."""
+        return _printed(self.jaxpr)
 
     @cached_property
     def gradient_identity(self) -> str:
         """The same of its gradient, where it holds functions that may have a derivative of their own."""
-        if "custom_" not in _printed(self.jaxpr):
+        if "custom_" not in self.text:
             return ""
         fun: Callable[..., list[Any]] = jaxpr_as_fun(self.jaxpr)
         floats = [jnp.issubdtype(var.aval.dtype, jnp.inexact) for var in self.jaxpr.jaxpr.invars]
@@ -132,58 +141,21 @@ def _printed(jaxpr: ClosedJaxpr) -> str:
     return str(jaxpr.jaxpr.pretty_print(source_info=False, name_stack=False, use_color=False))
 
 
-def _closure(
-    trace: Trace, equations: Sequence[Equation], signal: Atom | None, outputs: Sequence[Atom]
-) -> tuple[list[Equation], list[Var]]:
-    """The equations with those before them that are no signal and no random key; and the keys that they read."""
-    made_by = {var: equation for equation in trace.equations for var in equation.eqn.outvars}
-    chosen = {id(equation) for equation in equations}
-    keys: list[Var] = []
-    known: set[Var] = {signal} if isinstance(signal, Var) else set()
-    wanted = [var for equation in equations for var in equation.inputs]
-    wanted += [var for var in outputs if isinstance(var, Var)]
-    while wanted:
-        var = wanted.pop()
-        if var in known:
-            continue
-        known.add(var)
-        if is_key(trace, var):
-            keys.append(var)
-        elif (maker := made_by.get(var)) is not None and id(maker) not in chosen:
-            chosen.add(id(maker))
-            wanted += maker.inputs
-    ordered = [equation for equation in trace.equations if id(equation) in chosen]
-    order = {var: index for index, equation in enumerate(ordered) for var in reversed(equation.inputs)}
-    return ordered, sorted(keys, key=lambda var: order.get(var, len(ordered)))
-
-
 def evaluated(trace: Trace, wanted: Sequence[Var], inputs: Sequence[Any]) -> list[Any]:
     """The values of variables that depend on nothing but the inputs, as random keys that are made of one of these."""
     if not wanted:
         return []
-    run = jaxpr_as_fun(closed([*trace.constants, *trace.inputs], list(wanted), needed_for(trace, wanted)))
+    run = jaxpr_as_fun(closed([*trace.constants, *trace.inputs], wanted, trace.needed(wanted)))
     return list(run(*trace.constants.values(), *inputs))
 
 
-def needed_for(trace: Trace, wanted: Sequence[Var]) -> list[JaxprEqn]:
-    """The equations that compute these variables."""
-    made_by = {var: equation for equation in trace.equations for var in equation.eqn.outvars}
-    needed: set[int] = set()
-    waiting = list(wanted)
-    while waiting:
-        maker = made_by.get(waiting.pop())
-        if maker is not None and id(maker) not in needed:
-            needed.add(id(maker))
-            waiting += maker.inputs
-    return [equation.eqn for equation in trace.equations if id(equation) in needed]
-
-
-def closed(arguments: list[Any], outputs: Sequence[Any], eqns: list[JaxprEqn]) -> ClosedJaxpr:
+def closed(arguments: list[Any], outputs: Sequence[Any], equations: Sequence[Equation]) -> ClosedJaxpr:
     """Equations as a function of these arguments."""
     names = tuple(f"argument{index}" for index in range(len(arguments)))
     results = tuple(f"result{index}" for index in range(len(outputs)))
     info = DebugInfo("jit", "gradlab block", names, results)
-    return ClosedJaxpr(Jaxpr((), arguments, outputs, eqns, debug_info=info), ())
+    eqns = [equation.eqn for equation in equations]
+    return ClosedJaxpr(Jaxpr((), arguments, list(outputs), eqns, debug_info=info), ())
 
 
 def fresh_keys(program: Program, key: Array) -> list[Array]:

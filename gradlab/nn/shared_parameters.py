@@ -6,6 +6,7 @@ its path: `layers/kernel` gives `layers/0/kernel`, `layers/1/kernel`, ….
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from jax.extend.core import Var, jaxpr_as_fun
@@ -14,7 +15,7 @@ from gradlab.nn import cuts, module_names
 from gradlab.nn.cuts import Piece
 from gradlab.nn.equations import Equation, Source, Trace
 from gradlab.nn.module_names import Path
-from gradlab.nn.programs import closed, needed_for
+from gradlab.nn.programs import closed
 from gradlab.numerics.tree import Tree
 
 _SLICES = ("slice", "dynamic_slice")
@@ -32,9 +33,8 @@ class Uses(NamedTuple):
         if not self.made:
             return leaves
         wanted = list(self.made.values())
-        eqns = needed_for(self.original, wanted)
         arguments = [*self.original.constants, *self.original.parameters.values()]
-        run = jaxpr_as_fun(closed(arguments, wanted, eqns))
+        run = jaxpr_as_fun(closed(arguments, wanted, self.original.needed(wanted)))
         given = [leaves[path] for path in self.original.parameters]
         values = run(*self.original.constants.values(), *given)
         return leaves | dict(zip(self.made, values, strict=True))
@@ -70,7 +70,8 @@ def apart(trace: Trace, only_slices: bool = False) -> Uses:
     equations = [copy for equation in trace.equations for copy in copies.get(id(equation), [equation])]
     sources = {var: Source.PARAMETERS for copy in equations for var in copy.eqn.outvars} | trace.sources
     return Uses(
-        trace._replace(
+        replace(
+            trace,
             equations=equations,
             parameters={**trace.parameters, **fresh},
             sources=sources | dict.fromkeys(fresh.values(), Source.PARAMETERS),
@@ -82,9 +83,7 @@ def apart(trace: Trace, only_slices: bool = False) -> Uses:
 
 def _uses(trace: Trace, pieces: Sequence[Piece]) -> dict[str, list[_Use]]:
     """By path: the uses of each parameter that no other one is mixed with before it meets the signal."""
-    use = cuts.Use(trace)
     names = {var: path for path, var in trace.parameters.items()}
-    made_by = {var: equation for equation in trace.equations for var in equation.eqn.outvars}
     found: dict[str, list[_Use]] = {}
     mixed: set[str] = set()
     last_used = -1  # the last piece with any parameter
@@ -94,10 +93,10 @@ def _uses(trace: Trace, pieces: Sequence[Piece]) -> dict[str, list[_Use]]:
             for var in equation.inputs:
                 if trace.source(var) != Source.PARAMETERS:
                     continue
-                paths = {names[root] for root in use.roots(var) if root in names}
+                paths = {names[root] for root in trace.roots(var) if root in names}
                 mixed |= paths if len(paths) > 1 else set()
                 for path in paths:
-                    read.setdefault(path, set()).add(_part(var, made_by))
+                    read.setdefault(path, set()).add(_part(trace, var))
         for path, parts in read.items():
             uses = found.setdefault(path, [])
             mixed |= {path} if len(parts) > 1 else set()
@@ -110,28 +109,26 @@ def _uses(trace: Trace, pieces: Sequence[Piece]) -> dict[str, list[_Use]]:
     return {path: uses for path, uses in found.items() if path not in mixed}
 
 
-def _part(var: Var, made_by: dict[Var, Equation]) -> Var:
+def _part(trace: Trace, var: Var) -> Var:
     """The part of a parameter from which a variable is computed: a slice of it, else all of it."""
-    chain = [var]
-    while (equation := made_by.get(chain[-1])) is not None:
-        chain.append(equation.inputs[0])
-    for index, link in enumerate(chain[:-1]):
-        if made_by[link].eqn.primitive.name in _SLICES:
-            squeezed = index > 0 and made_by[chain[index - 1]].eqn.primitive.name == "squeeze"
-            return chain[index - 1] if squeezed else link
-    return chain[-1]
+    after, squeezed = var, False
+    while (equation := trace.maker(var)) is not None:
+        if equation.eqn.primitive.name in _SLICES:
+            return after if squeezed else var
+        after, squeezed = var, equation.eqn.primitive.name == "squeeze"
+        var = equation.inputs[0]
+    return var
 
 
 def _rewrite(
     trace: Trace, equations: Sequence[Equation], part: Var, fresh: Var, copies: dict[int, list[Equation]]
 ) -> None:
     """Let these equations read `fresh` for `part`, with copies of what lies between."""
-    made_by = {var: equation for equation in trace.equations for var in equation.eqn.outvars}
     known: dict[Var, Var] = {part: fresh}
 
     def copied(var: Var, before: list[Equation]) -> Var:
         """The variable, computed from `fresh` where it was computed from `part`."""
-        maker = made_by.get(var)
+        maker = trace.maker(var)
         if var in known or maker is None or trace.source(var) != Source.PARAMETERS:
             return known.get(var, var)
         inputs = {each: copied(each, before) for each in maker.inputs}
@@ -157,16 +154,16 @@ def _with(equation: Equation, variables: dict[Var, Var], outputs: Sequence[Var])
 
 def _are_slices(trace: Trace, uses: Sequence[_Use]) -> bool:
     """Whether each use reads one slice of the array, and no two the same."""
-    made_by = {var: equation.eqn for equation in trace.equations for var in equation.eqn.outvars}
     slices = []
     for use in uses:
         described = []
         var = use.part
-        while (eqn := made_by.get(var)) is not None:
+        while (equation := trace.maker(var)) is not None:
+            eqn = equation.eqn
             if eqn.primitive.name not in (*_SLICES, "squeeze"):
                 return False
             described.append((eqn.primitive.name, str(eqn.params), str(eqn.invars[1:])))
-            var = next(atom for atom in eqn.invars if isinstance(atom, Var))
+            var = equation.inputs[0]
         slices.append(tuple(described))
     return all(slices) and len(set(slices)) == len(slices)
 

@@ -174,7 +174,7 @@ class _Network:
                 "no part of the loss depends on both parameters and the batch; give the loss function the batch as an "
                 "argument"
             )
-        require_own_parameters(pieces, cuts.Use(self.found))
+        require_own_parameters(self.found, pieces)
         self.results = [*found.outputs[1:], *found.new_stats.values()]
         self.programs = self._programs(pieces)
         self.tail = self._tail(pieces[-1].output, rest)

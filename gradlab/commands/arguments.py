@@ -45,9 +45,9 @@ class Arguments(argparse.ArgumentParser):
         raise RecipeError(f"{message}; see {self.prog} --help")
 
 
-def path_arguments(command: str, example: str) -> Arguments:
+def path_arguments(command: str, epilog: str) -> Arguments:
     """The parser of a command that takes stored runs, with the paths of runs or of studies."""
-    parser = Arguments(command, epilog=f"example: {example}")
+    parser = Arguments(command, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "paths",
         nargs="*",

@@ -21,7 +21,7 @@ from gradlab.report.terminal import say
 
 def arguments() -> Arguments:
     """The arguments of `gradlab compare`."""
-    parser = path_arguments("compare", "gradlab compare outputs/clipping_saves_training --by clip")
+    parser = path_arguments("compare", "example: gradlab compare outputs/clipping_saves_training --by clip")
     parser.add_argument(
         "--by",
         type=words,

@@ -9,7 +9,9 @@ from gradlab.report.terminal import say
 
 def arguments() -> Arguments:
     """The arguments of `gradlab diagnose`."""
-    parser = path_arguments("diagnose", "gradlab diagnose outputs/default --fail-on vanishing,diverged")
+    parser = path_arguments(
+        "diagnose", "example: gradlab diagnose outputs/default --fail-on vanishing,diverged"
+    )
     parser.add_argument(
         "--json", action="store_true", help="print a list with one object per run, with all numbers"
     )

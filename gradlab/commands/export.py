@@ -1,12 +1,11 @@
 """`gradlab export PATH…`: write stored runs for TensorBoard or Weights & Biases."""
 
-from argparse import RawDescriptionHelpFormatter
 from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gradlab.commands.arguments import Arguments, place, tell_problems
+from gradlab.commands.arguments import Arguments, path_arguments, tell_problems
 from gradlab.recipe.errors import RecipeError
 from gradlab.recipe.printing import one_line
 from gradlab.report.terminal import say
@@ -29,14 +28,7 @@ Each number of a step is a scalar `steps/COLUMN`, each of a layer `COLUMN/LAYER`
 
 def arguments() -> Arguments:
     """The arguments of `gradlab export`."""
-    parser = Arguments("export", epilog=EPILOG, formatter_class=RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "paths",
-        nargs="*",
-        type=place,
-        metavar="PATH",
-        help="the folder of a run, or of a study with all its runs, as outputs/big or big",
-    )
+    parser = path_arguments("export", EPILOG)
     parser.add_argument(
         "--to", choices=TOOLS, required=True, help="the tool that reads the files; wandb's are offline runs"
     )

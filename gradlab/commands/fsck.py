@@ -9,7 +9,7 @@ from gradlab.report.terminal import say
 
 def arguments() -> Arguments:
     """The arguments of `gradlab fsck`."""
-    parser = path_arguments("fsck", "gradlab fsck outputs/default --repair")
+    parser = path_arguments("fsck", "example: gradlab fsck outputs/default --repair")
     parser.add_argument(
         "--repair",
         action="store_true",

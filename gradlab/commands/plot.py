@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def arguments() -> Arguments:
     """The arguments of `gradlab plot`."""
-    parser = path_arguments("plot", "gradlab plot outputs/default --kind profile --format svg")
+    parser = path_arguments("plot", "example: gradlab plot outputs/default --kind profile --format svg")
     parser.add_argument(
         "--kind",
         choices=list(run_figures()),

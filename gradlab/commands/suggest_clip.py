@@ -22,7 +22,7 @@ CAUTION = "another clip changes the training and with it the norms: verify the t
 
 def arguments() -> Arguments:
     """The arguments of `gradlab suggest-clip`."""
-    parser = path_arguments("suggest-clip", "gradlab suggest-clip outputs/default --threshold 0.5,1")
+    parser = path_arguments("suggest-clip", "example: gradlab suggest-clip outputs/default --threshold 0.5,1")
     parser.add_argument(
         "--threshold",
         type=thresholds,

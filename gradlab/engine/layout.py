@@ -51,7 +51,7 @@ class Layout(NamedTuple):
     @property
     def names(self) -> list[str]:
         """The names of the layers."""
-        return [name for block in self.blocks for name in block.row_names]
+        return chain.layer_names(self.blocks)
 
     @property
     def has_activation(self) -> np.ndarray:
@@ -156,15 +156,15 @@ def _block_layers(blocks: list[Block]) -> dict[str, range]:
 def _entries(blocks: list[Block], params: Tree) -> tuple[list[LayerParameter], list[list[int]]]:
     """The entries in the order of a row's entries; and of each layer, which entries are its kernels."""
     layers, by_name = _block_layers(blocks), {block.name: block for block in blocks}
+    kernel_paths = set(chain.kernel_paths(blocks, params))
     entries: list[LayerParameter] = []
     kernels: list[list[int]] = [[] for block in blocks for _ in range(block.layers)]
     for path in path_order(params):
         name, _, parameter = path.partition("/")
         block = by_name[name]
         size = params[path].size // block.layers
-        is_kernel = params[path].ndim - (block.count is not None) >= 2
         for layer in layers[name]:
-            if is_kernel:
+            if path in kernel_paths:
                 kernels[layer].append(len(entries))
             entries.append(LayerParameter(layer, parameter, size))
     return entries, kernels

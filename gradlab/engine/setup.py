@@ -49,11 +49,6 @@ class Setup(NamedTuple):
     snapshots: dict[str, Snapshot]
     used: set[str]
 
-    @property
-    def row_names(self) -> RowNames:
-        """The names of each block's rows."""
-        return row_names(self.chain)
-
     def factors(self, stacked_axes: StackedAxes, params: Tree) -> Tree:
         """What multiplies the learning rate of each parameter, one entry per layer of a stack.
 
@@ -61,22 +56,20 @@ class Setup(NamedTuple):
         `hidden 3/linear/kernel`; of several that match, the last counts.
         """
         factors: Tree = {}
+        rows = row_names(self.chain)
         for pattern, number in self.lr_factors:
             for path, value in params.items():
-                matched = matches(pattern, path, value, stacked_axes[path], self.row_names)
+                matched = matches(pattern, path, value, stacked_axes[path], rows)
                 if matched.any():
                     factors[path] = jnp.where(matched, number, factors.get(path, jnp.ones(())))
         return factors
 
     def frozen(self, stacked_axes: StackedAxes, params: Tree) -> "Frozen":
         """What the patterns of `freeze` keep from being trained."""
+        rows = row_names(self.chain)
         flags = {
             path: np.any(
-                [
-                    matches(pattern, path, value, stacked_axes[path], self.row_names)
-                    for pattern in self.freeze
-                ],
-                axis=0,
+                [matches(pattern, path, value, stacked_axes[path], rows) for pattern in self.freeze], axis=0
             )
             for path, value in params.items()
         }

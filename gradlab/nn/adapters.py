@@ -8,7 +8,7 @@ without parameters joins the block before it. The blocks of any other network ar
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from itertools import chain, count, groupby
+from itertools import groupby
 from typing import Any, NamedTuple
 
 import jax
@@ -18,6 +18,7 @@ from jax import Array
 
 from gradlab.nn.chain import Block, BlockAux, BlockContext
 from gradlab.nn.found_blocks import found_blocks
+from gradlab.nn.module_names import unused
 from gradlab.nn.modules import Pure, by_path, from_paths, function_name, is_pair, pure
 from gradlab.nn.plan import Model, Plan
 from gradlab.numerics.tree import Tree
@@ -178,9 +179,7 @@ def _blocks(pieces: list[Piece], draw: Callable[[Array], list[Piece]]) -> Iterat
     for _, group in groupby(range(len(pieces)), key=lambda index: _stacking_key(pieces[index])):
         indices = list(group)
         piece = pieces[indices[0]]
-        numbered = (f"{piece.name}_{number}" for number in count(2))
-        name = next(name for name in chain([piece.name], numbered) if name not in used)
-        used.add(name)
+        name = unused(piece.name, used)
         layers = len(indices) if len(indices) > 1 else None
         init, apply = _init(indices, layers, draw), _apply(piece)
         yield Block(name, init, apply, layers, active=False, init_stacked=True)

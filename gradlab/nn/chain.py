@@ -289,10 +289,20 @@ def backward_norms(chain: list[Block], measured: TapValues, loss_terms: Array | 
     )
 
 
-def has_kernel(chain: list[Block], params: Mapping[str, Any]) -> list[bool]:
-    """Whether each layer has a kernel: a parameter of two axes or more."""
+def layer_names(chain: list[Block]) -> list[str]:
+    """The names of all layers."""
+    return [name for block in chain for name in block.row_names]
+
+
+def kernel_paths(chain: list[Block], params: Mapping[str, Any]) -> list[str]:
+    """The paths of the kernels: the parameters of two axes or more, a stack's layer axis not counted."""
     axes = stacked_axes(chain, dict(params))
-    owners = {path.partition("/")[0] for path, w in params.items() if len(w.shape) - axes[path] >= 2}
+    return [path for path, w in params.items() if len(w.shape) - axes[path] >= 2]
+
+
+def has_kernel(chain: list[Block], params: Mapping[str, Any]) -> list[bool]:
+    """Whether each layer has a kernel."""
+    owners = {path.partition("/")[0] for path in kernel_paths(chain, params)}
     return [block.name in owners for block in chain for _ in range(block.layers)]
 
 

@@ -25,11 +25,10 @@ def found_blocks(draw: Draw, x: Any) -> list[Block]:
     """The blocks of the network that `draw` gives, for inputs of x's shapes: a pytree of arrays (examples, …).
 
     Raises:
-        RecipeError: the network has no parameters, side effects, or one of its parameters changes in a call.
+        RecipeError: the network has no parameters, or side effects.
     """
     network = _Network(draw(jax.random.key(0)), x)
-    training, evaluation = network.programs(len_of(x), True), network.programs(len_of(x), False)
-    return list(_stacked(network, draw, training, evaluation))
+    return list(_stacked(network, draw, network.parts(len_of(x), True), network.parts(len_of(x), False)))
 
 
 def len_of(x: Any) -> int:
@@ -44,6 +43,18 @@ class Stack(NamedTuple):
     labels: list[str]
     indices: list[int]
 
+    @property
+    def layer_count(self) -> int | None:
+        """How many there are; None of a block that stands alone."""
+        return len(self.indices) if len(self.indices) > 1 else None
+
+
+class Parts(NamedTuple):
+    """A traced network: which parameters its blocks use, and the program of each block."""
+
+    uses: Uses
+    programs: list[Program]
+
 
 class _Network:
     """A network of which parts can be run by themselves: it is traced once for each size of a batch and each mode."""
@@ -51,8 +62,7 @@ class _Network:
     def __init__(self, network: Pure, x: Any) -> None:
         self.network, self.x = network, x
         self.changing = self._changing_stats()
-        self._programs: dict[tuple[int, bool], list[Program]] = {}
-        self.uses: Uses  # of the last trace
+        self._parts: dict[tuple[int, bool], Parts] = {}
 
     def _trace(self, examples: int, train: bool, stats: Tree) -> Trace:
         fixed = {path: value for path, value in by_path(self.network.stats).items() if path not in stats}
@@ -77,14 +87,13 @@ class _Network:
         found = self._trace(len_of(self.x), True, stats)
         return {path for path in stats if found.new_stats[path] is not found.stats[path]}
 
-    def programs(self, examples: int, train: bool) -> list[Program]:
-        """The program of each block for a batch of this size."""
-        if (examples, train) not in self._programs:
+    def parts(self, examples: int, train: bool) -> Parts:
+        """The blocks for a batch of this size."""
+        if (examples, train) not in self._parts:
             stats = {path: x for path, x in by_path(self.network.stats).items() if path in self.changing}
             uses = apart(self._trace(examples, train, stats), only_slices=True)
-            self.uses = uses
-            self._programs[examples, train] = list(programs(uses.trace, *cuts.cut(uses.trace)))
-        return self._programs[examples, train]
+            self._parts[examples, train] = Parts(uses, list(programs(uses.trace, *cuts.cut(uses.trace))))
+        return self._parts[examples, train]
 
 
 def programs(found: Trace, blocks: list[cuts.Block], rest: list[Any]) -> Iterator[Program]:
@@ -129,23 +138,19 @@ def _stat_owners(found: Trace, blocks: list[cuts.Block]) -> dict[str, cuts.Block
     }
 
 
-def _stacked(
-    network: _Network, draw: Draw, training: Sequence[Program], evaluation: Sequence[Program]
-) -> Iterator[Block]:
-    labels = [program.block.label for program in training]
-    if labels != [program.block.label for program in evaluation]:
+def _stacked(network: _Network, draw: Draw, training: Parts, evaluation: Parts) -> Iterator[Block]:
+    labels = [program.block.label for program in training.programs]
+    if labels != [program.block.label for program in evaluation.programs]:
         raise RecipeError(
             "the network has other blocks in training than in evaluation "
-            f"({len(labels)} and {len(evaluation)}); mark them with gradlab.block(name)"
+            f"({len(labels)} and {len(evaluation.programs)}); mark them with gradlab.block(name)"
         )
-    for stack in stacks(training, evaluation):
-        count = len(stack.indices) if len(stack.indices) > 1 else None
-        own = [training[index] for index in stack.indices]
+    for stack in stacks(training.programs, evaluation.programs):
         yield Block(
             stack.name,
-            _init(network, draw, own, count),
+            _init(draw, training, stack),
             _apply(network, stack.indices[0]),
-            count,
+            stack.layer_count,
             active=False,
             init_stacked=True,
             labels=tuple(stack.labels),
@@ -163,18 +168,16 @@ def stacks(*modes: Sequence[Program], together: bool = True) -> list[Stack]:
             return index
         return [mode[index].identity for mode in modes]
 
+    def gradient(index: int) -> Any:
+        return [mode[index].gradient_identity for mode in modes]
+
     groups: list[list[int]] = []
     for _, group in groupby(range(len(modes[0])), key=kind):
         indices = list(group)
-        first, *others = indices
-        same = [[first]]
-        for index in others:
-            before = same[-1][0]
-            if all(mode[before].gradient_identity == mode[index].gradient_identity for mode in modes):
-                same[-1].append(index)
-            else:
-                same.append([index])
-        groups += same
+        if len(indices) == 1:  # it need not be traced once more
+            groups.append(indices)
+        else:
+            groups += [list(same) for _, same in groupby(indices, key=gradient)]
     return _named(modes[0], groups)
 
 
@@ -201,35 +204,32 @@ def _distinct(named: list[Stack]) -> list[Stack]:
     used: set[str] = set()
     distinct = []
     for stack in named:
-        name, number = stack.name, 2
-        while name in used:
-            name, number = f"{stack.name}_{number}", number + 1
-        used.add(name)
+        name = module_names.unused(stack.name, used)
         distinct.append(stack._replace(name=name, labels=[name] if len(stack.indices) == 1 else stack.labels))
     return distinct
 
 
-def _init(
-    network: _Network, draw: Draw, own: list[Program], count: int | None
-) -> Callable[[Array], tuple[Tree, Tree]]:
+def _init(draw: Draw, parts: Parts, stack: Stack) -> Callable[[Array], tuple[Tree, Tree]]:
     def init(key: Array) -> tuple[Tree, Tree]:
         drawn = draw(key)
-        params, stats = network.uses.parameters(by_path(drawn.params)), by_path(drawn.stats)
+        params, stats = parts.uses.parameters(by_path(drawn.params)), by_path(drawn.stats)
         trees = [
             (
-                {local: params[path] for local, path in program.parameter_paths.items()},
-                {local: stats[path] for local, path in program.stat_paths.items()},
+                {local: params[path] for local, path in parts.programs[index].parameter_paths.items()},
+                {local: stats[path] for local, path in parts.programs[index].stat_paths.items()},
             )
-            for program in own
+            for index in stack.indices
         ]
-        return trees[0] if count is None else jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
+        return (
+            trees[0] if stack.layer_count is None else jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
+        )
 
     return init
 
 
 def _apply(network: _Network, index: int) -> Callable[[Tree, Any, BlockContext], tuple[Any, BlockAux]]:
     def apply(params: Tree, h: Any, context: BlockContext) -> tuple[Any, BlockAux]:
-        program = network.programs(len_of(context.input), context.train)[index]
+        program = network.parts(len_of(context.input), context.train).programs[index]
         inputs, keys = jax.tree.leaves(context.input), fresh_keys(program, context.key)
         output, *stats = program(params, context.stats, h, inputs, keys)
         after = {**context.stats, **dict(zip(program.new_stats, stats, strict=True))}

@@ -12,6 +12,7 @@ from gradlab.nn import chain
 from gradlab.nn.chain import Block
 from gradlab.numerics import norms
 from gradlab.numerics.tree import Tree, under
+from gradlab.recipe.errors import RecipeError
 
 
 class Profiles(NamedTuple):
@@ -85,6 +86,21 @@ def measured_pass(blocks: list[Block], loss: Loss, inputs: Inputs) -> Pass:
     return Pass(value, aux, new_stats, grads, direct, profiles)
 
 
+def require_scalar(loss: Any) -> None:
+    """Check what a loss function returns, an array or its shape.
+
+    Raises:
+        RecipeError: it is no real scalar.
+    """
+    demand = "it must be one real number, the mean over the examples (jnp.mean(…))"
+    if not jax.tree_util.all_leaves([loss]):
+        raise RecipeError(f"the loss is a {type(loss).__name__}; {demand}")
+    if (shape := jnp.shape(loss)) != ():
+        raise RecipeError(f"the loss has the shape {shape}; {demand}")
+    if not jnp.issubdtype(dtype := jnp.result_type(loss), jnp.floating):
+        raise RecipeError(f"the loss is of dtype {dtype}; {demand}")
+
+
 def _forward_norm(signal: BlockSignal) -> Array:
     """log2 of the RMS per unit of a block's output."""
     leaves = jax.tree.leaves(signal.h)
@@ -101,7 +117,7 @@ def _profiles(
     examples: int,
 ) -> Profiles:
     stacked_axes = chain.stacked_axes(blocks, tree)
-    kernels = [path for path in tree if tree[path].ndim - stacked_axes[path] >= 2]
+    kernels = chain.kernel_paths(blocks, tree)
     backward = chain.backward_norms(blocks, measured, examples)
     gradient = chain.true_norms(blocks, measured, norms.log2_norms(grads, stacked_axes).leaves)
     weight = {path: norms.scaled_log2_norm(tree[path], stacked_axes[path]) for path in kernels}

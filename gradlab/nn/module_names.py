@@ -7,6 +7,7 @@ they are single layers (an inner Sequential).
 
 import re
 from collections.abc import Iterable, Mapping
+from itertools import chain, count
 from typing import Any
 
 Path = tuple[str, ...]
@@ -104,6 +105,14 @@ def _leaves(node: dict[str, Any], path: Path) -> Iterable[Path]:
     if not node:
         return [path]
     return [leaf for name, child in node.items() for leaf in _leaves(child, (*path, name))]
+
+
+def unused(name: str, used: set[str]) -> str:
+    """The name, or with the first number behind it that makes it another one than those in `used`, which it joins."""
+    numbered_names = (f"{name}_{number}" for number in count(2))
+    free = next(each for each in chain([name], numbered_names) if each not in used)
+    used.add(free)
+    return free
 
 
 def common(paths: Iterable[Path]) -> Path:

@@ -111,7 +111,7 @@ class _Loss:
         model = self.own.whole(leaves, state, list(given))
         result = self.loss_fn(model, *jax.tree.unflatten(self.structure, batch))
         loss, aux = result if self.has_aux else (result, None)
-        _require_scalar(loss)
+        measured.require_scalar(loss)
         aux_leaves, self.aux_structure = jax.tree.flatten(aux)
         after, streams = self.own.state_of(model)
         return [loss, *map(jnp.asarray, aux_leaves), *streams], after
@@ -140,7 +140,7 @@ class _Loss:
         others, after = network.others(result.aux, result.stats)
         count = len(others) - len(self.own.streams)
         self.own.update(after, others[count:])
-        names = tuple(name for block in network.blocks for name in block.row_names)
+        names = tuple(chain.layer_names(network.blocks))
         has_kernel = tuple(chain.has_kernel(network.blocks, tree))
         aux = jax.tree.unflatten(self.aux_structure, others[:count])
         return result.loss, aux, grads, Row(*result.profiles, layers=names, has_kernel=has_kernel)
@@ -152,14 +152,6 @@ def _examples(batch: Sequence[Array]) -> int:
         jnp.issubdtype(x.dtype, jax.dtypes.prng_key) or (x.dtype == jnp.uint32 and x.shape == (2,))
     )
     return next((len(x) for x in batch if jnp.ndim(x) and not is_key(x)), 1)
-
-
-def _require_scalar(loss: Any) -> None:
-    shape, dtype = jnp.shape(loss), jnp.result_type(loss)
-    if shape != ():
-        raise RecipeError(f"the loss has the shape {shape}; give one number, as the mean over the examples")
-    if not jnp.issubdtype(dtype, jnp.floating):
-        raise RecipeError(f"the loss is of dtype {dtype}; give a real floating point number")
 
 
 class _Network:
@@ -210,9 +202,8 @@ class _Network:
             output, *results = program(params, context.stats, h, context.input, keys)
             return output, BlockAux({f"result{index}": result for index, result in enumerate(results)})
 
-        count = len(stack.indices) if len(stack.indices) > 1 else None
         unused: Any = lambda key: ({}, {})
-        return Block(stack.name, unused, apply, count, active=False, labels=tuple(stack.labels))
+        return Block(stack.name, unused, apply, stack.layer_count, active=False, labels=tuple(stack.labels))
 
     def _keys(self) -> tuple[list[Array], Tree]:
         """The random keys of the tail, and those of every block by path."""

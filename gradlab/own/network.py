@@ -66,7 +66,7 @@ def profile(
         return measured.measured_pass(blocks, lambda output, _: (loss(output), None), inputs)
 
     found = jax.jit(run)(tree, stats, x)
-    names = tuple(name for block in blocks for name in block.row_names)
+    names = tuple(chain.layer_names(blocks))
     has_kernel = tuple(chain.has_kernel(blocks, tree))
     return Profile.of(names, has_kernel, float(found.loss), *map(np.asarray, found.profiles))
 
@@ -89,10 +89,7 @@ def _require_scalar(loss: Callable[[Any], Array], output: Any) -> None:
         raise RecipeError(
             f"the loss does not take the network's output, {_shapes(output)}: {described(error)}"
         ) from error
-    if getattr(value, "shape", None) != () or not jnp.issubdtype(value.dtype, jnp.floating):
-        raise RecipeError(
-            f"the loss gives {_shapes(value)}; it must be one real number, the mean over the examples (jnp.mean(…))"
-        )
+    measured.require_scalar(value)
 
 
 def _misfit(error: Exception, x: Any) -> RecipeError:

@@ -198,6 +198,7 @@ def test_a_scan_over_layers_is_measured_layer_by_layer():
 
 WRONG = {
     "a loss per example": (lambda params, x: jnp.mean((x @ params) ** 2, 1), "the loss has the shape (8,)"),
+    "a pair": (lambda params, x: (jnp.sum(x @ params), x), "the loss is a tuple; it must be one real number"),
     "a whole number": (lambda params, x: jnp.sum(x @ params > 0), "the loss is of dtype int32"),
     "no batch": (lambda params, x: jnp.sum(params**2), "depends on both parameters and the batch"),
 }

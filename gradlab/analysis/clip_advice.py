@@ -14,6 +14,7 @@ from gradlab.analysis.results import ClipAdvice, NormRecommendation, OwnClip, Re
 from gradlab.analysis.selection import is_measured, minibatch_rows, rows_with, to_float64
 from gradlab.analysis.training import clipped_fraction
 from gradlab.analysis.wording import percent
+from gradlab.measurements import log10
 from gradlab.recipe.errors import RecipeError
 from gradlab.recipe.recipe import option_label
 from gradlab.store.read import Run
@@ -141,18 +142,11 @@ def _foreign_norms(run: Run) -> pd.DataFrame:
             f"{run.folder} recorded no norm of a gradient, neither of all parameters nor of a layer"
         )
     logs = pd.Series(to_float64(layers.log10_gradient))
-    joined = logs.groupby([layers.seed.to_numpy(), layers.step.to_numpy()]).agg(_log10_of_all)
+    joined = logs.groupby([layers.seed.to_numpy(), layers.step.to_numpy()]).agg(
+        lambda norms: float(log10.hypot(norms.to_numpy()))
+    )
     seeds, steps = (joined.index.get_level_values(level).to_numpy() for level in (0, 1))
     return pd.DataFrame({"seed": seeds, "step": steps, "log10_norm": joined.to_numpy()})
-
-
-def _log10_of_all(log10_norms: pd.Series) -> float:
-    """log10 of √Σ 10^(2x), without leaving the range of floats on the way."""
-    values = log10_norms.to_numpy()
-    largest = values.max(initial=-np.inf) if not np.isnan(values).any() else np.nan
-    if not np.isfinite(largest):
-        return float(largest)
-    return float(largest + np.log10(np.sum(100.0 ** (values - largest))) / 2)
 
 
 def _with_levels(frame: pd.DataFrame) -> pd.DataFrame:

@@ -18,6 +18,7 @@ from gradlab.analysis.training import clipped_fraction
 from gradlab.analysis.verdict_run import step_rows
 from gradlab.analysis.wording import count_text, place_text, short_number, signed_decades
 from gradlab.analysis.words import WEIGHTS
+from gradlab.measurements.log10 import is_not_finite
 from gradlab.store.read import Run
 
 GRADIENT = "gradient"  # where a run is not finite of which only the norm of all parameters tells
@@ -56,7 +57,7 @@ def weight_verdict(rows: Rows) -> WeightVerdict:
     log10, inner_log10 = rows["log10_gradient"], inner["log10_gradient"]
     decades, low, high = profile_decades(inner_log10) if np.isfinite(inner_log10).all() else (None, 0.0, 0.0)
     holds = {
-        "weight gradient not finite": bool(_overflowed(log10).any()),
+        "weight gradient not finite": bool(is_not_finite(log10).any()),
         "weight gradient zero": bool((log10 == -np.inf).any()),
         "weight gradient falls": decades is not None and high < -VERDICT_DECADES,
         "weight gradient rises": decades is not None and low > VERDICT_DECADES,
@@ -79,7 +80,7 @@ def _weight_sentences(words: list[str], rows: Rows, inner: Rows, decades: float 
     sentences = []
     for word in words:
         if word == "weight gradient not finite":
-            sentences.append(f"{word}: {_places(rows, _overflowed(log10))}")
+            sentences.append(f"{word}: {_places(rows, is_not_finite(log10))}")
         elif word == "weight gradient zero":
             sentences.append(f"{word}: {_places(rows, log10 == -np.inf)}")
         elif decades is not None:
@@ -96,10 +97,6 @@ def _places(rows: Rows, where: NDArray[np.bool_]) -> str:
 
 def _place(rows: Rows, index: int) -> str:
     return f"layer {int(rows['layer'][index])} ({rows['name'][index]})"
-
-
-def _overflowed(log10: NDArray[np.float64]) -> NDArray[np.bool_]:
-    return np.asarray(np.isnan(log10) | (log10 == np.inf))
 
 
 def weight_findings(verdict: WeightVerdict, at: str) -> list[Finding]:
@@ -209,7 +206,7 @@ def _divergence(entry: dict[str, Any]) -> str:
 
 def _skipped(values: NDArray[np.float64], noun: str) -> list[str]:
     """How many values are not finite, of a run that went on."""
-    count = int((np.isnan(values) | (values == np.inf)).sum())
+    count = int(is_not_finite(values).sum())
     return [f"{count} of {len(values)} {noun} are not finite, and the training went on"] if count else []
 
 

@@ -20,6 +20,7 @@ from scipy.special import stdtrit
 from gradlab.analysis.arrays import Rows
 from gradlab.analysis.selection import pivot, rows_of
 from gradlab.measurements.fault import Fault, first_fault
+from gradlab.measurements.log10 import is_not_finite
 
 VERDICT_DECADES = float(np.log10(20))  # 20 = e^3: a change beyond three e-folds is known to harm training
 EDGE = 3  # differences left out at each end: the first and last blocks have other shapes
@@ -221,7 +222,7 @@ def _not_finite(
     signals = np.r_[forward, backward[layer:]] if in_backward else forward[: max(layer, 0)]
     given = np.r_[signals, weights, sizes.inputs]  # what the broken numbers were made of
     cause = "large inputs" if sizes.inputs >= sizes.large else ""
-    if (np.isnan(weights) | (weights == np.inf)).any():
+    if is_not_finite(weights).any():
         cause = "weights"
     kind = "overflow" if np.nanmax(given) >= sizes.large else "undefined"
     if kind == "undefined" and not sizes.known and not cause:

@@ -9,6 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from gradlab.analysis.arrays import Rows
+from gradlab.measurements.log10 import is_not_finite
 from gradlab.store.read import ROW_KEYS
 
 Table = TypeVar("Table", pd.DataFrame, Rows)
@@ -79,7 +80,7 @@ def _float64(rows: pd.DataFrame | Rows, name: str) -> tuple[NDArray[np.float64],
 def not_finite(rows: pd.DataFrame | Rows, name: str) -> NDArray[np.bool_]:
     """Whether a logarithm was measured as that of a number that is not finite, (rows,); −inf is that of zero."""
     values, measured = _float64(rows, name)
-    flags: NDArray[np.bool_] = measured & (np.isnan(values) | (values == np.inf))
+    flags: NDArray[np.bool_] = measured & is_not_finite(values)
     return flags
 
 

@@ -1,7 +1,7 @@
 """A recipe checked on the host, before anything is built: every value, and every part against the others."""
 
 import math
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ from gradlab.recipe.errors import RecipeError
 from gradlab.recipe.recipe import (
     LIMITS,
     LISTED,
-    Every,
+    NESTED,
     LossScale,
     Recipe,
     Stop,
@@ -41,19 +41,19 @@ def check(recipe: Recipe) -> Recipe:
         raise RecipeError(f"seed={recipe.seed} leaves no room for seeds={recipe.seeds}; give a smaller one")
     parts = {name: family.check(getattr(recipe, name)) for name, family in FAMILIES.items()}
     listed = {LISTED[family.name]: _checked_list(recipe, family) for family in (probe, snapshot)}
-    intervals: dict[str, Any] = {key: Every(top_level.pop(f"{key}.every")) for key in ("log", "eval")}
-    stop = {key: top_level.pop(f"stop.{key}") for key in ("patience", "loss", "tolerance", "on")}
-    intervals["stop"] = Stop(**stop | {"on": tuple(stop["on"])})
-    scale = LossScale(**{key: top_level.pop(f"loss_scale.{key}") for key in vars(recipe.loss_scale)})
-    _check_loss_scale(scale)
-    intervals["loss_scale"] = scale
+    nested: dict[str, Any] = {
+        key: kind(**{field.name: top_level.pop(f"{key}.{field.name}") for field in fields(kind)})
+        for key, kind in NESTED.items()
+    }
+    nested["stop"] = replace(nested["stop"], on=tuple(nested["stop"].on))
+    _check_loss_scale(nested["loss_scale"])
     if isinstance(top_level["width"], list):
         top_level["width"] = tuple(top_level["width"])
     top_level["freeze"] = tuple(top_level["freeze"])
     _check_batch(recipe)
     _check_surface(parts["model"], parts["loss"])
-    _check_stop(intervals["stop"], listed["probes"])
-    checked: dict[str, Any] = {**top_level, **parts, **intervals, **listed}
+    _check_stop(nested["stop"], listed["probes"])
+    checked: dict[str, Any] = {**top_level, **parts, **nested, **listed}
     return checked_combination(_in_precision(replace(recipe, **checked)))
 
 

@@ -1,6 +1,5 @@
 """The mean of the clipped gradients of single examples, for a clip whose scope is the example."""
 
-from functools import partial
 from typing import Any
 
 import jax
@@ -30,10 +29,16 @@ def clipped_mean(
     """
     count, examples = context.recipe.accumulate, len(context.x)
     trained = frozen.without(params)
-    one = partial(_of_example, context, params, stats, clip_state, frozen, stacked_axes)
+
+    def of_example(x: Array, y: Array) -> tuple[Tree, Any, Array]:
+        """The clipped gradient of one example's loss, the clip's next state, and the fraction that it acted on."""
+        gradient = objective(context._replace(x=x[None], y=y[None]), stats).gradient
+        grads = frozen.trained(gradient(params))
+        clipped, next_state, record = context.setup.clip.apply(grads, clip_state, trained, stacked_axes)
+        return clipped, next_state, record["clipped"]
 
     def add(sums: Sums, batch: tuple[Array, ...]) -> tuple[Sums, None]:
-        grads, next_state, clipped = jax.vmap(one, out_axes=(0, None, 0))(*batch)
+        grads, next_state, clipped = jax.vmap(of_example, out_axes=(0, None, 0))(*batch)
         total = {path: sums[0][path] + g.sum(0) for path, g in grads.items()}
         return (total, next_state, sums[2] + clipped.sum()), None
 
@@ -42,22 +47,3 @@ def clipped_mean(
     (total, next_state, clipped), _ = jax.lax.scan(add, start, tuple(batches))
     mean = {path: value / examples for path, value in total.items()}
     return mean, next_state, {"clipped": clipped / examples}
-
-
-def _of_example(
-    context: StepContext,
-    params: Tree,
-    stats: Tree,
-    clip_state: Any,
-    frozen: Frozen,
-    stacked_axes: StackedAxes,
-    x: Array,
-    y: Array,
-) -> tuple[Tree, Any, Array]:
-    """The clipped gradient of one example's loss, the clip's next state, and the fraction that it acted on."""
-    gradient = objective(context._replace(x=x[None], y=y[None]), stats).gradient
-    grads = frozen.trained(gradient(params))
-    clipped, next_state, record = context.setup.clip.apply(
-        grads, clip_state, frozen.without(params), stacked_axes
-    )
-    return clipped, next_state, record["clipped"]

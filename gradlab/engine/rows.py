@@ -8,6 +8,7 @@ import numpy as np
 from gradlab.engine.layout import Layout
 from gradlab.engine.loop import ChunkResult
 from gradlab.engine.seed_programs import ChunkKind
+from gradlab.measurements import log10
 from gradlab.measurements.columns import EVALUATION, Column
 from gradlab.measurements.probing import checked
 from gradlab.measurements.row import Slot, path_order, unpack
@@ -96,7 +97,7 @@ def _joined(column: Column, entries: np.ndarray, groups: list[list[int]], size: 
 def over_kernels(column: Column, entries: np.ndarray, size: np.ndarray) -> np.ndarray:
     """The values of some parameters, (…, parameters) with these sizes, as one value (…)."""
     if column.over_kernels == "norm":
-        return log10_hypot(entries)
+        return log10.hypot(entries)
     if column.over_kernels == "sum":
         return np.asarray(entries.sum(-1))
     return np.asarray((entries * size).sum(-1) / max(size.sum(), 1))
@@ -162,19 +163,6 @@ def _times(chunk: ChunkResult, layout: Layout) -> TableColumns:
         first += 2 * steps
     hidden, cell = np.moveaxis(np.concatenate(pairs, -1), 2, 0)
     return keys | {"log10_backward": hidden, "log10_backward_c": (cell, ~np.isnan(cell))}
-
-
-def log10_hypot(log10: np.ndarray) -> np.ndarray:
-    """Norms given by log10 as one norm over the last axis: log10 √Σ 10^(2v), far outside any float's range too."""
-    if log10.shape[-1] == 0:
-        return np.full(log10.shape[:-1], -np.inf)
-    if log10.shape[-1] == 1:
-        return log10[..., 0]
-    top = log10.max(-1, keepdims=True)
-    shift = np.where(np.isfinite(top), top, 0).astype(float)
-    with np.errstate(divide="ignore", over="ignore"):  # norms of zero and infinity
-        joined = shift[..., 0] + 0.5 * np.log10((10.0 ** (2 * (log10 - shift))).sum(-1))
-    return np.asarray(joined)
 
 
 def _steps(chunk: ChunkResult, layout: Layout, measured: dict[str, Any]) -> TableColumns:

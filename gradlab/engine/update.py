@@ -4,7 +4,6 @@ the optimizer.
 """
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -17,6 +16,7 @@ from gradlab.engine.per_example import clipped_mean
 from gradlab.engine.setup import Frozen, Setup
 from gradlab.numerics import norms
 from gradlab.numerics.tree import StackedAxes, Tree, select
+from gradlab.parts.clips.contract import ClipRecord
 from gradlab.parts.optimizers.contract import Objective, Optimizer, OptimizerContext, Update
 from gradlab.parts.penalties import Penalty, subject
 from gradlab.parts.schedules import ScheduleContext
@@ -76,17 +76,7 @@ def compute_update(
         setup.penalty, frozen.trained(params), frozen.trained(grads), stacked_axes, context.step
     )
     grads = frozen.trained(grads)
-    clip_output, clip_state = grads, state.clip
-    clip_record: dict[str, Array] = {}
-    if setup.clip.scope == "example":
-        # alone, as its sums over examples are
-        clip_output, clip_state, clip_record = _isolated(
-            lambda params: clipped_mean(context, params, state.stats, state.clip, frozen, stacked_axes),
-            context.step,
-        )(state.params)
-    elif setup.clip.where == "gradient":
-        clip_output, clip_state, clip_record = setup.clip.apply(grads, state.clip, params, stacked_axes)
-
+    clip_output, clip_state, clip_record = _clipped(context, state, grads, frozen, stacked_axes)
     learning_rate, schedule_state = _learning_rate(
         context, state, optimizer_state, clip_output, result.loss, stacked_axes
     )
@@ -115,13 +105,13 @@ def compute_update(
         clip_state = select(overflowed, state.clip, clip_state)
         clip_record = clip_record | {"skip": overflowed | clip_record.get("skip", False)}
     if "skip" in clip_record:
-        keep = partial(select, clip_record["skip"])
-        # the step size too: a schedule may make it of a loss that is not finite
-        direction, step_size = keep(
-            jax.tree.map(jnp.zeros_like, (direction, step_size)), (direction, step_size)
+        # of a dropped step the step size too: a schedule may make it of a loss that is not finite
+        zeros = jax.tree.map(jnp.zeros_like, (direction, step_size))
+        made = (direction, step_size), next_optimizer_state, schedule_state, stats
+        kept = zeros, state.optimizer, state.schedule, state.stats
+        (direction, step_size), next_optimizer_state, schedule_state, stats = select(
+            clip_record["skip"], kept, made
         )
-        next_optimizer_state = keep(state.optimizer, next_optimizer_state)
-        schedule_state, stats = keep((state.schedule, state.stats), (schedule_state, stats))
     return UpdateResult(
         state=state._replace(
             stats=stats,
@@ -141,6 +131,23 @@ def compute_update(
         optimizer_before=optimizer_state,
         overflowed=overflowed,
     )
+
+
+def _clipped(
+    context: StepContext, state: TrainState, grads: Tree, frozen: Frozen, stacked_axes: StackedAxes
+) -> tuple[Tree, Any, ClipRecord]:
+    """What a clip of gradients gives, its next state and its record; without one the gradient as it is."""
+    clip = context.setup.clip
+    if clip.scope == "example":
+        # alone, as its sums over examples are
+        clipped: Callable[..., tuple[Tree, Any, ClipRecord]] = _isolated(
+            lambda params: clipped_mean(context, params, state.stats, state.clip, frozen, stacked_axes),
+            context.step,
+        )
+        return clipped(state.params)
+    if clip.where == "gradient":
+        return clip.apply(grads, state.clip, frozen.without(state.params), stacked_axes)
+    return grads, state.clip, {}
 
 
 def _objective_of_trained(context: StepContext, state: TrainState, frozen: Frozen) -> Objective:

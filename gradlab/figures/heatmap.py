@@ -18,6 +18,7 @@ from gradlab.analysis.gain import first_defects
 from gradlab.analysis.selection import defined_backward, minibatch_rows, pivot, rows_with, to_float64
 from gradlab.analysis.training import switch_steps
 from gradlab.figures import marks, style
+from gradlab.measurements.log10 import is_not_finite
 from gradlab.store.read import Run
 
 RUN_TABLES = ("layers", "steps")
@@ -139,7 +140,7 @@ def _limits(steps: np.ndarray) -> tuple[float, float]:
 def _mark_first_nonfinite(panel: Axes, rows: pd.DataFrame) -> dict[str, Line2D | Patch]:
     """Draw a line at the first step whose signal is not finite, and a cross at the layer that made it so."""
     signal = to_float64(rows.log10_backward)
-    nonfinite = rows[np.isnan(signal) | (signal == np.inf)]
+    nonfinite = rows[is_not_finite(signal)]
     if nonfinite.empty:
         return {}
     step = int(nonfinite.step.min())

@@ -16,6 +16,7 @@ from gradlab.engine.update import TrainState
 from gradlab.launch.early_stopping import EarlyStopping, Evaluation
 from gradlab.measurements.columns import EVALUATION
 from gradlab.measurements.fault import first_nonfinite
+from gradlab.measurements.log10 import is_not_finite
 from gradlab.recipe.recipe import Recipe
 from gradlab.store.rows import Rows, tables
 from gradlab.store.write import Checkpoint
@@ -135,7 +136,7 @@ class SeedTracker:
 
         A gradient that loss scaling dropped does not count either, unless the scale was 1: scaling is not the cause.
         """
-        overflowed = _overflowed(row["log10_gradient"])
+        overflowed = is_not_finite(row["log10_gradient"])
         if "overflowed" in row:
             overflowed &= ~((row["overflowed"] == 1) & (row["scale"] > 1))
         flags: np.ndarray = ~np.isfinite(row["loss"]) | overflowed
@@ -165,11 +166,6 @@ class SeedTracker:
             place = f" in {entry['name']} ({entry['where']})" if entry["name"] else ""
             sentences.append(f"seed {entry['seed']} is not finite at step {entry['step']}{place}")
         return "; ".join(sentences)
-
-
-def _overflowed(log10: np.ndarray) -> np.ndarray:
-    flags: np.ndarray = np.isnan(log10) | (log10 == np.inf)
-    return flags
 
 
 def _first_layer(profiles: dict[str, np.ndarray], names: list[str]) -> dict[str, Any]:

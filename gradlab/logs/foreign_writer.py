@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from gradlab import __version__
 from gradlab.measurements.columns import EVALUATION, RESULTS, STEPS, TABLES, Column, schemas
 from gradlab.measurements.fault import first_nonfinite
+from gradlab.measurements.log10 import is_not_finite
 from gradlab.recipe.errors import RecipeError, hint, unwritable
 from gradlab.recipe.paths import is_folder
 from gradlab.store import lock, write
@@ -194,16 +195,12 @@ def _broken(record: Record) -> NDArray[np.bool_]:
     broken = np.zeros(len(record.steps), bool)
     for name, (values, measured) in record.numbers.items():
         if name in ("loss", "log10_gradient"):
-            broken |= measured & (~np.isfinite(values) if name == "loss" else _overflowed(values))
+            broken |= measured & (~np.isfinite(values) if name == "loss" else is_not_finite(values))
     for name in PROFILES:
         if name in record.profiles:
             values, measured = record.profiles[name]
-            broken |= (measured & _overflowed(values)).any(1)
+            broken |= (measured & is_not_finite(values)).any(1)
     return broken
-
-
-def _overflowed(log10: NDArray[np.float64]) -> NDArray[np.bool_]:
-    return np.asarray(np.isnan(log10) | (log10 == np.inf))
 
 
 def _place(record: Record, at: int, layers: NDArray[Any]) -> dict[str, Any]:

@@ -50,6 +50,10 @@ class LossScale:
     growth_interval: int
 
 
+# the keys of a recipe that have keys of their own
+NESTED = {"log": Every, "eval": Every, "stop": Stop, "loss_scale": LossScale}
+
+
 @dataclass(frozen=True)
 class Recipe:
     """What `conf/` and the command line compose; `conf/config.yaml` holds every default."""
@@ -171,10 +175,9 @@ def widest(recipe: Recipe) -> int:
 def plain(recipe: Recipe) -> dict[str, Any]:
     """The recipe as nested plain values, as `recipe.yaml` holds it."""
     values = {field.name: getattr(recipe, field.name) for field in fields(recipe)}
-    values |= {"freeze": list(recipe.freeze), "log": vars(recipe.log), "eval": vars(recipe.eval)}
-    values |= {"loss_scale": vars(recipe.loss_scale)}
-    values |= {"width": list(recipe.width)} if isinstance(recipe.width, tuple) else {}
-    return values | {"stop": vars(recipe.stop) | {"on": list(recipe.stop.on)}}
+    values |= {key: vars(values[key]) for key in NESTED}
+    values |= {"freeze": list(recipe.freeze), "stop": values["stop"] | {"on": list(recipe.stop.on)}}
+    return values | ({"width": list(recipe.width)} if isinstance(recipe.width, tuple) else {})
 
 
 def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -12,15 +12,14 @@ import time
 import sklearn.datasets  # noqa: F401  # slow to import
 
 from gradlab.launch import training
-from gradlab.recipe.recipe import Every, LossScale, Recipe, Stop
+from gradlab.recipe.recipe import NESTED, Recipe
 from tests.recipes import launch
 
 
 def one(pause: float, values: dict) -> None:
     """Run a recipe with a checkpoint after every chunk, and then a rest."""
     training.CHECKPOINT_SECONDS = 0.0
-    kinds = {"log": Every, "eval": Every, "stop": Stop, "loss_scale": LossScale}
-    parts = {key: kind(**values[key]) for key, kind in kinds.items()}
+    parts = {key: kind(**values[key]) for key, kind in NESTED.items()}
     recipe = Recipe(**values | parts)
     launch(recipe, lambda now: time.sleep(pause))
 

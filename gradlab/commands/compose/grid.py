@@ -32,10 +32,8 @@ from gradlab.recipe.recipe import (
     FAMILIES,
     LIMITS,
     LISTED,
-    Every,
-    LossScale,
+    NESTED,
     Recipe,
-    Stop,
     folder_name,
     leaves,
 )
@@ -204,13 +202,12 @@ def recipe_of(values: dict[str, Any]) -> Recipe:
     if "probes" not in values:
         raise RecipeError("probe=[] measures nothing; name one or more")
     values.setdefault("snapshots", {})
-    intervals = {key: Every(**_with_keys(key, values[key], {"every"})) for key in ("log", "eval")}
-    stop = Stop(**_with_keys("stop", values["stop"], {field.name for field in fields(Stop)}))
-    stop = replace(stop, on=_texts("stop.on", stop.on))
-    scale_keys = {field.name for field in fields(LossScale)}
-    loss_scale = LossScale(**_with_keys("loss_scale", values["loss_scale"], scale_keys))
-    by_key = {**intervals, "stop": stop, "loss_scale": loss_scale}
-    return Recipe(**{**values, **by_key, "study": study, "outputs": outputs})
+    nested: dict[str, Any] = {
+        key: kind(**_with_keys(key, values[key], {field.name for field in fields(kind)}))
+        for key, kind in NESTED.items()
+    }
+    nested["stop"] = replace(nested["stop"], on=_texts("stop.on", nested["stop"].on))
+    return Recipe(**{**values, **nested, "study": study, "outputs": outputs})
 
 
 def _texts(key: str, value: Any) -> tuple[str, ...]:

@@ -51,6 +51,11 @@ def drops(clip: Mapping[str, Any]) -> bool:
     return any(link["name"] == "skip" or bool(link.get("skip", False)) for link in links(clip).values())
 
 
+def may_drop(recipe: Mapping[str, Any]) -> bool:
+    """Whether the clip or loss scaling, which recipes of earlier versions do not have, may drop a whole step."""
+    return drops(recipe["clip"]) or recipe.get("loss_scale", {}).get("kind") == "dynamic"
+
+
 def patience(clip: Mapping[str, Any]) -> int:
     """After how many dropped updates in a row the run ends, 0: never; of a chain the smallest of its clips."""
     return min((int(link["patience"]) for link in links(clip).values() if link.get("patience")), default=0)

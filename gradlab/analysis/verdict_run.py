@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from gradlab.analysis.arrays import Rows
-from gradlab.analysis.clip_limits import UNKNOWN, clip_columns, drops
+from gradlab.analysis.clip_limits import UNKNOWN, clip_columns, may_drop
 from gradlab.analysis.score import score_of
 from gradlab.analysis.selection import rows_from_arrow, rows_of
 from gradlab.store.minibatches import Selection
@@ -87,10 +87,7 @@ class VerdictRun(Run):
         """The rows of the first step, of the last one of each seed, and of that where a seed became non-finite."""
         if self.is_foreign:
             return self._of_foreign_verdicts(rows)
-        scales = (
-            self.recipe.get("loss_scale", {}).get("kind") == "dynamic"
-        )  # an earlier version has no loss scale
-        if scales or drops(self.recipe["clip"]):  # the last step that counts may be any
+        if may_drop(self.recipe):  # the last step that counts may be any
             return rows
         seed, step = rows["seed"].to_numpy(), rows["step"].to_numpy()
         measured = pc.equal(rows["source"].cast(pa.string()), "batch").to_numpy()

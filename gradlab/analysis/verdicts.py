@@ -103,9 +103,8 @@ def verdicts_of(run: Run, theory: float | None = None) -> RunVerdicts:
     context = foreign.signal_context(run) if data is None else _signal_context(run, data)
     first_rows = rows.take(rows["step"] == rows["step"].min())
     last_rows = _last_rows(_without_dropped(run, rows), nonfinite)
-    if (
-        run.is_foreign
-    ):  # its log may leave out layers, and a step of a gradient norm alone says nothing of a signal
+    if run.is_foreign:
+        # its log may leave out layers, and a step of a gradient norm alone says nothing of a signal
         first_rows, last_rows = foreign.renumbered(first_rows), foreign.renumbered(last_rows)
         nonfinite = tuple(entry for entry in nonfinite if entry["where"] != foreign.GRADIENT)
     learned = training.verdict == "learned"

@@ -23,7 +23,7 @@ PANELS = {  # the columns that each panel of a foreign run draws: one without an
     "gradient": ("log10_gradient",),
     "rate": ("learning_rate",),
 }
-# a foreign run has one of these columns
+# a foreign run has one of these columns; the registry reads it from the file, as it stands
 ANY_OF = (
     "loss",
     "train_loss",

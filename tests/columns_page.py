@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from gradlab.measurements.columns import KEYS, LOSS_SCALE, TABLES, Column, columns_of
-from gradlab.measurements.probe import probe
+from gradlab.measurements.columns import BY_MEASURE, KEYS, LOSS_SCALE, TABLE_OF, TABLES, Column, columns_of
+from gradlab.measurements.probe import Probe, probe
 from gradlab.measurements.snapshot import snapshot
 
 PAGE = Path(__file__).parent.parent / "docs" / "columns.md"
@@ -14,6 +14,7 @@ ROWS = {
     "steps": "One row for each seed, step and source.",
     "times": "Recurrent networks only: one row for each seed, step, source, layer and time step.",
     "notes": "One row for each seed, step, source, layer and measure from inside a block.",
+    "vectors": "One row for each seed, step, source, layer, measure and index: measures that have several values.",
 }
 INTRODUCTION = """\
 # Every column that gradlab stores
@@ -39,13 +40,17 @@ and gradients those of all.
 
 def page() -> str:
     """The whole page."""
-    makers = [(f"`probe={name}`", probe.make({"name": name}).columns) for name in sorted(probe.makers)]
+    makers = [(f"`probe={name}`", _declared(probe.make({"name": name}))) for name in sorted(probe.makers)]
     makers += [
         (f"`snapshot={name}`", snapshot.make({"name": name}).columns) for name in sorted(snapshot.makers)
     ]
     makers.append((SCALED, LOSS_SCALE["dynamic"]))
     by_column = {column: maker for maker, columns in makers for column in columns}
     return "\n".join([INTRODUCTION, *(_section(table, by_column) for table in TABLES)])
+
+
+def _declared(probes: tuple[Probe, ...]) -> list[Column]:
+    return [column for probe in probes for column in probe.columns]
 
 
 def _section(table: str, by_column: dict[Column, str]) -> str:
@@ -56,12 +61,12 @@ def _section(table: str, by_column: dict[Column, str]) -> str:
     ]
     keys = ", ".join(f"`{name}`" for name, _ in KEYS[table])
     lines = [f"## {table}", "", ROWS[table], f"Keys: {keys}.", ""]
-    if table == "notes":
+    if table in BY_MEASURE:
         rows += [
-            f"| `value`, where `measure` is `{column.name}`, or begins with it and has a gate's name at its end | "
+            f"| `value`, where `measure` is `{column.name}`{_variants(column)} | "
             f"{column.unit} | {maker} | {_cell(column.definition)} |"
             for column, maker in by_column.items()
-            if column.kind == "note"
+            if TABLE_OF.get(column.kind) == table
         ]
     return "\n".join([*lines, "| column | unit | measured by | definition |", "|---|---|---|---|", *rows, ""])
 
@@ -71,7 +76,15 @@ def _maker(table: str, column: Column, makers: dict[str, str]) -> str:
         return makers.get(column.name, "every run")
     if column in LOSS_SCALE["dynamic"]:
         return SCALED
-    return {"times": "recurrent networks", "notes": "networks with inner measures"}.get(table, "every run")
+    return {
+        "times": "recurrent networks",
+        "notes": "networks with inner measures",
+        "vectors": "probes of vectors",
+    }.get(table, "every run")
+
+
+def _variants(column: Column) -> str:
+    return ", or begins with it and has a gate's name at its end" if column.kind == "note" else ""
 
 
 def _cell(text: str) -> str:

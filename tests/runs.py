@@ -64,7 +64,7 @@ DATA = {
 
 
 # of a run with every probe of gradlab
-PROBES = [probe.make({"name": name}) for name in sorted(probe.makers)]
+PROBES = [made for name in sorted(probe.makers) for made in probe.make({"name": name})]
 SCHEMAS = schemas(row_columns(PROBES).declared)
 
 

@@ -33,9 +33,9 @@ class Programs(NamedTuple):
     chunk: Callable[[TrainState, Any, Numbers, Data, Span], tuple[TrainState, Row]]  # donates the state
     # (seeds, measures of the training set, then of the test set)
     evaluate: Callable[[TrainState, Numbers, Data], Array]
-    # by the snapshot's key: (state, seeds, numbers, data, steps made) -> what it computes; those that compute nothing
-    # are left out
-    snapshots: dict[str, Callable[[TrainState, Any, Numbers, Data, Any], Any]]
+    # by the snapshot's key: (state, seeds, numbers, data, steps made, steps in all) -> what it computes; those that
+    # compute nothing are left out
+    snapshots: dict[str, Callable[[TrainState, Any, Numbers, Data, Any, Any], Any]]
     flops_per_step: int | None  # of a measured step of all seeds (`flops`)
 
 
@@ -105,11 +105,24 @@ def trace(recipe: Recipe, numbers: Numbers, data: Data, form: Form) -> Any:
         seed, zero = jnp.zeros((), jnp.uint32), jnp.zeros((), jnp.int32)
         state = seed_programs.start(recipe, form, seed, numbers, data)
         snapshots = [
-            seed_programs.snapshot(recipe, form, key, state, seed, numbers, data, zero)
+            seed_programs.snapshot(recipe, form, key, state, seed, numbers, data, zero, zero)
             for key in recipe.snapshots
         ]
         span = Span(zero, zero, zero, zero)
         return seed_programs.chunk(recipe, form, 1, state, seed, numbers, data, span), snapshots
+
+    return jax.eval_shape(run, numbers, data)
+
+
+def trace_snapshots(recipe: Recipe, numbers: Numbers, data: Data, form: Form, keys: list[str]) -> Any:
+    """The shapes that some snapshots return; raises RecipeError where the network has nothing for one to measure."""
+
+    def run(numbers: Numbers, data: Data) -> Any:
+        seed, zero = jnp.zeros((), jnp.uint32), jnp.zeros((), jnp.int32)
+        state = seed_programs.start(recipe, form, seed, numbers, data)
+        return [
+            seed_programs.snapshot(recipe, form, key, state, seed, numbers, data, zero, zero) for key in keys
+        ]
 
     return jax.eval_shape(run, numbers, data)
 
@@ -155,9 +168,9 @@ def _compile(recipe: Recipe, numbers: Numbers, data: Data, form: Form, length: i
         return over_seeds(evaluate_one, seeded(state, numbers=numbers), shared(numbers, data))
 
     def snapshot(
-        take: Any, state: TrainState, seeds: Array, numbers: Numbers, data: Data, step: Array
+        take: Any, state: TrainState, seeds: Array, numbers: Numbers, data: Data, step: Array, total: Array
     ) -> Any:
-        return over_seeds(take, seeded(state, seeds, numbers=numbers), shared(numbers, data, step))
+        return over_seeds(take, seeded(state, seeds, numbers=numbers), shared(numbers, data, step, total))
 
     seeds = jax.ShapeDtypeStruct((lanes or recipe.seeds,), jnp.uint32)
     number: Any = jax.ShapeDtypeStruct((), jnp.int32)
@@ -175,7 +188,7 @@ def _compile(recipe: Recipe, numbers: Numbers, data: Data, form: Form, length: i
     for key in recipe.snapshots:
         signals.check()
         take = partial(snapshot, partial(seed_programs.snapshot, recipe, form, key))
-        lowered = jax.jit(take).lower(state, seeds, numbers, data, number)
+        lowered = jax.jit(take).lower(state, seeds, numbers, data, number, number)
         if jax.tree.leaves(lowered.out_info):  # a network without recurrent kernels has no spectrum
             lowered_snapshots[key] = lowered
     # a start runs once: on CPU LLVM's highest level of optimization takes longer than it saves, for equal bits

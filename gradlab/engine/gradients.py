@@ -23,11 +23,13 @@ from gradlab.recipe.recipe import Recipe
 class BlockMetrics(NamedTuple):
     """What is measured in the forward pass of a block; arrays of a stack have a leading layer axis.
 
-    columns: the values of all signal columns, (…, columns); metrics: the block's own inner measures by name.
+    columns: the values of all signal columns, (…, columns); metrics: the block's own inner measures by name; vectors:
+    the columns that are vectors, (…, size) each.
     """
 
     columns: Array
     metrics: dict[str, Array]
+    vectors: dict[str, Array]
 
 
 class LossAndGrads(NamedTuple):
@@ -161,8 +163,7 @@ def _block_metrics(context: StepContext, signal: BlockSignal) -> BlockMetrics:
     """What the signal probes measure of a block; their values are one vector, so that a scan stacks one array."""
     probes = context.setup.probes
     values = probing.signal_values(probes, context.is_due, signal)
-    ordered = [
-        values[name].astype(jnp.float32)
-        for name in probing.signal_names(probes, has_activation=signal.slope is not None)
-    ]
-    return BlockMetrics(jnp.stack(ordered or [jnp.zeros(())]), dict(signal.metrics))
+    columns = probing.signal_columns(probes, has_activation=signal.slope is not None)
+    ordered = [values[column.name].astype(jnp.float32) for column in columns if not column.size]
+    vectors = {column.name: values[column.name] for column in columns if column.size}
+    return BlockMetrics(jnp.stack(ordered or [jnp.zeros(())]), dict(signal.metrics), vectors)

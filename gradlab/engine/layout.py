@@ -59,6 +59,12 @@ class Layout(NamedTuple):
         return np.array([block.active for block in self.blocks for _ in range(block.layers)])
 
     @property
+    def layers_of_kernels(self) -> list[int]:
+        """The layer of each kernel, in the order of the entries."""
+        places = sorted(index for group in self.kernels for index in group)
+        return [self.entries[index].layer for index in places]
+
+    @property
     def row_bytes(self) -> int:
         """The bytes of one row on the device."""
         time_steps = sum(steps for _, steps in self.times)

@@ -1,5 +1,6 @@
 """The training loop: chunks of steps, with evaluations between them. It reads and writes no files."""
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -46,13 +47,16 @@ class ChunkResult(NamedTuple):
     row: Row  # (seeds, rows, …)
     evaluation: np.ndarray | None  # (seeds, measures) where one was taken at the chunk's first step
     snapshots: dict[str, Any]  # what each one computed, with a leading axis of seeds; in a FIXED_BATCH chunk
+    seconds: dict[str, float]  # that each snapshot took
     steps_done: int  # training steps made when this chunk ended
     state: TrainState
 
     def lanes(self, index: slice) -> "ChunkResult":
         """The part of it that belongs to some of the seeds."""
         pick: Callable[[Any], Any] = lambda tree: jax.tree.map(lambda leaf: leaf[index], tree)
+        share = len(self.row.steps[index]) / len(self.row.steps)
         return self._replace(
+            seconds={key: share * seconds for key, seconds in self.seconds.items()},
             row=pick(self.row),
             evaluation=None if self.evaluation is None else self.evaluation[index],
             snapshots=pick(self.snapshots),
@@ -131,7 +135,8 @@ def train(run: LoadedRun, resumed: tuple[int, TrainState] | None = None) -> Iter
         if done % every == 0 or done == steps:
             evaluation = np.asarray(programs.evaluate(state, run.numbers, run.data))
             chunk = _run_chunk(run, programs, state, ChunkKind.FIXED_BATCH, done, done + 1, None)
-            yield chunk._replace(snapshots=_snapshots(run, programs, state, done))
+            snapshots, seconds = _snapshots(run, programs, state, done)
+            yield chunk._replace(snapshots=snapshots, seconds=seconds)
         if done == steps:
             yield _run_chunk(run, programs, state, ChunkKind.FINAL, done, done + 1, evaluation)
             return
@@ -162,18 +167,24 @@ def _run_chunk(
         row=jax.tree.map(lambda leaf: np.asarray(leaf)[:, : stop - start][:, measured], rows),
         evaluation=evaluation,
         snapshots={},
+        seconds={},
         steps_done=stop if kind is ChunkKind.STEPS else start,
         state=next_state if kind is ChunkKind.STEPS else state,
     )
 
 
-def _snapshots(run: LoadedRun, programs: Programs, state: TrainState, done: int) -> dict[str, Any]:
-    """What the snapshots that are due after `done` steps compute of the state, as NumPy arrays."""
-    return {
-        key: jax.tree.map(np.asarray, take(state, run.seeds, run.numbers, run.data, np.int32(done)))
-        for key, take in programs.snapshots.items()
-        if done % run.layout.snapshots[key].every == 0 or done == run.recipe.steps
-    }
+def _snapshots(
+    run: LoadedRun, programs: Programs, state: TrainState, done: int
+) -> tuple[dict[str, Any], dict[str, float]]:
+    """What the snapshots that are due after `done` steps compute of the state, as NumPy arrays, and their seconds."""
+    computed, seconds, total = {}, {}, run.recipe.steps
+    for key, take in programs.snapshots.items():
+        if done % run.layout.snapshots[key].every == 0 or done == total:
+            began = time.perf_counter()
+            result = take(state, run.seeds, run.numbers, run.data, np.int32(done), np.int32(total))
+            computed[key] = jax.tree.map(np.asarray, result)
+            seconds[key] = time.perf_counter() - began
+    return computed, seconds
 
 
 def _chunk_length(recipe: Recipe, layout: Layout, seeds: int) -> int:

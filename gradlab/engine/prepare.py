@@ -69,6 +69,9 @@ class PreparedRun:
             # only a trace finds a layer with a single position, which instance normalization refuses
             if self._user_defined or self.recipe.normalization["name"] == "instance":
                 self._trace()
+            refusing = [key for key, taken in row_layout.snapshots.items() if taken.refuses]
+            if refusing:
+                compiled.trace_snapshots(*self._arguments(), refusing)
         except RecipeError:
             raise
         except BaseException as error:  # whatever a user-defined function may raise

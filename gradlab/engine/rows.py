@@ -9,7 +9,7 @@ from gradlab.engine.layout import Layout
 from gradlab.engine.loop import ChunkResult
 from gradlab.engine.seed_programs import ChunkKind
 from gradlab.measurements import log10
-from gradlab.measurements.columns import EVALUATION, Column
+from gradlab.measurements.columns import EVALUATION, TABLE_OF, Column
 from gradlab.measurements.probing import checked
 from gradlab.measurements.row import Slot, path_order, unpack
 from gradlab.measurements.snapshot import Snapshot
@@ -18,8 +18,8 @@ from gradlab.measurements.snapshot import Snapshot
 TableColumns = dict[str, Any]
 
 
-def columns(chunk: ChunkResult, layout: Layout) -> dict[str, TableColumns]:
-    """The columns of each table that this chunk has rows of."""
+def columns(chunk: ChunkResult, layout: Layout) -> dict[str, Any]:
+    """The columns of each table that this chunk has rows of, of vectors with which of their values are stored."""
     measured = unpack(layout.columns, chunk.row)
     taken = _taken(chunk, layout)
     entries = _entries(chunk, layout, measured) | taken["parameter"]
@@ -28,6 +28,7 @@ def columns(chunk: ChunkResult, layout: Layout) -> dict[str, TableColumns]:
         "parameters": _parameters(layout) | {column.name: pair for column, pair in entries.items()},
         "steps": _steps(chunk, layout, measured) | taken["step"],
         **_notes(chunk, layout, taken["note"]),
+        **_vectors(chunk, layout, taken["vector"]),
         **({"times": _times(chunk, layout)} if layout.times else {}),
     }
 
@@ -55,25 +56,28 @@ def last_backward(chunk: ChunkResult, layout: Layout) -> np.ndarray:
     return np.asarray(column[0, rows[-1]]) if len(rows) else np.zeros(0)
 
 
-def _is_measured(chunk: ChunkResult, slot: Slot) -> Any:
-    """Where a column was measured, to be broadcast to (seeds, rows, entries)."""
+def _is_measured(chunk: ChunkResult, slot: Slot, values: Any = 0.0) -> Any:
+    """Where a column with these values was measured, to be broadcast to (seeds, rows, entries)."""
+    there = ~np.isnan(values) if slot.column.nan_is_null else True
     if chunk.kind is not ChunkKind.STEPS:  # every probe measures such a row, and no update follows it
-        return not slot.column.needs_update
-    return (chunk.steps % slot.every == 0)[None, :, None]
+        return there & (not slot.column.needs_update)
+    return there & (chunk.steps % slot.every == 0)[None, :, None]
 
 
 def _layers(chunk: ChunkResult, layout: Layout, measured: dict[str, Any]) -> TableColumns:
     columns: TableColumns = {"layer": np.arange(len(layout.names)), "name": np.array(layout.names)}
     for slot in layout.columns.layers:
-        where = _is_measured(chunk, slot) & (layout.has_activation | (not slot.active))
-        columns[slot.name] = (measured["layers"][slot.name], where)
+        values = measured["layers"][slot.name]
+        where = _is_measured(chunk, slot, values) & (layout.has_activation | (not slot.active))
+        columns[slot.name] = (values, where)
     return columns
 
 
 def _entries(chunk: ChunkResult, layout: Layout, measured: dict[str, Any]) -> dict[Column, Any]:
     """What was measured of each parameter of each layer, and where."""
     slots = (*layout.columns.parameters, *layout.columns.counts)
-    return {slot.column: (measured["parameters"][slot.name], _is_measured(chunk, slot)) for slot in slots}
+    values = measured["parameters"]
+    return {slot.column: (values[slot.name], _is_measured(chunk, slot, values[slot.name])) for slot in slots}
 
 
 def _of_kernels(layout: Layout, entries: dict[Column, Any]) -> TableColumns:
@@ -83,7 +87,10 @@ def _of_kernels(layout: Layout, entries: dict[Column, Any]) -> TableColumns:
     columns: TableColumns = {"size": np.array([size[group].sum() for group in groups])}
     for column, (entry_values, where) in entries.items():
         if column.over_kernels:
-            columns[column.name] = (_joined(column, entry_values, groups, size), has_kernels & where)
+            joined = _joined(column, entry_values, groups, size)
+            if column.nan_is_null:
+                where = ~np.isnan(joined)
+            columns[column.name] = (joined, has_kernels & where)
     return columns
 
 
@@ -110,7 +117,7 @@ def _parameters(layout: Layout) -> TableColumns:
 
 def _taken(chunk: ChunkResult, layout: Layout) -> dict[str, dict[Any, Any]]:
     """The columns of the snapshots by kind: arrays (seeds, 1, entries); those of parameters by Column, with a mask."""
-    taken: dict[str, dict[Any, Any]] = {"layer": {}, "parameter": {}, "step": {}, "note": {}}
+    taken: dict[str, dict[Any, Any]] = {kind: {} for kind in TABLE_OF}
     for key, computed in chunk.snapshots.items():
         snapshot = layout.snapshots[key]
         seeds_of_chunk = range(len(chunk.row.steps))
@@ -122,10 +129,57 @@ def _taken(chunk: ChunkResult, layout: Layout) -> dict[str, dict[Any, Any]]:
                 taken["note"] |= {(column.name, *at): value[:, None] for at, value in of_seeds.items()}
             elif column.kind == "parameter":
                 flat = [np.concatenate([np.ravel(seed[path]) for path in path_order(seed)]) for seed in seeds]
-                taken["parameter"][column] = (np.array(flat)[:, None], True)
+                taken["parameter"][column] = _where_measured(column, np.array(flat)[:, None])
+            elif column.kind == "vector":
+                taken["vector"][column] = np.array(seeds)[:, None]
             else:
-                taken[column.kind][column.name] = np.array(seeds).reshape(len(seeds), 1, -1)
+                values = np.array(seeds).reshape(len(seeds), 1, -1)
+                taken[column.kind][column.name] = _where_measured(column, values)
     return taken
+
+
+def _where_measured(column: Column, values: np.ndarray) -> tuple[np.ndarray, Any]:
+    return values, ~np.isnan(values) if column.nan_is_null else True
+
+
+def _vectors(chunk: ChunkResult, layout: Layout, taken: dict[Column, np.ndarray]) -> dict[str, Any]:
+    """The vectors of probes and of snapshots, `taken`: a row for each layer and index of what was measured.
+
+    Of counts the zeros are left out, of other vectors the layers that have nothing but NaN where that is null.
+    """
+    arrays = {
+        slot.column: (
+            _by_layer(slot.column, layout, np.asarray(chunk.row.vectors[slot.name])),
+            _is_measured(chunk, slot),
+        )
+        for slot in layout.columns.vectors
+    }
+    arrays |= {column: (values, True) for column, values in taken.items()}
+    if not arrays:
+        return {}
+    layers = np.arange(len(layout.names))
+    parts = []
+    for column, (values, where) in arrays.items():
+        stored = values != 0 if column.unit == "count" else np.full(values.shape, True)
+        if column.nan_is_null:
+            stored &= ~np.isnan(values).all(-1, keepdims=True)
+        stored &= np.asarray(where)[..., None]
+        layer, index = np.repeat(layers, column.size), np.tile(np.arange(column.size), len(layers))
+        flat = values.reshape(*values.shape[:2], -1), stored.reshape(*values.shape[:2], -1)
+        parts.append((layer, index, np.full(len(layer), column.name), *flat))
+    layer, index, measure, value, kept = (np.concatenate(arrays, -1) for arrays in zip(*parts, strict=True))
+    keys = {"layer": layer, "index": index, "measure": measure, "name": np.array(layout.names)[layer]}
+    return {"vectors": (keys | {"value": value}, kept)}
+
+
+def _by_layer(column: Column, layout: Layout, values: np.ndarray) -> np.ndarray:
+    """Vectors (…, layers, size); of those of kernels, (…, kernels, size), the sum over a layer's kernels."""
+    if not column.over_kernels:
+        return values
+    sums = np.zeros((*values.shape[:-2], len(layout.names), column.size))
+    for index, layer in enumerate(layout.layers_of_kernels):
+        sums[..., layer, :] += values[..., index, :]
+    return sums
 
 
 def _finished(snapshot: Snapshot, layout: Layout, computed: Any, seed: int) -> dict[str, Any]:

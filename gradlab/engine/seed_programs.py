@@ -19,13 +19,14 @@ from gradlab.engine.evaluate import measures
 from gradlab.engine.gradients import StepContext, objective
 from gradlab.engine.setup import Setup, make_setup
 from gradlab.engine.step import init_state, train_step
-from gradlab.engine.update import TrainState
+from gradlab.engine.update import TrainState, learning_rate_of
 from gradlab.measurements.probing import checked
 from gradlab.measurements.row import Row
 from gradlab.measurements.snapshot import RecurrentKernel, SnapshotInputs
 from gradlab.nn import chain
 from gradlab.nn.chain import Block
 from gradlab.numerics.tree import Tree
+from gradlab.recipe.errors import RecipeError
 from gradlab.recipe.recipe import Recipe, widest
 
 Numbers = dict[str, Any]
@@ -207,8 +208,12 @@ def snapshot(
     numbers: Numbers,
     data: Data,
     step: Array,
+    total_steps: Array,
 ) -> Any:
-    """What the snapshot `key` of the recipe computes of a state; `step`, (), is the number of steps made."""
+    """What the snapshot `key` of the recipe computes of a state; `step`, (), is the number of steps made.
+
+    Nothing where it is optional and the network has nothing to measure.
+    """
     setup = make_setup(recipe, numbers, form)
     context = StepContext(
         setup=setup,
@@ -217,17 +222,47 @@ def snapshot(
         y=data.train_y[: recipe.batch_size],
         key=jax.random.fold_in(streams(seed).dropout, step),
         step=step,
-        total_steps=step,
+        total_steps=total_steps,
         every_probe=True,
     )
-    loss = objective(context, state.stats).loss
-    kernels = _recurrent_kernels(setup.chain, state.params)
     taken = setup.snapshots[key]
-    computed = jax.tree.map(jnp.asarray, taken.compute(SnapshotInputs(state.params, loss, kernels)))
+    try:
+        computed = jax.tree.map(jnp.asarray, taken.compute(_snapshot_inputs(context, state)))
+    except RecipeError as error:
+        if taken.optional:
+            return {}
+        raise RecipeError(f"snapshot={key}: {error}") from None
     if taken.finish is not None:
         return computed
     shapes = chain.row_shapes(setup.chain, state.params)
     return checked(taken.columns, computed, shapes.fit)
+
+
+def _snapshot_inputs(context: StepContext, state: TrainState) -> SnapshotInputs:
+    """What a snapshot may use of a state."""
+    blocks, params, stats, key = context.setup.chain, state.params, state.stats, context.key
+    axes = chain.stacked_axes(blocks, params)
+    loss = objective(context, stats).loss
+    return SnapshotInputs(
+        params=params,
+        loss=loss,
+        recurrent_kernels=_recurrent_kernels(blocks, params),
+        stacked_axes=axes,
+        x=context.x,
+        y=context.y,
+        mean_loss=lambda params, x, y: objective(context._replace(x=x, y=y), stats).loss(params),
+        signals=lambda params, x: chain.signals(blocks, params, stats, x, key),
+        hidden=lambda params, h: chain.run(blocks, 1, len(blocks) - 1, params, stats, h, context.x, key),
+        first_hidden=chain.run(blocks, 0, 1, params, stats, context.x, context.x, key),
+        layers_of=chain.layers_of(blocks, params),
+        kernels=frozenset(chain.kernel_paths(blocks, params)),
+        has_batch_statistics=bool(stats),
+        accumulate=context.recipe.accumulate,
+        optimizer=state.optimizer,
+        learning_rate=learning_rate_of(context, state, state.optimizer, params, loss(params), axes)[0],
+        step=context.step,
+        key=jax.random.fold_in(key, len(blocks)),
+    )
 
 
 def _recurrent_kernels(blocks: list[Block], params: Tree) -> list[RecurrentKernel]:

@@ -178,7 +178,7 @@ def make_setup(recipe: Recipe, numbers: dict[str, Any], form: Form) -> Setup:
         loss_scale=LossScaling(
             recipe.loss_scale.kind, numbers["loss_scale.value"], recipe.loss_scale.growth_interval
         ),
-        probes=_made(probe, recipe.probes, "probes", numbers),
+        probes=_numbered(_made(probe, recipe.probes, "probes", numbers)),
         snapshots=_made(snapshot, recipe.snapshots, "snapshots", numbers),
         used=used,
     )
@@ -189,6 +189,15 @@ def _made(
 ) -> dict[str, Any]:
     """The probes or snapshots of a recipe by their keys in it."""
     return {key: family.make(_filled(part, f"{field}.{key}", numbers)) for key, part in parts.items()}
+
+
+def _numbered(made: dict[str, tuple[Probe, ...]]) -> dict[str, Probe]:
+    """The probes, of which one name may stand for several, by keys of their own."""
+    return {
+        key if index == 0 else f"{key} {index}": probe
+        for key, probes in made.items()
+        for index, probe in enumerate(probes)
+    }
 
 
 def _chain(recipe: Recipe, model: Model, plan: Plan) -> list[Block]:

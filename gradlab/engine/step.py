@@ -111,6 +111,7 @@ def _row(
         step_size=update.step_size,
         stacked_axes=stacked_axes,
         loss=result.loss,
+        optimizer=update.optimizer_before,
     )
     terms = _loss_terms(context.y, context.recipe.accumulate)
     steps = _step_columns(context, state.params, result, update, stacked_axes, grad_norms)._asdict()
@@ -122,13 +123,13 @@ def _row(
     by_update, probe_states = probing.update_values(
         setup.probes, state.probes, context.is_due, signal, shapes
     )
-    by_layer = _signal_columns(setup, result) | probing.backward_values(
-        setup.probes, context.is_due, backward
-    )
+    of_signal, vectors = _signal_columns(setup, result)
+    by_layer = of_signal | probing.backward_values(setup.probes, context.is_due, backward)
     values = RowValues(
         layers=by_layer | by_update["layer"],
         parameters=by_update["parameter"],
         steps=steps | by_update["step"],
+        vectors=vectors | by_update["vector"],
         notes=[
             metrics.metrics[name]
             for block, metrics in zip(setup.chain, result.blocks, strict=True)
@@ -223,11 +224,16 @@ def _clipped_norm(
     return after, jnp.where(before.mantissa == 0, 1.0, cosine)  # the cosine of a zero gradient counts as 1
 
 
-def _signal_columns(setup: Setup, result: LossAndGrads) -> dict[str, Array]:
-    """The columns of the signal probes, (layers,); where a block has no activation an entry is 0, null in the table."""
-    columns: dict[str, list[Array]] = {name: [] for name in probing.signal_names(setup.probes, True)}
+def _signal_columns(setup: Setup, result: LossAndGrads) -> tuple[dict[str, Array], dict[str, Array]]:
+    """The columns of the signal probes, (layers,), and their vectors, (layers, size).
+
+    Where a block has no activation an entry is 0, null in the table.
+    """
+    all_columns = probing.signal_columns(setup.probes, True)
+    columns: dict[str, list[Array]] = {column.name: [] for column in all_columns if not column.size}
+    vectors: dict[str, list[Array]] = {column.name: [] for column in all_columns if column.size}
     for block, metrics in zip(setup.chain, result.blocks, strict=True):
-        names = probing.signal_names(setup.probes, block.active)
+        names = [c.name for c in probing.signal_columns(setup.probes, block.active) if not c.size]
         if names and len(names) != metrics.columns.shape[-1]:
             raise RecipeError(
                 f"block {block.name} has active={block.active}; a block with an activation returns its slope, and one "
@@ -236,4 +242,8 @@ def _signal_columns(setup: Setup, result: LossAndGrads) -> dict[str, Array]:
         values = dict(zip(names, jnp.moveaxis(metrics.columns, -1, 0), strict=bool(names)))
         for name, parts in columns.items():
             parts.append(values.get(name, jnp.zeros(block.layers)).reshape(-1))
-    return {name: jnp.concatenate(parts) for name, parts in columns.items()}
+        for column in (column for column in all_columns if column.size):
+            value = metrics.vectors.get(column.name, jnp.zeros((block.layers, column.size)))
+            vectors[column.name].append(value.reshape(-1, column.size))
+    joined: Any = lambda parts: {name: jnp.concatenate(arrays) for name, arrays in parts.items()}
+    return joined(columns), joined(vectors)

@@ -77,7 +77,7 @@ def compute_update(
     )
     grads = frozen.trained(grads)
     clip_output, clip_state, clip_record = _clipped(context, state, grads, frozen, stacked_axes)
-    learning_rate, schedule_state = _learning_rate(
+    learning_rate, schedule_state = learning_rate_of(
         context, state, optimizer_state, clip_output, result.loss, stacked_axes
     )
     optimizer_context = OptimizerContext(
@@ -174,7 +174,7 @@ def _optimizer_update(
     return result
 
 
-def _learning_rate(
+def learning_rate_of(
     context: StepContext,
     state: TrainState,
     optimizer_state: Any,

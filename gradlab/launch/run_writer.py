@@ -76,6 +76,7 @@ class RunWriter:
             "steps_done": before.get("steps_done", 0),
         }
         self.status |= {"started": started, **facts, "nonfinite": before.get("nonfinite", [])}
+        self.status["probe_seconds"] = before.get("probe_seconds", {})
         # the digests of the files that are written; those of the parts, which may be thousands, are not in the status
         self.files: dict[str, str] = dict(before.get("files", {}))
         self.parts = write.noted_digests(folder)
@@ -97,6 +98,11 @@ class RunWriter:
         """Keep rows in memory until `reach` says that no row of their steps is missing."""
         for table, piece in rows.items():
             self.added[table].append(piece)
+
+    def add_seconds(self, seconds: dict[str, float]) -> None:
+        """Count the time that snapshots took, by their keys."""
+        total = self.status["probe_seconds"]
+        total |= {key: round(total.get(key, 0.0) + value, 4) for key, value in seconds.items()}
 
     def reach(self, steps_done: int, following: int, tracker: SeedTracker) -> None:
         """The rows that were added are all those before step `following`; `steps_done` steps are made now."""

@@ -68,6 +68,7 @@ class Training:
             NonFiniteError: it is not finite, and the recipe has on_nonfinite=raise.
         """
         self.writer.add(self.tracker.take(chunk))
+        self.writer.add_seconds(chunk.seconds)
         if chunk.kind is ChunkKind.FIXED_BATCH:
             return  # its rows are written in one file with those of the next chunk
         # the final row has the number `steps`; no such step is made

@@ -4,6 +4,7 @@ A probe or a snapshot declares its columns in its own file; the columns that eve
 definition travel in the files, so that a reader needs neither this module nor a probe.
 """
 
+import json
 import re
 from collections.abc import Iterable
 from functools import partial
@@ -15,10 +16,18 @@ from gradlab.recipe.errors import RecipeError
 from gradlab.recipe.recipe import BOUNDS, FAMILIES
 
 VERSION = 4
+MEASURES = b"measures"  # in the metadata of a table: unit and definition of its measures, as JSON
 READABLE = (3, 4)  # 3: the same columns, all of them in every run, and no metadata
 RESULTS = ("finished", "diverged", "stopped")  # the states of a run that has all its rows
 STATES = ("running", *RESULTS, "failed", "interrupted")
-TABLE_OF = {"layer": "layers", "parameter": "parameters", "step": "steps", "note": "notes"}
+TABLE_OF = {
+    "layer": "layers",
+    "parameter": "parameters",
+    "step": "steps",
+    "note": "notes",
+    "vector": "vectors",
+}
+BY_MEASURE = ("note", "vector")  # kinds that have rows of their own, named by the column `measure`
 OVER_KERNELS = {
     "norm": "of the layer's kernels together",
     "sum": "over the layer's kernels",
@@ -32,12 +41,16 @@ class Column(NamedTuple):
     In every column null means not measured; in one of log10 −inf means exactly zero.
 
     kind: "layer", "parameter" or "step": the table with one row for each; "note": one row for each named value inside
-        a layer, in the table of notes.
+        a layer, in the table of notes; "vector": several values of a layer, a row each with their index, in the table
+        of vectors.
     unit: "log10", "fraction", "count", or "1" for any other number.
     over_kernels: of a column of parameters, how its values make one for the kernels of a layer, in the table of layers:
-        "norm" (of log10 of norms), "sum" or "mean"; "" where they make none.
+        "norm" (of log10 of norms), "sum" or "mean"; "" where they make none. Of a vector "sum", where it is measured of
+        kernels.
     is_count: whether its values are whole numbers (int32; the others are float32).
     needs_update: whether it is null in a row that no update follows.
+    nan_is_null: whether NaN in it says that there is nothing to measure: it is stored as null.
+    size: of a vector, how many values it has. Of one whose unit is "count" the zeros are not stored.
     """
 
     name: str
@@ -47,12 +60,19 @@ class Column(NamedTuple):
     over_kernels: str = ""
     is_count: bool = False
     needs_update: bool = False
+    nan_is_null: bool = False
+    size: int = 0
 
     @property
     def field(self) -> pa.Field:
         """The column of a Parquet file, with its unit and its definition as metadata."""
         metadata = {"unit": self.unit, "definition": self.definition}
         return pa.field(self.name, pa.int32() if self.is_count else pa.float32(), metadata=metadata)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of its value for one layer."""
+        return (self.size,) if self.size else ()
 
     def of_kernels(self) -> "Column":
         """The column of layers that a column of parameters makes."""
@@ -77,9 +97,10 @@ KEYS: dict[str, list[tuple[str, pa.DataType]]] = {
         ("time", _i32),
     ],  # recurrent networks only; time runs from 1 to T, h_T is the last state
     "notes": [*_layer_keys, ("measure", _word)],
+    "vectors": [*_layer_keys, ("measure", _word), ("index", _i32)],
 }
 TABLES = tuple(KEYS)
-OPTIONAL = ("times", "notes")  # tables that only some networks have
+OPTIONAL = ("times", "notes", "vectors")  # tables that only some runs have
 
 
 _step = partial(Column, kind="step")
@@ -159,6 +180,9 @@ TIMES = (
     ),
 )
 NOTES = (Column("value", "a measure from inside a block, named by the column `measure`", kind="note"),)
+VECTORS = (
+    Column("value", "the value at `index` of the vector named by the column `measure`", kind="vector"),
+)
 # what analysis and figures read of the probes' columns: a reader gives null where a run has not measured them
 EXPECTED = {"layers": ("log10_forward", "log10_backward", "log10_gradient", "cosine", "effective_rank")}
 
@@ -168,6 +192,7 @@ _FIXED: dict[str, tuple[Column, ...]] = {
     "steps": (*STEPS, *EVALUATION),
     "times": TIMES,
     "notes": NOTES,
+    "vectors": VECTORS,
 }
 # names that stand in the tables of every run, as `loss`: there a choice of the recipe has its full key, `loss.name`
 FIXED_NAMES = frozenset(
@@ -190,7 +215,7 @@ def require_columns(columns: object, kind: str) -> None:
 
 def columns_of(table: str, declared: Iterable[Column] = ()) -> list[Column]:
     """The measured columns of a table: those that every run has, then those of the probes and snapshots `declared`."""
-    measured = [column for column in declared if column.kind != "note"]
+    measured = [column for column in declared if column.kind not in BY_MEASURE]
     added = [column for column in measured if TABLE_OF[column.kind] == table]
     if table == "layers":
         added += [column.of_kernels() for column in measured if column.over_kernels]
@@ -206,9 +231,11 @@ def schemas(declared: Iterable[Column]) -> dict[str, pa.Schema]:
     declared = list(declared)
     for column in declared:
         _check(column)
-    notes = [column.name for column in declared if column.kind == "note"]
-    if twice := sorted({name for name in notes if notes.count(name) > 1}):
-        raise RecipeError(f"two snapshots declare the note {', '.join(twice)}; rename one")
+    by_measure = {kind: [column for column in declared if column.kind == kind] for kind in BY_MEASURE}
+    for kind, columns in by_measure.items():
+        measures = [column.name for column in columns]
+        if twice := sorted({name for name in measures if measures.count(name) > 1}):
+            raise RecipeError(f"two probes declare the {kind} {', '.join(twice)}; rename one")
     by_table = {}
     for table, keys in KEYS.items():
         fields = [pa.field(*key) for key in keys] + [column.field for column in columns_of(table, declared)]
@@ -218,6 +245,12 @@ def schemas(declared: Iterable[Column]) -> dict[str, pa.Schema]:
                 f"the table '{table}' would have two columns {', '.join(twice)}; rename that of the probe"
             )
         by_table[table] = pa.schema(fields, metadata={"gradlab_schema": str(VERSION)})
+    for kind, columns in by_measure.items():
+        meanings = {column.name: [column.unit, column.definition] for column in columns}
+        if meanings:
+            table = TABLE_OF[kind]
+            metadata = {**by_table[table].metadata, MEASURES: json.dumps(meanings, ensure_ascii=False)}
+            by_table[table] = by_table[table].with_metadata(metadata)
     return by_table
 
 
@@ -239,9 +272,18 @@ def _check(column: Column) -> None:
         raise RecipeError(
             f"the column {column.name} is a count with over_kernels={column.over_kernels!r}; counts have only 'sum'"
         )
-    if column.kind != "parameter" and column.over_kernels:
+    if (
+        column.over_kernels
+        and column.kind != "parameter"
+        and (column.kind, column.over_kernels) != ("vector", "sum")
+    ):
         raise RecipeError(
             f"the column {column.name} has kind={column.kind!r}; only parameters have over_kernels"
+        )
+    if (column.kind == "vector") != (column.size > 0):
+        raise RecipeError(
+            f"the column {column.name} has kind={column.kind!r} and size={column.size}; a vector has a size, its "
+            "number of values, and nothing else has one"
         )
     choices = {"run", *FAMILIES, *(key.partition(".")[0] for key in BOUNDS)}
     choices |= {name for keys in KEYS.values() for name, _ in keys}

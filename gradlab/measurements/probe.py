@@ -59,15 +59,19 @@ class UpdateSignal(NamedTuple):
     step_size: Array  # ()
     stacked_axes: StackedAxes
     loss: Array  # mean data loss, ()
+    optimizer: Any  # its state at θ_t, before this update: a tree whose leaves with the parameters' paths are moments
 
 
 class Probe(NamedTuple):
     """The columns that a probe fills, and the function that computes them: exactly one of three is given.
 
-    signal: called with every block's output, inside the forward pass, and returns scalars.
+    A maker returns a probe, or a tuple of probes that are asked for under one name.
+
+    signal: called with every block's output, inside the forward pass, and returns scalars; a vector as (size,).
     backward: called with the taps' record, and returns (layers,).
     update: called with the update; returns () for a column of steps, (layers,) for one of layers, and for one of
-        parameters a tree by path with one value per layer.
+        parameters a tree by path with one value per layer. A vector is (layers, size); with over_kernels="sum" it is a
+        tree by path of the kernels, (size,) or of a stack (layers, size).
     init: of an `update` with a state: the parameters at the start -> its state, a tree of arrays whose shapes and
         dtypes stay. `update` is then called with (update, state) and returns (columns, next state). The state changes
         where the probe measures a row of training; what it returns for the fixed batch and the last row is dropped.
@@ -84,12 +88,17 @@ class Probe(NamedTuple):
     every: int = 1
 
 
-def checked_probe(probe: Any, every: int) -> Probe:
-    """What a maker returned, if it is a probe, measuring every `every` steps.
+def checked_probes(probes: Any, every: int) -> tuple[Probe, ...]:
+    """What a maker returned, if it is a probe or several, each measuring every `every` steps.
 
     Raises:
-        RecipeError: where it is no probe, or has no columns of its kind.
+        RecipeError: where one is no probe, or has no columns of its kind.
     """
+    several = type(probes) is tuple and probes
+    return tuple(_checked(probe, every) for probe in (probes if several else (probes,)))
+
+
+def _checked(probe: Any, every: int) -> Probe:
     if not isinstance(probe, Probe):
         raise RecipeError(
             f"a function of a probe returns a gradlab.measurements.probe.Probe, not a {type(probe).__name__}"
@@ -97,7 +106,8 @@ def checked_probe(probe: Any, every: int) -> Probe:
     require_columns(probe.columns, "Probe")
     if sum(function is not None for function in (probe.signal, probe.backward, probe.update)) != 1:
         raise RecipeError("a probe has exactly one of signal, backward and update")
-    allowed = ("layer",) if probe.update is None else ("layer", "parameter", "step")
+    allowed = ["layer"] if probe.update is None else ["layer", "parameter", "step"]
+    allowed += [] if probe.backward else ["vector"]
     for column in probe.columns:
         if column.kind not in allowed:
             raise RecipeError(
@@ -115,5 +125,5 @@ probe = Family(
     "gradlab.measurements.probes",
     common={"every": Size},
     common_defaults={"every": 1},
-    wrap=checked_probe,
+    wrap=checked_probes,
 )

@@ -19,11 +19,12 @@ Probes = Mapping[str, Probe]
 class RowShapes(NamedTuple):
     """The shapes of the values in a row of one network.
 
-    axes: by path of a parameter (layers,), or () where it is no stack.
+    axes: by path of a parameter (layers,), or () where it is no stack; kernels: the paths of the kernels.
     """
 
     layers: int
     axes: dict[str, tuple[int, ...]]
+    kernels: frozenset[str]
 
     def fit(self, column: Column, value: Any) -> bool:
         """Whether a value has the shape of its column."""
@@ -31,6 +32,11 @@ class RowShapes(NamedTuple):
             return isinstance(value, Mapping) and all(map(self._is_note, value.items()))
         if column.kind == "parameter":
             return isinstance(value, Mapping) and {p: jnp.shape(v) for p, v in value.items()} == self.axes
+        if column.kind == "vector" and column.over_kernels:
+            expected = {path: (*self.axes[path], column.size) for path in self.kernels}
+            return isinstance(value, Mapping) and {p: jnp.shape(v) for p, v in value.items()} == expected
+        if column.kind == "vector":
+            return bool(jnp.shape(value) == (self.layers, column.size))
         return bool(jnp.shape(value) == ((self.layers,) if column.kind == "layer" else ()))
 
     def _is_note(self, item: tuple[Any, Any]) -> bool:
@@ -44,19 +50,19 @@ class RowShapes(NamedTuple):
 IsDue = Callable[[int], Array]  # whether the probes of this `every` measure the row, ()
 
 
-def signal_names(probes: Probes, has_activation: bool) -> list[str]:
+def signal_columns(probes: Probes, has_activation: bool) -> list[Column]:
     """The columns of the signal probes that a block has, in order."""
     asked = [probe for probe in probes.values() if probe.signal and (has_activation or not probe.active)]
-    return [column.name for probe in asked for column in probe.columns]
+    return [column for probe in asked for column in probe.columns]
 
 
 def signal_values(probes: Probes, is_due: IsDue, signal: BlockSignal) -> dict[str, Array]:
-    """The columns of the signal probes for one block, () each; zeros where a probe is not due."""
+    """The columns of the signal probes for one block, () or (size,) each; zeros where a probe is not due."""
 
     def measure(probe: Probe) -> dict[str, Array]:
         assert probe.signal is not None
         returned = _arrays(probe.signal(signal))
-        return checked(probe.columns, returned, lambda column, value: jnp.shape(value) == ())
+        return checked(probe.columns, returned, lambda column, value: jnp.shape(value) == column.shape)
 
     has_activation = signal.slope is not None
     asked = {
@@ -103,7 +109,7 @@ def update_values(
         measured = _at_intervals({key: probe}, is_due, partial(measure_with_state, state=state))
         by_probe[key], after = measured[key]
         next_states[key] = after if probe.every == 1 else select(is_due(probe.every), after, state)
-    values: dict[str, dict[str, Any]] = {"layer": {}, "parameter": {}, "step": {}}
+    values: dict[str, dict[str, Any]] = {"layer": {}, "parameter": {}, "step": {}, "vector": {}}
     for key, columns in by_probe.items():
         for column in asked[key].columns:
             values[column.kind][column.name] = columns[column.name]

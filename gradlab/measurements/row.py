@@ -1,6 +1,6 @@
 """The measured row of a step: which columns it has, packed for the scan of the steps, unpacked by name on the host."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -32,11 +32,12 @@ class RowColumns(NamedTuple):
     parameters: tuple[Slot, ...]
     counts: tuple[Slot, ...]  # of parameters, whole numbers
     steps: tuple[Slot, ...]
+    vectors: tuple[Slot, ...]
 
     @property
     def declared(self) -> list[Column]:
         """The columns that not every run has: of loss scaling, and those that probes declare."""
-        slots = (*self.layers, *self.parameters, *self.counts, *self.steps)
+        slots = (*self.layers, *self.parameters, *self.counts, *self.steps, *self.vectors)
         return [slot.column for slot in slots if slot.column not in STEPS]
 
 
@@ -46,6 +47,7 @@ class RowValues(NamedTuple):
     layers: dict[str, Array]  # (layers,)
     parameters: dict[str, Tree]  # one value per layer of each parameter
     steps: dict[str, Array]  # ()
+    vectors: dict[str, Any]  # (layers, size), or by path of a kernel (size,) or (layers, size)
     notes: list[Array]  # the blocks' inner measures, () or (layers,) each
     times: list[Array]  # log10 of the backward signal, (layers, 2, time steps) for each block with time steps
 
@@ -60,6 +62,8 @@ class Row(NamedTuple):
     notes: Array  # (inner measures,): the blocks' metric_names, block by block; rows of the table of notes
     # (Σ 2·time steps,): log10 of the backward signal at time steps, h_t then c_t, block by block
     times: Array
+    # by column: (layers, size), or (kernels, size), the kernels in order of their paths, a stack's layer by layer
+    vectors: dict[str, Array]
 
 
 def row_columns(probes: Iterable[Probe], more: Iterable[Column] = ()) -> RowColumns:
@@ -73,6 +77,7 @@ def row_columns(probes: Iterable[Probe], more: Iterable[Column] = ()) -> RowColu
         parameters=tuple(slot for slot in of_kind("parameter") if not slot.column.is_count),
         counts=tuple(slot for slot in of_kind("parameter") if slot.column.is_count),
         steps=(*map(Slot, (*STEPS, *more)), *of_kind("step")),
+        vectors=tuple(of_kind("vector")),
     )
 
 
@@ -93,6 +98,7 @@ def pack(columns: RowColumns, values: RowValues) -> Row:
         steps=_stacked([values.steps[slot.name] for slot in columns.steps], (0,)),
         notes=_joined(values.notes),
         times=_joined(values.times),
+        vectors={slot.name: _by_kernel(slot.column, values.vectors[slot.name]) for slot in columns.vectors},
     )
 
 
@@ -112,9 +118,16 @@ def unpack(columns: RowColumns, row: Row) -> dict[str, dict[str, np.ndarray]]:
 def row_bytes(columns: RowColumns, layers: int, entries: int, notes: int, time_steps: int) -> int:
     """The bytes of one row of a network with these numbers of layers, parameters of layers, notes and time steps."""
     per_entry = len(columns.parameters) + len(columns.counts)
-    return 4 * (
-        len(columns.layers) * layers + per_entry * entries + len(columns.steps) + notes + 2 * time_steps
-    )
+    of_vectors = sum(slot.column.size for slot in columns.vectors) * max(layers, entries)
+    of_layers = len(columns.layers) * layers
+    return 4 * (of_layers + per_entry * entries + len(columns.steps) + notes + 2 * time_steps + of_vectors)
+
+
+def _by_kernel(column: Column, value: Any) -> Array:
+    """The vectors of layers, or of the kernels by path, as one array of rows."""
+    if not isinstance(value, Mapping):
+        return jnp.asarray(value)
+    return jnp.concatenate([value[path].reshape(-1, column.size) for path in path_order(value)])
 
 
 def _stacked(values: list[Array], empty: tuple[int, ...], dtype: Any = jnp.float32) -> Array:

@@ -7,7 +7,7 @@ block, which may have several.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
@@ -212,6 +212,64 @@ def _signal(h: Array, aux: BlockAux) -> BlockSignal:
     return BlockSignal(jax.lax.stop_gradient(h), slope, aux.max_slope, metrics)
 
 
+def signals(chain: list[Block], params: Tree, stats: Tree, x: Any, key: Array) -> list[Array]:
+    """h_l of every layer in training, (examples, …) each, as a differentiable function of parameters and input."""
+    outputs: list[Array] = []
+    for block, value in _outputs(chain, params, stats, x, key):
+        h = block.signal(value) if block.count is None else jax.vmap(block.signal)(value)
+        outputs += [h] if block.count is None else list(h)
+    return outputs
+
+
+def run(
+    chain: list[Block], first: int, last: int, params: Tree, stats: Tree, h: Any, x: Any, key: Array
+) -> Any:
+    """The output in training of the blocks from number `first` to before `last`, of the input h of the first.
+
+    x: the network's input, for blocks that read it.
+    """
+    for index in range(first, last):
+        h, _ = _run_block(chain[index], index, params, stats, h, x, key)
+    return h
+
+
+def _outputs(
+    chain: list[Block], params: Tree, stats: Tree, x: Any, key: Array
+) -> Iterator[tuple[Block, Any]]:
+    """Each block with its output; of a stack those of its layers, with a layer axis."""
+    h = x
+    for index, block in enumerate(chain):
+        h, outputs = _run_block(block, index, params, stats, h, x, key)
+        yield block, outputs
+
+
+def _run_block(
+    block: Block, index: int, params: Tree, stats: Tree, h: Any, x: Any, key: Array
+) -> tuple[Any, Any]:
+    """A block's output, and those of all its layers."""
+    start = f"{block.name}/"
+    selected, stream = (under(params, start), under(stats, start)), jax.random.fold_in(key, index)
+
+    def body(h: Any, xs: Any) -> tuple[Any, Any]:
+        params, stats, key, layer = xs
+        h, _ = block.apply(params, h, BlockContext(key, stats, True, identity, layer, input=x))
+        return h, h
+
+    if block.count is None:
+        return body(h, (*selected, stream, 1))
+    layers = jnp.arange(1, block.count + 1)
+    after: tuple[Any, Any] = jax.lax.scan(body, h, (*selected, jax.random.split(stream, block.count), layers))
+    return after
+
+
+def layers_of(chain: list[Block], paths: Iterable[str]) -> dict[str, range]:
+    """By path of a parameter: the numbers of the layers that it belongs to, several for a stack."""
+    ranges, first = {}, 0
+    for block in chain:
+        ranges[block.name] = range(first, first := first + block.layers)
+    return {path: ranges[path.partition("/")[0]] for path in paths}
+
+
 RunBlock = Callable[
     [Tree, Any, Callable[[str, Array], Array]], Any
 ]  # (parameters, input, on_linear) -> output
@@ -312,6 +370,7 @@ def row_shapes(chain: list[Block], params: Mapping[str, Any]) -> RowShapes:
     return RowShapes(
         layers=sum(block.layers for block in chain),
         axes={path: tuple(w.shape[: axes[path]]) for path, w in params.items()},
+        kernels=frozenset(kernel_paths(chain, params)),
     )
 
 

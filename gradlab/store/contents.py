@@ -88,6 +88,7 @@ _NOT_ALWAYS: dict[str, Any] = {
     "memory_mib": _NUMBER,  # this one or the next, by the system
     "process_peak_mib": _NUMBER,
     "flops_per_step": (_COUNT, None),
+    "probe_seconds": {str: _NUMBER},
 }
 _OF_A_FOREIGN_RUN: dict[str, Any] = {ORIGIN: Bound(str, among=ORIGINS), "format": _TEXT}
 _LIMITS = {key: bound(annotation) for key, annotation in BOUNDS.items()}

@@ -3,6 +3,7 @@
 In every float column null (`frame.loss.isna()`) means not measured; NaN, inf and −inf are measured values.
 """
 
+import json
 import os
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from gradlab.measurements.columns import EXPECTED, FIXED_NAMES, KEYS, OPTIONAL, TABLES, schemas
+from gradlab.measurements.columns import EXPECTED, FIXED_NAMES, KEYS, MEASURES, OPTIONAL, TABLES, schemas
 from gradlab.recipe.errors import RecipeError, UnfinishedError
 from gradlab.recipe.memory import physical_memory
 from gradlab.recipe.paths import is_folder
@@ -36,7 +37,7 @@ from gradlab.store.write import (
     table_files,
 )
 
-ROW_KEYS = ("seed", "step", "source", "layer", "time")
+ROW_KEYS = ("seed", "step", "source", "layer", "time", "index")
 UNFINISHED = ("running", "killed")
 _FIXED = schemas([])  # the columns that every table has
 SOURCES = ("batch", "probe")
@@ -117,6 +118,14 @@ class Run:
         return frames("notes", [self])[0]
 
     @cached_property
+    def vectors(self) -> pd.DataFrame:
+        """One row per seed, step, source, layer, measure and index; empty if no probe measures several values.
+
+        Of a count the indices without a row have the count 0.
+        """
+        return frames("vectors", [self])[0]
+
+    @cached_property
     def digests(self) -> dict[str, str]:
         """The digests of its files as they were noted when it was opened or first read."""
         return {**self.status.get("files", {}), **noted_digests(self.folder)}
@@ -127,14 +136,17 @@ class Run:
         return {}
 
     def meanings(self, table: str) -> dict[str, Meaning]:
-        """What each measured column of a table holds."""
-        metadata = {field.name: field.metadata or {} for field in _table_schema(self, table)}
+        """What each measured column of a table holds; of notes and vectors also each measure that a probe declared."""
+        schema = _table_schema(self, table)
+        metadata = {field.name: field.metadata or {} for field in schema}
         keys = {name for name, _ in KEYS[table]}
-        return {
+        columns = {
             name: Meaning(*(words.get(key, b"").decode(errors="replace") for key in (b"unit", b"definition")))
             for name, words in metadata.items()
             if name not in keys
         }
+        measures = json.loads((schema.metadata or {}).get(MEASURES, b"{}"))
+        return columns | {name: Meaning(*words) for name, words in measures.items()}
 
 
 Paths = str | Path | Run | Iterable[str | Path | Run]

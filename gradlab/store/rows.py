@@ -18,24 +18,25 @@ class Rows(NamedTuple):
     kept: np.ndarray  # (seeds, steps), False: the row is not stored
 
 
-def tables(
-    rows: Rows, columns: Mapping[str, TableColumns], schemas: Mapping[str, pa.Schema]
-) -> dict[str, pa.Table]:
+def tables(rows: Rows, columns: Mapping[str, Any], schemas: Mapping[str, pa.Schema]) -> dict[str, pa.Table]:
     """The chunk's rows by table; `columns[table]` holds what is not a key: the table's schema says which there are.
 
     A column is an array (seeds, steps, entries) or one that broadcasts to it, as (entries,) for what all rows share;
     or a pair of such arrays: the values, and where they were measured. A row is stored for each kept seed and step
-    and each entry. A column of the schema that is not given is null.
+    and each entry; of a table given as a pair (columns, where), where `where`, (seeds, steps, entries), holds, too. A
+    column of the schema that is not given is null.
 
     Raises:
         KeyError: if the schema has no column of a given name.
     """
+    pairs = {table: given if isinstance(given, tuple) else (given, True) for table, given in columns.items()}
     return {
-        table: _table(table, rows, table_columns, schemas[table]) for table, table_columns in columns.items()
+        table: _table(table, rows, table_columns, where, schemas[table])
+        for table, (table_columns, where) in pairs.items()
     }
 
 
-def _table(table: str, rows: Rows, columns: TableColumns, schema: pa.Schema) -> pa.Table:
+def _table(table: str, rows: Rows, columns: TableColumns, where: Any, schema: pa.Schema) -> pa.Table:
     if undeclared := sorted(columns.keys() - set(schema.names)):
         raise KeyError(
             f"the table '{table}' has no column {', '.join(undeclared)}; its probe must declare it"
@@ -44,8 +45,8 @@ def _table(table: str, rows: Rows, columns: TableColumns, schema: pa.Schema) -> 
     shape = np.broadcast_shapes(*(np.shape(values) for values, _ in pairs.values()), (*rows.kept.shape, 1))
     pairs |= {"seed": (rows.seeds[:, None, None], True), "step": (rows.steps[None, :, None], True)}
     pairs["source"] = (np.array([rows.source]), True)
-    kept = np.broadcast_to(rows.kept[:, :, None], shape)
-    all_kept = bool(rows.kept.all())
+    kept = np.broadcast_to(rows.kept[:, :, None] & where, shape)
+    all_kept = bool(kept.all())
 
     def stored(array: Any) -> np.ndarray:
         whole = np.broadcast_to(array, shape)

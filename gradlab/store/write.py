@@ -112,7 +112,9 @@ def part(folder: Path, table: str, step: int, rows: list[pa.Table]) -> Digests:
 
 def _in_order(rows: pa.Table) -> pa.Table:
     """The rows by seed, step, layer and time; equal ones stay as they are."""
-    keys = [(key, "ascending") for key in ("seed", "step", "layer", "time") if key in rows.column_names]
+    keys = [
+        (key, "ascending") for key in ("seed", "step", "layer", "time", "index") if key in rows.column_names
+    ]
     return rows.unify_dictionaries().sort_by(keys)
 
 

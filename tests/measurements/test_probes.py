@@ -21,7 +21,7 @@ rng = np.random.default_rng(0)
 
 @lru_cache
 def compiled(name, max_slope):
-    return jax.jit(lambda h, slope: probe.make({"name": name}).signal(BlockSignal(h, slope, max_slope)))
+    return jax.jit(lambda h, slope: probe.make({"name": name})[0].signal(BlockSignal(h, slope, max_slope)))
 
 
 def ask(name, h, slope=None, max_slope=None):
@@ -128,7 +128,7 @@ KINDS = {"forward": "signal", "backward": "backward", "update": "update"}  # a p
 def test_a_probe_that_returns_other_columns_than_it_declares_is_an_error_when_traced(
     monkeypatch, name, change
 ):
-    made = probe.make({"name": name})
+    (made,) = probe.make({"name": name})
     kind, first = KINDS[name], made.columns[0].name
 
     def changed(signal):

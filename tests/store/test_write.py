@@ -5,6 +5,7 @@ import math
 import os
 
 import duckdb
+import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -13,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from gradlab import Column, Probe
 from gradlab.engine.prepare import prepare
 from gradlab.launch import estimate
 from gradlab.measurements.columns import VERSION
@@ -31,7 +33,15 @@ ODD = [None, 1.5, -math.inf, math.inf, math.nan, 0.0, -0.0, 1e-45]  # each anoth
 def folder(tmp_path_factory):
     """Of a network that fills every table."""
     data = ("data=adding", "data.length=12", "data.train=64", "data.test=16")
-    return launch(tiny(tmp_path_factory.mktemp("run"), "model=lstm", *data)).folder
+    probes = f"probe=[standard,{__name__}:signs]"
+    return launch(tiny(tmp_path_factory.mktemp("run"), "model=lstm", probes, *data)).folder
+
+
+def signs():
+    """How many values of h_l are negative and how many are positive."""
+    column = Column("signs", "negative and positive values of h_l", unit="count", kind="vector", size=2)
+    count = lambda block: {"signs": jnp.array([(block.h < 0).sum(), (block.h > 0).sum()])}
+    return Probe((column,), signal=count)
 
 
 @pytest.mark.slow

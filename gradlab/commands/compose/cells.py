@@ -11,7 +11,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from gradlab.commands.compose import chains, references, vetting
+from gradlab.commands.compose import chains, probes, references, vetting
 from gradlab.commands.compose.composition import Compose, Values
 from gradlab.commands.compose.overrides import GridPoint
 from gradlab.commands.compose.spelling import Groups, require_key, require_option
@@ -41,7 +41,7 @@ def values_of_cells(compose: Compose, groups: Groups) -> Callable[[GridPoint], V
     combinations: dict[str, Combination | RecipeError] = {}
 
     def cell_values(point: GridPoint) -> Values:
-        point = {_full_key(key): value for key, value in point.items()}
+        point = {probes.full_key(_full_key(key), groups): value for key, value in point.items()}
         choices = {key: value for key, value in point.items() if _is_choice(key, value, groups)}
         numbers = {key: value for key, value in point.items() if key not in choices}
         names = [(key, numbers[key]) if key.endswith(".name") else key for key in numbers]
@@ -78,6 +78,7 @@ def _combination_or_error(
 
 def _combination(choices: GridPoint, numbers: GridPoint, groups: Groups, compose: Compose) -> Combination:
     """The values that Hydra composes, with user-defined functions in them; the keys of the numbers are checked."""
+    choices, optional = probes.by_kind(choices, groups)
     functions = {
         key: value for key, value in choices.items() if key not in groups or _is_function(key, value)
     }
@@ -90,8 +91,10 @@ def _combination(choices: GridPoint, numbers: GridPoint, groups: Groups, compose
             values = values | {"clip": chains.chain(links, values["clip"], named, compose, groups)}
     values = values | {key.removesuffix(".name"): {"name": name} for key, name in functions.items()}
     for group, field in LISTED.items():
-        if added := list(filter(is_import_path, _names(choices.get(group)))):
+        if added := list(filter(is_import_path, probes.names(choices.get(group)))):
             values[field] = _with_listed(values.get(field), group, added)
+    if optional:
+        values = values | {"snapshots": probes.marked(values["snapshots"], optional)}
     _check_keys(values, numbers, groups)
     return Combination(values, references.is_literal(values))
 
@@ -107,20 +110,14 @@ def _is_function(key: str, value: Any) -> bool:
 
 
 def _choice(group: str, value: Any, groups: Groups) -> str:
-    """The option of a group, or the list of probes or snapshots, as Hydra takes it; `all` is every option."""
+    """The option of a group, or the list of probes or snapshots, as Hydra takes it."""
     if group not in LISTED:
         require_option(group, value, groups)
         return str(value)
-    chosen = [name for name in _names(value) if not is_import_path(name)]
-    names = [option for name in chosen for option in (options.groups()[group] if name == "all" else [name])]
-    for name in names:
-        require_option(group, name, {**groups, group: [*groups[group], "all"]})
-    return f"[{','.join(dict.fromkeys(names))}]"
-
-
-def _names(value: Any) -> list[str]:
-    """The names in the choice of a group that takes a list."""
-    return list(map(str, value if isinstance(value, list) else [] if value is None else [value]))
+    chosen = [name for name in probes.names(value) if not is_import_path(name)]
+    for name in chosen:
+        require_option(group, name, {**groups, group: probes.options(group, groups)})
+    return f"[{','.join(dict.fromkeys(chosen))}]"
 
 
 def _with_listed(parts: Any, group: str, names: list[str]) -> Values:

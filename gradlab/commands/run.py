@@ -252,7 +252,7 @@ def _run_one(recipe: Recipe, load: Load, time_limit: float, console: RunConsole)
     try:
         prepared = prepare(recipe, load)
         with console.training(prepared, partial(_used, prepared)) as show:
-            outcome = launch(prepared, show, time_limit)
+            outcome = launch(prepared, show, time_limit, prices=show is not None)
         if outcome.state == "interrupted":
             console.interrupted(outcome.message, outcome.folder)
             return outcome.exit_code

@@ -5,6 +5,7 @@ seed_programs._scan_body, seed_programs._step_on_batch, step.train_step, gradien
 update.compute_update, step._row.
 
 rows             from a chunk's arrays to the named columns of the tables
+prices           what its probes take
 loop             the run as a loop over chunks of steps, and evaluations between them
 prepare          a recipe checked, with its data, its layout and its folder
 layout           what stands where in a row: names of columns, layers, parameters

@@ -173,6 +173,11 @@ def _run_chunk(
     )
 
 
+def after_steps(run: LoadedRun, programs: Programs, state: TrainState, count: int) -> TrainState:
+    """The state after the first `count` steps, at most those of a chunk, from any state."""
+    return _run_chunk(run, programs, state, ChunkKind.STEPS, 0, count, None).state
+
+
 def _snapshots(
     run: LoadedRun, programs: Programs, state: TrainState, done: int
 ) -> tuple[dict[str, Any], dict[str, float]]:

@@ -18,6 +18,7 @@ from gradlab.measurements.row import Row, RowValues, pack, row_columns
 from gradlab.nn import chain
 from gradlab.numerics import norms
 from gradlab.numerics.norms import LOG10_2, Norms, ScaledNorm, log2_norms
+from gradlab.numerics.taps import SCOPE
 from gradlab.numerics.tree import StackedAxes, Tree
 from gradlab.parts.penalties import subject
 from gradlab.recipe.errors import RecipeError
@@ -99,7 +100,8 @@ def _row(
     """All columns of one step, and the next states of the probes that have one."""
     assert result.tap_measures is not None
     setup = context.setup
-    grad_norms = log2_norms(result.grads, stacked_axes)
+    with jax.named_scope(f"{SCOPE}gradient"):
+        grad_norms = log2_norms(result.grads, stacked_axes)
     signal = UpdateSignal(
         params=state.params,
         grads=result.grads,

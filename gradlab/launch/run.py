@@ -16,6 +16,7 @@ from gradlab.data.task import Task
 from gradlab.engine.layout import Layout
 from gradlab.engine.loop import ChunkResult, LoadedRun, compile_run, load_run, train
 from gradlab.engine.prepare import PreparedRun, run_folder
+from gradlab.engine.prices import seconds_of_run
 from gradlab.engine.rows import last_backward, step_values
 from gradlab.engine.seed_programs import ChunkKind
 from gradlab.engine.tasks import kept_for_a_task
@@ -30,6 +31,8 @@ from gradlab.recipe.printing import one_line
 from gradlab.recipe.recipe import Recipe, changed_meanings, folder_name, plain
 from gradlab.store import lock, write
 from gradlab.store.status import merge, read_status, write_status
+
+FEWEST_STEPS = 50  # of a run that a profile of some steps is worth
 
 
 class Progress(NamedTuple):
@@ -98,12 +101,17 @@ Report = Callable[[Progress], None] | None
 
 
 def launch(
-    prepared: PreparedRun, report: Report = None, time_limit: float = 0.0, write_seconds: float = 0.0
+    prepared: PreparedRun,
+    report: Report = None,
+    time_limit: float = 0.0,
+    write_seconds: float = 0.0,
+    prices: bool = False,
 ) -> Outcome:
     """Train a run into its folder; a finished one is not run again unless `force`, an interrupted one goes on.
 
     After `time_limit` seconds (0: none) it is interrupted at the end of a chunk of steps. The rows of a chunk are on
-    the disk before it is reported; with `write_seconds`, rows are kept in memory for that long.
+    the disk before it is reported; with `write_seconds`, rows are kept in memory for that long. With `prices` what
+    each probe of the step takes is told by a profile at the end; what the snapshots take is always noted.
 
     Raises:
         RecipeError: where the recipe cannot be run as it is, or another process is writing to the folder. Any other
@@ -130,7 +138,7 @@ def launch(
                     return before
                 facts = machine.facts(recipe, device) | {"data": data}
                 writer = new_writer(prepared, facts, memory_key, write_seconds)
-                end = _run(recipe, run, writer, report, Clock(caught, time_limit, deadline))
+                end = _run(recipe, run, writer, report, Clock(caught, time_limit, deadline), prices)
         return Outcome(folder, *end, notice=machine.notice(faults))
 
 
@@ -220,11 +228,13 @@ def begin(writer: RunWriter, recipe: Recipe) -> None:
     writer.update_status()
 
 
-def _run(recipe: Recipe, run: LoadedRun, writer: RunWriter, report: Report, clock: Clock) -> End:
+def _run(
+    recipe: Recipe, run: LoadedRun, writer: RunWriter, report: Report, clock: Clock, prices: bool
+) -> End:
     """Train, and end in a known state whatever happens, but for a second signal: that ends it as a kill does."""
     try:
         begin(writer, recipe)
-        return _train(recipe, run, writer, report, clock)
+        return _train(recipe, run, writer, report, clock, prices)
     except signals.Stop as stop:
         return interrupt(writer, signal.Signals(stop.number).name)
     except BaseException as error:  # a user's function may raise anything
@@ -233,7 +243,9 @@ def _run(recipe: Recipe, run: LoadedRun, writer: RunWriter, report: Report, cloc
         return writer.fail(error)
 
 
-def _train(recipe: Recipe, run: LoadedRun, writer: RunWriter, report: Report, clock: Clock) -> End:
+def _train(
+    recipe: Recipe, run: LoadedRun, writer: RunWriter, report: Report, clock: Clock, prices: bool
+) -> End:
     """Train chunk by chunk, and store each."""
     began = time.perf_counter()
     programs = compile_run(run)
@@ -250,6 +262,10 @@ def _train(recipe: Recipe, run: LoadedRun, writer: RunWriter, report: Report, cl
             report(_progress(run, chunk, rate))
         if training.complete or clock.reason:
             break
+    if prices and training.complete and recipe.steps >= FEWEST_STEPS:
+        writer.flush()
+        with suppress(Exception):  # a profile is no part of the result
+            writer.add_seconds(seconds_of_run(run, programs, training.state, writer.status["steps_done"]))
     return training.end(clock.reason)
 
 

@@ -10,6 +10,7 @@ from jax import Array
 
 from gradlab.measurements.columns import Column
 from gradlab.measurements.probe import BackwardNorms, BlockSignal, Probe, UpdateSignal
+from gradlab.numerics.taps import SCOPE
 from gradlab.numerics.tree import select
 from gradlab.recipe.errors import RecipeError
 
@@ -131,7 +132,12 @@ def _at_intervals(probes: Probes, is_due: IsDue, measure: Callable[[Probe], Any]
 
 
 def _measured(probes: Probes, measure: Callable[[Probe], Any]) -> dict[str, Any]:
-    return {key: measure(probe) for key, probe in probes.items()}
+    """`measure(probe)` of each; its operations carry the probe's name, by which a profile tells what it takes."""
+    results = {}
+    for key, probe in probes.items():
+        with jax.named_scope(f"{SCOPE}{key}"):
+            results[key] = measure(probe)
+    return results
 
 
 def _zeros(shapes: Any) -> Any:

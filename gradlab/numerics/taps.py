@@ -15,6 +15,9 @@ from jax import Array
 
 from gradlab.numerics import norms
 
+SCOPE = (
+    "probe="  # before a probe's name in the names of its operations, by which a profile tells what it takes
+)
 RANGE_LOG10 = 20  # a cotangent is left as it is while |log10 of its squared norm| is below this
 
 
@@ -68,6 +71,7 @@ def _forward(h: Any, s: Array, params: Any, record: TapRecord) -> tuple[Any, Non
     return (h, s, params), None
 
 
+@jax.named_scope(f"{SCOPE}backward")
 def _backward(_: None, cotangents: tuple[Any, Array, Any]) -> tuple[Any, Array, Any, TapRecord]:
     h, incoming_exponent, params = cotangents
     leaves = jax.tree.leaves(h)
@@ -121,6 +125,7 @@ def inner_tap(z: Array, record: Array) -> Array:
     return z
 
 
+@jax.named_scope(f"{SCOPE}preactivation")
 def _inner_backward(_: None, z: Array) -> tuple[Array, Array]:
     # No cond, no dot: it would hold z in memory, break XLA's fusion around it, and so change training's last
     # bits through a norm. Times 2**20, exactly: right for norms of 1e-25 … 1e13, and h's is within 1e±10.

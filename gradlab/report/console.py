@@ -106,6 +106,8 @@ class RunConsole(Output):
         self.say(summary.start_and_end(run))
         self.say(f"data        {run.status['data']['source']}")
         self._verdicts(run)
+        if prices := summary.prices(run.status):
+            self.say(f"probes      {prices}")
         self.say(f"stored      {run.folder}  ({summary.cost(run.status)})")
         self.draw(lambda: pictures.draw(run))
 

@@ -71,7 +71,7 @@ def _keys(words: list[str]) -> list[str]:
 
 def _values(key: str, text: str) -> list[str]:
     """The options of a group or the words that a key takes; in a list `he,xa` only the last one is completed."""
-    names = options.groups().get(key) or _words(key)
+    names = options.probes() if key == "probe" else options.groups().get(key) or _words(key)
     cut = max(text.rfind(","), text.rfind("[")) + 1
     head, tail = text[:cut], text[cut:]
     values = [head + name for name in names if name.startswith(tail) and name not in head]

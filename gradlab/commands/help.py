@@ -54,9 +54,14 @@ def run_help() -> str:
 
 
 def _starred(group: str, names: list[str]) -> str:
-    """The options of a group, with a star after the default; `all` of them for probes and snapshots."""
+    """The options of a group, with a star after the default; of probes also sets of them."""
+    if group == "probe":
+        sets = " ".join(
+            f"{name}*" if name == "standard" else name for name in [*options.presets(), options.ALL]
+        )
+        return f"{sets}, or a list as probe=[standard,{names[0]}]: {' '.join(names)}, and each snapshot"
     if group in LISTED:
-        return f"all*, or a list as {group}=[{names[0]}]: {' '.join(names)}"
+        return f"all, or a list as {group}=[{names[0]}]: {' '.join(names)}"
     default = options.default(group)
     return " ".join(f"{name}*" if name == default else name for name in names)
 

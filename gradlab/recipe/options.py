@@ -10,6 +10,7 @@ from gradlab.recipe import small_files
 from gradlab.recipe.paths import CONF, EXPERIMENTS
 
 _NAME = re.compile(r"[\w-]{1,100}")  # of an option's file, which is in its group's folder
+ALL = "all"  # every probe, or every snapshot
 LONGEST_QUESTION = 1000  # characters
 _KEY = re.compile(
     r"^(?P<indent> *)['\"]?(?P<key>\w+)['\"]?:(?: +(?P<value>[^#]*?))?(?: +# (?P<meaning>.*))?$"
@@ -81,6 +82,18 @@ def question(file: Path) -> str:
 def default(group: str) -> str:
     """The option that a group has by default, "" if none."""
     return _default_options().get(group, "")
+
+
+def presets() -> dict[str, list[str]]:
+    """The sets of probes by name: {"economy": ["forward", …], …}."""
+    lines = re.findall(r"^(\w+): \[(.*)\]$", (CONF / "presets.yaml").read_text("utf-8"), re.MULTILINE)
+    return {name: members.split(", ") for name, members in lines}
+
+
+def probes() -> list[str]:
+    """What `probe=…` takes: probes of the step, those with a program of their own, sets of them, and all."""
+    of_groups = groups()
+    return [*of_groups["probe"], *of_groups["snapshot"], *presets(), ALL]
 
 
 def _default_options() -> dict[str, str]:

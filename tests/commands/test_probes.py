@@ -1,11 +1,12 @@
 """`probe=…`: probes of both kinds, sets of them, and which are left out where a network has nothing for them."""
 
 import pytest
+import yaml
 
-from gradlab.commands.compose import probes
 from gradlab.commands.compose.probes import by_kind
 from gradlab.recipe import options
 from gradlab.recipe.errors import RecipeError
+from gradlab.recipe.paths import CONF
 from gradlab.recipe.recipe import folder_name
 from tests.recipes import TINY, recipe
 
@@ -39,9 +40,10 @@ def test_the_set_standard_is_the_default():
 
 def test_sets_name_what_there_is():
     groups = options.groups()
-    known = {*groups["probe"], *groups["snapshot"], probes.ALL}
-    assert all(set(names) <= known for names in probes.presets().values())
-    assert not probes.presets().keys() & known
+    known = {*groups["probe"], *groups["snapshot"], options.ALL}
+    assert options.presets().keys() == yaml.safe_load((CONF / "presets.yaml").read_text()).keys()
+    assert all(set(names) <= known for names in options.presets().values())
+    assert not options.presets().keys() & known
 
 
 def test_a_key_of_a_snapshot_may_be_written_as_that_of_a_probe():

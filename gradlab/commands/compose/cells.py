@@ -116,7 +116,7 @@ def _choice(group: str, value: Any, groups: Groups) -> str:
         return str(value)
     chosen = [name for name in probes.names(value) if not is_import_path(name)]
     for name in chosen:
-        require_option(group, name, {**groups, group: probes.options(group, groups)})
+        require_option(group, name, {**groups, group: probes.names_of(group, groups)})
     return f"[{','.join(dict.fromkeys(chosen))}]"
 
 

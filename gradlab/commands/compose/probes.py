@@ -1,15 +1,11 @@
 """`probe=…` takes every probe: those of the step, those with a program of their own (snapshots), and sets of them."""
 
-from functools import cache
 from typing import Any, NamedTuple
-
-from omegaconf import OmegaConf
 
 from gradlab.commands.compose.overrides import GridPoint
 from gradlab.commands.compose.spelling import Groups
-from gradlab.recipe.paths import CONF
+from gradlab.recipe.options import ALL, presets
 
-ALL = "all"  # every probe, or every snapshot
 DEFAULT_SNAPSHOTS = ("recurrent_spectrum",)
 
 
@@ -20,15 +16,7 @@ class Sorted(NamedTuple):
     optional: tuple[str, ...] = ()
 
 
-@cache
-def presets() -> dict[str, list[str]]:
-    """The sets of probes by name."""
-    values = OmegaConf.to_container(OmegaConf.load(CONF / "presets.yaml"))
-    assert isinstance(values, dict)
-    return {str(name): list(map(str, names)) for name, names in values.items()}
-
-
-def options(group: str, groups: Groups) -> list[str]:
+def names_of(group: str, groups: Groups) -> list[str]:
     """What may stand in `probe=[…]` or `snapshot=[…]`."""
     own = [*groups["probe"], *groups["snapshot"], *presets()] if group == "probe" else groups["snapshot"]
     return [*own, ALL]

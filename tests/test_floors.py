@@ -19,6 +19,7 @@ ROOT = Path(__file__).parent.parent / "gradlab"
 ORDER = [  # from the top; a room may import its own modules and rooms further down
     ("gradlab.__main__",),
     ("gradlab.commands",),
+    ("gradlab.reproductions",),  # each claim uses what a user has; it gets `gradlab.run` from its command
     ("gradlab.own",),
     ("gradlab.launch", "gradlab.report"),
     ("gradlab.engine", "gradlab.figures"),

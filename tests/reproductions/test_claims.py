@@ -1,0 +1,71 @@
+"""Every claim is reproduced within two minutes on two cores, and not with a wrong recipe or a wrong number."""
+
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+from gradlab.commands.reproduce import Reproduction, reproduce, runs_of
+from gradlab.reproductions.check import Check, Study
+from gradlab.reproductions.registry import Claim, claims
+
+SECONDS = 120
+# by claim: words of its recipes and what stands in their place; with these recipes it must not be reproduced
+WRONG_WORDS = {
+    "glorot2010": {"activation=tanh": "activation=erf"},
+}
+# by claim without a recipe: a number of its module that is wrong
+WRONG_NUMBERS: dict[str, dict[str, object]] = {}
+
+
+def failures(reproduction: Reproduction) -> list[Check]:
+    assert not reproduction.problem
+    return [check for check in reproduction.checks if not check.passed]
+
+
+@pytest.fixture
+def measured(tmp_path, monkeypatch):
+    """Measures a claim in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    return reproduce
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", claims())
+def test_a_claim_is_reproduced_in_time(name, measured):
+    reproduction = measured(claims()[name])
+    assert not failures(reproduction)
+    assert reproduction.checks
+    assert reproduction.seconds < SECONDS
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", claims())
+def test_a_wrong_recipe_or_number_is_not_reproduced(name, measured, monkeypatch):
+    claim = claims()[name]
+    module = import_module(f"gradlab.reproductions.{name}")
+    for constant, value in WRONG_NUMBERS.get(name, {}).items():
+        monkeypatch.setattr(module, constant, value)
+    checks = module.measure(Study(name, _misled(claim, WRONG_WORDS.get(name, {}))))
+    assert not Reproduction(claim, checks).reproduced
+
+
+def _misled(claim: Claim, wrong: dict[str, str]):
+    """What runs other recipes than the claim asks for."""
+
+    def run(*words, **choices):
+        return runs_of(claim.name)(*(wrong.get(word, word) for word in words), **choices)
+
+    return run
+
+
+def test_every_claim_has_its_control():
+    assert sorted(WRONG_WORDS | WRONG_NUMBERS) == sorted(claims())
+
+
+@pytest.mark.parametrize("name", claims())
+def test_a_control_changes_something_of_its_claim(name):
+    module = import_module(f"gradlab.reproductions.{name}")
+    source = Path(module.__file__).read_text("utf-8")
+    assert all(f'"{word}"' in source for word in WRONG_WORDS.get(name, {}))
+    assert all(hasattr(module, constant) for constant in WRONG_NUMBERS.get(name, {}))

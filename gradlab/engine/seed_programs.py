@@ -260,6 +260,7 @@ def _snapshot_inputs(context: StepContext, state: TrainState) -> SnapshotInputs:
         first_hidden=chain.run(blocks, 0, 1, params, stats, context.x, context.x, key),
         layers_of=chain.layers_of(blocks, params),
         kernels=frozenset(chain.kernel_paths(blocks, params)),
+        layers=sum(block.layers for block in blocks),
         has_batch_statistics=bool(stats),
         accumulate=context.recipe.accumulate,
         optimizer=state.optimizer,

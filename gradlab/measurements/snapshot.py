@@ -46,6 +46,7 @@ class SnapshotInputs(NamedTuple):
     first_hidden: Any  # h_0 of the fixed batch
     layers_of: dict[str, range]  # by path of a parameter: its layers, one each along the axis of a stack
     kernels: frozenset[str]  # the paths of the kernels
+    layers: int
     has_batch_statistics: bool  # whether an example's output depends on the others of its batch
     accumulate: int  # micro-batches of a step
     optimizer: Any  # the optimizer's state

@@ -1,6 +1,8 @@
 """How curved is the loss, and is the learning rate at the edge of what that allows?"""
 
-from typing import Any, Literal
+from collections.abc import Callable
+from functools import partial
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +13,7 @@ from gradlab.measurements.columns import Column
 from gradlab.measurements.snapshot import Snapshot, SnapshotInputs, snapshot
 from gradlab.numerics import curvature
 from gradlab.numerics.curvature import Product
+from gradlab.numerics.tree import Tree
 from gradlab.recipe.bounds import Flag, Size
 
 NAMES = {"hessian": "Hessian", "gauss_newton": "Gauss–Newton matrix"}
@@ -65,17 +68,18 @@ def sharpness(
             **_against_limit(inputs, product, found.largest, start, iterations),
         }
         if blocks:
-            values["block_sharpness"] = _of_blocks(inputs, product, more_key, iterations)
+            values["block_sharpness"] = _of_blocks(of, inputs, more_key, iterations)
         return {name: _or_null(value) for name, value in values.items()}
 
     return Snapshot(tuple(columns), compute)
 
 
-def _product(of: str, inputs: SnapshotInputs, at: Array, unravel: Any) -> Product:
+def _product(of: str, inputs: SnapshotInputs, at: Array, placed: Callable[[Array], Tree]) -> Product:
+    """The product with the matrix at a vector of parameters, which `placed` makes the network's."""
     if of == "gauss_newton":
-        outputs = lambda flat: inputs.outputs(unravel(flat))
+        outputs = lambda flat: inputs.outputs(placed(flat))
         return curvature.gauss_newton_product(outputs, inputs.loss_of_outputs, at)
-    return curvature.hessian_product(lambda flat: inputs.loss(unravel(flat)), at)
+    return curvature.hessian_product(lambda flat: inputs.loss(placed(flat)), at)
 
 
 def _against_limit(
@@ -94,28 +98,36 @@ def _against_limit(
     return {"preconditioned_sharpness": found.largest, **limit}
 
 
-def _of_blocks(inputs: SnapshotInputs, product: Product, key: Array, iterations: int) -> Array:
-    """λ_max of each layer's diagonal block, (layers,); NaN for a layer without parameters."""
-    layers = 1 + max(layer for layers in inputs.layers_of.values() for layer in layers)
-    owners = ravel_pytree({path: _owners(inputs, path) for path in inputs.params})[0]
-    like = ravel_pytree(inputs.params)[0]
-    start = jax.random.normal(key, owners.shape, like.dtype)
-
-    def of_layer(layer: Array) -> Array:
-        own = (owners == layer).astype(start.dtype)
-        found = curvature.extremes(lambda v: own * product(own * v), own * start, iterations)
-        return jnp.where(own.sum() > 0, found.largest, jnp.nan)
-
-    largest: Array = jax.lax.map(of_layer, jnp.arange(layers))
+def _of_blocks(of: str, inputs: SnapshotInputs, key: Array, iterations: int) -> Array:
+    """λ_max of the diagonal block of each layer's parameters, (layers,); NaN for a layer without any."""
+    paths_of: dict[range, list[str]] = {}
+    for path, layers in inputs.layers_of.items():
+        paths_of.setdefault(layers, []).append(path)
+    largest = jnp.full(inputs.layers, jnp.nan)
+    for layers, paths in paths_of.items():
+        of_layer = partial(_of_layer, of, inputs, paths, key, iterations)
+        is_stack = inputs.stacked_axes[paths[0]]
+        values = jax.lax.map(of_layer, jnp.arange(len(layers))) if is_stack else of_layer(None)[None]
+        largest = largest.at[jnp.asarray(layers)].set(values)
     return largest
 
 
-def _owners(inputs: SnapshotInputs, path: str) -> Array:
-    """The number of the layer that each entry of a parameter belongs to, in its shape."""
-    w, layers = inputs.params[path], jnp.asarray(inputs.layers_of[path], jnp.float32)
-    shape = (-1, *[1] * (w.ndim - 1)) if inputs.stacked_axes[path] else ()
-    owners: Array = jnp.broadcast_to(layers.reshape(shape), w.shape)
-    return owners
+def _of_layer(
+    of: str, inputs: SnapshotInputs, paths: list[str], key: Array, iterations: int, index: Array | None
+) -> Array:
+    """λ_max of one layer's block; `index` is its place in a stack."""
+    whole = inputs.params
+    own = {path: whole[path] if index is None else whole[path][index] for path in paths}
+    at, unravel = ravel_pytree(own)
+
+    def placed(flat: Array) -> Tree:
+        tree: Tree = unravel(flat)
+        if index is None:
+            return whole | tree
+        return whole | {path: whole[path].at[index].set(value) for path, value in tree.items()}
+
+    start = jax.random.normal(key, at.shape, at.dtype)
+    return curvature.extremes(_product(of, inputs, at, placed), start, iterations).largest
 
 
 def _or_null(value: Array) -> Array:

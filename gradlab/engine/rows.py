@@ -145,7 +145,7 @@ def _where_measured(column: Column, values: np.ndarray) -> tuple[np.ndarray, Any
 def _vectors(chunk: ChunkResult, layout: Layout, taken: dict[Column, np.ndarray]) -> dict[str, Any]:
     """The vectors of probes and of snapshots, `taken`: a row for each layer and index of what was measured.
 
-    Of counts the zeros are left out, of other vectors the layers that have nothing but NaN where that is null.
+    Of counts the zeros are left out, of other vectors NaN where that is null.
     """
     arrays = {
         slot.column: (
@@ -162,7 +162,7 @@ def _vectors(chunk: ChunkResult, layout: Layout, taken: dict[Column, np.ndarray]
     for column, (values, where) in arrays.items():
         stored = values != 0 if column.unit == "count" else np.full(values.shape, True)
         if column.nan_is_null:
-            stored &= ~np.isnan(values).all(-1, keepdims=True)
+            stored = stored & ~np.isnan(values)
         stored &= np.asarray(where)[..., None]
         layer, index = np.repeat(layers, column.size), np.tile(np.arange(column.size), len(layers))
         flat = values.reshape(*values.shape[:2], -1), stored.reshape(*values.shape[:2], -1)

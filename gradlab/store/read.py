@@ -358,7 +358,9 @@ def _table(run: Run, table: str, columns: Collection[str] = ()) -> pa.Table:
         # every table has the rows of these steps: a part of one may be newer than the status, or than another's
         rows = rows.filter(pc.field("step") < run.status.get("steps_done", 0))
     if "batch" not in _words(rows["source"]):
-        if table in OPTIONAL or (run.is_foreign and table != "steps"):
+        if table in OPTIONAL:  # snapshots measure the fixed batch only
+            return rows
+        if run.is_foreign and table != "steps":
             return _FIXED[table].empty_table()
         raise RecipeError(f"{folder} is incomplete: it has no rows in {table}; {run.remedy} with --force")
     return rows

@@ -14,13 +14,15 @@ SMALL = ("depth=3", "width=6", "batch_size=32")  # of digits, whose mean gradien
 ALL = ("probes.noise.examples=32",)
 
 
-def example_gradients(words, count):
-    """(examples, parameters) for each path, by one backward pass for each example, in float64."""
-    with jax.enable_x64(True):
-        given = inputs((*words, "dtype=float64"))
+def example_gradients(words, count, dtype="float64"):
+    """(examples, parameters) for each path, by one backward pass for each example, as float64."""
+    with jax.enable_x64(dtype == "float64"):
+        given = inputs((*words, f"dtype={dtype}"))
         gradient = jax.jit(jax.grad(given.mean_loss))
         rows = [gradient(given.params, given.x[i : i + 1], given.y[i : i + 1]) for i in range(count)]
-        return given, {path: np.stack([np.asarray(row[path]) for row in rows]) for path in given.params}
+        return given, {
+            path: np.stack([np.asarray(row[path], np.float64) for row in rows]) for path in given.params
+        }
 
 
 def noise_scale(flat):
@@ -32,7 +34,7 @@ def noise_scale(flat):
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_it_is_that_of_explicit_gradients(dtype):
-    given, gradients = example_gradients(SMALL, 32)
+    given, gradients = example_gradients(SMALL, 32, dtype)
     flat = np.concatenate([g.reshape(32, -1) for g in gradients.values()], axis=1)
     with jax.enable_x64(dtype == "float64"):
         got = computed("noise", (*SMALL, f"dtype={dtype}"), ALL)
@@ -53,6 +55,7 @@ def test_it_is_that_of_explicit_gradients(dtype):
                 own = g[:, layers.index(layer)] if given.stacked_axes[path] else g
                 parts.append(own.reshape(32, -1))
         own = np.concatenate(parts, axis=1)
+        own = own[:, own.var(0) > 0]  # pixels that are always 0 give no gradient
         ratio = own.mean(0) ** 2 / own.var(0, ddof=1) - 1 / 32
         assert float(got["gsnr"][layer]) == pytest.approx(ratio.mean(), rel=20 * tolerance)
 
@@ -82,19 +85,15 @@ def test_chunks_of_examples_give_the_same(monkeypatch):
         (("normalization=batch",), None, COUPLED),
         ((), "nan", NOT_FINITE),
         (("data=gaussian", "data.shape=[5]", "batch_size=4"), None, TOO_NOISY),
-        ((), "zeros", MEASURED),
     ],
 )
 def test_where_there_is_none_it_is_null_and_says_why(words, changed, reason):
-    value = {"nan": jnp.nan, "zeros": 0.0}.get(changed)
     changes = {}
-    if changed is not None:
-        changes["params"] = {p: jnp.full_like(w, value) for p, w in inputs((*SMALL, *words)).params.items()}
+    if changed == "nan":
+        changes["params"] = {p: jnp.full_like(w, jnp.nan) for p, w in inputs((*SMALL, *words)).params.items()}
     got = computed("noise", (*SMALL, *words), ALL, **changes)
     assert int(got["noise_undefined"]) == reason
-    assert np.isnan(got["noise_scale"]) == (reason != MEASURED)
-    if changed == "zeros":  # of a tanh net with zero weights only the output's bias has a gradient
-        assert np.isnan(got["gsnr"]).all()
+    assert np.isnan(got["noise_scale"])
 
 
 @pytest.mark.slow

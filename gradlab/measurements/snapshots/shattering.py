@@ -8,12 +8,13 @@ from jax import Array
 
 from gradlab.measurements.columns import Column
 from gradlab.measurements.snapshot import Snapshot, SnapshotInputs, snapshot
-from gradlab.numerics import curvature
 from gradlab.numerics.norms import largest_exponent, scale
 from gradlab.recipe.bounds import Bound
 from gradlab.recipe.errors import RecipeError
 
 LAGS = 16  # 0 … 15
+STEP = 1 / 8  # of the distance between points, over which a derivative is a difference
+ROUNDING = 16  # times eps, relative to the output: smaller differences are rounding
 Points = Annotated[int, Bound(int, 2 * LAGS, 4096)]
 
 
@@ -21,10 +22,11 @@ Points = Annotated[int, Bound(int, 2 * LAGS, 4096)]
 def shattering(points: Points) -> Snapshot:
     """Autocorrelation of the derivative of every unit along a line of inputs, at every layer (Balduzzi et al. 2017).
 
-    The line joins the first two examples of the fixed batch; `points` inputs lie on it at equal distances, as a
-    batch of their own. s_u(t) = ∂h_u/∂t by one pass in forward mode; the autocorrelation at lag k is Σ_t (s(t) −
-    s̄)(s(t + k) − s̄)/Σ_t (s(t) − s̄)², averaged over the units whose derivative varies. Near 1 the gradient is
-    smooth, near 0 it is white noise (±1.96/√points). With one input feature the derivative is the whole gradient.
+    The line joins the first two examples of the fixed batch; `points` inputs lie on it at equal distances, each with a
+    second one an eighth of that distance on, all as one batch. s_u(t) is the difference of h_u between the two, the
+    derivative along the line with the statistics of a batch normalization held fixed. The autocorrelation at lag k is
+    Σ_t (s(t) − s̄)(s(t + k) − s̄)/Σ_t (s(t) − s̄)², averaged over the units whose derivative varies. Near 1 the gradient
+    is smooth, near 0 it is white noise (±1.96/√points). With one input feature the derivative is the whole gradient.
     """
     columns = (
         Column(
@@ -43,11 +45,11 @@ def shattering(points: Points) -> Snapshot:
 
     def compute(inputs: SnapshotInputs) -> dict[str, Array]:
         start, end = _ends(inputs)
-        t = jnp.arange(points, dtype=start.dtype).reshape(-1, *[1] * start.ndim) / (points - 1)
-        line, tangent = start + t * (end - start), jnp.broadcast_to(end - start, (points, *start.shape))
-        signals = lambda x: inputs.signals(inputs.params, x)
-        slopes = curvature.directional_derivative(signals, line, tangent)
-        acf = jnp.stack([_autocorrelation(slope.reshape(points, -1)) for slope in slopes])
+        t = jnp.arange(points, dtype=start.dtype).reshape(-1, *[1] * start.ndim)
+        line = lambda t: start + t / (points - 1) * (end - start)
+        signals = inputs.signals(inputs.params, jnp.concatenate([line(t), line(t + STEP)]))
+        flat = [h.reshape(2 * points, -1) for h in signals]
+        acf = jnp.stack([autocorrelation(h[:points], h[points:]) for h in flat])
         return {"gradient_autocorrelation": acf, "gradient_autocorrelation_1": acf[:, 1]}
 
     return Snapshot(columns, compute, refuses=True)
@@ -61,15 +63,16 @@ def _ends(inputs: SnapshotInputs) -> tuple[Array, Array]:
     return inputs.x[0], inputs.x[1]
 
 
-def _autocorrelation(s: Array) -> Array:
-    """(LAGS,), from derivatives (points, units); NaN where none of them varies."""
-    s = s.astype(jnp.promote_types(s.dtype, jnp.float32))
-    finite = jnp.all(jnp.isfinite(s))
-    s = jnp.where(finite, s, 0)
-    s = scale(s, -largest_exponent(s.T, 1).T)  # each unit by itself
+def autocorrelation(low: Array, high: Array) -> Array:
+    """(LAGS,), of the differences of two outputs (points, units); NaN where none varies by more than rounding."""
+    outputs = jnp.concatenate([low, high]).astype(jnp.promote_types(low.dtype, jnp.float32))
+    finite = jnp.all(jnp.isfinite(outputs))
+    outputs = jnp.where(finite, outputs, 0)
+    unit = scale(outputs, -largest_exponent(outputs.T, 1).T)  # each unit near 1
+    s = unit[len(low) :] - unit[: len(low)]
     centred = s - jnp.mean(s, 0)
     variance = jnp.sum(centred**2, 0)
-    varies = variance > (16 * np.finfo(s.dtype).eps) ** 2 * len(s)  # else it is rounding
+    varies = variance > (ROUNDING * np.finfo(s.dtype).eps) ** 2 * len(s)
     products = [jnp.sum(centred[: len(s) - k] * centred[k:], 0) for k in range(LAGS)]
     shares = jnp.where(varies, jnp.stack(products) / jnp.where(varies, variance, 1.0), 0.0)
     mean: Array = jnp.sum(shares, 1) / jnp.sum(varies)

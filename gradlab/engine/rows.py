@@ -174,8 +174,9 @@ def _vector(column: Column, layout: Layout, values: np.ndarray, where: Any) -> t
         stored &= ~np.isnan(measured).all(-1, keepdims=True)
     entries = np.flatnonzero(stored.any((0, 1)))
     value, kept = np.zeros((seeds, rows, len(entries))), np.zeros((seeds, rows, len(entries)), bool)
-    value[:, due] = measured.reshape(seeds, len(due), -1)[..., entries]
-    kept[:, due] = stored.reshape(seeds, len(due), -1)[..., entries]
+    flat = (seeds, len(due), len(layout.names) * column.size)
+    value[:, due] = measured.reshape(flat)[..., entries]
+    kept[:, due] = stored.reshape(flat)[..., entries]
     layer, index = np.divmod(entries, column.size)
     return layer, index, np.full(len(entries), column.name), value, kept
 

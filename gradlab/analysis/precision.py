@@ -14,10 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradlab.analysis.histograms import Floats, Histograms, exponent_index, histograms
+from gradlab.analysis.results import Finding
 from gradlab.measurements.magnitudes import INFINITE, LOWEST, MEASURES, SMALL
 from gradlab.recipe.errors import RecipeError
 from gradlab.store.read import Run
 
+MOST = 0.5  # of a layer's nonzero gradient entries, in the median over the steps: worth a remark
 FLUSHED = 0.01  # of a layer's nonzero gradient entries: the most that a loss scale may leave flushed
 SMALLEST = {"float64": -1074}  # log2 of the smallest number of a run's gradients, by its dtype; else:
 SMALLEST_FLOAT32 = -149
@@ -203,6 +205,24 @@ def _most(form: Format, of: Histograms) -> NDArray[np.int64]:
         LOWEST - 1 + filled.shape[1] - 1 - np.argmax(filled[:, ::-1], axis=1)
     )  # the octave of the largest
     return np.asarray(form.top - 1 - highest)
+
+
+def flushed_by_float16(run: Run) -> list[Finding]:
+    """The layers of whose gradient float16 would flush most, of a run in another format; none without histograms."""
+    if run.is_foreign or run.recipe["dtype"] == "float16" or run.vectors.empty:
+        return []
+    gradients = histograms(run, "gradient")
+    gradients = gradients.where(gradients.is_finite & (gradients.nonzero > 0))
+    shares = format_shares(FORMATS["float16"], gradients)[0][0]
+    layers = np.unique(gradients.layer).tolist()
+    medians = {layer: float(np.median(shares[gradients.layer == layer])) for layer in layers}
+    flushed = {layer: share for layer, share in medians.items() if share >= MOST}
+    if not flushed:
+        return []
+    seeds, steps = len(np.unique(gradients.seed)), np.unique(gradients.step)
+    numbers: dict[str, float | None] = {"flushed": max(flushed.values())}
+    ends = [int(steps[0]), int(steps[-1])]
+    return [Finding("float16 would flush the gradient", "cause", "end", seeds, list(flushed), ends, numbers)]
 
 
 def scale_sentences(report: Precision) -> list[str]:

@@ -36,7 +36,7 @@ class RunFigure(NamedTuple):
 
     def is_available(self, run: "Run") -> bool:
         """Whether the run has rows in every table of the figure; a column of it, if foreign; a measure of its probe."""
-        return not self._empty_tables(run) and self._has_column(run) and self._has_measure(run)
+        return self._has_measure(run) and not self._empty_tables(run) and self._has_column(run)
 
     def draw(self, run: "Run", title: str) -> "Figure":
         """The figure of the run.

@@ -16,9 +16,9 @@ from gradlab.figures.profile import drawn_steps
 from gradlab.figures.times import DASHES
 from gradlab.store.read import Run
 
-RUN_TABLES = ("parameters",)
+RUN_TABLES = ("layers", "parameters")
 PROBE = "weight_spectrum"
-MEASURES = ("kernel_sigma_max",)
+MEASURES = ("stable_rank",)
 PANELS = {
     "kernel_sigma_max": ("Largest singular value", "σ_max of W"),
     "kernel_radius": ("Spectral radius of square kernels", "max |λ| of W"),

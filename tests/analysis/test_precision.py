@@ -17,6 +17,7 @@ from gradlab.analysis.precision import (
     precision,
     scale_sentences,
 )
+from gradlab.analysis.verdicts import diagnose
 from gradlab.commands.precision import main, text
 from gradlab.measurements.magnitudes import BINS, INFINITE, NAN, SMALL, ZERO
 from gradlab.recipe.errors import RecipeError
@@ -157,3 +158,27 @@ def test_gradients_of_zeros_have_no_loss_scale(words, scales, tmp_path):
     report = precision(dead)
     assert report.layers[4].flushed is None or report.scales
     assert scale_sentences(report)
+
+
+def flushed_layers(words, tmp_path):
+    run = gradlab.run(*words, f"outputs={tmp_path}")
+    found = [finding for finding in diagnose(run).findings if finding.word.startswith("float16")]
+    return [layer for finding in found for layer in finding.layers]
+
+
+BASE = (*TINY[1:], "steps=4", "probe=[forward,backward,histogram]")
+
+
+def test_a_gradient_that_float16_would_flush_is_told(tmp_path):
+    vanishing = (*BASE, "depth=16", "activation=sigmoid", "initializer=xavier")
+    layers = flushed_layers(vanishing, tmp_path)
+    assert layers == list(range(len(layers)))  # from the input on
+    assert 4 < len(layers) < 16
+
+
+@pytest.mark.parametrize(
+    "words", [("depth=2",), ("depth=2", "dtype=float16"), ("depth=2", "initializer=zeros")]
+)
+@pytest.mark.slow
+def test_nothing_is_told_of_a_healthy_run_nor_of_one_in_float16_nor_of_zeros(words, tmp_path):
+    assert flushed_layers((*BASE, *words), tmp_path) == []

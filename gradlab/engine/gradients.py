@@ -81,12 +81,16 @@ def _loss_of(
             measure=measure,
             remat=context.recipe.remat,
         )
-        losses = context.setup.loss(output.astype(norms.compute_dtype(output)), context.y)
-        mean = jnp.mean(losses)
+        mean = mean_loss(context, output)
         scaled = mean if context.loss_exponent is None else norms.scale(mean, context.loss_exponent)
         return scaled, (mean, new_stats, blocks)
 
     return loss
+
+
+def mean_loss(context: StepContext, outputs: Array) -> Array:
+    """The mean data loss, (), of the network's outputs for the batch."""
+    return jnp.mean(context.setup.loss(outputs.astype(norms.compute_dtype(outputs)), context.y))
 
 
 def _micro_batch_loss_and_grads(

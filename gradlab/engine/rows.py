@@ -230,7 +230,7 @@ def _times(chunk: ChunkResult, layout: Layout) -> TableColumns:
 
 def _steps(chunk: ChunkResult, layout: Layout, measured: dict[str, Any]) -> TableColumns:
     columns: TableColumns = {
-        slot.name: (measured["steps"][slot.name][..., None], _is_measured(chunk, slot))
+        slot.name: (value := measured["steps"][slot.name][..., None], _is_measured(chunk, slot, value))
         for slot in layout.columns.steps
     }
     zeros, where = columns["weight_zeros"]

@@ -16,7 +16,7 @@ from jax import Array
 
 from gradlab.data.task import Form
 from gradlab.engine.evaluate import measures
-from gradlab.engine.gradients import StepContext, objective
+from gradlab.engine.gradients import StepContext, mean_loss, objective
 from gradlab.engine.setup import Setup, make_setup
 from gradlab.engine.step import init_state, train_step
 from gradlab.engine.update import TrainState, learning_rate_of
@@ -243,6 +243,8 @@ def _snapshot_inputs(context: StepContext, state: TrainState) -> SnapshotInputs:
     blocks, params, stats, key = context.setup.chain, state.params, state.stats, context.key
     axes = chain.stacked_axes(blocks, params)
     loss = objective(context, stats).loss
+    rate, _ = learning_rate_of(context, state, state.optimizer, params, loss(params), axes)
+    stability = context.setup.optimizer.stability
     return SnapshotInputs(
         params=params,
         loss=loss,
@@ -250,6 +252,8 @@ def _snapshot_inputs(context: StepContext, state: TrainState) -> SnapshotInputs:
         stacked_axes=axes,
         x=context.x,
         y=context.y,
+        outputs=lambda params: chain.run(blocks, 0, len(blocks), params, stats, context.x, context.x, key),
+        loss_of_outputs=partial(mean_loss, context),
         mean_loss=lambda params, x, y: objective(context._replace(x=x, y=y), stats).loss(params),
         signals=lambda params, x: chain.signals(blocks, params, stats, x, key),
         hidden=lambda params, h: chain.run(blocks, 1, len(blocks) - 1, params, stats, h, context.x, key),
@@ -262,10 +266,12 @@ def _snapshot_inputs(context: StepContext, state: TrainState) -> SnapshotInputs:
         ],
         layers_of=chain.layers_of(blocks, params),
         kernels=frozenset(chain.kernel_paths(blocks, params)),
+        layers=sum(block.layers for block in blocks),
         has_batch_statistics=bool(stats),
         accumulate=context.recipe.accumulate,
         optimizer=state.optimizer,
-        learning_rate=learning_rate_of(context, state, state.optimizer, params, loss(params), axes)[0],
+        stability=None if stability is None else stability(state.optimizer, rate),
+        learning_rate=rate,
         step=context.step,
         key=jax.random.fold_in(key, len(blocks)),
     )

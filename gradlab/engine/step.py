@@ -111,7 +111,11 @@ def _row(
         ),
         direction=update.direction,
         step_size=update.step_size,
+        learning_rate=update.learning_rate,
         stacked_axes=stacked_axes,
+        layers_of=chain.layers_of(setup.chain, state.params),
+        kernels=frozenset(chain.kernel_paths(setup.chain, state.params)),
+        layers=sum(block.layers for block in setup.chain),
         loss=result.loss,
         optimizer=update.optimizer_before,
     )

@@ -8,6 +8,7 @@ from jax import Array
 from gradlab.measurements.columns import Column, require_columns
 from gradlab.numerics.tree import StackedAxes, Tree
 from gradlab.parts.family import Family
+from gradlab.parts.optimizers.contract import Stability
 from gradlab.recipe.bounds import Flag, Size
 from gradlab.recipe.errors import RecipeError
 
@@ -43,6 +44,8 @@ class SnapshotInputs(NamedTuple):
     stacked_axes: StackedAxes
     x: Array  # (examples, …), the fixed batch
     y: Array  # (examples,), (examples, time) or (examples, outputs)
+    outputs: Callable[[Tree], Array]  # parameters -> the network's outputs for the fixed batch
+    loss_of_outputs: Callable[[Array], Array]  # outputs for the fixed batch -> mean data loss, ()
     mean_loss: Callable[
         [Tree, Array, Array], Array
     ]  # (parameters, x, y) -> the mean data loss of any examples, ()
@@ -56,9 +59,11 @@ class SnapshotInputs(NamedTuple):
     ]  # () -> that of every layer that has one, on the fixed batch
     layers_of: dict[str, range]  # by path of a parameter: its layers, one each along the axis of a stack
     kernels: frozenset[str]  # the paths of the kernels
+    layers: int
     has_batch_statistics: bool  # whether an example's output depends on the others of its batch
     accumulate: int  # micro-batches of a step
     optimizer: Any  # the optimizer's state
+    stability: Stability | None  # how curved the loss may be for it, None where that is not known
     learning_rate: Array  # of the step that would follow: peak rate times schedule factor, ()
     step: Array  # steps made, ()
     key: Array  # a random key, of this seed and step

@@ -47,6 +47,16 @@ class Update(NamedTuple):
         return {path: (factor * value).astype(value.dtype) for path, value in self.direction.items()}
 
 
+class Stability(NamedTuple):
+    """How curved a quadratic loss may be for the optimizer to be stable on it at this learning rate.
+
+    limit: of the largest eigenvalue of P^−½ H P^−½, (); preconditioner: the diagonal of P by path, None where P is 1.
+    """
+
+    limit: Array
+    preconditioner: Tree | None = None
+
+
 class GradientEstimator(NamedTuple):
     """How a gradient is found otherwise than by back-propagation at θ.
 
@@ -69,7 +79,7 @@ class Optimizer(NamedTuple):
     begin_step: (state, step, loss, params, stacked axes) -> state; what a step's number and loss change before it.
     phase: (state) -> which of several optimizers is in use; peak_lr: (state, the recipe's peak rate) -> its own;
     eval_params: (state, params) -> the parameters that are evaluated; evals_so_far: (state) -> loss evaluations before
-    this step, where steps cost differently.
+    this step, where steps cost differently. stability: (state, learning rate) -> its limit, where that is known.
     """
 
     init: Callable[[Tree, StackedAxes], Any]
@@ -80,6 +90,7 @@ class Optimizer(NamedTuple):
     peak_lr: Callable[[Any, Array | float], Array] | None = None
     eval_params: Callable[[Any, Tree], Tree] = lambda state, params: params
     evals_so_far: Callable[[Any], Array] | None = None
+    stability: Callable[[Any, Array], Stability] | None = None
 
     @property
     def evals_per_step(self) -> int:

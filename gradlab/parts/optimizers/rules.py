@@ -3,13 +3,15 @@
 Where Optax and PyTorch mean different things by one name, the docstring says which is meant.
 """
 
+from functools import partial
 from typing import Any
 
+import jax.numpy as jnp
 import optax
 from jax import Array
 
 from gradlab.numerics.tree import StackedAxes, Tree
-from gradlab.parts.optimizers.contract import Optimizer, OptimizerContext, Update
+from gradlab.parts.optimizers.contract import Optimizer, OptimizerContext, Stability, Update
 from gradlab.parts.optimizers.registry import optimizer
 from gradlab.parts.penalties import Mask, subject
 from gradlab.recipe.bounds import Flag, NonNegative, Positive, Share
@@ -40,16 +42,31 @@ def _with_decay(rule: optax.GradientTransformation, decay: Array | float, mask: 
     return without_decay._replace(update=update)
 
 
+def _gradient_descent() -> Optimizer:
+    """Gradient descent is stable on a quadratic whose curvature is below 2/rate."""
+    rule = _from_transformation(optax.identity())
+    return rule._replace(stability=lambda state, rate: Stability(2 / rate))
+
+
+def _stability_of_adam(
+    b1: Array | float, b2: Array | float, eps: Array | float, state: Any, rate: Array
+) -> Stability:
+    """Adam as momentum with the preconditioner √v̂ + eps (Cohen et al. 2022); undefined before the first step."""
+    correction = 1 - b2 ** state.count.astype(jnp.float32)
+    root = {path: jnp.sqrt(v / correction) + eps for path, v in state.nu.items()}
+    return Stability((2 + 2 * b1) / ((1 - b1) * rate), root)
+
+
 @optimizer
 def sgd() -> Optimizer:
     """Δθ = −rate·g, the gradient of a minibatch."""
-    return _from_transformation(optax.identity())
+    return _gradient_descent()
 
 
 @optimizer
 def gd() -> Optimizer:
     """Δθ = −rate·g, the gradient of the whole training set (`batch_size=0`): no noise from batches."""
-    return _from_transformation(optax.identity())
+    return _gradient_descent()
 
 
 @optimizer
@@ -61,13 +78,15 @@ def ascent() -> Optimizer:
 @optimizer
 def momentum(decay: Share) -> Optimizer:
     """m <- g + decay·m, Δθ = −rate·m (heavy ball; Optax's and PyTorch's form without dampening)."""
-    return _from_transformation(optax.trace(decay))
+    rule = _from_transformation(optax.trace(decay))
+    return rule._replace(stability=lambda state, rate: Stability(2 * (1 + decay) / rate))
 
 
 @optimizer
 def nesterov(decay: Share) -> Optimizer:
     """m <- g + decay·m, Δθ = −rate·(g + decay·m): Optax's and PyTorch's form, not the look-ahead of Sutskever 2013."""
-    return _from_transformation(optax.trace(decay, nesterov=True))
+    rule = _from_transformation(optax.trace(decay, nesterov=True))
+    return rule._replace(stability=lambda state, rate: Stability(2 * (1 + decay) / ((1 + 2 * decay) * rate)))
 
 
 @optimizer
@@ -76,7 +95,12 @@ def adagrad(initial: NonNegative, eps: Positive) -> Optimizer:
 
     Optax's form (initial 0.1, eps 1e-7 inside the root); PyTorch starts at 0 with eps 1e-10 outside.
     """
-    return _from_transformation(optax.scale_by_rss(initial, eps))
+    rule = _from_transformation(optax.scale_by_rss(initial, eps))
+
+    def stability(state: Any, rate: Array) -> Stability:
+        return Stability(2 / rate, {path: jnp.sqrt(g + eps) for path, g in state.sum_of_squares.items()})
+
+    return rule._replace(stability=stability)
 
 
 @optimizer
@@ -85,7 +109,15 @@ def rmsprop(decay: Share, eps: Positive, eps_in_sqrt: Flag) -> Optimizer:
 
     Optax's form (decay 0.9); PyTorch's is decay 0.99 and g/(√v + eps), `optimizer.eps_in_sqrt=false`.
     """
-    return _from_transformation(optax.scale_by_rms(decay, eps, eps_in_sqrt=eps_in_sqrt))
+    rule = _from_transformation(optax.scale_by_rms(decay, eps, eps_in_sqrt=eps_in_sqrt))
+
+    def stability(state: Any, rate: Array) -> Stability:
+        roots = {
+            path: jnp.sqrt(v + eps) if eps_in_sqrt else jnp.sqrt(v) + eps for path, v in state.nu.items()
+        }
+        return Stability(2 / rate, roots)
+
+    return rule._replace(stability=stability)
 
 
 @optimizer
@@ -94,13 +126,15 @@ def adam(b1: Share, b2: Share, eps: Positive) -> Optimizer:
 
     Each entry is divided by its own size: tiny gradients get ordinary updates, so look at the gradients too.
     """
-    return _from_transformation(optax.scale_by_adam(b1, b2, eps))
+    rule = _from_transformation(optax.scale_by_adam(b1, b2, eps))
+    return rule._replace(stability=partial(_stability_of_adam, b1, b2, eps))
 
 
 @optimizer
 def adamw(b1: Share, b2: Share, eps: Positive, decay: NonNegative, mask: Mask) -> Optimizer:
     """Adam, and apart from it θ <- θ − rate·decay·θ (Loshchilov & Hutter 2019), by default on kernels only."""
-    return _with_decay(optax.scale_by_adam(b1, b2, eps), decay, mask)
+    rule = _with_decay(optax.scale_by_adam(b1, b2, eps), decay, mask)
+    return rule._replace(stability=partial(_stability_of_adam, b1, b2, eps))
 
 
 @optimizer

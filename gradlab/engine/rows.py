@@ -145,7 +145,7 @@ def _where_measured(column: Column, values: np.ndarray) -> tuple[np.ndarray, Any
 def _vectors(chunk: ChunkResult, layout: Layout, taken: dict[Column, np.ndarray]) -> dict[str, Any]:
     """The vectors of probes and of snapshots, `taken`: a row for each layer and index of what was measured.
 
-    Of counts the zeros are left out, of other vectors the layers that have nothing but NaN where that is null.
+    Of counts the zeros are left out, of other vectors NaN where that is null.
     """
     arrays = {
         slot.column: (np.asarray(chunk.row.vectors[slot.name]), _is_measured(chunk, slot))
@@ -171,7 +171,7 @@ def _vector(column: Column, layout: Layout, values: np.ndarray, where: Any) -> t
     measured = _by_layer(column, layout, values[:, due])
     stored = measured != 0 if column.unit == "count" else np.full(measured.shape, True)
     if column.nan_is_null:
-        stored &= ~np.isnan(measured).all(-1, keepdims=True)
+        stored &= ~np.isnan(measured)
     entries = np.flatnonzero(stored.any((0, 1)))
     value, kept = np.zeros((seeds, rows, len(entries))), np.zeros((seeds, rows, len(entries)), bool)
     flat = (seeds, len(due), len(layout.names) * column.size)

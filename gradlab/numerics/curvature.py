@@ -1,7 +1,7 @@
 """Products of curvature matrices with vectors, and extreme eigenvalues by Lanczos; matrices are never formed."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -51,16 +51,18 @@ def gauss_newton_product(outputs: Function, loss: Function, at: Array) -> Produc
     return product
 
 
-def directional_derivative(function: Function, at: Array, v: Array) -> Array:
-    """J v of a function at a point: in forward mode, or where that cannot be, by the transpose of its reverse mode."""
-    forward: Product = lambda v: jax.jvp(function, (at,), (v,))[1]
+def directional_derivative(function: Callable[[Any], Any], at: Any, v: Any) -> Any:
+    """J v of a function at a point: in forward mode, or where that cannot be, by the transpose of its reverse mode.
+
+    All are arrays or trees of them.
+    """
+    forward: Callable[[Any], Any] = lambda v: jax.jvp(function, (at,), (v,))[1]
     if _can_be_traced(forward, v):
         return forward(v)
     y, pull_back = jax.vjp(function, at)
-    transposed: Callable[[Array], tuple[Array]] = lambda u: pull_back(u)
-    _, back = jax.vjp(transposed, jnp.zeros_like(y))
-    (result,) = back((v,))
-    return result  # type: ignore[no-any-return]
+    _, back = jax.vjp(lambda u: pull_back(u)[0], jax.tree.map(jnp.zeros_like, y))
+    (result,) = back(v)
+    return result
 
 
 def extremes(product: Product, start: Array, iterations: int) -> Extremes:
@@ -96,7 +98,7 @@ def trace(product: Product, found: Extremes, key: Array, samples: int) -> tuple[
     return found.diagonal + mean, error
 
 
-def _can_be_traced(function: Function, argument: Array) -> bool:
+def _can_be_traced(function: Callable[[Any], Any], argument: Any) -> bool:
     try:
         jax.eval_shape(function, argument)
     except TypeError:  # JAX: can't apply forward-mode differentiation (jvp) to a custom_vjp function

@@ -46,6 +46,7 @@ def computed(name: str, words: tuple[str, ...], options: tuple[str, ...] = (), *
     """What the snapshot `name` computes there; its options are those of its file but for `options`."""
     part = recipe(*words, f"probe=[standard,{name}]", *options).snapshots[name]
     made = snapshot.make(part)
+    _loaded(words)  # outside the trace
 
     def compute() -> Any:
         return made.compute(inputs(words, **changes))

@@ -1,0 +1,76 @@
+"""Do gradients with respect to the input vary smoothly from input to input, or are they white noise?"""
+
+from typing import Annotated
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from gradlab.measurements.columns import Column
+from gradlab.measurements.snapshot import Snapshot, SnapshotInputs, snapshot
+from gradlab.numerics import curvature
+from gradlab.numerics.norms import largest_exponent, scale
+from gradlab.recipe.bounds import Bound
+from gradlab.recipe.errors import RecipeError
+
+LAGS = 16  # 0 … 15
+Points = Annotated[int, Bound(int, 2 * LAGS, 4096)]
+
+
+@snapshot
+def shattering(points: Points) -> Snapshot:
+    """Autocorrelation of the derivative of every unit along a line of inputs, at every layer (Balduzzi et al. 2017).
+
+    The line joins the first two examples of the fixed batch; `points` inputs lie on it at equal distances, as a
+    batch of their own. s_u(t) = ∂h_u/∂t by one pass in forward mode; the autocorrelation at lag k is Σ_t (s(t) −
+    s̄)(s(t + k) − s̄)/Σ_t (s(t) − s̄)², averaged over the units whose derivative varies. Near 1 the gradient is
+    smooth, near 0 it is white noise (±1.96/√points). With one input feature the derivative is the whole gradient.
+    """
+    columns = (
+        Column(
+            "gradient_autocorrelation",
+            "mean over units of the autocorrelation, at lag `index`, of ∂h_l/∂t along a line of inputs",
+            kind="vector",
+            size=LAGS,
+            nan_is_null=True,
+        ),
+        Column(
+            "gradient_autocorrelation_1",
+            "the same at lag 1: near 1 gradients vary smoothly with the input, near 0 they are shattered",
+            nan_is_null=True,
+        ),
+    )
+
+    def compute(inputs: SnapshotInputs) -> dict[str, Array]:
+        start, end = _ends(inputs)
+        t = jnp.arange(points, dtype=start.dtype).reshape(-1, *[1] * start.ndim) / (points - 1)
+        line, tangent = start + t * (end - start), jnp.broadcast_to(end - start, (points, *start.shape))
+        signals = lambda x: inputs.signals(inputs.params, x)
+        slopes = curvature.directional_derivative(signals, line, tangent)
+        acf = jnp.stack([_autocorrelation(slope.reshape(points, -1)) for slope in slopes])
+        return {"gradient_autocorrelation": acf, "gradient_autocorrelation_1": acf[:, 1]}
+
+    return Snapshot(columns, compute, refuses=True)
+
+
+def _ends(inputs: SnapshotInputs) -> tuple[Array, Array]:
+    if not jnp.issubdtype(inputs.x.dtype, jnp.floating):
+        raise RecipeError("there is no line between tokens; leave the probe out, or choose data of numbers")
+    if len(inputs.x) < 2:
+        raise RecipeError("a line joins two examples; give batch_size=2 or more")
+    return inputs.x[0], inputs.x[1]
+
+
+def _autocorrelation(s: Array) -> Array:
+    """(LAGS,), from derivatives (points, units); NaN where none of them varies."""
+    s = s.astype(jnp.promote_types(s.dtype, jnp.float32))
+    finite = jnp.all(jnp.isfinite(s))
+    s = jnp.where(finite, s, 0)
+    s = scale(s, -largest_exponent(s.T, 1).T)  # each unit by itself
+    centred = s - jnp.mean(s, 0)
+    variance = jnp.sum(centred**2, 0)
+    varies = variance > (16 * np.finfo(s.dtype).eps) ** 2 * len(s)  # else it is rounding
+    products = [jnp.sum(centred[: len(s) - k] * centred[k:], 0) for k in range(LAGS)]
+    shares = jnp.where(varies, jnp.stack(products) / jnp.where(varies, variance, 1.0), 0.0)
+    mean: Array = jnp.sum(shares, 1) / jnp.sum(varies)
+    return jnp.where(finite & jnp.any(varies), mean, jnp.nan)

@@ -1,10 +1,14 @@
 """docs/columns.md from the declarations of the columns; `python -m tests.columns_page` writes it anew."""
 
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from gradlab.measurements.columns import BY_MEASURE, KEYS, LOSS_SCALE, TABLE_OF, TABLES, Column, columns_of
 from gradlab.measurements.probe import Probe, probe
 from gradlab.measurements.snapshot import snapshot
+from gradlab.recipe.paths import CONF
 
 PAGE = Path(__file__).parent.parent / "docs" / "columns.md"
 SCALED = "`loss_scale.kind`"
@@ -40,13 +44,22 @@ and gradients those of all.
 
 def page() -> str:
     """The whole page."""
-    makers = [(f"`probe={name}`", _declared(probe.make({"name": name}))) for name in sorted(probe.makers)]
+    makers = [
+        (f"`probe={name}`", _declared(probe.make(_part("probe", name)))) for name in sorted(probe.makers)
+    ]
     makers += [
-        (f"`snapshot={name}`", snapshot.make({"name": name}).columns) for name in sorted(snapshot.makers)
+        (f"`probe={name}`", snapshot.make(_part("snapshot", name)).columns)
+        for name in sorted(snapshot.makers)
     ]
     makers.append((SCALED, LOSS_SCALE["dynamic"]))
     by_column = {column: maker for maker, columns in makers for column in columns}
     return "\n".join([INTRODUCTION, *(_section(table, by_column) for table in TABLES)])
+
+
+def _part(group: str, name: str) -> dict[str, Any]:
+    """A probe with the numbers that its file has."""
+    part: dict[str, Any] = yaml.safe_load((CONF / group / f"{name}.yaml").read_text("utf-8"))
+    return part
 
 
 def _declared(probes: tuple[Probe, ...]) -> list[Column]:

@@ -230,6 +230,9 @@ def of_cause(finding: Finding) -> str:
             f"{finding.word}: {signed_decades(numbers['decades'] or 0.0)} decades in the backward signal, but only "
             f"{signed_decades(numbers['update_decades'] or 0.0)} in the updates, from layer {finding.layers[-1]} to 1"
         )
+    if finding.word == "float16 would flush the gradient":
+        share = percent(numbers["flushed"] or 0.0)
+        return f"{finding.word}: {layers}, up to {share} of its nonzero entries (see gradlab precision)"
     ratio = f"‖ΔW‖/‖W‖ is {10.0 ** (numbers['log10_ratio'] or 0.0):.1e} in the median (usual: 1e-3)"
     lost = (
         f", {percent(numbers['lost'] or 0.0)} of the entries do not change" if "lost" in finding.word else ""

@@ -16,6 +16,7 @@ import pandas as pd
 from gradlab.analysis import clip_limits, findings, foreign
 from gradlab.analysis.arrays import Rows
 from gradlab.analysis.gain import Sizes, inner_gain
+from gradlab.analysis.precision import flushed_by_float16
 from gradlab.analysis.results import (
     Diagnosis,
     Finding,
@@ -173,6 +174,7 @@ def _findings(run: Run, start: SignalVerdict, end: SignalVerdict, training: Trai
         *at_end,
         *findings.of_training(training),
         *findings.causes(layers, context, start, end, training),
+        *flushed_by_float16(run),
     ]
 
 

@@ -232,6 +232,16 @@ CAUSES = {
         "The network may train nevertheless: the direction is right as long as eps and rounding do not "
         "matter.",
     ),
+    "float16 would flush the gradient": Word(
+        "In a run of another number format, float16 without a loss scale would round at least half of the "
+        "nonzero entries of a layer's weight gradient to zero, at most of the steps at which they were counted. "
+        "Only said of a run with histograms; `gradlab precision` tells which loss scale helps.",
+        "median over the steps of the fraction of nonzero entries of ∂loss/∂W_l below 2^−25 ≥ 0.5 "
+        "(gradient_magnitudes)",
+        "IEEE 754: half of the smallest float16, 2^−24; Micikevicius et al. 2018 (loss scaling)",
+        "The signal between the layers is not counted: it may be flushed earlier than the gradient of the "
+        "weights. A run in float16 itself is never told: what it flushed is zero like any other.",
+    ),
     "updates lost to rounding": Word(
         "The training is stalled or still learning, and the updates of a layer are so small against its "
         "weights that at least half of the entries do not change.",

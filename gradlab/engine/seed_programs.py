@@ -22,7 +22,7 @@ from gradlab.engine.step import init_state, train_step
 from gradlab.engine.update import TrainState, learning_rate_of
 from gradlab.measurements.probing import checked
 from gradlab.measurements.row import Row
-from gradlab.measurements.snapshot import RecurrentKernel, SnapshotInputs
+from gradlab.measurements.snapshot import LayerAttention, RecurrentKernel, SnapshotInputs
 from gradlab.nn import chain
 from gradlab.nn.chain import Block
 from gradlab.numerics.tree import Tree
@@ -258,6 +258,12 @@ def _snapshot_inputs(context: StepContext, state: TrainState) -> SnapshotInputs:
         signals=lambda params, x: chain.signals(blocks, params, stats, x, key),
         hidden=lambda params, h: chain.run(blocks, 1, len(blocks) - 1, params, stats, h, context.x, key),
         first_hidden=chain.run(blocks, 0, 1, params, stats, context.x, context.x, key),
+        attention=lambda: [
+            LayerAttention(layer, site.heads, site.causal, query, key)
+            for layer, site, query, key in chain.queries_and_keys(
+                blocks, params, stats, context.x, context.key
+            )
+        ],
         layers_of=chain.layers_of(blocks, params),
         kernels=frozenset(chain.kernel_paths(blocks, params)),
         layers=sum(block.layers for block in blocks),

@@ -21,6 +21,16 @@ class RecurrentKernel(NamedTuple):
     value: Array  # (units, gates·units)
 
 
+class LayerAttention(NamedTuple):
+    """The attention of one layer: its number of heads, whether it is causal, and Q and K."""
+
+    layer: int
+    heads: int
+    causal: bool
+    query: Array  # (examples, time, units)
+    key: Array
+
+
 class SnapshotInputs(NamedTuple):
     """One seed's network between two steps of training, with the fixed batch of training examples.
 
@@ -44,6 +54,9 @@ class SnapshotInputs(NamedTuple):
     # (parameters, h_0) -> h_L: from the first block's output to that of the last but one
     hidden: Callable[[Tree, Any], Any]
     first_hidden: Any  # h_0 of the fixed batch
+    attention: Callable[
+        [], list[LayerAttention]
+    ]  # () -> that of every layer that has one, on the fixed batch
     layers_of: dict[str, range]  # by path of a parameter: its layers, one each along the axis of a stack
     kernels: frozenset[str]  # the paths of the kernels
     layers: int

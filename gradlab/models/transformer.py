@@ -11,7 +11,7 @@ from jax import Array
 from numpy.typing import NDArray
 
 from gradlab.nn import normalize
-from gradlab.nn.chain import Block, BlockAux, BlockContext
+from gradlab.nn.chain import Attention, Block, BlockAux, BlockContext
 from gradlab.nn.model import Model, Plan, model
 from gradlab.nn.sequence import Unsupported, require_supported, time_steps
 from gradlab.numerics.attention import attention
@@ -68,6 +68,9 @@ def transformer(kind: Reader, order: Order, heads: Size, expansion: Size, positi
                 network.run_block,
                 plan.depth,
                 metric_names=("attention_entropy",),
+                attention=Attention(
+                    heads, network.causal, query="attention/query/kernel", key="attention/key/kernel"
+                ),
             ),
             Block("output", network.init_output, network.logits, active=False),
         ]

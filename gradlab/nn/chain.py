@@ -59,6 +59,15 @@ class BlockAux(NamedTuple):
     metrics: Mapping[str, Array] = MappingProxyType({})
 
 
+class Attention(NamedTuple):
+    """The heads of a block's attention: their number, whether they are causal, and the kernels that make Q and K."""
+
+    heads: int
+    causal: bool
+    query: str
+    key: str
+
+
 @dataclass(frozen=True)
 class Block:
     """One block, or `count` equal ones in a row."""
@@ -73,6 +82,7 @@ class Block:
     metric_names: tuple[str, ...] = ()
     # (path of a recurrent kernel, names of its square blocks): their spectra are taken when evaluating
     recurrent_kernels: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    attention: Attention | None = None
     init_stacked: bool = False  # whether `init` draws all layers of a stack at once
     labels: tuple[str, ...] = ()  # the names of its rows, where they are not its own, numbered
 
@@ -239,26 +249,59 @@ def _outputs(
     """Each block with its output; of a stack those of its layers, with a layer axis."""
     h = x
     for index, block in enumerate(chain):
-        h, outputs = _run_block(block, index, params, stats, h, x, key)
+        h, (outputs, _) = _run_block(block, index, params, stats, h, x, key)
         yield block, outputs
 
 
+def queries_and_keys(
+    chain: list[Block], params: Tree, stats: Tree, x: Any, key: Array
+) -> list[tuple[int, Attention, Array, Array]]:
+    """The number, the attention, Q and K, (examples, time, units) each, of every layer that has one, in training."""
+    h, first = x, 0
+    layers: list[tuple[int, Attention, Array, Array]] = []
+    for index, block in enumerate(chain):
+        site = block.attention
+        paths = () if site is None else (site.query, site.key)
+        h, (_, kept) = _run_block(block, index, params, stats, h, x, key, paths)
+        if site is not None:
+            q, k = (kept[path] if block.count is not None else kept[path][None] for path in paths)
+            layers += [(first + layer, site, q[layer], k[layer]) for layer in range(block.layers)]
+        first += block.layers
+    return layers
+
+
 def _run_block(
-    block: Block, index: int, params: Tree, stats: Tree, h: Any, x: Any, key: Array
-) -> tuple[Any, Any]:
-    """A block's output, and those of all its layers."""
+    block: Block,
+    index: int,
+    params: Tree,
+    stats: Tree,
+    h: Any,
+    x: Any,
+    key: Array,
+    kernels: tuple[str, ...] = (),
+) -> tuple[Any, tuple[Any, Tree]]:
+    """A block's output; those of all its layers, and W h + b of the weight layers with these `kernels`, by path."""
     start = f"{block.name}/"
     selected, stream = (under(params, start), under(stats, start)), jax.random.fold_in(key, index)
 
-    def body(h: Any, xs: Any) -> tuple[Any, Any]:
+    def body(h: Any, xs: Any) -> tuple[Any, tuple[Any, Tree]]:
         params, stats, key, layer = xs
-        h, _ = block.apply(params, h, BlockContext(key, stats, True, identity, layer, input=x))
-        return h, h
+        kept: Tree = {}  # filled and returned by the same trace, so that no tracer leaves it
+
+        def keep(path: str, z: Array) -> Array:
+            if path in kernels:
+                kept[path] = z
+            return z
+
+        h, _ = block.apply(params, h, BlockContext(key, stats, True, identity, layer, keep, input=x))
+        return h, (h, kept)
 
     if block.count is None:
         return body(h, (*selected, stream, 1))
     layers = jnp.arange(1, block.count + 1)
-    after: tuple[Any, Any] = jax.lax.scan(body, h, (*selected, jax.random.split(stream, block.count), layers))
+    after: tuple[Any, tuple[Any, Tree]] = jax.lax.scan(
+        body, h, (*selected, jax.random.split(stream, block.count), layers)
+    )
     return after
 
 

@@ -47,10 +47,12 @@ def _table(table: str, rows: Rows, columns: TableColumns, where: Any, schema: pa
     pairs["source"] = (np.array([rows.source]), True)
     kept = np.broadcast_to(rows.kept[:, :, None] & where, shape)
     all_kept = bool(kept.all())
+    # of a table of vectors few places are kept, which are found once for all columns
+    places: Any = kept if where is True else np.nonzero(kept)
 
     def stored(array: Any) -> np.ndarray:
         whole = np.broadcast_to(array, shape)
-        return np.asarray(whole.reshape(-1) if all_kept else whole[kept])
+        return np.asarray(whole.reshape(-1) if all_kept else whole[places])
 
     arrays = []
     for field in schema:

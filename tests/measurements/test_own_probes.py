@@ -174,7 +174,7 @@ def test_a_snapshot_is_taken_of_the_fixed_batch_at_evaluations(mine):
 
 def test_an_interval_of_one_and_the_snapshots_of_gradlab_leave_the_folder_s_name():
     name = folder_name(recipe(*TINY))
-    assert folder_name(recipe(*TINY, "probes.cosine.every=1", "probe=all", "snapshot=all")) == name
+    assert folder_name(recipe(*TINY, "probes.cosine.every=1", "probe=standard")) == name
     others = ("probes.cosine.every=2", "snapshot=[]", PROBES, "probe=[forward]")
     assert len({folder_name(recipe(*TINY, word)) for word in others} | {name}) == 5
 

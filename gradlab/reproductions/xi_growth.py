@@ -1,7 +1,7 @@
 """The change of the gradient over twenty layers, for nine activations, beside the mean-field recursion.
 
 The pre-activations of the first layer have variance 1, where the recursion begins: with weights of the same deviation
-σ_w/√n in all layers there must be n/σ_w² inputs.
+σ_w/√n in all layers there must be n/σ_w² inputs. One example, because the largest gradients of a batch make up its norm.
 """
 
 import math
@@ -61,7 +61,7 @@ def cell(study: Study, name: str, sigma: float) -> "RunResult":
         f"initializer.std={sigma / math.sqrt(WIDTH)}",
         "data=gaussian",
         f"data.shape=[{round(WIDTH / sigma**2)}]",
-        "batch_size=32",
+        "batch_size=1",
         "steps=0",
         f"seeds={SEEDS}",
         "probe=[preactivation]",

@@ -38,6 +38,8 @@ def measure(study: Study) -> list[Check]:
             "initializer=normal",
             f"initializer.sigma_w={sigma}",
             "data=gaussian",
+            "data.train=256",  # each example is evaluated once
+            "data.test=16",
             "data.shape=[500]",
             f"batch_size={batch}",
             "steps=0",

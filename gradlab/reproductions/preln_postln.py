@@ -17,7 +17,7 @@ CLAIM = (
 )
 SOURCE = "Xiong et al. 2020, ICML (theorem 1, figure 3)"
 
-DEPTHS = (4, 16, 64)
+DEPTHS = (4, 64)
 NETWORK = (
     "model=transformer",
     f"depth={','.join(map(str, DEPTHS))}",
@@ -35,7 +35,7 @@ MARGIN = 0.12
 
 
 def measure(study: Study) -> list[Check]:
-    """The exponent of L for both orders: the slope of ln ‖∂L/∂W‖ over ln L, the mean over four seeds."""
+    """The exponent of L between 4 and 64 blocks for both orders: of ‖∂L/∂W‖, the mean of ln over four seeds."""
     return [
         near("Pre-LN: exponent of L", -0.5, _exponent(study.run(*NETWORK, "model.order=pre")), absolute=MARGIN),
         near("Post-LN: exponent of L", 0.0, _exponent(study.run(*NETWORK, "model.order=post")), absolute=MARGIN),

@@ -1,7 +1,8 @@
 """The change of the gradient over twenty layers, for nine activations, beside the mean-field recursion.
 
 The pre-activations of the first layer have variance 1, where the recursion begins: with weights of the same deviation
-σ_w/√n in all layers there must be n/σ_w² inputs. One example, because the largest gradients of a batch make up its norm.
+σ_w/√n in all layers there must be n/σ_w² inputs. One example, because the largest gradients of a
+batch make up its norm.
 """
 
 import math
@@ -60,6 +61,8 @@ def cell(study: Study, name: str, sigma: float) -> "RunResult":
         "initializer=small_normal",
         f"initializer.std={sigma / math.sqrt(WIDTH)}",
         "data=gaussian",
+        "data.train=256",  # each example is evaluated once
+        "data.test=16",
         f"data.shape=[{round(WIDTH / sigma**2)}]",
         "batch_size=1",
         "steps=0",

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import re
 import resource
 import subprocess
@@ -29,10 +30,11 @@ class Outcome(NamedTuple):
 
 
 def measured(name: str, folder: Path) -> Outcome:
-    """One claim, run in a process of its own and in this folder."""
+    """One claim, run in this folder by a process of its own, which has compiled nothing before."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     command = [sys.executable, "-m", "gradlab", "reproduce", name, "--json"]
-    ended = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    environment = os.environ | {"XDG_CACHE_HOME": str(folder / "cache")}
+    ended = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     entries = json.loads(ended.stdout) if ended.stdout else [{"checks": []}]

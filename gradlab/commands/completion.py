@@ -8,6 +8,7 @@ from gradlab.recipe import options
 from gradlab.recipe.bounds import Bound, bound
 from gradlab.recipe.errors import RecipeError
 from gradlab.recipe.recipe import BOUNDS
+from gradlab.reproductions.registry import claims
 
 _BASH = """\
 _gradlab() {
@@ -40,6 +41,8 @@ def candidates(line: str, point: str) -> list[str]:
     command = complete_words[0]
     if command == "explain" and not word.startswith("-"):
         return _verdicts(complete_words[1:], word)
+    if command == "reproduce" and not word.startswith("-"):
+        return _matching([*claims(), "all"], word)
     if word.startswith("-") or command not in TAKES_OVERRIDES:
         return _matching([*_flag_names(command), "--help"], word) if word else []
     if "=" in word:

@@ -166,7 +166,7 @@ def accepted(check: Check) -> str:
 
 
 def _number(value: float) -> str:
-    return f"{value:.5g}"
+    return f"{value:.6g}"
 
 
 def _identity(claim: Claim) -> dict[str, str]:

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from gradlab.report.result import RunResult
 
 CLAIM = (
-    "Weights from U(−1/√n, 1/√n) make activations and back-propagated gradients shrink with depth, while the weight "
-    "gradient stays level; the normalized initialization keeps both nearly level."
+    "Weights from U(−1/√n, 1/√n) make activations and back-propagated gradients shrink with depth, while the "
+    "weight gradient stays level; the normalized initialization keeps both nearly level."
 )
 SOURCE = "Glorot & Bengio 2010, AISTATS"
 

@@ -31,3 +31,18 @@ def log_factors(run: "RunResult", column: str, first: int, last: int) -> np.ndar
     values = profile(run, column)[:, first : last + 1]
     slopes = np.polynomial.polynomial.polyfit(np.arange(first, last + 1), values.T, 1)[1]
     return np.asarray(-2 * np.log(10) * slopes)
+
+
+def at_end(run: "RunResult", column: str) -> np.ndarray:
+    """A column of the table of steps in the last row of each seed's minibatches, float64 of shape (seeds,)."""
+    rows = run.steps
+    rows = rows[rows["source"] == "batch"].sort_values(["seed", "step"]).groupby("seed").tail(1)
+    return np.asarray(rows[column].to_numpy(dtype=np.float64, na_value=np.nan))
+
+
+def time_gain(run: "RunResult", column: str = "log10_backward") -> np.ndarray:
+    """The mean factor per time step of a column of the table of times, backward in time, of each seed; (seeds,)."""
+    rows = run.times
+    rows = rows[rows["source"] == "batch"].sort_values(["seed", "time"])
+    values = rows[column].to_numpy(dtype=np.float64, na_value=np.nan).reshape(rows["seed"].nunique(), -1)
+    return np.asarray(10 ** ((values[:, 0] - values[:, -1]) / (values.shape[1] - 1)))

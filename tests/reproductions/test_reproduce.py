@@ -8,6 +8,7 @@ import sys
 import pytest
 
 import gradlab.reproductions
+from gradlab.commands.completion import candidates
 from gradlab.commands.main import main
 from gradlab.commands.reproduce import accepted, cells
 from gradlab.reproductions import registry
@@ -130,6 +131,12 @@ def test_the_list_imports_neither_jax_nor_pandas():
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert ended.returncode == 0, ended.stderr
     assert all(f"{name}\n" in ended.stdout for name in registry.claims())
+
+
+@pytest.mark.usefixtures("tiny")
+def test_tab_offers_the_claims():
+    line = "gradlab reproduce holds f"
+    assert candidates(line, str(len(line))) == ["fails "]
 
 
 @pytest.mark.parametrize("measured", [math.nan, math.inf, -math.inf])

@@ -15,13 +15,8 @@ from gradlab.numerics.tree import Tree
 from gradlab.recipe.bounds import Size
 
 CHUNK_BYTES = 64e6  # of gradients of examples that are held at once
-REASONS = {  # of the column noise_undefined
-    0: "",
-    1: "batch statistics couple the examples, so that none has a gradient of its own",
-    2: "the estimate of |G|² is not positive: the examples are too few to tell the mean gradient from noise",
-    3: "a gradient is not finite, or all are exactly zero",
-}
-MEASURED, COUPLED, TOO_NOISY, NOT_FINITE = REASONS
+# of the column noise_undefined; gradlab/analysis/noise.py has the words
+MEASURED, COUPLED, TOO_NOISY, NOT_FINITE = range(4)
 
 
 @snapshot
@@ -34,7 +29,7 @@ def noise(examples: Size) -> Snapshot:
     the entries of a layer's kernels of (E g)²/Var g, with Var g unbiased and the 1/n that noise adds to it taken
     off (Liu et al. 2020); entries without any variance are left out.
 
-    Null where there is no such number; noise_undefined says why (`REASONS`). Dropout is the same for all examples.
+    Null where there is no such number; noise_undefined says why. Dropout is the same for all examples.
     """
     texts = {
         "noise_scale": "tr Σ/|G|² of the gradients of single examples: the batch size at which noise equals signal",

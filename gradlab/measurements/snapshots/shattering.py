@@ -1,5 +1,6 @@
 """Do gradients with respect to the input vary smoothly from input to input, or are they white noise?"""
 
+from collections.abc import Callable
 from typing import Annotated
 
 import jax.numpy as jnp
@@ -46,7 +47,7 @@ def shattering(points: Points) -> Snapshot:
     def compute(inputs: SnapshotInputs) -> dict[str, Array]:
         start, end = _ends(inputs)
         t = jnp.arange(points, dtype=start.dtype).reshape(-1, *[1] * start.ndim)
-        line = lambda t: start + t / (points - 1) * (end - start)
+        line: Callable[[Array], Array] = lambda t: start + t / (points - 1) * (end - start)
         signals = inputs.signals(inputs.params, jnp.concatenate([line(t), line(t + STEP)]))
         flat = [h.reshape(2 * points, -1) for h in signals]
         acf = jnp.stack([autocorrelation(h[:points], h[points:]) for h in flat])

@@ -19,6 +19,7 @@ class Form(NamedTuple):
     vocabulary: int
     outputs: int
     label_per_step: bool  # whether every time step has its own label
+    heads: tuple[int, ...] = ()  # of several tasks in one: how many of the outputs belong to each
 
 
 class Split(NamedTuple):
@@ -47,6 +48,7 @@ class Task(NamedTuple):
     outputs: int  # number of classes, or of numbers per target
     vocabulary: int = 0  # number of tokens; 0 where inputs are numbers
     metric: str = "accuracy"  # the score: accuracy, balanced_accuracy, r2, bits or loss
+    heads: tuple[int, ...] = ()  # of several tasks in one: how many of the outputs belong to each
 
     @property
     def form(self) -> Form:
@@ -57,6 +59,7 @@ class Task(NamedTuple):
             vocabulary=self.vocabulary,
             outputs=self.outputs,
             label_per_step=label_per_step,
+            heads=self.heads,
         )
 
     def summary(self) -> dict[str, float | int | str | list[Any] | None]:
@@ -96,7 +99,9 @@ def _with_target(task: Any, target: Literal["task", "input"]) -> Any:
         )
     train_y, test_y = (x.reshape(len(x), -1) for x in (task.train_x, task.test_x))
     source = f"{task.source}; the targets are the inputs"
-    return task._replace(source=source, train_y=train_y, test_y=test_y, outputs=train_y.shape[1], metric="r2")
+    return task._replace(
+        source=source, train_y=train_y, test_y=test_y, outputs=train_y.shape[1], metric="r2", heads=()
+    )
 
 
 data = Family(

@@ -227,7 +227,7 @@ def snapshot(
     )
     taken = setup.snapshots[key]
     try:
-        computed = jax.tree.map(jnp.asarray, taken.compute(_snapshot_inputs(context, state)))
+        computed = jax.tree.map(jnp.asarray, taken.compute(_snapshot_inputs(context, state, form)))
     except RecipeError as error:
         if taken.optional:
             return {}
@@ -238,7 +238,7 @@ def snapshot(
     return checked(taken.columns, computed, shapes.fit)
 
 
-def _snapshot_inputs(context: StepContext, state: TrainState) -> SnapshotInputs:
+def _snapshot_inputs(context: StepContext, state: TrainState, form: Form) -> SnapshotInputs:
     """What a snapshot may use of a state."""
     blocks, params, stats, key = context.setup.chain, state.params, state.stats, context.key
     axes = chain.stacked_axes(blocks, params)
@@ -254,6 +254,8 @@ def _snapshot_inputs(context: StepContext, state: TrainState) -> SnapshotInputs:
         y=context.y,
         outputs=lambda params: chain.run(blocks, 0, len(blocks), params, stats, context.x, context.x, key),
         loss_of_outputs=partial(mean_loss, context),
+        loss_rule=context.setup.loss,
+        heads=form.heads,
         mean_loss=lambda params, x, y: objective(context._replace(x=x, y=y), stats).loss(params),
         signals=lambda params, x: chain.signals(blocks, params, stats, x, key),
         hidden=lambda params, h: chain.run(blocks, 1, len(blocks) - 1, params, stats, h, context.x, key),

@@ -60,7 +60,7 @@ def _draw_examples(panel: Axes, run: Run, legend: Legend) -> None:
     style.panel_labels(
         panel, "Gradient norms of single examples", "training step", "‖gradient of one example‖"
     )
-    colours = (style.FIRST, style.MIDDLE, style.LAST)
+    colours = style.group_colours(len(QUANTILES), ordered=True)
     drawn: list[np.ndarray] = []
     for colour, (name, word) in zip(colours, QUANTILES.items(), strict=True):
         curves = marks.curves(

@@ -4,12 +4,11 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 from jax import Array
 
 from gradlab.measurements.columns import Column, require_columns
-from gradlab.numerics.norms import Norms, log2_hypot
+from gradlab.numerics.norms import Norms
 from gradlab.numerics.tree import StackedAxes, Tree
 from gradlab.parts.family import Family
 from gradlab.recipe.bounds import Size
@@ -71,24 +70,6 @@ class UpdateSignal(NamedTuple):
     def log2_step_size(self) -> Array:
         """log2 of the step size's absolute value, ()."""
         return jnp.log2(jnp.abs(self.step_size))
-
-    def of_kernels(self, log2: Tree) -> Array:
-        """From log2 of norms by path, those of each layer's kernels together, (layers,); NaN where it has none."""
-        joined = jnp.full(self.layers, jnp.nan)
-        for layers, paths in self._kernels_by_layers().items():
-            stacked = jnp.stack([log2[path].reshape(-1) for path in paths], -1)
-            joined = joined.at[jnp.asarray(layers)].set(jax.vmap(log2_hypot)(stacked))
-        return joined
-
-    def of_all(self, log2: Tree) -> Array:
-        """log2 of the norm of all parameters together, (), from those by path."""
-        return log2_hypot(jnp.concatenate([value.reshape(-1) for value in log2.values()]))
-
-    def _kernels_by_layers(self) -> dict[range, list[str]]:
-        groups: dict[range, list[str]] = {}
-        for path in sorted(self.kernels):
-            groups.setdefault(self.layers_of[path], []).append(path)
-        return groups
 
 
 class Probe(NamedTuple):

@@ -46,6 +46,8 @@ class SnapshotInputs(NamedTuple):
     y: Array  # (examples,), (examples, time) or (examples, outputs)
     outputs: Callable[[Tree], Array]  # parameters -> the network's outputs for the fixed batch
     loss_of_outputs: Callable[[Array], Array]  # outputs for the fixed batch -> mean data loss, ()
+    loss_rule: Callable[[Array, Array], Array]  # (outputs, targets) of some examples -> a loss for each
+    heads: tuple[int, ...]  # of several tasks in one: how many of the outputs belong to each
     mean_loss: Callable[
         [Tree, Array, Array], Array
     ]  # (parameters, x, y) -> the mean data loss of any examples, ()

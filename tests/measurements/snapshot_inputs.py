@@ -39,7 +39,7 @@ def inputs(words: tuple[str, ...], step: int = 0, **changes: Any) -> SnapshotInp
         total_steps=jnp.int32(run.recipe.steps),
         every_probe=True,
     )
-    return seed_programs._snapshot_inputs(context, state)
+    return seed_programs._snapshot_inputs(context, state, run.task.form)
 
 
 def computed(name: str, words: tuple[str, ...], options: tuple[str, ...] = (), **changes: Any) -> Any:

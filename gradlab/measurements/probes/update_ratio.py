@@ -1,5 +1,6 @@
 """How large is the update of each layer beside its weights?"""
 
+from gradlab.measurements.by_layer import of_kernels
 from gradlab.measurements.columns import Column
 from gradlab.measurements.probe import Probe, UpdateColumns, UpdateSignal, probe
 from gradlab.numerics.norms import LOG10_2, log2_norms
@@ -13,8 +14,8 @@ def update_ratio() -> Probe:
     """
 
     def ask(update: UpdateSignal) -> UpdateColumns:
-        moved = update.of_kernels(log2_norms(update.direction, update.stacked_axes).leaves)
-        weight = update.of_kernels(log2_norms(update.params, update.stacked_axes).leaves)
+        moved = of_kernels(update, log2_norms(update.direction, update.stacked_axes).leaves)
+        weight = of_kernels(update, log2_norms(update.params, update.stacked_axes).leaves)
         return {"log10_update_ratio": LOG10_2 * (moved + update.log2_step_size - weight)}
 
     column = Column(

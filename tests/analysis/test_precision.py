@@ -146,12 +146,14 @@ def test_the_report_of_a_run_names_its_layers_and_scales(run, capsys):
     assert [scales["format"] for scales in stored["scales"]] == list(FORMATS)
 
 
+@pytest.mark.slow
 def test_a_run_without_histograms_says_what_to_record(tmp_path):
     plain = gradlab.run(*TINY, "steps=0", f"outputs={tmp_path}")
     with pytest.raises(RecipeError, match=r"has no histograms; run it with probe=\[standard,histogram\]"):
         precision(plain)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("words", "scales"), [(("initializer=zeros",), False)])
 def test_gradients_of_zeros_have_no_loss_scale(words, scales, tmp_path):
     dead = gradlab.run(*TINY, "steps=0", "probe=histogram", "activation=relu", *words, f"outputs={tmp_path}")

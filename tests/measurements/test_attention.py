@@ -67,6 +67,7 @@ def run(tmp_path_factory):
     return gradlab.run(*WORDS, *TRAIN, "model.order=post", f"outputs={tmp_path_factory.mktemp('o')}")
 
 
+@pytest.mark.slow
 def test_each_head_of_each_layer_has_its_notes(run):
     rows = run.notes[run.notes.measure.astype(str).str.contains("head").to_numpy()]
     assert set(rows.measure) == {f"{name}_head{head}" for name in MEASURES for head in (1, 2)}
@@ -76,6 +77,7 @@ def test_each_head_of_each_layer_has_its_notes(run):
     assert (rows.value >= 0).all()
 
 
+@pytest.mark.slow
 def test_the_mean_over_the_heads_is_the_entropy_that_every_run_has(run):
     rows = run.notes[(run.notes.source == "probe").to_numpy() & run.notes.step.isin([0, 2]).to_numpy()]
     rows = rows.assign(measure=rows.measure.astype(str), value=rows.value.astype(float))

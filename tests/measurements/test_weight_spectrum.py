@@ -97,6 +97,7 @@ def test_the_stable_rank_of_signals_is_that_of_centred_examples(run):
     assert np.isnan(_stable_rank(np.asarray(_gram(jnp.ones((4, 3))))))
 
 
+@pytest.mark.slow
 def test_a_kernel_that_is_too_large_is_left_out(tmp_path):
     words = ("probe=[forward,weight_spectrum]", "probes.weight_spectrum.largest=7", "steps=0")
     run = gradlab.run(*TINY, *words, f"outputs={tmp_path}")
@@ -105,6 +106,7 @@ def test_a_kernel_that_is_too_large_is_left_out(tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_no_bit_of_training_is_changed(run, tmp_path):
     plain = gradlab.run(*TINY, "seeds=2", f"outputs={tmp_path}")
     for column in plain.layers:

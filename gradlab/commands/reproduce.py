@@ -15,6 +15,8 @@ from gradlab.reproductions.check import Check, Study
 from gradlab.reproductions.registry import Claim, claims
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from gradlab.report.result import RunResult
 
 FOLDER = f"{OUTPUTS}/reproduce"  # the runs of a claim are stored below it
@@ -106,7 +108,7 @@ def reproduce(claim: Claim) -> Reproduction:
         return Reproduction(claim, seconds=time.perf_counter() - began, problem=described(error))
 
 
-def runs_of(name: str) -> Any:
+def runs_of(name: str) -> "Callable[..., list[RunResult]]":
     """What trains the runs of a claim, or reads them where they are stored."""
 
     def run_all(*words: str, **choices: Any) -> "list[RunResult]":

@@ -1,8 +1,8 @@
 """He's initialization behind GELU and SiLU, beside the one point in the plane of variances where they neither shrink.
 
 With He's weights the pre-activations of the first layer have variance 1, where the recursion begins: as many inputs as
-half the width. One example, because the largest gradients of a batch make up its norm: GELU's depend on the length of
-the input so strongly that the norm of 32 examples is ten times the typical one.
+half the width. One example, because the largest gradients of a batch make up its norm, and these depend on the length
+of the input.
 """
 
 import math

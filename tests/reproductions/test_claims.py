@@ -25,6 +25,7 @@ WRONG_WORDS = {
     "he_factors": {"activation=relu": "activation=tanh"},
     "he_with_gelu": {"activation=gelu": "activation=silu"},
     "lstm_forget_bias": {"model.radius=1e-12": "model.radius=1.0"},
+    "noise_scale": {"batch_size=0": "batch_size=64"},
     "norm_placement": {"normalization.place=after": "normalization.place=before"},
     "preln_postln": {"model.order=pre": "model.order=post"},
     "residual_scaling": {"activation=relu": "activation=linear"},
@@ -35,6 +36,10 @@ WRONG_WORDS = {
 }
 # by claim: numbers of its module that are wrong
 WRONG_NUMBERS: dict[str, dict[str, object]] = {
+    "isometry": {  # tanh whose pre-activations have the variance 1/16
+        "TINY": ("data=single", "data.x=4", "initializer.gain=1.0153149186"),
+        "CELLS": {("tanh", "orthogonal"): 0.0169},
+    },
     "rnn_spectral_radius": {"LINEAR": {1.1: 1.101}},
     "phase_diagram": {"CRITICAL": {"tanh": (1.0, 1.26009, 1.76095, 2.40149, 3.4433)}},
     "xi_growth": {"CELLS": {("relu", 1.0): -13.33 + 20 * math.log(1.1)}},

@@ -17,7 +17,7 @@ def arguments() -> Arguments:
         "         gradlab report outputs/default outputs/big --out runs.html",
     )
     parser.add_argument(
-        "--out", type=Path, metavar="FILE", help=f"the file to write; {REPORT} beside the runs if not given"
+        "--out", type=Path, metavar="FILE", help="the file to write; report.html beside the runs if not given"
     )
     return parser
 

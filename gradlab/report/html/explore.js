@@ -12,6 +12,7 @@
   const MOST_CHOSEN = 8; // runs that are drawn before the reader chooses
   const LEAST_DECADES = { "by-layer": 4, "by-step": 1, "by-course": 1 };
   const HEIGHT = 250;
+  const WHOLE = [0, 1, 2, 3, 4, 5].flatMap((power) => [1, 2, 5].map((digit) => digit * 10 ** power)); // between ticks of steps and layers
   const state = { chosen: new Set(data.runs.slice(0, MOST_CHOSEN)), step: 0, layer: 0, steps: [0], layers: [0] };
   const plots = {};
 
@@ -125,7 +126,7 @@
     return {
       width: Math.max(240, get(id).clientWidth), height: HEIGHT, series: [{ label: xlabel }, ...series],
       scales: { x: { time: false }, y: { range } },
-      axes: [{ ...axis, label: xlabel, labelSize: 18, size: 34 }, { ...axis, size: 62, values: powers, ...(isLog() ? { splits: (_, _axis, low, high) => decades(low, high) } : {}) }],
+      axes: [{ ...axis, label: xlabel, labelSize: 18, size: 34, incrs: WHOLE }, { ...axis, size: 62, values: powers, ...(isLog() ? { splits: (_, _axis, low, high) => decades(low, high) } : {}) }],
     };
   }
 

@@ -151,7 +151,7 @@
       const what = numbers.WORDS[letter] || (isLog() ? "not above zero" : "beyond the range of floats");
       return `${what} at ${xlabel} ${numbers.ranges(at)}`;
     });
-    return texts.length ? `${line.run.label}: ${texts.join(", ")}` : "";
+    return texts.length ? `${line.run.short}: ${texts.join(", ")}` : "";
   }
 
   // ---- what depends on the step and the layer

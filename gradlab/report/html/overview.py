@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gradlab.recipe.errors import RecipeError
 from gradlab.report import comparability
-from gradlab.report.comparison import Comparison, comparison_picture, distinguishing_keys
+from gradlab.report.comparison import MEASURING, Comparison, comparison_picture, distinguishing_keys
 from gradlab.report.html.choices import text
 from gradlab.report.html.sections import NO_VERDICT, Section
 from gradlab.report.html.svg import Styles, svg
@@ -46,8 +46,8 @@ def labels(runs: "list[Run]", sections: list[Section]) -> list[str]:
     """`run 3: depth 20, clip norm`: the choices that tell the runs apart."""
     if len(runs) == 1:
         return ["this run"]
-    by = distinguishing_keys(runs, [])
-    if by == ["run"]:
+    by = [key for key in distinguishing_keys(runs, []) if not key.startswith(MEASURING)]
+    if by in ([], ["run"]):
         return [f"{shown.anchor.replace('-', ' ')}: {shown.name}" for shown in sections]
     return [
         f"{shown.anchor.replace('-', ' ')}: " + ", ".join(f"{key} {text(run.choices, key)}" for key in by)
@@ -69,7 +69,7 @@ def results(runs: "list[Run]", sections: list[Section], styles: Styles) -> Table
     return Table(
         [*headings, "state"],
         [(shown.anchor, [*row, shown.state]) for shown, row in zip(ordered, cells, strict=True)],
-        _comparison_sentences(comparison),
+        [*_comparison_sentences(comparison), *_left_out(sections)],
         _comparison_svg(comparison, styles),
     )
 
@@ -79,6 +79,12 @@ def _comparison_sentences(comparison: Comparison) -> list[tuple[str, str]]:
 
     effects = [("effect", sentence(effects)) for effects in comparison.effects]
     return [*effects, *(("note", line) for line in comparability.differences(comparison.runs))]
+
+
+def _left_out(sections: list[Section]) -> list[tuple[str, str]]:
+    """That some runs are not in the table, and where they are."""
+    places = [shown.anchor.replace("-", " ") for shown in sections if shown.words == [NO_VERDICT]]
+    return [("note", f"not compared, because without a verdict: {', '.join(places)}")] if places else []
 
 
 def _comparison_svg(comparison: Comparison, styles: Styles) -> str:

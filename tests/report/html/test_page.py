@@ -161,6 +161,15 @@ def test_a_run_without_the_backward_signal_is_shown_with_the_reason(tmp_path):
     assert "did not measure the backward signal" in page_of(folder).text("dd")
 
 
+def test_of_runs_without_a_verdict_the_table_says_that_they_are_not_in_it(tmp_path):
+    rows = runs.layer_table(runs.walk(5, 1), [0], log10_backward=[None] * 7)
+    silent = runs.opened(tmp_path / "s" / "a", [rows], [runs.step_table([1.0], [0])], depth=5).folder
+    page = page_of(silent, *(runs.simple(tmp_path / "s" / name, seed=ord(name)) for name in "bc"))
+    assert "not compared, because without a verdict: run 1" in page.text("dd")
+    links = [element.attributes["href"] for element in page.of("a") if "tbody" in element.around]
+    assert [links.count(f"#run-{number}") for number in (1, 2, 3)] == [1, 2, 2]  # what differs, and results
+
+
 def test_a_run_without_rows_is_shown_with_the_reason(tmp_path):
     folder = runs.write(tmp_path / "run", runs.recipe(), runs.status("failed", message="no memory"), [], [])
     text = page_of(folder).text()

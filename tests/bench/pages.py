@@ -11,6 +11,7 @@ from tests.bench import copies
 from tests.bench.figures import _run, _say
 
 RUNS = 20
+REPEATS = 3  # of which the fastest is told
 STEPS, DEPTH = 500, 50
 
 
@@ -29,11 +30,16 @@ def report() -> None:
 
 
 def _page(folder: Path, runs: int, targets: tuple[str, str]) -> None:
+    seconds = min(_seconds(folder) for _ in range(REPEATS))
+    what = f"of {runs} run{'s' * (runs > 1)}, {DEPTH} layers, {STEPS} steps"
+    _say(f"report {what}, CPU s", seconds, targets[0])
+    _say(f"report {what}, MB", (folder / "report.html").stat().st_size / 1e6, targets[1])
+
+
+def _seconds(folder: Path) -> float:
+    """CPU seconds of one process that writes the page."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     command = [sys.executable, "-m", "gradlab", "report", str(folder)]
     subprocess.run(command, check=True, capture_output=True)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    what = f"of {runs} run{'s' * (runs > 1)}, {DEPTH} layers, {STEPS} steps"
-    _say(f"report {what}, CPU s", seconds, targets[0])
-    _say(f"report {what}, MB", (folder / "report.html").stat().st_size / 1e6, targets[1])
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime

@@ -72,7 +72,8 @@ def _profiles(run: "Run", most: int) -> dict[str, Any]:
     return {
         "steps": steps.tolist(),
         "layers": layers.tolist(),
-        "names": [names.get(layer, "") for layer in layers.tolist()],
+        # of a log without names a layer is called by its number
+        "names": ["" if (name := names.get(layer, "")) == str(layer) else name for layer in layers.tolist()],
         "profiles": {name: _grid(kept[name], at, (len(steps), len(layers))) for name in columns},
         "steps_stored": len(all_steps),
         "layers_stored": len(all_layers),

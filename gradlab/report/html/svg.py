@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 SVG, XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
 # of matplotlib's settings; the threshold is in points, 1/72 inch
 SETTINGS: Any = {"svg.fonttype": "none", "path.simplify_threshold": 0.4}
+PIXELS = 1.25  # of a page, per point of a figure
 RASTER_DPI = 72  # of what a figure draws as an image: the cells of a heat map
 PALETTE = 256  # the most colours of a palette: those of a colour map and of the marks are fewer
 _NUMBER = re.compile(r"-?\d+\.\d+(?:e-?\d+)?")
@@ -46,8 +47,9 @@ def svg(figure: "Figure", name: str, description: str, styles: Styles) -> str:
         canvas.print_svg(content, metadata={"Date": None})  # `savefig` draws everything twice
     root = ElementTree.fromstring(content.getvalue())
     _shorten(root, styles)
-    width, height = (value.removesuffix("pt") for value in (root.attrib["width"], root.attrib["height"]))
-    root.attrib |= {"width": width, "height": height, "role": "img", "aria-label": description}
+    for side in ("width", "height"):
+        root.set(side, f"{float(root.attrib[side].removesuffix('pt')) * PIXELS:.0f}")
+    root.attrib |= {"role": "img", "aria-label": description}
     return ElementTree.tostring(root, "unicode")
 
 

@@ -31,6 +31,13 @@ def test_text_is_text_and_is_escaped():
     assert not list(root.iter(f"{NAMESPACE}b"))
 
 
+def test_it_has_the_size_of_its_figure():
+    root = ElementTree.fromstring(svg(drawn(), "a", "", {}))
+    width, height = 4 * 72, 3 * 72
+    assert root.attrib["viewBox"].split() == ["0", "0", str(width), str(height)]
+    assert (root.attrib["width"], root.attrib["height"]) == (str(width * 5 // 4), str(height * 5 // 4))
+
+
 def test_a_line_goes_through_its_points():
     styles: dict[str, str] = {}
     root = ElementTree.fromstring(svg(drawn(), "a", "", styles))

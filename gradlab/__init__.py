@@ -1,16 +1,15 @@
 """Gradient-stability studies: train a deep network, measure every layer, report whether its gradients flow.
 
-`run` trains what `gradlab run` does and returns the stored run, with its tables, verdicts and figures; `load` reads
-stored runs as one data frame, `study` gives one row per run. `profile` measures a network of one's own; `measure`,
-`Recorder`, `block`, `tap`, `norms` and `record_norms` are for a training loop of one's own. `Task`, `bounds`, `Probe`,
-`Snapshot` and `Column` are for user-defined data sets, parts and measurements.
+`run` trains what `gradlab run` does and returns the stored run, with its tables, verdicts and figures; `open` gives
+one that is stored, `load` reads stored runs as one data frame, `study` gives one row per run. `profile` measures a
+network of one's own; `measure`, `Recorder`, `block`, `tap`, `norms` and `record_norms` are for a training loop of
+one's own. `Task`, `bounds`, `Probe`, `Snapshot` and `Column` are for user-defined data sets, parts and measurements.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from gradlab.analysis.study import study_frame as study
     from gradlab.commands.run import run
     from gradlab.data.task import Task
     from gradlab.logs.recorder import Recorder
@@ -23,6 +22,8 @@ if TYPE_CHECKING:
     from gradlab.own.network import profile
     from gradlab.own.transformation import record_norms
     from gradlab.recipe import bounds
+    from gradlab.report.result import open_result as open  # noqa: A004 (as in gradlab.open)
+    from gradlab.report.study_frame import study
     from gradlab.store.gather import load
 
 __version__ = "0.3.0"
@@ -38,6 +39,7 @@ __all__ = [
     "load",
     "measure",
     "norms",
+    "open",
     "profile",
     "record_norms",
     "run",
@@ -56,10 +58,11 @@ _PLACES = {  # module, or module:attribute
     "block": "gradlab.nn.equations:block",
     "measure": "gradlab.own.loss:measure",
     "norms": "gradlab.own.by_hand:norms",
+    "open": "gradlab.report.result:open_result",
     "profile": "gradlab.own.network:profile",
     "record_norms": "gradlab.own.transformation:record_norms",
     "run": "gradlab.commands.run:run",
-    "study": "gradlab.analysis.study:study_frame",
+    "study": "gradlab.report.study_frame:study",
     "tap": "gradlab.own.by_hand:tap",
 }
 

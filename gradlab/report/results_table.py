@@ -49,7 +49,7 @@ def text_table(results: "pd.DataFrame", by: list[str]) -> str:
 def exported(results: "pd.DataFrame", by: list[str], form: str) -> str:
     """The table in one of FORMATS: all columns with full numbers as csv and json, rounded as latex and markdown.
 
-    pandas writes CSV; for LaTeX and Markdown it would need Jinja2 and tabulate, which gradlab does not depend on.
+    pandas writes CSV; its LaTeX has no escapes of ours, and for Markdown it would need tabulate.
     """
     if form == "json":
         return json.dumps(json_safe(results.to_dict("records")), indent=2, ensure_ascii=False)

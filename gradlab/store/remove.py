@@ -15,14 +15,14 @@ from typing import NamedTuple
 from gradlab.measurements.columns import TABLES
 from gradlab.recipe.errors import RecipeError
 from gradlab.store import files, lock
-from gradlab.store.write import CHECKPOINTS, DIGESTS, FIGURES, LOG
+from gradlab.store.write import CHECKPOINTS, DIGESTS, FIGURES, LOG, REPORT
 
 _REMOVED = ".removed"  # the end of a hidden name
 _HIDDEN = re.compile(rf"\.[0-9a-f]{{16}}{_REMOVED}")
 _TABLE = ("all.parquet", "part-*.parquet", files.TEMPORARY)
 # what gradlab writes in the folder of a run, by the folder that it is in
 _WRITTEN: dict[str, tuple[str, ...]] = {
-    "": ("recipe.yaml", "status.json", DIGESTS, LOG, lock.NAME, files.TEMPORARY),
+    "": ("recipe.yaml", "status.json", DIGESTS, LOG, REPORT, lock.NAME, files.TEMPORARY),
     **dict.fromkeys(TABLES, _TABLE),
     CHECKPOINTS: ("[0-9]*-*.npz", "[0-9]*-*.bad", files.TEMPORARY),
     FIGURES: ("*.png", "*.svg", files.TEMPORARY),

@@ -32,6 +32,7 @@ Digests = Mapping[str, str]  # of the files of a run by their names in its folde
 # the digests of the parts, while there are parts; those of other files are in status.json
 DIGESTS = "digests.txt"
 LOG = "run.log"
+REPORT = "report.html"
 CHECKPOINTS, FIGURES = "checkpoint", "figures"  # folders in that of a run
 NO_DIGESTS: Digests = MappingProxyType({})
 

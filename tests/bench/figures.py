@@ -234,6 +234,13 @@ def clip_advice() -> None:
     advice()
 
 
+def report() -> None:
+    """The page of one run and of twenty."""
+    from tests.bench import pages
+
+    pages.report()
+
+
 ALL = {
     "overhead": overhead,
     "peer": peer,
@@ -249,4 +256,5 @@ ALL = {
     "own": own_networks,
     "images": images,
     "sequences": sequences,
+    "report": report,
 }

@@ -1,0 +1,115 @@
+"""A study in a terminal: a line for each run, or two where the terminal is narrow."""
+
+import math
+from typing import Any
+
+from rich.cells import set_cell_size
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from gradlab.recipe.printing import one_line, printable
+from gradlab.report.study_table import duration
+from gradlab.report.watch.followed import Seen
+from gradlab.report.watch.run_view import Space, fitted, words_so_far
+from gradlab.report.watch.studied import Member, Study, is_over
+
+# headings of the columns with their widths; the run's name takes what is left
+COLUMNS = {"state": 11, "step": 13, "loss": 9, "score": 6, "verdict": 24, "time": 7}
+LEAST_NAME = 24
+CURSOR, NO_CURSOR = ">", " "
+
+
+def study_view(study: Study, space: Space, now: float, selected: int = 0) -> RenderableType:
+    """The whole view; `now` in seconds of the system's clock."""
+    members = study.ordered()
+    two_lines = space.width < sum(COLUMNS.values()) + len(COLUMNS) + 2 + LEAST_NAME
+    room = max((space.height - 4) // (2 if two_lines else 1), 1)
+    first = min(max(selected - room + 1, 0), max(len(members) - room, 0))
+    shown = members[first : first + room]
+    labels = study.labels(shown)
+    lines = [Text(printable(one_line(f"{study.path}: {summary(study)}")), style="bold")]
+    lines.append(_heading(space.width, two_lines))
+    for index, member in enumerate(shown, first):
+        cursor = CURSOR if index == selected else NO_CURSOR
+        lines += _lines(cursor, labels[member.folder], cells(study, member, now), space.width, two_lines)
+    if hidden := len(members) - len(shown):
+        lines.append(Text(f"  and {hidden} more"))
+    return Group(*(fitted(line, space.width) for line in lines))
+
+
+def summary(study: Study) -> str:
+    """`24 runs: 2 running, 20 finished, 2 diverged`."""
+    counts = study.counts()
+    words = ", ".join(
+        f"{count} {state}" for state, count in sorted(counts.items(), key=lambda item: -item[1])
+    )
+    return f"{counts.total()} run{'s' * (counts.total() != 1)}: {words}"
+
+
+def cells(study: Study, member: Member, now: float) -> dict[str, str]:
+    """The cells of a member's line by their headings."""
+    seen = member.followed.seen if member.followed else None
+    if member.is_written:
+        return _cells_so_far(seen, now) if seen else {"state": member.state}
+    if not is_over(member):
+        return {"state": member.state, "verdict": member.problem}
+    return _cells_of_row(member.state, study.row(member))
+
+
+def _cells_so_far(seen: Seen, now: float) -> dict[str, str]:
+    loss = seen.last("loss")
+    scores = seen.scores()[1]
+    seconds = seen.seconds(now)
+    return {
+        "state": "compiling" if seen.is_compiling else seen.state,
+        "step": f"{seen.done}" if seen.total is None else f"{seen.done}/{seen.total}",
+        "loss": f"{loss[0]:.3g}" if loss else "",
+        "score": f"{scores['test']:.2f}" if "test" in scores else "",
+        "verdict": words_so_far(seen),
+        "time": "" if seconds is None else duration(seconds),
+    }
+
+
+def _cells_of_row(state: str, row: dict[str, Any]) -> dict[str, str]:
+    loss, score, seconds = (_number(row.get(name)) for name in ("train_loss", "test_score", "seconds"))
+    steps, total = row.get("steps_done"), row.get("steps")
+    return {
+        "state": state,
+        "step": "" if steps is None else f"{steps}" if total is None else f"{steps}/{total}",
+        "loss": "" if loss is None else f"{loss:.3g}",
+        "score": "" if score is None or math.isnan(score) else f"{score:.2f}",
+        "verdict": ", ".join(filter(None, [row.get("signal_end"), row.get("training")])),
+        "time": "" if seconds is None else duration(seconds),
+    }
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if isinstance(value, int | float) else None
+
+
+def _heading(width: int, two_lines: bool) -> Text:
+    names = dict(zip(COLUMNS, COLUMNS, strict=True))
+    return Text(
+        "\n".join(line.plain for line in _lines(" ", "run", names, width, two_lines)[-1:]), style="dim"
+    )
+
+
+def _lines(cursor: str, label: str, by_heading: dict[str, str], width: int, two_lines: bool) -> list[Text]:
+    """A member's line, or its name and below it the rest."""
+    rest = " ".join(
+        _cell(printable(one_line(by_heading.get(name, ""))), size) for name, size in COLUMNS.items()
+    )
+    label = printable(one_line(label))
+    style = "bold" if cursor == CURSOR else ""
+    if two_lines:
+        return [Text(f"{cursor} {label}", style=style), Text(f"    {rest}", style=style)]
+    room = width - sum(COLUMNS.values()) - len(COLUMNS) - 2
+    return [Text(f"{cursor} {_cell(label, room)} {rest}", style=style)]
+
+
+def _cell(text: str, width: int) -> str:
+    """The text in a column of this width, its middle left out where it is longer."""
+    if len(text) > width:
+        end = (width - 1) // 2
+        text = f"{text[: width - 1 - end]}…{text[len(text) - end :]}"
+    return set_cell_size(text, width)

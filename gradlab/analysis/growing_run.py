@@ -1,5 +1,6 @@
 """The verdicts so far of a run that is being written, from rows that were read as they came."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -49,6 +50,10 @@ def followed_columns(run: Run) -> dict[str, tuple[str, ...]]:
         "layers": (*selected.layer_selection.columns, *PROFILE_COLUMNS),
         "steps": selected.step_selection.columns,
     }
-    if run.recipe.get("batch_size") == 0:  # a verdict on one batch reads the sizes of the updates
+    batch_size, examples = (
+        run.recipe.get("batch_size", 1),
+        (run.status.get("data") or {}).get("train", math.inf),
+    )
+    if batch_size == 0 or batch_size >= examples:  # a verdict on one batch reads the sizes of the updates
         columns["parameters"] = _UPDATES.columns
     return columns

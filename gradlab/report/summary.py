@@ -145,8 +145,11 @@ def _same_value(text: str, default: str) -> bool:
         return False
 
 
-def start_and_end(run: "Run") -> str:
-    """A table of the first and the last step: loss, scores, gradient norm, and the backward signal of two layers."""
+def start_and_end(run: "Run", width: int | None = None) -> str:
+    """A table of the first and the last step: loss, scores, gradient norm, and the backward signal of two layers.
+
+    A line is a step, or where that is more than `width` characters a column is.
+    """
     from gradlab.analysis.score import score_of
     from gradlab.analysis.selection import defined_backward
 
@@ -165,7 +168,9 @@ def start_and_end(run: "Run") -> str:
         cells += [_mean_text(at_step.log10_gradient, power_of_ten)]
         cells += [_mean_text(layers[layers.layer == layer].log10_backward, power_of_ten) for layer in hidden]
         table.append(cells)
-    return aligned(table)
+    lines = aligned(table)
+    is_too_wide = width is not None and max(map(len, lines.splitlines())) > width
+    return aligned(zip(*table, strict=True)) if is_too_wide else lines
 
 
 def cost(status: dict[str, Any]) -> str:

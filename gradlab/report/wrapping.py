@@ -1,23 +1,35 @@
 """Text for a terminal: broken between words, never within one, with the further lines indented."""
 
-import textwrap
+import re
+
+from rich.cells import cell_len
 
 from gradlab.recipe.printing import one_line, printable
 
 NAME_WIDTH = 12  # of a sentence's name, as `training`, with the spaces behind it
-LEAST_WIDTH = 20  # characters: below them nothing is gained by breaking lines
+INDENT = "  "  # of further lines where there is no name
+LEAST_ROOM = 16  # characters behind the indent: a narrower terminal breaks lines itself
+_PIECES = re.compile(r"[^/\-_,=]*[/\-_,=]+|[^/\-_,=]+")  # of a word that is too long, as a path
 
 
 def lines_of(name: str, sentence: str, width: int) -> list[str]:
-    """A sentence behind its name, further lines below its first word; without a name indented by two spaces.
+    """A sentence behind its name, further lines below its first word; without a name they are indented by two spaces.
 
-    A word that is longer than the width, as a path, stays in one piece.
+    A word that is longer than a line is broken behind a sign between its parts, as a path behind a `/`.
     """
-    return textwrap.wrap(
-        printable(one_line(sentence)),
-        max(width, LEAST_WIDTH),
-        initial_indent=f"{name:<{NAME_WIDTH - 1}} " if name else "",
-        subsequent_indent=" " * (NAME_WIDTH if name else 2),
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
+    start = f"{name:<{NAME_WIDTH - 1}} " if name else ""
+    indent = " " * len(start) if name else INDENT
+    room = max(width - len(indent), LEAST_ROOM)
+    lines = [start]
+    for word in printable(one_line(sentence)).split():
+        pieces = [word] if cell_len(word) <= room else _PIECES.findall(word)
+        for index, piece in enumerate(pieces):
+            space = "" if index or lines[-1] in (start, indent) else " "
+            if (
+                cell_len(lines[-1] + space + piece) > max(width, len(indent) + LEAST_ROOM)
+                and lines[-1].strip()
+            ):
+                lines.append(indent + piece)
+            else:
+                lines[-1] += space + piece
+    return lines

@@ -12,7 +12,9 @@ from gradlab.report.progress import LEVELS, progress_display, progress_line, spa
 
 def progress(step: int, steps: int = 100, backward: np.ndarray | None = None) -> SimpleNamespace:
     signal = np.zeros(10) if backward is None else backward
-    return SimpleNamespace(step=step, steps=steps, loss=0.421, backward=signal, steps_per_second=249.7)
+    profiles = {"log10_backward": np.ma.masked_array(signal, False)}
+    numbers = {"step": step, "steps": steps, "loss": 0.421, "steps_per_second": 249.7}
+    return SimpleNamespace(**numbers, backward=signal, profiles=profiles)
 
 
 def test_a_level_is_half_a_decade_and_the_last_hidden_layer_stands_in_the_middle():

@@ -1,33 +1,20 @@
 """A run in a terminal: how far it is, its numbers, verdicts so far, the profile over depth, and depth × step."""
 
-from typing import NamedTuple
-
-from rich.cells import cell_len, set_cell_size
+from rich.cells import cell_len
 from rich.console import Group, RenderableType
 from rich.text import Text
 
 from gradlab.report.study_table import duration
 from gradlab.report.summary import describe
-from gradlab.report.watch.braille import Profile, beside, curve
+from gradlab.report.watch.drawing import Space, bar, fitted, profile_lines
 from gradlab.report.watch.followed import Seen
 from gradlab.report.watch.heat_map import PLAIN_SHADES, SHADES, heat_map, scale
 from gradlab.report.wrapping import lines_of
 
-TITLES = {"backward": "← backward", "forward": "forward →", "gradient": "weight gradient"}
-# colours that the terminal's own theme makes readable on its background; what they say is said by characters, too
-STYLES = {"backward": "blue", "forward": "green", "gradient": "magenta"}
 SHADE_STYLES = ("blue", "cyan", "green", "magenta", "red")
 LOW = 28  # lines, below which a view leaves out the start of the training
 LEAST_MAP, MOST_MAP, LEAST_PROFILE, MOST_PROFILE = 3, 16, 3, 6  # lines
 BAR = 20  # characters
-
-
-class Space(NamedTuple):
-    """What a view may take: characters, lines, and whether only ASCII characters are shown."""
-
-    width: int
-    height: int
-    plain: bool = False
 
 
 def run_view(seen: Seen, space: Space, now: float) -> RenderableType:
@@ -51,14 +38,6 @@ def run_view(seen: Seen, space: Space, now: float) -> RenderableType:
 def title(seen: Seen) -> str:
     """The run's name and what it trains."""
     return f"{seen.run.name}: {describe(seen.run.recipe, seen.run.status.get('used'))}"
-
-
-def fitted(line: Text, width: int) -> Text:
-    """The line, cut at the width."""
-    if cell_len(line.plain) > width:
-        line.truncate(width, overflow="ellipsis")
-    line.no_wrap = True
-    return line
 
 
 def wrapped(name: str, sentence: str, width: int) -> list[Text]:
@@ -106,10 +85,6 @@ def sentences(seen: Seen) -> list[tuple[str, str]]:
         if start and end and end.step > start.step:
             lines.append((f"at step {end.step}", end.sentence))
         lines.append(("training", verdicts.training.sentence))
-        if not seen.is_over:
-            lines = [
-                (name, f"so far {sentence}" if name == "training" else sentence) for name, sentence in lines
-            ]
     if seen.state == "killed":
         lines.append(("killed", "its process is gone; run the same command again to continue"))
     elif message := seen.run.status.get("message"):
@@ -125,13 +100,6 @@ def words_so_far(seen: Seen) -> str:
     return ", ".join(filter(None, [signal, verdicts.training.verdict]))
 
 
-def bar(done: int, total: int, width: int, plain: bool = False) -> str:
-    """`━━━━╌╌╌╌`: how much is done."""
-    full, empty = "#-" if plain else "━╌"
-    count = width if total <= done else width * done // max(total, 1)
-    return full * count + empty * (width - count)
-
-
 def _bar_line(seen: Seen, space: Space, now: float) -> Text:
     text = standing(seen, now)
     if seen.total is None or cell_len(text) + 8 > space.width:
@@ -143,22 +111,6 @@ def _bar_line(seen: Seen, space: Space, now: float) -> Text:
 def _profile_heading(seen: Seen) -> str:
     of_seed = f", seed {seen.seed} of {seen.seeds} seeds" if seen.seeds > 1 else ""
     return f"over depth at step {seen.profile_step}{of_seed}, log axis"
-
-
-def profile_lines(profiles: dict[str, Profile], space: Space, height: int) -> list[Text]:
-    """The profiles beside each other, each with its title and its axes."""
-    width = (space.width - len(profiles) + 1) // len(profiles)
-    blocks = []
-    for name, profile in profiles.items():
-        drawn = curve(profile, width, height, space.plain)
-        heading = TITLES[name].replace("← ", "<- " if space.plain else "← ")
-        heading = heading.replace(" →", " ->" if space.plain else " →")
-        blocks.append([set_cell_size(piece, width) for piece in [heading, *drawn]])
-    styles = [STYLES[name] for name in profiles]
-    return [
-        Text.assemble(*((piece, style) for piece, style in zip(pieces, styles, strict=True)))
-        for pieces in beside(blocks)
-    ]
 
 
 def _map_lines(seen: Seen, space: Space, height: int) -> list[Text]:

@@ -9,8 +9,8 @@ from rich.text import Text
 
 from gradlab.recipe.printing import printable
 from gradlab.report.terminal import say
+from gradlab.report.watch.drawing import Space
 from gradlab.report.watch.keys import keys
-from gradlab.report.watch.run_view import Space
 from gradlab.report.watch.views import View
 
 PAUSE = 0.5  # seconds between two looks, or more:

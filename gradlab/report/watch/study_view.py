@@ -9,8 +9,9 @@ from rich.text import Text
 
 from gradlab.recipe.printing import one_line, printable
 from gradlab.report.study_table import duration
+from gradlab.report.watch.drawing import Space, fitted
 from gradlab.report.watch.followed import Seen
-from gradlab.report.watch.run_view import Space, fitted, words_so_far
+from gradlab.report.watch.run_view import words_so_far
 from gradlab.report.watch.studied import Member, Study, is_over
 
 # headings of the columns with their widths; the run's name takes what is left

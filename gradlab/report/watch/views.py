@@ -10,11 +10,11 @@ from rich.text import Text
 
 from gradlab.recipe.errors import RecipeError
 from gradlab.recipe.printing import one_line, printable
+from gradlab.report.watch.drawing import Space
 from gradlab.report.watch.followed import FollowedRun
 from gradlab.report.watch.keys import DOWN, ENTER, ESCAPE, UP
 from gradlab.report.watch.place import has_runs, is_run
 from gradlab.report.watch.run_view import (
-    Space,
     numbers,
     run_view,
     sentences,

@@ -9,7 +9,8 @@ from gradlab.recipe.printing import one_line, printable
 NAME_WIDTH = 12  # of a sentence's name, as `training`, with the spaces behind it
 INDENT = "  "  # of further lines where there is no name
 LEAST_ROOM = 16  # characters behind the indent: a narrower terminal breaks lines itself
-_PIECES = re.compile(r"[^/\-_,=]*[/\-_,=]+|[^/\-_,=]+")  # of a word that is too long, as a path
+# what a word that is too long is broken behind: the folders of a path, else the parts of a name
+_BREAKS = (r"(?<=/)", r"(?<=[-_,=])")
 
 
 def lines_of(name: str, sentence: str, width: int) -> list[str]:
@@ -22,8 +23,7 @@ def lines_of(name: str, sentence: str, width: int) -> list[str]:
     room = max(width - len(indent), LEAST_ROOM)
     lines = [start]
     for word in printable(one_line(sentence)).split():
-        pieces = [word] if cell_len(word) <= room else _PIECES.findall(word)
-        for index, piece in enumerate(pieces):
+        for index, piece in enumerate(_pieces(word, room)):
             space = "" if index or lines[-1] in (start, indent) else " "
             if (
                 cell_len(lines[-1] + space + piece) > max(width, len(indent) + LEAST_ROOM)
@@ -33,3 +33,12 @@ def lines_of(name: str, sentence: str, width: int) -> list[str]:
             else:
                 lines[-1] += space + piece
     return lines
+
+
+def _pieces(word: str, room: int) -> list[str]:
+    """The word, in pieces where it is longer than the room."""
+    pieces = [word]
+    for pattern in _BREAKS:
+        parts = [re.split(pattern, piece) if cell_len(piece) > room else [piece] for piece in pieces]
+        pieces = [piece for of_piece in parts for piece in of_piece if piece]
+    return pieces

@@ -135,7 +135,9 @@ def _labels(members: list[Member]) -> dict[Path, str]:
     names = {member.folder: member.folder.name for member in members}
     if len(runs) < 2:
         return names
-    differing = choices(list(runs.values()))
+    found = choices(list(runs.values()))
+    # a number that only some runs have, as a clip's threshold, tells nothing apart where it is the same in these
+    differing = {key: values for key, values in found.items() if len({*map(repr, values)} - {"None"}) > 1}
     for index, folder in enumerate(runs):
         words = [f"{key}={values[index]}" for key, values in differing.items() if values[index] is not None]
         names[folder] = " ".join(words) or names[folder]

@@ -14,25 +14,34 @@ from gradlab.report.watch.followed import Seen
 from gradlab.report.watch.run_view import words_so_far
 from gradlab.report.watch.studied import Member, Study, is_over
 
-# headings of the columns with their widths; the run's name takes what is left
-COLUMNS = {"state": 11, "step": 13, "loss": 9, "score": 6, "verdict": 24, "time": 7}
+# headings of the columns with their widths; the name stands between the state and these, the verdict behind them
+STATE, COLUMNS, LEAST_VERDICT = 11, {"step": 11, "loss": 8, "score": 6, "time": 7}, 20
 LEAST_NAME = 24
 CURSOR, NO_CURSOR = ">", " "
 
 
-def study_view(study: Study, space: Space, now: float, selected: int = 0) -> RenderableType:
-    """The whole view; `now` in seconds of the system's clock."""
+def study_view(study: Study, space: Space, now: float, chosen: Member | None = None) -> RenderableType:
+    """The whole view; `now` in seconds of the system's clock; the line of the `chosen` member is marked."""
     members = study.ordered()
-    two_lines = space.width < sum(COLUMNS.values()) + len(COLUMNS) + 2 + LEAST_NAME
-    room = max((space.height - 4) // (2 if two_lines else 1), 1)
+    selected = next((index for index, member in enumerate(members) if member is chosen), 0)
+    two_lines = space.width < STATE + LEAST_NAME + _width_of_numbers() + LEAST_VERDICT
+    room = max((space.height - 3) // (2 if two_lines else 1), 1)
     first = min(max(selected - room + 1, 0), max(len(members) - room, 0))
     shown = members[first : first + room]
     labels = study.labels(shown)
+    longest = max((len(label) for label in labels.values()), default=0)
+    name = (
+        space.width
+        if two_lines
+        else min(longest, space.width - STATE - _width_of_numbers() - LEAST_VERDICT - 5)
+    )
     lines = [Text(printable(one_line(f"{study.path}: {summary(study)}")), style="bold")]
-    lines.append(_heading(space.width, two_lines))
+    heading = {key: key for key in (*COLUMNS, "state", "verdict")}
+    lines += [Text(line, style="dim") for line in _lines(NO_CURSOR, "run", heading, name, two_lines)[-1:]]
     for index, member in enumerate(shown, first):
         cursor = CURSOR if index == selected else NO_CURSOR
-        lines += _lines(cursor, labels[member.folder], cells(study, member, now), space.width, two_lines)
+        written = _lines(cursor, labels[member.folder], cells(study, member, now), name, two_lines)
+        lines += [Text(line, style="bold" if index == selected else "") for line in written]
     if hidden := len(members) - len(shown):
         lines.append(Text(f"  and {hidden} more"))
     return Group(*(fitted(line, space.width) for line in lines))
@@ -88,24 +97,19 @@ def _number(value: Any) -> float | None:
     return float(value) if isinstance(value, int | float) else None
 
 
-def _heading(width: int, two_lines: bool) -> Text:
-    names = dict(zip(COLUMNS, COLUMNS, strict=True))
-    return Text(
-        "\n".join(line.plain for line in _lines(" ", "run", names, width, two_lines)[-1:]), style="dim"
-    )
+def _width_of_numbers() -> int:
+    return sum(COLUMNS.values()) + len(COLUMNS)
 
 
-def _lines(cursor: str, label: str, by_heading: dict[str, str], width: int, two_lines: bool) -> list[Text]:
-    """A member's line, or its name and below it the rest."""
-    rest = " ".join(
-        _cell(printable(one_line(by_heading.get(name, ""))), size) for name, size in COLUMNS.items()
-    )
+def _lines(cursor: str, label: str, by_heading: dict[str, str], name: int, two_lines: bool) -> list[str]:
+    """A member's line, or its state and name and below these the rest."""
+    words = {key: printable(one_line(text)) for key, text in by_heading.items()}
+    numbers = " ".join(_cell(words.get(key, ""), width) for key, width in COLUMNS.items())
+    state, verdict = _cell(words.get("state", ""), STATE), words.get("verdict", "")
     label = printable(one_line(label))
-    style = "bold" if cursor == CURSOR else ""
     if two_lines:
-        return [Text(f"{cursor} {label}", style=style), Text(f"    {rest}", style=style)]
-    room = width - sum(COLUMNS.values()) - len(COLUMNS) - 2
-    return [Text(f"{cursor} {_cell(label, room)} {rest}", style=style)]
+        return [f"{cursor} {state} {label}", f"    {numbers} {verdict}"]
+    return [f"{cursor} {state} {_cell(label, name)} {numbers} {verdict}"]
 
 
 def _cell(text: str, width: int) -> str:

@@ -95,7 +95,7 @@ class StudyWatch:
 
     def __init__(self, path: Path) -> None:
         self._study = Study(path)
-        self._selected = 0
+        self._chosen: Member | None = None  # the first one, until another is chosen
         self._inside: Member | None = None
         self._told: dict[Path, str] = {}
 
@@ -128,7 +128,7 @@ class StudyWatch:
     def draw(self, space: Space) -> RenderableType:
         """See `View`."""
         if self._inside is None:
-            return study_view(self._study, space, time.time(), self._selected)
+            return study_view(self._study, space, time.time(), self._chosen)
         seen = self._inside.follow().seen
         return Text("reading …") if seen is None else run_view(seen, space, time.time())
 
@@ -142,10 +142,14 @@ class StudyWatch:
         if self._inside:
             self._inside = None if key in (ENTER, ESCAPE) else self._inside
         elif key in (UP, DOWN):
-            step = 1 if key == DOWN else -1
-            self._selected = min(max(self._selected + step, 0), max(len(members) - 1, 0))
-        elif key == ENTER and self._selected < len(members):
-            self._open(members[self._selected])
+            at = self._place(members) + (1 if key == DOWN else -1)
+            self._chosen = members[min(max(at, 0), len(members) - 1)] if members else None
+        elif key == ENTER and members:
+            self._open(members[self._place(members)])
+
+    def _place(self, members: list[Member]) -> int:
+        """Where the chosen run stands in the order of now."""
+        return next((index for index, member in enumerate(members) if member is self._chosen), 0)
 
     def _open(self, member: Member) -> None:
         try:

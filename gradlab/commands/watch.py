@@ -43,7 +43,10 @@ def main(argv: list[str]) -> int:
     if options.path is not None:
         view = view_of(Path(options.path))
     else:
-        nothing = f"no run is being trained below {OUTPUTS}; waiting for one to begin"
+        nothing = (
+            f"no run is being trained below {OUTPUTS}; waiting for one to begin (gradlab watch PATH shows one that has "
+            "ended)"
+        )
         view = Waiting(lambda: newest_written(Path(OUTPUTS)), nothing)
     show(view, Console(highlight=False))
     return 0

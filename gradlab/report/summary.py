@@ -90,10 +90,19 @@ def _loss_scale(scale: dict[str, Any]) -> list[str]:
 
 
 def title(run: "Run") -> str:
-    """The title of a run's figures: its recipe, a note if its data are synthetic, and the name of a foreign run."""
+    """The title of a run's figures: its recipe, and the name of a foreign run.
+
+    Notes behind it say that its data are synthetic, and of a run that is not over how far it is.
+    """
     name = f"{run.name} · " if run.is_foreign else ""
     described = name + describe(run.recipe, run.status.get("used"))
-    return described + (" (synthetic data)" if is_synthetic(run) else "")
+    so_far = f" ({run.status['state']}: {run.progress} so far)" if is_unfinished(run) else ""
+    return described + (" (synthetic data)" if is_synthetic(run) else "") + so_far
+
+
+def is_unfinished(run: "Run") -> bool:
+    """Whether it is being written, or its process is gone: it has the rows of its steps so far."""
+    return run.status["state"] in ("running", "killed")
 
 
 def is_synthetic(run: "Run") -> bool:

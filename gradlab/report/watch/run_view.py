@@ -4,6 +4,7 @@ from rich.cells import cell_len
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from gradlab.analysis.wording import percent
 from gradlab.report.study_table import duration
 from gradlab.report.summary import describe
 from gradlab.report.watch.drawing import Space, bar, fitted, profile_lines
@@ -72,7 +73,7 @@ def numbers(seen: Seen) -> list[str]:
         words.append(f"{label} " + ", ".join(f"{part} {value:.2f}" for part, value in scores.items()))
     share = seen.verdicts.training.clip_share if seen.verdicts else None
     if share is not None and seen.run.recipe.get("clip", {}).get("name") != "none":
-        words.append(f"clip acted on {100 * share:.2g} % of steps")
+        words.append(f"clip acted on {percent(share)} of steps")
     return words
 
 
@@ -86,7 +87,8 @@ def sentences(seen: Seen) -> list[tuple[str, str]]:
             lines.append((f"at step {end.step}", end.sentence))
         lines.append(("training", verdicts.training.sentence))
     if seen.state == "killed":
-        lines.append(("killed", "its process is gone; run the same command again to continue"))
+        how = "" if seen.run.is_foreign else "; run the same command again to continue"
+        lines.append(("killed", f"its process is gone{how}"))
     elif message := seen.run.status.get("message"):
         lines.append(("note", message))
     return lines

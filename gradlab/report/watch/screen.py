@@ -14,7 +14,7 @@ from gradlab.report.watch.keys import keys
 from gradlab.report.watch.views import View
 
 PAUSE = 0.5  # seconds between two looks, or more:
-LEAST_REST = 45  # times as long as a look took, so that it takes about 2 % of a core
+LEAST_REST = 60  # times as long as a look took, so that it takes less than 2 % of a core
 
 
 def show(view: View, console: Console) -> None:

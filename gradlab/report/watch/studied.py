@@ -1,6 +1,8 @@
 """What is known of each run of a study while it is written."""
 
 from collections import Counter
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -71,6 +73,7 @@ class Study:
     was_written: bool = False  # while it was watched
     _tables: dict[Path, StudyTable] = field(default_factory=dict)
     _labels: dict[tuple[Path, ...], dict[Path, str]] = field(default_factory=dict)
+    _runs: dict[Path, Run] = field(default_factory=dict)  # for their choices, which do not change
 
     def look(self, now: float) -> list[Member]:
         """Read what is new; the members of which anything is. `now` in seconds of any clock.
@@ -116,31 +119,29 @@ class Study:
             member.row = self._tables[place].row(member.folder)
         return member.row
 
-    def labels(self, shown: list[Member]) -> dict[Path, str]:
+    def labels(self, members: list[Member]) -> dict[Path, str]:
         """What tells these members apart: the choices in which they differ, or the name of the folder."""
-        key = tuple(member.folder for member in shown)
+        key = tuple(member.folder for member in members)
         if key not in self._labels:
-            self._labels = {key: _labels(shown)}
+            for folder in key:
+                if folder not in self._runs:
+                    with suppress(RecipeError):
+                        self._runs[folder] = open_run(folder, running=True)
+            self._labels = {key: _labels(key, self._runs)}
         return self._labels[key]
 
 
-def _labels(members: list[Member]) -> dict[Path, str]:
-    runs: dict[Path, Run] = {}
-    for member in members:
-        seen = member.followed.seen if member.followed else None
-        try:
-            runs[member.folder] = seen.run if seen else open_run(member.folder, running=True)
-        except RecipeError:
-            continue
-    names = {member.folder: member.folder.name for member in members}
-    if len(runs) < 2:
-        return names
-    found = choices(list(runs.values()))
-    # a number that only some runs have, as a clip's threshold, tells nothing apart where it is the same in these
+def _labels(folders: tuple[Path, ...], runs: Mapping[Path, Run]) -> dict[Path, str]:
+    """The choices in which the runs of these folders differ; a number that only some have, as a clip's threshold, only
+    where it differs in these.
+    """
+    known = [folder for folder in folders if folder in runs]
+    found = choices([runs[folder] for folder in known])
     differing = {key: values for key, values in found.items() if len({*map(repr, values)} - {"None"}) > 1}
-    for index, folder in enumerate(runs):
+    names = {folder: folder.name for folder in folders}
+    for index, folder in enumerate(known):
         words = [f"{key}={values[index]}" for key, values in differing.items() if values[index] is not None]
-        names[folder] = " ".join(words) or names[folder]
+        names[folder] = " ".join(words) or folder.name
     return names
 
 

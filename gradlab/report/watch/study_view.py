@@ -17,6 +17,7 @@ from gradlab.report.watch.studied import Member, Study, is_over
 # headings of the columns with their widths; the name stands between the state and these, the verdict behind them
 STATE, COLUMNS, LEAST_VERDICT = 11, {"step": 11, "loss": 8, "score": 6, "time": 7}, 20
 LEAST_NAME = 24
+MOST_COMPARED = 50  # runs whose choices are compared, though fewer may be shown
 CURSOR, NO_CURSOR = ">", " "
 
 
@@ -28,14 +29,15 @@ def study_view(study: Study, space: Space, now: float, chosen: Member | None = N
     room = max((space.height - 3) // (2 if two_lines else 1), 1)
     first = min(max(selected - room + 1, 0), max(len(members) - room, 0))
     shown = members[first : first + room]
-    labels = study.labels(shown)
-    longest = max((len(label) for label in labels.values()), default=0)
+    labels = study.labels(members[: max(first + room, MOST_COMPARED)])
+    shown_labels = [labels[member.folder] for member in shown]
+    longest = max((len(label) for label in shown_labels), default=0)
     name = (
         space.width
         if two_lines
         else min(longest, space.width - STATE - _width_of_numbers() - LEAST_VERDICT - 5)
     )
-    lines = [Text(printable(one_line(f"{study.path}: {summary(study)}")), style="bold")]
+    lines = [Text(printable(one_line(f"{summary(study)} · {study.path}")), style="bold")]
     heading = {key: key for key in (*COLUMNS, "state", "verdict")}
     lines += [Text(line, style="dim") for line in _lines(NO_CURSOR, "run", heading, name, two_lines)[-1:]]
     for index, member in enumerate(shown, first):

@@ -55,7 +55,7 @@ def test_a_view_has_what_is_known(watched):
     for heading in ("← backward", "forward →", "backward signal, layer × step:", "over depth at step 39"):
         assert heading in text
     assert re.search(r"signal +flowing", text)
-    assert "so far 39 of 100 steps" in text
+    assert "so far 39 of 100 steps" in " ".join(text.split())
     assert "━" * 8 + "╌" * 12 in text
 
 

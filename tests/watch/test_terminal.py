@@ -1,5 +1,6 @@
 """`gradlab watch` and `gradlab run` in a real terminal, that of tmux."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -14,6 +15,7 @@ pytestmark = [
 ]
 WIDTHS = (60, 140)
 PROMPT = "ready>"
+SHELL = ("env", "-u", "COLUMNS", "-u", "LINES", f"PS1={PROMPT}", "sh")  # the size is that of the window
 # what a line of a run's output begins with, at the left edge
 STARTS = set(
     "mlp ← step train test data signal at training cause probes note theory stored figures done".split()
@@ -28,11 +30,11 @@ class Terminal:
     def __init__(self, name: str, folder: Path, width: int, height: int = 40) -> None:
         self.name, self.folder = name, folder
         size = ("-x", str(width), "-y", str(height))
-        self._tmux("new-session", "-d", "-s", name, *size, "-c", str(folder), "env", f"PS1={PROMPT}", "sh")
+        self._tmux("new-session", "-d", "-s", name, *size, "-c", str(folder), *SHELL)
         self.wait_for(PROMPT)
 
     def _tmux(self, *words: str) -> str:
-        server = ["tmux", "-L", f"gradlab-{self.folder.name}", "-f", "/dev/null"]
+        server = ["tmux", "-L", f"gradlab-{os.getpid()}", "-f", "/dev/null"]
         return subprocess.run([*server, *words], check=True, capture_output=True, text=True).stdout
 
     def type(self, *keys: str) -> None:

@@ -15,7 +15,7 @@ from gradlab.report.watch.run_view import words_so_far
 from gradlab.report.watch.studied import Member, Study, is_over
 
 # headings of the columns with their widths; the name stands between the state and these, the verdict behind them
-STATE, COLUMNS, LEAST_VERDICT = 11, {"step": 11, "loss": 8, "score": 6, "time": 7}, 20
+STATE, COLUMNS, LEAST_VERDICT = 11, {"step": 15, "loss": 8, "score": 6, "time": 7}, 16
 LEAST_NAME = 24
 MOST_COMPARED = 50  # runs whose choices are compared, though fewer may be shown
 CURSOR, NO_CURSOR = ">", " "

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from gradlab.analysis.gain import VERDICT_DECADES, Defect, Gain
 from gradlab.analysis.results import (
@@ -294,13 +295,20 @@ def _clip(result: TrainingVerdict) -> list[str]:
     return []
 
 
+class Planned(NamedTuple):
+    """The steps of the recipe, and whether the run is still making them."""
+
+    steps: int
+    is_running: bool = False
+
+
 def of_training(
-    result: TrainingVerdict, reason: str, details: Mapping[str, str], score: Score, total_steps: int
+    result: TrainingVerdict, reason: str, details: Mapping[str, str], score: Score, planned: Planned
 ) -> str:
     """learned: loss 2.35 → 0.09, test accuracy 0.97 (chance level 0.10); the clip acted on 45 % of the steps.
 
     `reason` is why the verdict is what it is, where the losses do not show it; `details` the numbers of the words that
-    are also true, of a single seed; `total_steps` those of the recipe.
+    are also true, of a single seed.
     """
     verdict = result.verdict
     parts = [_losses(result, score) + _scores(result, score)]
@@ -315,9 +323,10 @@ def of_training(
     parts += _clip(result)
     if result.overflows is not None:
         parts.append(f"loss scaling dropped {result.overflows} of {count_text(result.updates, 'update')}")
-    if (result.stopped or verdict not in ("diverged", "untrained")) and result.steps < total_steps:
+    if (result.stopped or verdict not in ("diverged", "untrained")) and result.steps < planned.steps:
         why = f" ({result.stopped})" if result.stopped else ""
-        parts.append(f"ended after {result.steps} of {count_text(total_steps, 'step')}{why}")
+        how = "so far" if planned.is_running else "ended after"
+        parts.append(f"{how} {result.steps} of {count_text(planned.steps, 'step')}{why}")
     return f"{_seed_counts(result)}: {'; '.join(parts)}"
 
 

@@ -49,6 +49,7 @@ class TrainingContext:
     stopped: why a seed ended early, by its number.
     same_batch: whether each step has the same gradient function: the whole training set, and nothing random.
     update_norms: log10 of ‖Δθ‖ by seed and step, where it was measured.
+    is_running: whether more steps are being made.
     """
 
     baseline: Baseline
@@ -58,6 +59,7 @@ class TrainingContext:
     stopped: dict[int, str] = field(default_factory=dict)
     same_batch: bool = False
     update_norms: pd.Series | None = None
+    is_running: bool = False
 
 
 @dataclass(frozen=True)
@@ -147,9 +149,8 @@ def training_verdict(steps: pd.DataFrame | Rows, context: TrainingContext) -> Tr
     )
     reason = _reason([(number, seed.reason) for number, seed in seeds.items() if seed.verdict == verdict])
     details = next(iter(each)).additions if len(each) == 1 else {}
-    return replace(
-        result, sentence=sentences.of_training(result, reason, details, score, context.total_steps)
-    )
+    planned = sentences.Planned(context.total_steps, context.is_running)
+    return replace(result, sentence=sentences.of_training(result, reason, details, score, planned))
 
 
 def _reason(reasons: list[tuple[int, str]]) -> str:

@@ -28,7 +28,7 @@ LAYER_COLUMNS = (
 FOREIGN_COLUMNS = ("log10_gradient",)  # of layers, on which the verdicts of a foreign run rest beside these
 STEP_COLUMNS = ("loss", "learning_rate", "log10_gradient", "clipped", "overflowed", "train_loss", "test_loss")
 TIME_COLUMNS = ("name", "log10_backward")
-_NO_TIMES = pd.DataFrame(columns=["source", "step"])
+NO_TIMES = pd.DataFrame(columns=["source", "step"])  # of a network without time steps
 
 
 def step_columns(data: Mapping[str, Any] | None, clip: Mapping[str, Any]) -> tuple[str, ...]:
@@ -44,22 +44,22 @@ class VerdictRun(Run):
     @cached_property
     def layers(self) -> pd.DataFrame:
         """The rows of the first and the last steps with a backward signal, as `Run.layers`."""
-        return frames("layers", [self], self._layer_selection)[0]
+        return frames("layers", [self], self.layer_selection)[0]
 
     @cached_property
     def steps(self) -> pd.DataFrame:
         """As `Run.steps`, without the columns of no verdict."""
-        return frames("steps", [self], self._step_selection)[0]
+        return frames("steps", [self], self.step_selection)[0]
 
     @cached_property
     def layer_rows(self) -> Rows:
         """The rows of `layers` as arrays, without a frame on the way."""
-        return rows_from_arrow(sorted_rows("layers", [self], self._layer_selection)[0])
+        return rows_from_arrow(sorted_rows("layers", [self], self.layer_selection)[0])
 
     @cached_property
     def step_rows(self) -> Rows:
         """The rows of `steps` as arrays, without a frame on the way."""
-        return rows_from_arrow(sorted_rows("steps", [self], self._step_selection)[0])
+        return rows_from_arrow(sorted_rows("steps", [self], self.step_selection)[0])
 
     @cached_property
     def parameters(self) -> pd.DataFrame:
@@ -70,17 +70,19 @@ class VerdictRun(Run):
     def times(self) -> pd.DataFrame:
         """The rows of the steps of `layers`; empty if the network has no time steps."""
         if not table_files(self.folder, "times"):
-            return _NO_TIMES
+            return NO_TIMES
         steps = pa.array(np.unique(self.layer_rows["step"]), pa.int32())
         at_steps = lambda rows: rows.filter(pc.is_in(rows["step"], value_set=steps))
         return frames("times", [self], Selection(TIME_COLUMNS, at_steps))[0]
 
     @property
-    def _layer_selection(self) -> Selection:
+    def layer_selection(self) -> Selection:
+        """What a verdict reads of the table of layers."""
         return Selection(_layer_columns(self), self._of_verdicts)
 
     @property
-    def _step_selection(self) -> Selection:
+    def step_selection(self) -> Selection:
+        """What a verdict reads of the table of steps."""
         return Selection(step_columns(self.status.get("data"), self.recipe.get("clip", UNKNOWN)))
 
     def _of_verdicts(self, rows: pa.Table) -> pa.Table:

@@ -337,6 +337,7 @@ def _training(run: Run, data: dict[str, Any], nonfinite: tuple[dict[str, Any], .
         stopped={entry["seed"]: entry["why"] for entry in run.status.get("stopped", [])},
         same_batch=same_batch,
         update_norms=_update_norms(run) if same_batch else None,
+        is_running=run.status["state"] == "running",
     )
     return training_verdict(step_rows(run), context)
 

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from gradlab.commands.registry import commands
 from gradlab.recipe.errors import RecipeError
 from gradlab.recipe.paths import is_folder
+from gradlab.recipe.printing import one_line
 from gradlab.report.terminal import say
 
 if TYPE_CHECKING:
-    from gradlab.store.read import Problems
+    from gradlab.store.read import Problems, Run
 
 
 OUTPUTS = "outputs"  # where studies are, unless `outputs=` says otherwise
@@ -68,6 +69,15 @@ def place(path: str) -> str:
 def words(text: str) -> list[str]:
     """A comma-separated argument as a list: `vanishing,diverged`."""
     return [word.strip() for word in text.split(",") if word.strip()]
+
+
+def tell_unfinished(command: str, run: "Run") -> None:
+    """Say of a run that is being written, or was killed, that what is shown are its rows so far."""
+    from gradlab.store.read import UNFINISHED
+
+    if (state := run.status["state"]) in UNFINISHED:
+        line = f"gradlab {command}: {run.folder} is {state} ({run.progress}): these are its rows so far"
+        say(one_line(line), file=sys.stderr)
 
 
 def tell_problems(command: str, problems: "Problems") -> None:

@@ -4,7 +4,7 @@ import math
 from argparse import ArgumentTypeError
 from pathlib import Path
 
-from gradlab.commands.arguments import Arguments, path_arguments, tell_problems, words
+from gradlab.commands.arguments import Arguments, path_arguments, tell_problems, tell_unfinished, words
 from gradlab.recipe.errors import RecipeError
 from gradlab.recipe.printing import one_line
 from gradlab.report import pictures, results_table
@@ -90,5 +90,7 @@ def main(argv: list[str]) -> int:
     else:
         say(report_text(comparison))
         say(one_line(pictures.save(comparison_picture(comparison), path)))
+    for run in runs:
+        tell_unfinished("compare", run)
     tell_problems("compare", problems)
     return 0

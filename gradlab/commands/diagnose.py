@@ -2,9 +2,14 @@
 
 import json
 import sys
+from typing import TYPE_CHECKING
 
-from gradlab.commands.arguments import Arguments, path_arguments, tell_problems, words
+from gradlab.commands.arguments import Arguments, path_arguments, tell_problems, tell_unfinished, words
 from gradlab.report.terminal import say
+
+if TYPE_CHECKING:
+    from gradlab.analysis.results import Diagnosis
+    from gradlab.store.read import Run
 
 
 def arguments() -> Arguments:
@@ -33,7 +38,11 @@ def main(argv: list[str]) -> int:
     from gradlab.analysis.verdicts import diagnose, failed
     from gradlab.store.read import read_each
 
-    diagnoses, problems = read_each(options.paths, diagnose)
+    def judge(run: "Run") -> "Diagnosis":
+        tell_unfinished("diagnose", run)
+        return diagnose(run)
+
+    diagnoses, problems = read_each(options.paths, judge)
     if options.json:
         say(json.dumps([to_json(diagnosis) for diagnosis in diagnoses], indent=2, ensure_ascii=False))
     else:

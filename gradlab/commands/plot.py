@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gradlab.commands.arguments import Arguments, path_arguments, tell_problems
+from gradlab.commands.arguments import Arguments, path_arguments, tell_problems, tell_unfinished
 from gradlab.figures.registry import run_figures
 from gradlab.recipe.errors import RecipeError
 from gradlab.recipe.printing import one_line
@@ -49,6 +49,7 @@ def main(argv: list[str]) -> int:
         raise RecipeError("--kind and --column are two figures; give one of them")
 
     def draw(run: "Run") -> None:
+        tell_unfinished("plot", run)
         if options.column:
             say(one_line(pictures.draw_column(run, options.column, options.format, options.out)))
             return

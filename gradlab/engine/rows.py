@@ -1,5 +1,6 @@
 """From a chunk's arrays to the named columns of the tables, as `store.rows` takes them."""
 
+from collections.abc import Collection
 from typing import Any
 
 import jax
@@ -46,14 +47,26 @@ def step_values(chunk: ChunkResult, layout: Layout) -> dict[str, np.ndarray]:
     return unpack(layout.columns, chunk.row)["steps"]
 
 
-def last_backward(chunk: ChunkResult, layout: Layout) -> np.ndarray:
-    """log10_backward of the first seed at the last row that has it, (layers,); (0,) where none has."""
-    measured = _layers(chunk, layout, unpack(layout.columns, chunk.row)).get("log10_backward")
-    if measured is None:
-        return np.zeros(0)
-    column, where = measured
-    rows = np.flatnonzero(np.broadcast_to(where, column.shape)[0].any(-1))
-    return np.asarray(column[0, rows[-1]]) if len(rows) else np.zeros(0)
+def last_profiles(
+    chunk: ChunkResult, layout: Layout, names: Collection[str]
+) -> dict[str, np.ma.MaskedArray[Any, Any]]:
+    """Columns of layers of the first seed, each at the last row that has it, (layers,), masked where not measured.
+
+    A column that no row has is left out.
+    """
+    measured = unpack(layout.columns, chunk.row)
+    entries = {
+        column: pair for column, pair in _entries(chunk, layout, measured).items() if column.name in names
+    }
+    columns = _layers(chunk, layout, measured) | _of_kernels(layout, entries)
+    profiles = {}
+    for name in names:
+        values, where = columns.get(name, (np.zeros((1, 0, 0)), np.False_))
+        where = np.broadcast_to(where, values.shape)[0]
+        rows = np.flatnonzero(where.any(-1))
+        if len(rows):
+            profiles[name] = np.ma.masked_array(values[0, rows[-1]], ~where[rows[-1]])
+    return profiles
 
 
 def _is_measured(chunk: ChunkResult, slot: Slot, values: Any = 0.0) -> Any:

@@ -17,7 +17,7 @@ from gradlab.engine.layout import Layout
 from gradlab.engine.loop import ChunkResult, LoadedRun, compile_run, load_run, train
 from gradlab.engine.prepare import PreparedRun, run_folder
 from gradlab.engine.prices import seconds_of_run
-from gradlab.engine.rows import last_backward, step_values
+from gradlab.engine.rows import last_profiles, step_values
 from gradlab.engine.seed_programs import ChunkKind
 from gradlab.engine.tasks import kept_for_a_task
 from gradlab.launch import machine
@@ -32,20 +32,27 @@ from gradlab.recipe.recipe import Recipe, changed_meanings, folder_name, plain
 from gradlab.store import lock, write
 from gradlab.store.status import merge, read_status, write_status
 
+PROFILES = ("log10_backward", "log10_forward", "log10_gradient")  # of which progress is shown
 FEWEST_STEPS = 50  # of a run that a profile of some steps is worth
 
 
 class Progress(NamedTuple):
     """Where the run stands, reported once a chunk.
 
-    backward: log10_backward of seed 0 at its last row, (layers,).
+    profiles: columns of layers by name, of the first seed at the last row that has them, (layers,), log10; masked where
+        a layer was not measured.
     """
 
     step: int
     steps: int
     loss: float
-    backward: np.ndarray
+    profiles: dict[str, np.ma.MaskedArray[Any, Any]]
     steps_per_second: float
+
+    @property
+    def backward(self) -> np.ndarray:
+        """log10_backward, (layers,); (0,) where it was not measured."""
+        return np.asarray(self.profiles.get("log10_backward", np.zeros(0)))
 
 
 @dataclass(frozen=True)
@@ -274,7 +281,7 @@ def _progress(run: LoadedRun, chunk: ChunkResult, steps_per_second: float) -> Pr
         step=chunk.steps_done,
         steps=run.recipe.steps,
         loss=float(step_values(chunk, run.layout)["loss"][0, -1]),
-        backward=last_backward(chunk, run.layout),
+        profiles=last_profiles(chunk, run.layout, PROFILES),
         steps_per_second=steps_per_second,
     )
 

@@ -65,7 +65,7 @@ class RunConsole(Output):
         """
         if self.console:
             stored = read_status(run.folder).get("used")
-            self.say(summary.describe(plain(run.recipe), used() if stored is None else stored))
+            self.tell("", summary.describe(plain(run.recipe), used() if stored is None else stored))
         with progress_display(run.recipe.steps, self.console) as show:
             yield show
 
@@ -73,7 +73,7 @@ class RunConsole(Output):
         """Report a failure, or the results in a table, sentences and figures."""
         self.folder = outcome.folder
         if outcome.notice:
-            self.say(f"note        {outcome.notice}")
+            self.tell("note", outcome.notice)
         if outcome.state == "failed":
             self.failures.append(f"{outcome.folder.name} failed: {outcome.complaint}")
             self.warn(self.failures[0])
@@ -99,16 +99,16 @@ class RunConsole(Output):
         from gradlab.store.read import open_run
 
         if not outcome.fresh:
-            self.say("this run is already finished; it is not run again without --force")
+            self.tell("", "this run is already finished; it is not run again without --force")
         if outcome.message and not (outcome.fresh and outcome.state == "diverged"):  # the verdict says that
-            self.say(f"note        {outcome.message}")
+            self.tell("note", outcome.message)
         run = open_run(outcome.folder)
-        self.say(summary.start_and_end(run))
-        self.say(f"data        {run.status['data']['source']}")
+        self.say(summary.start_and_end(run, self.width))
+        self.tell("data", run.status["data"]["source"])
         self._verdicts(run)
         if prices := summary.prices(run.status):
-            self.say(f"probes      {prices}")
-        self.say(f"stored      {run.folder}  ({summary.cost(run.status)})")
+            self.tell("probes", prices)
+        self.tell("stored", f"{run.folder}  ({summary.cost(run.status)})")
         self.draw(lambda: pictures.draw(run))
 
     def _verdicts(self, run: "Run") -> None:
@@ -118,13 +118,13 @@ class RunConsole(Output):
         try:
             diagnosis = diagnose(run)
         except RecipeError as error:  # probes were left out: the run is right, there is only less to say
-            self.say(f"verdict     {error}")
+            self.tell("verdict", str(error))
             return
         for name, sentence in of_diagnosis(diagnosis):
-            self.say(f"{name:<11} {sentence}")
+            self.tell(name, sentence)
         reason = missing_theory(run)
         if reason and run.recipe["model"]["name"] == "mlp":  # of other models nobody expects a prediction
-            self.say(f"theory      {reason}")
+            self.tell("theory", reason)
         unwanted = failed(diagnosis, self.fail_on)
         if unwanted:
             self.unwanted.append(f"--fail-on: {run.folder.name} is {', '.join(unwanted)}")

@@ -1,24 +1,33 @@
-"""The progress of a run on a terminal or in a log: a bar, the loss, and the backward signal over the depth."""
+"""The progress of a run on a terminal or in a log: a bar, the time, the loss, and the signals over the depth."""
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
-from rich.console import Console
-from rich.progress import BarColumn, TextColumn
-from rich.progress import Progress as ProgressBars
+from rich.cells import cell_len
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.text import Text
+
+from gradlab.report.study_table import duration
+from gradlab.report.watch.braille import Profile
+from gradlab.report.watch.drawing import Space, bar, fitted, profile_lines
 
 LEVELS = "▁▂▃▄▅▆▇█"  # half a decade each; ▄ is as large as at the last hidden layer
 ZERO, NOT_FINITE = "0", "×"
 _REFERENCE_LEVEL = LEVELS.index("▄")
+PROFILES = {"backward": "log10_backward", "forward": "log10_forward", "gradient": "log10_gradient"}
+BAR_WIDTH, PROFILE_HEIGHT = 24, 4  # characters, lines
+REFRESHES = 4  # per second, of a terminal
 _LOG_INTERVAL = 2.0  # seconds between two lines of a log, which is read later, not watched
 
 
 class RunProgress(Protocol):
-    """How far a run is; `backward` is log10_backward of the first seed at its last row, shape (layers,)."""
+    """How far a run is; `profiles` are columns of layers of the first seed at its last row, each (layers,), masked
+    where it was not measured, and `backward` is log10_backward of these."""
 
     @property
     def step(self) -> int: ...
@@ -28,6 +37,8 @@ class RunProgress(Protocol):
     def loss(self) -> float: ...
     @property
     def backward(self) -> np.ndarray: ...
+    @property
+    def profiles(self) -> Mapping[str, np.ma.MaskedArray[Any, Any]]: ...
     @property
     def steps_per_second(self) -> float: ...
 
@@ -70,16 +81,73 @@ def progress_display(steps: int, console: Console | None) -> Iterator[ProgressCa
     if console is None:
         yield None
     elif console.is_terminal:
-        columns = (BarColumn(bar_width=24), TextColumn("{task.description}", markup=False))
-        with ProgressBars(*columns, console=console) as bars:
-            task = bars.add_task("compiling …", total=max(steps, 1))
-            yield lambda progress: bars.update(
-                task, completed=progress.step or steps == 0, description=progress_line(progress)
-            )
+        shown = _Shown(steps, console, time.monotonic())
+        with Live(console=console, refresh_per_second=REFRESHES, get_renderable=shown.draw):
+            yield shown.update
     else:
         log = _ProgressLog(console)
         yield log.update
         log.close()
+
+
+class _Shown:
+    """What a terminal shows: it is drawn again and again, so that the time goes on between two reports."""
+
+    def __init__(self, steps: int, console: Console, began: float) -> None:
+        self._steps, self._console, self._began = steps, console, began
+        self._newest: tuple[RunProgress, float] | None = None
+
+    def update(self, progress: RunProgress) -> None:
+        """Note the newest progress."""
+        self._newest = progress, time.monotonic()
+
+    def draw(self) -> RenderableType:
+        """The bar with the numbers, and the profiles."""
+        now = time.monotonic()
+        space = Space(self._console.width, self._console.height, plain=self._console.options.ascii_only)
+        if self._newest is None:
+            pieces = [f"compiling … {duration(now - self._began)}"]
+            return Group(*_lines(bar(0, 1, BAR_WIDTH, space.plain), pieces, space))
+        progress, at = self._newest
+        done = bar(progress.step, progress.steps, BAR_WIDTH, space.plain)
+        pieces = numbers(progress, now - self._began, now - at)
+        profiles = depth_profiles(progress.profiles)
+        drawn = profile_lines(profiles, space, PROFILE_HEIGHT) if profiles else []
+        return Group(*_lines(done, pieces, space), *(fitted(line, space.width) for line in drawn))
+
+
+def numbers(progress: RunProgress, elapsed: float, since: float) -> list[str]:
+    """`50/500`, `12 s elapsed, about 14 s left`, `250 steps/s`, `loss 0.42`; times in seconds, `since` a report."""
+    time_words = f"{duration(elapsed)} elapsed"
+    if progress.step < progress.steps and progress.steps_per_second > 0:
+        left = (progress.steps - progress.step) / progress.steps_per_second - since
+        time_words += f", about {duration(max(left, 0.0))} left"
+    words = ["0 steps", time_words]
+    if progress.steps:
+        words = [f"{progress.step}/{progress.steps}", time_words, f"{progress.steps_per_second:.3g} steps/s"]
+    return [*words, f"loss {progress.loss:.3g}"]
+
+
+def depth_profiles(columns: Mapping[str, np.ma.MaskedArray[Any, Any]]) -> dict[str, Profile]:
+    """The profiles of columns of layers, each (layers,) and masked where a layer was not measured."""
+    profiles = {}
+    for name, column in PROFILES.items():
+        if column in columns:
+            measured = np.flatnonzero(~np.ma.getmaskarray(columns[column]))
+            values = np.asarray(columns[column], dtype=float)[measured]
+            profiles[name] = Profile(measured, values, len(columns[column]) - 1)
+    return profiles
+
+
+def _lines(start: str, pieces: list[str], space: Space) -> list[Text]:
+    """The pieces behind the start, none of them broken; those that do not fit in a further line."""
+    lines = [f"{start} {pieces[0]}"]
+    for piece in pieces[1:]:
+        if cell_len(lines[-1]) + 3 + cell_len(piece) <= space.width:
+            lines[-1] += f" · {piece}"
+        else:
+            lines.append(f"  {piece}")
+    return [fitted(Text(line), space.width) for line in lines]
 
 
 class _ProgressLog:

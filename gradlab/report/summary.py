@@ -90,10 +90,19 @@ def _loss_scale(scale: dict[str, Any]) -> list[str]:
 
 
 def title(run: "Run") -> str:
-    """The title of a run's figures: its recipe, a note if its data are synthetic, and the name of a foreign run."""
+    """The title of a run's figures: its recipe, and the name of a foreign run.
+
+    Notes behind it say that its data are synthetic, and of a run that is not over how far it is.
+    """
     name = f"{run.name} · " if run.is_foreign else ""
     described = name + describe(run.recipe, run.status.get("used"))
-    return described + (" (synthetic data)" if is_synthetic(run) else "")
+    so_far = f" ({run.status['state']}: {run.progress} so far)" if is_unfinished(run) else ""
+    return described + (" (synthetic data)" if is_synthetic(run) else "") + so_far
+
+
+def is_unfinished(run: "Run") -> bool:
+    """Whether it is being written, or its process is gone: it has the rows of its steps so far."""
+    return run.status["state"] in ("running", "killed")
 
 
 def is_synthetic(run: "Run") -> bool:
@@ -145,8 +154,11 @@ def _same_value(text: str, default: str) -> bool:
         return False
 
 
-def start_and_end(run: "Run") -> str:
-    """A table of the first and the last step: loss, scores, gradient norm, and the backward signal of two layers."""
+def start_and_end(run: "Run", width: int | None = None) -> str:
+    """A table of the first and the last step: loss, scores, gradient norm, and the backward signal of two layers.
+
+    A line is a step, or where that is more than `width` characters a column is.
+    """
     from gradlab.analysis.score import score_of
     from gradlab.analysis.selection import defined_backward
 
@@ -165,7 +177,9 @@ def start_and_end(run: "Run") -> str:
         cells += [_mean_text(at_step.log10_gradient, power_of_ten)]
         cells += [_mean_text(layers[layers.layer == layer].log10_backward, power_of_ten) for layer in hidden]
         table.append(cells)
-    return aligned(table)
+    lines = aligned(table)
+    is_too_wide = width is not None and max(map(len, lines.splitlines())) > width
+    return aligned(zip(*table, strict=True)) if is_too_wide else lines
 
 
 def cost(status: dict[str, Any]) -> str:

@@ -39,6 +39,13 @@ def held(folder: Path) -> bool:
     return False
 
 
+def holder(folder: Path) -> str:
+    """The number of the process that writes to this folder, or was the last to do so; "" where none ever did."""
+    with suppress(OSError, RecipeError), files.file(folder, NAME, os.O_RDONLY) as descriptor:
+        return os.pread(descriptor, 20, 0).decode(errors="replace").strip()
+    return ""
+
+
 def _acquire(descriptor: int) -> bool:
     for _ in range(ATTEMPTS):
         if _try_lock(descriptor, fcntl.LOCK_EX):

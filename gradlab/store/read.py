@@ -341,7 +341,7 @@ def _table(run: Run, table: str, columns: Collection[str] = ()) -> pa.Table:
     for _ in range(20):  # again only if a compaction ends between two of the lines below
         names = [merged] if (folder / merged).exists() else part_files(folder, table)
         try:
-            tables = [_rows(run, name, table, columns) for name in names]
+            tables = [file_rows(run, name, table, columns) for name in names]
         except FileNotFoundError:
             continue
         if names != [merged] and (missing := _missing_parts(run, table)):
@@ -382,10 +382,14 @@ def _table_schema(run: Run, table: str) -> pa.Schema:
         return _table(run, table).schema  # it says what is wrong
 
 
-def _rows(run: Run, name: str, table: str, columns: Collection[str] = ()) -> pa.Table:
+def file_rows(run: Run, name: str, table: str, columns: Collection[str] = ()) -> pa.Table:
     """The rows of a file that is as it was written, with the columns that it has, among them those of every run.
 
     Of `columns`, where they are given, only those and the keys of a row are decoded.
+
+    Raises:
+        RecipeError: the file is damaged, a link, or too large for this machine.
+        FileNotFoundError: it is gone.
     """
     fixed = _FIXED[table]
     if columns:

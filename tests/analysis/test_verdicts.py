@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -232,6 +233,13 @@ def test_several_seeds_are_counted(tmp_path):
 def test_an_interrupted_run_says_how_far_it_came(tmp_path):
     found = told(tmp_path, loss=np.linspace(2.35, 1.9, 6), status=runs.status("interrupted")).training
     assert found.sentence.endswith("ended after 50 of 100 steps")
+
+
+def test_a_running_run_has_not_ended(tmp_path):
+    told(tmp_path, loss=np.linspace(2.35, 1.9, 6), status=runs.status("interrupted"))
+    run = open_run(tmp_path / "run")
+    growing = replace(run, status=run.status | {"state": "running", "steps_done": 51})
+    assert diagnose(growing).training.sentence.endswith("; so far 50 of 100 steps")
 
 
 @pytest.mark.parametrize(

@@ -241,6 +241,15 @@ def report() -> None:
     pages.report()
 
 
+def watching() -> None:
+    """`gradlab watch` in a terminal of 140 columns, while a run of 50 layers writes a part for each 100 steps."""
+    from tests.bench import watch
+
+    found = watch.share()
+    detail = f"its start {found['start']:.2f} CPU s, {found['bytes'] / 1e3:.1f} kB/s to the terminal"
+    _say("gradlab watch, % of a core", 100 * found["share"], "< 3", detail)
+
+
 ALL = {
     "overhead": overhead,
     "peer": peer,
@@ -254,6 +263,7 @@ ALL = {
     "studies": studies,
     "advice": clip_advice,
     "own": own_networks,
+    "watch": watching,
     "images": images,
     "sequences": sequences,
     "report": report,

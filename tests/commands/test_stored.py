@@ -6,7 +6,10 @@ import pytest
 
 from gradlab.commands.main import main
 from gradlab.report.comparison import Comparison, comparison_picture, distinguishing_keys
-from gradlab.store.read import collect
+from gradlab.report.summary import title
+from gradlab.store.gather import load
+from gradlab.store.lock import hold
+from gradlab.store.read import collect, open_run
 from tests import runs
 from tests.analysis.test_clip_advice import noise, recorded
 
@@ -126,6 +129,28 @@ def test_a_killed_run_given_by_its_own_folder_is_diagnosed_so_far(tmp_path, caps
     place = study_with_a_killed_run(tmp_path / "study")
     assert main(["diagnose", str(place / "killed")]) == 0
     assert capsys.readouterr().out.startswith("killed (killed)\n")
+
+
+@pytest.mark.parametrize("command", ["plot", "diagnose", "compare", "load"])
+def test_a_running_run_given_by_its_own_folder_is_shown_so_far(tmp_path, command, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    place = study_with_a_killed_run(tmp_path / "study")
+    if command == "load":
+        with hold(place / "killed"), pytest.warns(UserWarning, match="is running: these are its rows so far"):
+            assert load(place / "killed").step.max() == 30
+        return
+    with hold(place / "killed"):
+        assert (
+            main([command, str(place / "killed"), *([str(place / "a")] if command == "compare" else [])]) == 0
+        )
+    so_far = f"gradlab {command}: {place}/killed is running (40 of 100 steps): these are its rows so far\n"
+    assert capsys.readouterr().err == so_far
+
+
+def test_a_figure_of_a_running_run_says_how_far_it_is(tmp_path):
+    place = study_with_a_killed_run(tmp_path / "study")
+    assert title(open_run(place / "killed", running=True)).endswith(" (killed: 40 of 100 steps so far)")
+    assert "so far" not in title(open_run(place / "a"))
 
 
 @pytest.mark.few(3)

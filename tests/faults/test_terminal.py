@@ -35,6 +35,7 @@ COMMANDS = [
     ["compare"],
     ["plot", "--kind", "profile"],
     ["suggest-clip"],
+    ["watch"],
 ]
 
 

@@ -1,18 +1,28 @@
 """Progress on a terminal and in a log: the same numbers, the backward signal on a fixed scale."""
 
 import io
+import time
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from rich.console import Console
 
-from gradlab.report.progress import LEVELS, progress_display, progress_line, sparkline
+from gradlab.report.progress import (
+    LEVELS,
+    _Shown,
+    depth_profiles,
+    progress_display,
+    progress_line,
+    sparkline,
+)
 
 
 def progress(step: int, steps: int = 100, backward: np.ndarray | None = None) -> SimpleNamespace:
     signal = np.zeros(10) if backward is None else backward
-    return SimpleNamespace(step=step, steps=steps, loss=0.421, backward=signal, steps_per_second=249.7)
+    profiles = {"log10_backward": np.ma.masked_array(signal, False)}
+    numbers = {"step": step, "steps": steps, "loss": 0.421, "steps_per_second": 249.7}
+    return SimpleNamespace(**numbers, backward=signal, profiles=profiles)
 
 
 def test_a_level_is_half_a_decade_and_the_last_hidden_layer_stands_in_the_middle():
@@ -60,6 +70,43 @@ def test_a_terminal_gets_a_bar_that_ends_full(steps):
         show(progress(steps, steps))
     assert (f"{steps}/{steps}" if steps else "0 steps") in console.file.getvalue()
     assert "━" * 24 in console.file.getvalue()
+
+
+def shown(width: int, *reports: SimpleNamespace) -> list[str]:
+    """The lines that a terminal of this width shows after these reports, 30 seconds after the start."""
+    console = Console(file=io.StringIO(), force_terminal=True, width=width, color_system=None, record=True)
+    display = _Shown(100, console, time.monotonic() - 30)
+    for report in reports:
+        display.update(report)
+    console.print(display.draw())
+    return console.export_text().splitlines()
+
+
+def test_a_terminal_says_for_how_long_it_has_been_compiling():
+    assert shown(60) == ["╌" * 24 + " compiling … 30 s"]
+
+
+@pytest.mark.parametrize("width", [60, 80, 140])
+def test_a_terminal_shows_the_time_and_the_profile_over_depth(width):
+    lines = shown(width, progress(50, backward=np.linspace(-8.4, 0.3, 20)))
+    assert max(map(len, lines)) <= width
+    assert lines[0].startswith("━" * 12 + "╌" * 12 + " 50/100")
+    text = " ".join(" ".join(lines).split())
+    assert "30 s elapsed, about 0 s left" in text  # 50 steps at 250 steps/s
+    assert "loss 0.421" in text
+    assert [line.partition("│")[0].strip() for line in lines if "│" in line] == ["1e+1", "", "", "1e-9"]
+    assert lines[-1].split() == ["0", "19"]
+
+
+def test_the_profile_moves():
+    first = shown(80, progress(10, backward=np.linspace(-0.4, 0.3, 20)))
+    later = shown(80, progress(20, backward=np.linspace(-0.6, 0.3, 20)))
+    assert first[-5:] != later[-5:]
+
+
+def test_a_layer_that_was_not_measured_is_left_out():
+    columns = {"log10_gradient": np.ma.masked_array([0.0, -1.0, -2.0], [True, False, False])}
+    assert depth_profiles(columns)["gradient"].layers.tolist() == [1, 2]
 
 
 def test_a_quiet_run_shows_no_progress():

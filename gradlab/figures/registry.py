@@ -3,8 +3,9 @@
 A module is a figure of a run if it has a tuple `RUN_TABLES`, the tables of a run that it needs, and a function
 `run_figure(run, title)`. The module's name is that of the figure and of its file. With `BY_DEFAULT = False` it is drawn
 only when asked for by name; with `ANY_OF` it needs one of these columns of its first table of a foreign run, whose log
-may have few. A module is imported when its figure is drawn and not before, because help and Tab must
-answer at once.
+may have few. The figure of a probe that not every run has names it, `PROBE`, and has `MEASURES`: of any run it needs
+one of these columns of its first table, or of tables by measure one of these measures. A module is imported when its
+figure is drawn and not before, because help and Tab must answer at once.
 """
 
 import ast
@@ -30,10 +31,12 @@ class RunFigure(NamedTuple):
     tables: tuple[str, ...]
     by_default: bool  # drawn at the end of a run, and by `gradlab plot` without --kind
     any_of: tuple[str, ...] = ()
+    probe: str = ""  # whose measures it draws
+    measures: tuple[str, ...] = ()
 
     def is_available(self, run: "Run") -> bool:
-        """Whether the run has rows in every table of the figure; the log of a foreign run also a column of it."""
-        return not self._empty_tables(run) and self._has_column(run)
+        """Whether the run has rows in every table of the figure; a column of it, if foreign; a measure of its probe."""
+        return not self._empty_tables(run) and self._has_column(run) and self._has_measure(run)
 
     def draw(self, run: "Run", title: str) -> "Figure":
         """The figure of the run.
@@ -41,6 +44,11 @@ class RunFigure(NamedTuple):
         Raises:
             RecipeError: the run has no rows in a table of the figure, or is no run that the figure is about.
         """
+        if self.measures and not self._has_measure(run):
+            raise RecipeError(
+                f"{run.folder} has no figure '{self.name}': it was not measured; run it with "
+                f"probe=[standard,{self.probe}]"
+            )
         for table in self._empty_tables(run):
             raise RecipeError(
                 f"{run.folder} has no figure '{self.name}': "
@@ -60,6 +68,14 @@ class RunFigure(NamedTuple):
         rows = getattr(run, self.tables[0])
         return any(bool(rows[column].notna().any()) for column in self.any_of if column in rows)
 
+    def _has_measure(self, run: "Run") -> bool:
+        if not self.measures:
+            return True
+        rows = getattr(run, self.tables[0])
+        if "measure" in rows:
+            return not set(self.measures).isdisjoint(rows.measure.unique())
+        return any(bool(rows[column].notna().any()) for column in self.measures if column in rows)
+
     def _empty_tables(self, run: "Run") -> list[str]:
         return [table for table in self.tables if getattr(run, table).empty]
 
@@ -69,10 +85,18 @@ def run_figures() -> dict[str, RunFigure]:
     """The figures by name, ordered by the tables they need; those drawn only by name come last."""
     figures = []
     for file in FOLDER.glob("*.py"):
-        constants = _constants(file, ("RUN_TABLES", "BY_DEFAULT", "ANY_OF"))
+        constants = _constants(file, ("RUN_TABLES", "BY_DEFAULT", "ANY_OF", "PROBE", "MEASURES"))
         if "RUN_TABLES" in constants:
-            by_default, any_of = constants.get("BY_DEFAULT", True), constants.get("ANY_OF", ())
-            figures.append(RunFigure(file.stem, constants["RUN_TABLES"], by_default, any_of))
+            figures.append(
+                RunFigure(
+                    file.stem,
+                    constants["RUN_TABLES"],
+                    constants.get("BY_DEFAULT", True),
+                    constants.get("ANY_OF", ()),
+                    constants.get("PROBE", ""),
+                    constants.get("MEASURES", ()),
+                )
+            )
     order = sorted(figures, key=lambda figure: (not figure.by_default, figure.tables, figure.name))
     return {figure.name: figure for figure in order}
 

@@ -48,6 +48,7 @@ def times(table: pd.DataFrame, title: str = "") -> Figure:
     for panel, limits in zip(panels, style.shared_limits(ranges), strict=False):
         style.power_axis(panel, *limits)
         style.count_axis(panel, 0, int(rows.time.max()) - 1)
+    marks.separate_edges(figure)
     entries = _entries(steps, layers, rows) | legend.entries
     entries |= _draw_map(figure, panels[-1], rows)
     style.draw_legend(figure, entries)

@@ -61,7 +61,9 @@ def line(
 ) -> None:
     """Draw values of shape (points,) in order of x: a line through the finite ones, edge marks for the others."""
     finite = np.isfinite(y)
-    axes.plot(x, np.where(finite, y, np.nan), linestyle=style, color=colour, linewidth=width, solid_capstyle="round")
+    axes.plot(
+        x, np.where(finite, y, np.nan), linestyle=style, color=colour, linewidth=width, solid_capstyle="round"
+    )
     # a line through a single point is invisible
     isolated = finite & ~np.r_[False, finite[:-1]] & ~np.r_[finite[1:], False]
     dots = finite if len(x) <= DOTTED_POINTS and width >= 1.5 and style == "-" else isolated

@@ -68,7 +68,7 @@ class RunFigure(NamedTuple):
     def problem(self, run: "Run") -> str:
         """Why the run has no such figure, and what to record for it; "" where it has one."""
         if self.models and (run.recipe.get("model") or {}).get("name") not in self.models:
-            return f"it is about model={' and model='.join(self.models)}"
+            return f"it is about model={', '.join(self.models)}"
         if self.measures and not self._has(run, self.measures):
             return f"it was not measured; run it with probe=[standard,{self.probe}]"
         for table in self.tables:

@@ -1,9 +1,10 @@
 """The look of every figure: panels, colours that the colour-blind can tell apart, powers of ten on the axes."""
 
 import math
+import re
 import textwrap
 from bisect import bisect
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -120,13 +121,25 @@ def named_layers(names: Mapping[int, str]) -> dict[int, str]:
     numbers = {"input", "output", *(f"hidden {layer}" for layer in names)}
     if numbers.issuperset(names.values()):
         return {}
+    texts = {layer: layer_text(name, names.values()) for layer, name in names.items()}
     layers = sorted(names)
     count = min(len(layers), MOST_NAMES)
     chosen = sorted({round(i * (len(layers) - 1) / max(count - 1, 1)) for i in range(count)})
     return {
-        layers[i]: literal_text(textwrap.shorten(names[layers[i]], LONGEST_NAME, placeholder=" …"))
+        layers[i]: literal_text(textwrap.shorten(texts[layers[i]], LONGEST_NAME, placeholder=" …"))
         for i in chosen
     }
+
+
+def layer_text(name: str, names: Iterable[str]) -> str:
+    """What a figure calls a layer: `stage 2, block 3` for `stage2 2` behind `entry2`; `layer 2` for `upper 1`."""
+    if match := re.fullmatch(r"entry(\d+)", name):
+        return f"stage {match[1]}, block 1"
+    if match := re.fullmatch(r"stage(\d+) (\d+)", name):
+        return f"stage {match[1]}, block {int(match[2]) + (f'entry{match[1]}' in names)}"
+    if match := re.fullmatch(r"upper (\d+)", name):
+        return f"layer {int(match[1]) + 1}"
+    return "layer 1" if name == "first" else name
 
 
 def layer_label(last: int, is_foreign: bool = False) -> str:

@@ -37,6 +37,7 @@ ANY_OF = (
     "learning_rate",
 )
 TEST_DASHES: LineStyleType = (0, (4, 1.5))  # so that a print in grey tells the two sets apart
+LEAST = {"step": 2}  # of one step there is no course
 BATCH, TRAIN, TEST = style.FAINT, style.COLOURS[0], style.COLOURS[1]
 # columns that jump from one minibatch to the next
 NOISY = ("loss", "log10_gradient", "log10_unclipped", "log10_clipped")

@@ -19,5 +19,8 @@ PANELS = {
 
 
 def run_figure(run: Run, title: str) -> Figure:
-    """The three fractions over depth."""
-    return over_layers(run, PANELS, title, ratios=dict.fromkeys(PANELS, "size"))
+    """The fractions over depth; of infinities and NaN only where there are any."""
+    some = {column: panel for column, panel in PANELS.items() if (run.layers[column] > 0).any()}
+    return over_layers(
+        run, some or {"zeros": PANELS["zeros"]}, title, dict.fromkeys(some or ["zeros"], "size")
+    )

@@ -2,18 +2,21 @@
 
 import argparse
 import sys
+from argparse import ArgumentTypeError
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from gradlab.commands.registry import commands
 from gradlab.recipe.errors import RecipeError
 from gradlab.recipe.paths import is_folder
+from gradlab.report import pictures
 from gradlab.report.terminal import say
 
 if TYPE_CHECKING:
     from gradlab.store.read import Problems
 
 
+LEAST_DPI, MOST_DPI = 20, 1200
 OUTPUTS = "outputs"  # where studies are, unless `outputs=` says otherwise
 
 
@@ -80,3 +83,34 @@ def tell_problems(command: str, problems: "Problems") -> None:
         say(f"gradlab {command}: {line}", file=sys.stderr)
     if problems.unreadable:
         raise RecipeError(*problems.unreadable)
+
+
+def look_arguments(parser: Arguments) -> None:
+    """Add what `pictures.Look` says: the file format, the width on a page, and the resolution."""
+    parser.add_argument(
+        "--format", choices=pictures.FORMATS, default="png", help="file format of the figures"
+    )
+    parser.add_argument(
+        "--width",
+        choices=("single", "double"),
+        default="",
+        help="for a paper: as wide as one column of text (3.5 in) or two (7.2 in), with letters of 6 to 9 points",
+    )
+    parser.add_argument(
+        "--dpi",
+        type=resolution,
+        default=pictures.DPI,
+        metavar="N",
+        help=f"pixels per inch of a PNG ({pictures.DPI})",
+    )
+
+
+def resolution(text: str) -> int:
+    """The argument as a number of pixels per inch.
+
+    Raises:
+        ArgumentTypeError: if it is not a whole number from 20 to 1200.
+    """
+    if not text.isdecimal() or not LEAST_DPI <= int(text) <= MOST_DPI:
+        raise ArgumentTypeError(f"'{text}' is not a whole number from {LEAST_DPI} to {MOST_DPI}")
+    return int(text)

@@ -4,7 +4,7 @@ import math
 from argparse import ArgumentTypeError
 from pathlib import Path
 
-from gradlab.commands.arguments import Arguments, path_arguments, tell_problems, words
+from gradlab.commands.arguments import Arguments, look_arguments, path_arguments, tell_problems, words
 from gradlab.recipe.errors import RecipeError
 from gradlab.recipe.printing import one_line
 from gradlab.report import pictures, results_table
@@ -43,7 +43,7 @@ def arguments() -> Arguments:
     parser.add_argument(
         "--json", action="store_true", help="the same as --to json: a list with one object per run"
     )
-    parser.add_argument("--format", choices=pictures.FORMATS, default="png", help="file format of the figure")
+    look_arguments(parser)
     parser.add_argument(
         "--out", type=Path, metavar="FILE", help="the file of the figure; beside the runs if not given"
     )
@@ -89,6 +89,7 @@ def main(argv: list[str]) -> int:
         say(results_table.exported(comparison.results, by, form))
     else:
         say(report_text(comparison))
-        say(one_line(pictures.save(comparison_picture(comparison), path)))
+        look = pictures.Look(path.suffix[1:], options.width, options.dpi)
+        say(one_line(pictures.save(comparison_picture(comparison), path, look=look)))
     tell_problems("compare", problems)
     return 0

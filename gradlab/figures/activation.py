@@ -1,10 +1,11 @@
-"""The activation φ and its slope φ′ where this network uses them, E φ′²(q), and what its product over depth predicts."""
+"""The activation φ and its slope φ′ where this network uses them, E φ′²(q), and its product over depth."""
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.typing import LineStyleType
 
 from gradlab.analysis.selection import defined_backward, minibatch_rows, pivot
 from gradlab.figures import marks, style
@@ -81,7 +82,11 @@ def _draw_function(panel: Axes, act: Activation, name: str, slopes: Slopes | Non
     deviation = float(np.sqrt(np.median(finite))) if finite.size else 1.0
     reach = float(np.clip(SPREAD * deviation, 2.0, 20.0))
     x = np.linspace(-reach, reach, POINTS)
-    for values, colour, label, dashes in ((act.phi(x), PHI, "φ", "-"), (act.slope(x), SLOPE, "φ′", "--")):
+    looks: tuple[tuple[np.ndarray, str, str, LineStyleType], ...] = (
+        (act.phi(x), PHI, "φ", "-"),
+        (act.slope(x), SLOPE, "φ′", "--"),
+    )
+    for values, colour, label, dashes in looks:
         panel.plot(x, values, linestyle=dashes, color=colour, linewidth=2.2, label=f"_{label}")
         legend.entries[label] = Line2D([], [], color=colour, linewidth=2.2, linestyle=dashes)
     if finite.size:

@@ -83,12 +83,12 @@ def tidy(axes: Axes) -> Axes:
 
 def panel_labels(axes: Axes, title: str, xlabel: str, ylabel: str) -> None:
     """Set a panel's title, on the left, and the labels of its axes."""
-    axes.set_title(literal_text(_wrapped(axes, title)), **TITLE)
+    axes.set_title(literal_text(wrapped(axes, title)), **TITLE)
     axes.set_xlabel(literal_text(xlabel), fontsize=10.5, color=INK)
     axes.set_ylabel(literal_text(ylabel), fontsize=10.5, color=INK)
 
 
-def _wrapped(axes: Axes, title: str) -> str:
+def wrapped(axes: Axes, title: str) -> str:
     """The title of a panel in lines that are not longer than the panel is wide."""
     spec = axes.get_subplotspec()
     figure = axes.get_figure()
@@ -236,6 +236,7 @@ def draw_legend(
     entries: Mapping[str, Line2D | Patch],
     title: str = "",
     marks: Mapping[str, Line2D | Patch] = NO_ENTRIES,
+    fonts: Sequence[float] = LEGEND_FONTS,
 ) -> None:
     """Draw one legend for all panels below them, where it covers no data, in as few rows as the width allows.
 
@@ -243,9 +244,7 @@ def draw_legend(
     """
     if not entries and not marks:
         return
-    size = next(
-        (size for size in LEGEND_FONTS if _fits(figure, entries, marks, title, size)), LEGEND_FONTS[-1]
-    )
+    size = next((size for size in fonts if _fits(figure, entries, marks, title, size)), fonts[-1])
     shown = _shown(figure, entries, marks, title, size) | dict(marks)
     labels = [literal_text(label) for label in shown]
     box = figure.legend(

@@ -1,6 +1,7 @@
 """A run in a few lines: its recipe, a table of its first and last step, and what it cost."""
 
 import math
+import re
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -92,8 +93,15 @@ def _loss_scale(scale: dict[str, Any]) -> list[str]:
 def title(run: "Run") -> str:
     """The title of a run's figures: its recipe, a note if its data are synthetic, and the name of a foreign run."""
     name = f"{run.name} · " if run.is_foreign else ""
-    described = name + describe(run.recipe, run.status.get("used"))
+    described = name + short_numbers(describe(run.recipe, run.status.get("used")))
     return described + (" (synthetic data)" if is_synthetic(run) else "")
+
+
+def short_numbers(text: str) -> str:
+    """The text with numbers of three digits: `norm 1.0` as `norm 1`, `0.123456` as `0.123`."""
+    return re.sub(
+        r"(?<![\w.])\d+\.\d+(?:e[-+]?\d+)?(?![\w.])", lambda number: f"{float(number[0]):.3g}", text
+    )
 
 
 def is_synthetic(run: "Run") -> bool:

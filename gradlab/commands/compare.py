@@ -7,7 +7,7 @@ from pathlib import Path
 from gradlab.commands.arguments import Arguments, look_arguments, path_arguments, tell_problems, words
 from gradlab.recipe.errors import RecipeError
 from gradlab.recipe.printing import one_line
-from gradlab.report import pictures, results_table
+from gradlab.report import pictures, results_table, study_pictures
 from gradlab.report.comparison import (
     Comparison,
     comparison_path,
@@ -42,6 +42,11 @@ def arguments() -> Arguments:
     )
     parser.add_argument(
         "--json", action="store_true", help="the same as --to json: a list with one object per run"
+    )
+    parser.add_argument(
+        "--kind",
+        choices=study_pictures.KINDS,
+        help="another picture: outcomes against each choice, depth with gain and score, or cost against score",
     )
     look_arguments(parser)
     parser.add_argument(
@@ -81,7 +86,7 @@ def main(argv: list[str]) -> int:
         too_few = f"{runs[0].folder} is one run; give several runs, or the folder of a study"
         raise RecipeError(too_few, *problems.unfinished, *problems.unreadable)
     by = requested_keys(runs, options.by)
-    path = options.out or comparison_path(runs, by, options.format)
+    path = options.out or comparison_path(runs, by, options.format, options.kind or "comparison")
     if path.suffix[1:] not in pictures.FORMATS:
         raise RecipeError(f"--out {path} must end in {' or '.join('.' + name for name in pictures.FORMATS)}")
     comparison = Comparison(runs, by, options.target, chosen=bool(options.by))
@@ -90,6 +95,11 @@ def main(argv: list[str]) -> int:
     else:
         say(report_text(comparison))
         look = pictures.Look(path.suffix[1:], options.width, options.dpi)
-        say(one_line(pictures.save(comparison_picture(comparison), path, look=look)))
+        figure = (
+            study_pictures.study_picture(comparison, options.kind)
+            if options.kind
+            else comparison_picture(comparison)
+        )
+        say(one_line(pictures.save(figure, path, look=look)))
     tell_problems("compare", problems)
     return 0

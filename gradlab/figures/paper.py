@@ -53,7 +53,7 @@ def fit(figure: Figure, width: str) -> None:
 def _scale(figure: Figure) -> None:
     """Make letters, lines and marks smaller."""
     for text in figure.findobj(Text):
-        text.set_fontsize(text.get_fontsize() * LETTERS)
+        text.set_fontsize(float(text.get_fontsize()) * LETTERS)
     for axes in figure.axes:
         for axis in (axes.xaxis, axes.yaxis):
             size = axis.get_tick_params().get("labelsize", 10)

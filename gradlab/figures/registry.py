@@ -9,7 +9,8 @@ A module is a figure of a run if it has a tuple `RUN_TABLES`, the tables of a ru
   first table, or of tables by measure one of these measures;
 - `LEAST`: of the rows that have them there must be so many steps or layers; of fewer there is nothing to see;
 - `COLUMNS`: those of its first table that it draws, where they are not the same;
-- `MODELS`: it is about these models only.
+- `MODELS`: it is about these models only;
+- `RECORD`: what to run for its measures, where it is not that probe.
 
 A module is imported when its figure is drawn and not before, because help and Tab must answer at once.
 """
@@ -40,6 +41,7 @@ FIELDS = {  # of a figure, by the constant that declares it
     "LEAST": "least",
     "COLUMNS": "columns",
     "MODELS": "models",
+    "RECORD": "record",
 }
 
 
@@ -55,6 +57,7 @@ class RunFigure(NamedTuple):
     least: Mapping[str, int] = MappingProxyType({})  # by key of a table: how many of them there must be
     columns: tuple[str, ...] = ()  # that it draws, where they are neither `any_of` nor `measures`
     models: tuple[str, ...] = ()
+    record: str = ""  # what to run for it, where it is no probe
 
     @property
     def drawn_columns(self) -> tuple[str, ...]:
@@ -70,7 +73,7 @@ class RunFigure(NamedTuple):
         if self.models and (run.recipe.get("model") or {}).get("name") not in self.models:
             return f"it is about model={', '.join(self.models)}"
         if self.measures and not self._has(run, self.measures):
-            return f"it was not measured; run it with probe=[standard,{self.probe}]"
+            return f"it was not measured; run it with {self.record or f'probe=[standard,{self.probe}]'}"
         for table in self.tables:
             if getattr(run, table).empty:
                 source = "its log" if run.is_foreign else "its network and its probes"

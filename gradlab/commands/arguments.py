@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from gradlab.commands.registry import commands
 from gradlab.recipe.errors import RecipeError
 from gradlab.recipe.paths import is_folder
-from gradlab.report import pictures
 from gradlab.report.terminal import say
 
 if TYPE_CHECKING:
@@ -83,26 +82,6 @@ def tell_problems(command: str, problems: "Problems") -> None:
         say(f"gradlab {command}: {line}", file=sys.stderr)
     if problems.unreadable:
         raise RecipeError(*problems.unreadable)
-
-
-def look_arguments(parser: Arguments) -> None:
-    """Add what `pictures.Look` says: the file format, the width on a page, and the resolution."""
-    parser.add_argument(
-        "--format", choices=pictures.FORMATS, default="png", help="file format of the figures"
-    )
-    parser.add_argument(
-        "--width",
-        choices=("single", "double"),
-        default="",
-        help="for a paper: as wide as one column of text (3.5 in) or two (7.2 in), with letters of 6 to 9 points",
-    )
-    parser.add_argument(
-        "--dpi",
-        type=resolution,
-        default=pictures.DPI,
-        metavar="N",
-        help=f"pixels per inch of a PNG ({pictures.DPI})",
-    )
 
 
 def resolution(text: str) -> int:

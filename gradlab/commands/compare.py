@@ -4,7 +4,7 @@ import math
 from argparse import ArgumentTypeError
 from pathlib import Path
 
-from gradlab.commands.arguments import Arguments, look_arguments, path_arguments, tell_problems, words
+from gradlab.commands.arguments import Arguments, path_arguments, resolution, tell_problems, words
 from gradlab.recipe.errors import RecipeError
 from gradlab.recipe.printing import one_line
 from gradlab.report import pictures, results_table, study_pictures
@@ -48,7 +48,20 @@ def arguments() -> Arguments:
         choices=study_pictures.KINDS,
         help="another picture: outcomes against each choice, depth with gain and score, or cost against score",
     )
-    look_arguments(parser)
+    parser.add_argument("--format", choices=pictures.FORMATS, default="png", help="file format of the figure")
+    parser.add_argument(
+        "--width",
+        choices=pictures.WIDTHS,
+        default="",
+        help="for a paper: as wide as one column of text (3.5 in) or two (7.2 in), with letters of 6 to 9 points",
+    )
+    parser.add_argument(
+        "--dpi",
+        type=resolution,
+        default=pictures.DPI,
+        metavar="N",
+        help="pixels per inch of a PNG; 150 if not given",
+    )
     parser.add_argument(
         "--out", type=Path, metavar="FILE", help="the file of the figure; beside the runs if not given"
     )

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gradlab.commands.arguments import Arguments, look_arguments, path_arguments, tell_problems
+from gradlab.commands.arguments import Arguments, path_arguments, resolution, tell_problems
 from gradlab.figures.registry import run_figures
 from gradlab.recipe.errors import RecipeError
 from gradlab.recipe.printing import one_line
@@ -27,7 +27,20 @@ def arguments() -> Arguments:
         metavar="NAME",
         help="draw this measured column over layers and training, as cosine, or one of your own probe",
     )
-    look_arguments(parser)
+    parser.add_argument("--format", choices=pictures.FORMATS, default="png", help="file format of the figure")
+    parser.add_argument(
+        "--width",
+        choices=pictures.WIDTHS,
+        default="",
+        help="for a paper: as wide as one column of text (3.5 in) or two (7.2 in), with letters of 6 to 9 points",
+    )
+    parser.add_argument(
+        "--dpi",
+        type=resolution,
+        default=pictures.DPI,
+        metavar="N",
+        help="pixels per inch of a PNG; 150 if not given",
+    )
     parser.add_argument(
         "--table",
         action="store_true",

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from gradlab.store.read import Run
 
 FORMATS = ("png", "svg", "pdf")
+WIDTHS = ("single", "double")  # of a figure on a page
 DPI = 150  # of a PNG
 METADATA: dict[str, dict[str, Any]] = {  # without dates: the same figure is the same bytes
     "svg": {"Date": None},

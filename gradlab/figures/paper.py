@@ -1,5 +1,6 @@
 """A figure made over for a page: as wide as a column of text or two, with letters that can be read at that width."""
 
+import math
 import textwrap
 
 import numpy as np
@@ -66,17 +67,30 @@ def _scale(figure: Figure) -> None:
 
 
 def _arrange(figure: Figure, panels: list[Axes], inches: float) -> list[list[Axes]]:
-    """Put the panels, in their order, into rows in which each is wide enough; returns the rows."""
-    columns = max(1, min(len(panels), int(inches / LEAST_PANEL)))
-    columns = -(
-        -len(panels) // -(-len(panels) // columns)
-    )  # four panels in three columns are two rows of two
-    rows = [panels[i : i + columns] for i in range(0, len(panels), columns)]
-    grid = GridSpec(len(rows), columns, figure=figure)
+    """Put the panels, in their order, into rows in which each is wide enough; returns the rows.
+
+    Panels that stood in different rows do so again.
+    """
+    before: dict[int, list[Axes]] = {}
+    for panel in panels:
+        spec = panel.get_subplotspec()
+        before.setdefault(spec.rowspan.start if spec else 0, []).append(panel)
+    rows = [
+        row for together in before.values() for row in _split(together, max(1, int(inches / LEAST_PANEL)))
+    ]
+    common = math.lcm(*map(len, rows))
+    grid = GridSpec(len(rows), common, figure=figure)
     for i, row in enumerate(rows):
+        span = common // len(row)
         for j, panel in enumerate(row):
-            panel.set_subplotspec(grid[i, j])
+            panel.set_subplotspec(grid[i, j * span : (j + 1) * span])
     return rows
+
+
+def _split(panels: list[Axes], most: int) -> list[list[Axes]]:
+    """Rows of at most so many panels, of nearly the same number: of four at most three make two and two."""
+    count = -(-len(panels) // -(-len(panels) // most))
+    return [panels[i : i + count] for i in range(0, len(panels), count)]
 
 
 def _wrap_titles(figure: Figure, panels: list[Axes], inches: float) -> int:

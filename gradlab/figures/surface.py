@@ -19,6 +19,7 @@ MODELS = ("point",)
 ANY_OF = ("theta_1", "theta_2")
 MARGIN = 0.25  # of the path's extent, drawn around it
 POINTS, LEVELS = 241, 22  # of the grid in each direction; contours
+MOST_TICKS = 7  # at the colour bar
 FAR = 1e6  # θ beyond it has diverged, and is left out of the limits
 
 
@@ -85,13 +86,17 @@ def _contours(figure: Figure, panel: Axes, surface: surfaces.Surface, paths: lis
     if loss.min() >= 0:  # losses of many decades: even steps of the logarithm
         low = max(float(np.quantile(loss[loss > 0], 0.002)), 1e-12) if (loss > 0).any() else 1e-12
         levels = np.geomspace(low, max(float(loss.max()), 10 * low), LEVELS)
-        lines = panel.contour(
-            x, y, np.maximum(loss, low), levels, norm=LogNorm(), cmap="Greys", linewidths=0.9
+        drawn = panel.contourf(
+            x, y, np.maximum(loss, low), levels, norm=LogNorm(), cmap="Greys_r", alpha=0.75
         )
+        bar = figure.colorbar(drawn, ax=panel, pad=0.015, aspect=28)
+        powers = np.arange(np.ceil(np.log10(levels[0])), np.floor(np.log10(levels[-1])) + 1)
+        powers = powers[:: -(-len(powers) // MOST_TICKS) or 1]
+        bar.set_ticks(list(10.0**powers), labels=[style.power_text(float(power)) for power in powers])
+        bar.minorticks_off()
     else:
-        lines = panel.contour(x, y, loss, LEVELS, cmap="Greys", linewidths=0.9)
-    lines.set_clim(None, None)
-    bar = figure.colorbar(lines, ax=panel, pad=0.015, aspect=28)
+        drawn = panel.contourf(x, y, loss, LEVELS, cmap="Greys_r", alpha=0.75)
+        bar = figure.colorbar(drawn, ax=panel, pad=0.015, aspect=28)
     bar.set_label("loss", fontsize=10.5, color=style.INK)
     bar.outline.set_visible(False)
     for path in paths:

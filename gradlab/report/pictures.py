@@ -49,10 +49,15 @@ def draw(
     """Draw these figures of a run, or its default ones; returns their files (see `figure_path`).
 
     Raises:
-        RecipeError: the run has no figure of a name that was given, or a file cannot be written.
+        RecipeError: the run has no figure of a name that was given, or none at all, or a file cannot be written.
         StorageError: the file system does not take a file.
         Stop: a signal came; it is looked for before each figure.
     """
+    names = list(names) or default_names(run)
+    if not names:
+        raise RecipeError(
+            f"{run.folder} has no figure: of fewer than two steps and two layers there is nothing to see"
+        )
     with signals.collected():
         return [
             save(figure, figure_path(run, name, look.suffix, folder), folder or run.folder, look)

@@ -57,3 +57,10 @@ def test_bad_input_is_one_line(study, words, message, capsys):
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
+
+
+def test_a_run_that_has_nothing_to_draw_says_so(tmp_path, capsys):
+    layers = runs.layer_table(runs.walk(5, 1)[:, :1], [0])
+    run = runs.opened(tmp_path / "run", [layers], [runs.step_table([1.0], [0])])
+    assert main(["plot", str(run.folder)]) == 2
+    assert "has no figure: of fewer than two steps" in capsys.readouterr().err

@@ -7,6 +7,7 @@ import pytest
 
 from gradlab.commands.main import main
 from tests import runs
+from tests.figures.kinds import Kind, stored
 
 
 @pytest.fixture
@@ -60,7 +61,6 @@ def test_bad_input_is_one_line(study, words, message, capsys):
 
 
 def test_a_run_that_has_nothing_to_draw_says_so(tmp_path, capsys):
-    layers = runs.layer_table(runs.walk(5, 1)[:, :1], [0])
-    run = runs.opened(tmp_path / "run", [layers], [runs.step_table([1.0], [0])])
+    run = stored(tmp_path / "run", Kind("mlp", ("only",), steps=(0,)))
     assert main(["plot", str(run.folder)]) == 2
     assert "has no figure: of fewer than two steps" in capsys.readouterr().err

@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from argparse import ArgumentTypeError
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from gradlab.store.read import Problems, Run
 
 
+LEAST_DPI, MOST_DPI = 20, 1200
 OUTPUTS = "outputs"  # where studies are, unless `outputs=` says otherwise
 
 
@@ -90,3 +92,14 @@ def tell_problems(command: str, problems: "Problems") -> None:
         say(f"gradlab {command}: {line}", file=sys.stderr)
     if problems.unreadable:
         raise RecipeError(*problems.unreadable)
+
+
+def resolution(text: str) -> int:
+    """The argument as a number of pixels per inch.
+
+    Raises:
+        ArgumentTypeError: if it is not a whole number from 20 to 1200.
+    """
+    if not text.isdecimal() or not LEAST_DPI <= int(text) <= MOST_DPI:
+        raise ArgumentTypeError(f"'{text}' is not a whole number from {LEAST_DPI} to {MOST_DPI}")
+    return int(text)

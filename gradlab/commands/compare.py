@@ -4,10 +4,10 @@ import math
 from argparse import ArgumentTypeError
 from pathlib import Path
 
-from gradlab.commands.arguments import Arguments, path_arguments, tell_problems, tell_unfinished, words
+from gradlab.commands.arguments import Arguments, path_arguments, resolution, tell_problems, tell_unfinished, words
 from gradlab.recipe.errors import RecipeError
 from gradlab.recipe.printing import one_line
-from gradlab.report import pictures, results_table
+from gradlab.report import pictures, results_table, study_pictures
 from gradlab.report.comparison import (
     Comparison,
     comparison_path,
@@ -43,7 +43,25 @@ def arguments() -> Arguments:
     parser.add_argument(
         "--json", action="store_true", help="the same as --to json: a list with one object per run"
     )
+    parser.add_argument(
+        "--kind",
+        choices=study_pictures.KINDS,
+        help="another picture: outcomes against each choice, depth with gain and score, or cost against score",
+    )
     parser.add_argument("--format", choices=pictures.FORMATS, default="png", help="file format of the figure")
+    parser.add_argument(
+        "--width",
+        choices=pictures.WIDTHS,
+        default="",
+        help="for a paper: as wide as one column of text (3.5 in) or two (7.2 in), with letters of 6 to 9 points",
+    )
+    parser.add_argument(
+        "--dpi",
+        type=resolution,
+        default=pictures.DPI,
+        metavar="N",
+        help="pixels per inch of a PNG; 150 if not given",
+    )
     parser.add_argument(
         "--out", type=Path, metavar="FILE", help="the file of the figure; beside the runs if not given"
     )
@@ -81,7 +99,7 @@ def main(argv: list[str]) -> int:
         too_few = f"{runs[0].folder} is one run; give several runs, or the folder of a study"
         raise RecipeError(too_few, *problems.unfinished, *problems.unreadable)
     by = requested_keys(runs, options.by)
-    path = options.out or comparison_path(runs, by, options.format)
+    path = options.out or comparison_path(runs, by, options.format, options.kind or "comparison")
     if path.suffix[1:] not in pictures.FORMATS:
         raise RecipeError(f"--out {path} must end in {' or '.join('.' + name for name in pictures.FORMATS)}")
     comparison = Comparison(runs, by, options.target, chosen=bool(options.by))
@@ -89,7 +107,13 @@ def main(argv: list[str]) -> int:
         say(results_table.exported(comparison.results, by, form))
     else:
         say(report_text(comparison))
-        say(one_line(pictures.save(comparison_picture(comparison), path)))
+        look = pictures.Look(path.suffix[1:], options.width, options.dpi)
+        figure = (
+            study_pictures.study_picture(comparison, options.kind)
+            if options.kind
+            else comparison_picture(comparison)
+        )
+        say(one_line(pictures.save(figure, path, look=look)))
     for run in runs:
         tell_unfinished("compare", run)
     tell_problems("compare", problems)

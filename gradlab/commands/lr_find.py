@@ -89,7 +89,7 @@ def main(argv: list[str]) -> int:
     if outcome.notice and console:
         say(f"{'note':<12}{outcome.notice}")
     note = "" if outcome.fresh else "; already finished; use --force to run it again"
-    (figure,) = pictures.draw(run, ["lr_range"], options.format)
+    (figure,) = pictures.draw(run, ["lr_range"], pictures.Look(options.format))
     lines = [
         *result.sentences,
         *_next_command(options.words, result),

@@ -83,7 +83,7 @@ def main(argv: list[str]) -> int:
     else:
         for run, advice in advised:
             say(text(advice, percentiles=not options.threshold))
-            (figure,) = pictures.draw(run, ["clip_advice"], options.format, options.out)
+            (figure,) = pictures.draw(run, ["clip_advice"], pictures.Look(options.format), options.out)
             say(f"  {'figure':<12}{one_line(figure)}")
         say("\n".join([*errors, CAUTION]))
     tell_problems("suggest-clip", problems)

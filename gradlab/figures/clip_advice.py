@@ -17,6 +17,7 @@ from gradlab.figures.marks import Legend
 from gradlab.store.read import Run
 
 RUN_TABLES = ("steps",)
+COLUMNS = ("log10_unclipped", "log10_clipped", "clipped")
 BY_DEFAULT = False  # it answers a question of its own: `gradlab suggest-clip`
 NORM, SPIKE, CLIPPED, SCALE = style.COLOURS[2], style.COLOURS[1], style.COLOURS[0], style.COLOURS[3]
 POINTS = 200  # of the curves against the threshold

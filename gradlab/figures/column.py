@@ -9,7 +9,7 @@ from matplotlib.lines import Line2D
 
 from gradlab.analysis.selection import defined_backward, minibatch_rows, rows_with
 from gradlab.figures import marks, style
-from gradlab.figures.marks import Curve, Legend
+from gradlab.figures.marks import Legend
 from gradlab.figures.profile import drawn_steps
 from gradlab.recipe.errors import RecipeError, hint
 from gradlab.store.read import Run
@@ -50,12 +50,14 @@ def column(run: Run, name: str, title: str = "") -> Figure:
         count = len(panel.lines)
         colours = style.step_colours(count) if panel.by_step else style.group_colours(count, ordered=True)
         for (label, rows), colour in zip(panel.lines.items(), colours, strict=True):
-            curves = [_upward(curve, unit) for curve in marks.curves(rows, panel.x, panel.y)]
-            marks.seed_lines(axis, curves, colour, legend, width=1.6)
+            curves = marks.curves(rows, panel.x, panel.y)
+            kept = curves if "log10" in unit else [marks.upward(curve) for curve in curves]
+            marks.seed_lines(axis, kept, colour, legend, width=1.6)
             if count > 1:
                 legend.entries[label] = Line2D([], [], color=colour, linewidth=2.5)
         xs = pd.concat(panel.lines.values())[panel.x]
         style.count_axis(axis, xs.min(), xs.max())
+    marks.separate_edges(figure)
     style.draw_legend(figure, legend.entries)
     return figure
 
@@ -118,9 +120,3 @@ def _by(rows: pd.DataFrame, key: str) -> dict[str, pd.DataFrame]:
         else []
     )
     return {name: rows[(rows[key].astype(str) == name).to_numpy()] for name in kept}
-
-
-def _upward(curve: Curve, unit: str) -> Curve:
-    """The curve, whose −inf is no exact zero unless it is of log10."""
-    x, y = curve
-    return (x, y) if "log10" in unit else (x, np.where(y == -np.inf, np.inf, y))

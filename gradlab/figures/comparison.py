@@ -74,6 +74,7 @@ def comparison(
     _draw_training(panels, steps, groups, legend, score, extras)
     if extras.maps:
         legend.entries |= factors.draw_maps(figure, [panels[name] for name in factors.PANELS], extras.maps)
+    marks.separate_edges(figure)
     counts = set(steps.groupby("run", observed=True).seed.nunique())
     common = max(counts) if len(counts) == 1 else 0
     entries = group_legend.entries(groups, layers, steps, common)

@@ -22,7 +22,8 @@ from gradlab.measurements.log10 import is_not_finite
 from gradlab.store.read import Run
 
 RUN_TABLES = ("layers", "steps")
-ANY_OF = ("log10_backward",)  # a foreign run has this column
+ANY_OF = ("log10_backward",)
+LEAST = {"step": 2, "layer": 2}  # of one step, the profile says it
 # a cell that is no finite number of decades has one of these colours, which are not on the scale from blue to red
 NONFINITE_COLOURS = {
     "exactly zero": "#111111",
@@ -56,17 +57,28 @@ def heatmap(layers: pd.DataFrame, steps: pd.DataFrame, title: str = "", is_forei
     heading = f"Backward signal relative to the {which} ({reference}){seed}"
     panel.set_title(style.literal_text(heading), pad=24 if clipped.size else None, **style.TITLE)
     panel.set(xlabel="training step", ylabel=style.layer_label(last, is_foreign))
+    layer_names = marks.layer_names(layers)
     entries: dict[str, Line2D | Patch] = {}
     if rows.empty:
         style.empty_note(panel, "the backward signal was not measured")
     else:
         entries |= draw_cells(figure, panel, rows, reference)
+        _name_layers(panel, layer_names)
         entries |= _mark_first_nonfinite(panel, rows)
         marks.optimizer_switches(panel, switch_steps(steps), marks.Legend(entries))
     if clipped.size:
         entries |= _draw_strip(panel, clipped)
     style.draw_legend(figure, entries)
     return figure
+
+
+def _name_layers(panel: Axes, names: dict[int, str]) -> None:
+    """Write the names of layers at the y axis, where they say more than numbers."""
+    shown = style.named_layers(names)
+    if shown:
+        panel.set_yticks(list(shown), labels=list(shown.values()))
+        panel.tick_params(axis="y", labelsize=8.5)
+        panel.set_ylabel("")
 
 
 def _reference(rows: pd.DataFrame) -> int:

@@ -16,6 +16,7 @@ from gradlab.figures.marks import Legend
 from gradlab.store.read import Run
 
 RUN_TABLES = ("steps",)
+COLUMNS = ("learning_rate", "loss")
 BY_DEFAULT = False  # only a run with schedule=range is a range test
 MARKED: dict[str, tuple[str, Any, str]] = {  # a learning rate of the result: its colour, dashes and label
     "begins": (style.COLOURS[2], ":", "begins to fall"),

@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
+from matplotlib.patches import Patch, Rectangle
 from matplotlib.typing import LineStyleType
 
 from gradlab.analysis.selection import rows_with, to_float64
@@ -17,6 +18,7 @@ DOTTED_POINTS = 45  # points up to which each gets a dot
 DENSE = 150  # points from which on a thick line hides its own shape
 BAND_SEEDS = 5  # seeds from which on their lines are replaced by a band
 EDGE_ROWS = 8  # rows of marks at an edge, so that those of one line do not hide those of another
+EDGE_MARGIN = 0.03  # beyond the outermost row, a share of the panel's height
 # kind: (marker, edge of the panel, label in the legend)
 EDGE_MARKS = {
     "zero": ("v", "bottom", "exactly zero"),
@@ -59,7 +61,9 @@ def line(
 ) -> None:
     """Draw values of shape (points,) in order of x: a line through the finite ones, edge marks for the others."""
     finite = np.isfinite(y)
-    axes.plot(x, np.where(finite, y, np.nan), style, color=colour, linewidth=width, solid_capstyle="round")
+    axes.plot(
+        x, np.where(finite, y, np.nan), linestyle=style, color=colour, linewidth=width, solid_capstyle="round"
+    )
     # a line through a single point is invisible
     isolated = finite & ~np.r_[False, finite[:-1]] & ~np.r_[finite[1:], False]
     dots = finite if len(x) <= DOTTED_POINTS and width >= 1.5 and style == "-" else isolated
@@ -89,6 +93,43 @@ def edge_marks(axes: Axes, x: np.ndarray, kind: str, colour: str, legend: Legend
         label=f"_{kind}",
     )
     legend.entries[meaning] = Line2D([], [], marker=marker, color=INK, linestyle="", markeredgewidth=1.6)
+
+
+def separate_edges(figure: Figure) -> None:
+    """Make room for the marks at the edges of each panel, behind a grey band, so that they do not stand among data.
+
+    It is called when the limits of the axes are set.
+    """
+    kinds = {f"_{kind}": side for kind, (_, side, _) in EDGE_MARKS.items()}
+    for axes in figure.axes:
+        room = {"bottom": 0.0, "top": 0.0}
+        for mark in axes.get_lines():
+            if side := kinds.get(str(mark.get_label())):
+                height = float(np.asarray(mark.get_ydata(), dtype=float)[0])
+                room[side] = max(room[side], (height if side == "bottom" else 1 - height) + EDGE_MARGIN)
+        if any(room.values()):
+            _make_room(axes, room["bottom"], room["top"])
+
+
+def _make_room(axes: Axes, bottom: float, top: float) -> None:
+    """Widen the y axis by shares of its height below and above what it shows, and leave them without numbers."""
+    transform = axes.yaxis.get_transform()
+    limits = axes.get_ylim()
+    low, high = (float(value) for value in transform.transform(np.asarray(limits)))
+    span = (high - low) / (1 - bottom - top)
+    wider = transform.inverted().transform(np.array([low - bottom * span, high + top * span]))
+    write = axes.yaxis.get_major_formatter()
+    ticks = [
+        tick for tick in axes.yaxis.get_major_locator().tick_values(*limits) if limits[0] <= tick <= limits[1]
+    ]
+    axes.set_ylim(*(float(value) for value in wider))
+    axes.set_yticks(ticks)
+    axes.yaxis.set_major_formatter(write)
+    for start, height in ((0.0, bottom), (1 - top, top)):
+        if height:
+            band = Rectangle((0, start), 1, height, transform=axes.transAxes, color="#F1F1F1", zorder=0.5)
+            band.set_label("_edge")
+            axes.add_patch(band)
 
 
 def line_width(points: int) -> float:
@@ -160,3 +201,15 @@ def curves(frame: pd.DataFrame, x: str, y: str, by: tuple[str, ...] = ("seed",))
     begins = np.any([np.diff(code[order]) != 0 for code in codes], axis=0)
     places = np.split(order, np.flatnonzero(begins) + 1) if len(order) else []
     return [(at[place], values[place]) for place in places]
+
+
+def layer_names(layers: pd.DataFrame) -> dict[int, str]:
+    """The names of the layers of a table of layers, by number and in their order."""
+    first = layers.drop_duplicates("layer")
+    return dict(sorted(zip(first.layer.tolist(), first.name.astype(str).tolist(), strict=True)))
+
+
+def upward(curve: Curve) -> Curve:
+    """The curve of a column that is no logarithm: its −inf is infinite, and no exact zero."""
+    x, y = curve
+    return x, np.where(y == -np.inf, np.inf, y)

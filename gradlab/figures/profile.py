@@ -1,7 +1,8 @@
 """Forward signal, backward signal and weight gradient against layer: where a signal is lost, and whether theory agrees.
 
 The weight gradient alone hides vanishing (it is flat where forward and backward trends cancel), so all three
-stand side by side on the same number of decades: slopes in the three panels can be compared by eye.
+stand side by side on the same number of decades: slopes in the three panels can be compared by eye. A panel that would
+be empty on it has fewer decades and says how many.
 """
 
 from typing import TYPE_CHECKING
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
     from gradlab.theory.mlp import Prediction
 
 RUN_TABLES = ("layers",)
-ANY_OF = ("log10_forward", "log10_backward", "log10_gradient")  # a foreign run has one of these columns
+ANY_OF = ("log10_forward", "log10_backward", "log10_gradient")  # the run has one of these columns
+LEAST = {"layer": 2}
 PANELS = {
     "log10_forward": ("Forward signal →", "RMS per unit of a layer's output h"),
     "log10_backward": ("← Backward signal", "‖∂loss/∂h‖ at a layer's output"),
@@ -45,14 +47,14 @@ def profile(
     `layers` is the table of one run, of which the rows of minibatches are drawn; its values are log10. A line is one
     seed; from five seeds on it is their median in a band from the lowest to the highest. `prediction` is a
     `gradlab.theory.mlp.Prediction`; its band holds 95 % of random networks of this width at each layer by itself, where
-    that was measured. Of a foreign run only what its log has is drawn.
+    that was measured. Only what was measured is drawn.
     """
     rows = defined_backward(minibatch_rows(layers))
-    names = [column for column in PANELS if not is_foreign or is_measured(rows[column]).any()]
+    names = [column for column in PANELS if is_measured(rows[column]).any()] or ["log10_backward"]
     figure, axes = style.panels(1, len(names), (max(8, 13 * len(names) // 3), 4.9), title)
     measured = np.logical_or.reduce([is_measured(rows[column]) for column in PANELS])
     steps = drawn_steps(rows[measured] if measured.any() else rows)
-    legend, last = Legend(), int(rows.layer.max())
+    legend, layer_names = Legend(), marks.layer_names(layers)
     start = rows[rows.step == 0]
     drawn = {
         column: [marks.curves(rows[rows.step == step], "layer", column) for step in steps] for column in names
@@ -61,15 +63,22 @@ def profile(
     limits = style.shared_limits([_range(drawn[column], theory[column]) for column in names])
     for panel, column, (low, high) in zip(axes, names, limits, strict=True):
         name, ylabel = PANELS[column]
-        style.panel_labels(panel, name, style.layer_label(last, is_foreign), ylabel)
-        style.count_axis(panel, 0, last)
+        style.panel_labels(panel, name + _decades(high - low, limits), "", ylabel)
+        style.layer_axis(panel, layer_names, is_foreign)
         style.power_axis(panel, low, high)
         _draw_steps(panel, steps, drawn[column], legend)
         if (expected := theory[column]) is not None:
             _draw_theory(panel, *expected, legend)
+    marks.separate_edges(figure)
     counts = [len(curves) for curves in drawn["log10_backward" if "log10_backward" in drawn else names[0]]]
     style.draw_legend(figure, _step_entries(steps, counts, int(rows.seed.nunique())) | legend.entries)
     return figure
+
+
+def _decades(span: float, limits: list[tuple[float, float]]) -> str:
+    """What the title says of a panel that shows fewer decades than the others."""
+    widest = max(high - low for low, high in limits)
+    return f" ({span:.2g} decades shown)" if span < 0.99 * widest else ""
 
 
 def drawn_steps(rows: pd.DataFrame) -> list[int]:

@@ -1,9 +1,10 @@
 """The look of every figure: panels, colours that the colour-blind can tell apart, powers of ten on the axes."""
 
 import math
+import re
 import textwrap
 from bisect import bisect
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -20,9 +21,15 @@ from gradlab.recipe.printing import printable
 
 # Okabe and Ito (2008), in an order in which neighbours differ most on a projector
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7A5195", "#222222")
-FIRST, MIDDLE, LAST = "#0072B2", "#E69F00", "#D55E00"  # the first, middle and last step of a run
+# the first, middle and last step of a run: of unlike lightness, so that a print in grey tells them apart
+FIRST, MIDDLE, LAST = "#0B3C68", "#E69F00", "#D55E00"
 INK, FAINT, THEORY = "#222222", "#8A8A8A", "#444444"
 MIN_DECADES = 4.0  # shown by an axis: fewer would make noise look like a slope
+LEAST_SHARE = (
+    0.2  # of the widest panel's decades: a panel with less has an axis of its own, or it would look empty
+)
+LETTER = 0.6  # the width of a letter of a bold title, in sizes of its font
+MOST_NAMES, LONGEST_NAME = 12, 26  # of layers at an axis; letters of one
 TITLE: dict[str, Any] = {"loc": "left", "fontsize": 12, "fontweight": "bold", "color": INK}
 LEGEND_FONTS = (10.0, 8.5, 7.0)  # the largest with which it fits
 LINE_HEIGHT = 1.6  # of a row of the legend, in sizes of its font
@@ -76,9 +83,63 @@ def tidy(axes: Axes) -> Axes:
 
 def panel_labels(axes: Axes, title: str, xlabel: str, ylabel: str) -> None:
     """Set a panel's title, on the left, and the labels of its axes."""
-    axes.set_title(literal_text(title), **TITLE)
+    axes.set_title(literal_text(wrapped(axes, title)), **TITLE)
     axes.set_xlabel(literal_text(xlabel), fontsize=10.5, color=INK)
     axes.set_ylabel(literal_text(ylabel), fontsize=10.5, color=INK)
+
+
+def wrapped(axes: Axes, title: str) -> str:
+    """The title of a panel in lines that are not longer than the panel is wide."""
+    spec = axes.get_subplotspec()
+    figure = axes.get_figure()
+    assert isinstance(figure, Figure)
+    share = spec.colspan.__len__() / spec.get_gridspec().ncols if spec else 1.0
+    letters = share * figure.get_figwidth() * 72 / (TITLE["fontsize"] * LETTER)
+    return "\n".join(textwrap.wrap(title, max(int(letters), 12)))
+
+
+def layer_axis(axes: Axes, names: Mapping[int, str], is_foreign: bool = False) -> None:
+    """Set the x axis of layers: numbers, or their names where these say more, as `stage 2, block 3: attention`.
+
+    `names` are those of all layers by number.
+    """
+    last = max(names)
+    count_axis(axes, 0, last)
+    shown = named_layers(names)
+    if shown:
+        axes.set_xticks(
+            list(shown), labels=list(shown.values()), rotation=40, ha="right", rotation_mode="anchor"
+        )
+        axes.tick_params(axis="x", labelsize=8.5)
+        axes.set_xlabel("")
+    else:
+        axes.set_xlabel(layer_label(last, is_foreign), fontsize=10.5, color=INK)
+
+
+def named_layers(names: Mapping[int, str]) -> dict[int, str]:
+    """Some layers evenly spread and what an axis calls them; empty where the names are their numbers."""
+    numbers = {"input", "output", *(f"hidden {layer}" for layer in names)}
+    if numbers.issuperset(names.values()):
+        return {}
+    texts = {layer: layer_text(name, names.values()) for layer, name in names.items()}
+    layers = sorted(names)
+    count = min(len(layers), MOST_NAMES)
+    chosen = sorted({round(i * (len(layers) - 1) / max(count - 1, 1)) for i in range(count)})
+    return {
+        layers[i]: literal_text(textwrap.shorten(texts[layers[i]], LONGEST_NAME, placeholder=" …"))
+        for i in chosen
+    }
+
+
+def layer_text(name: str, names: Iterable[str]) -> str:
+    """What a figure calls a layer: `stage 2, block 3` for `stage2 2` behind `entry2`; `layer 2` for `upper 1`."""
+    if match := re.fullmatch(r"entry(\d+)", name):
+        return f"stage {match[1]}, block 1"
+    if match := re.fullmatch(r"stage(\d+) (\d+)", name):
+        return f"stage {match[1]}, block {int(match[2]) + (f'entry{match[1]}' in names)}"
+    if match := re.fullmatch(r"upper (\d+)", name):
+        return f"layer {int(match[1]) + 1}"
+    return "layer 1" if name == "first" else name
 
 
 def layer_label(last: int, is_foreign: bool = False) -> str:
@@ -130,6 +191,13 @@ def fraction_axis(axes: Axes, drawn: Sequence[np.ndarray]) -> None:
     axes.set_ylim(1.5 * low if low < -1 else low - 0.03, 1.03)
 
 
+def plain_axis(axes: Axes, limits: tuple[float, float] | None) -> None:
+    """Set the y axis of numbers of any sign; so little as rounding is not made to look like a slope."""
+    low, high = limits or (0.0, 1.0)
+    margin = max(0.06 * (high - low), 1e-3 * max(abs(low), abs(high))) or 0.5
+    axes.set_ylim(low - margin, high + margin)
+
+
 def count_axis(axes: Axes, low: float, high: float) -> None:
     """Set the x axis of layers or steps: whole numbers, with a margin at both ends."""
     margin = 0.03 * (high - low) or 0.5
@@ -140,12 +208,15 @@ def count_axis(axes: Axes, low: float, high: float) -> None:
 def shared_limits(ranges: Sequence[tuple[float, float] | None]) -> list[tuple[float, float]]:
     """Limits for panels that show the same number of decades, at least four, each around its own middle.
 
-    `ranges` holds the lowest and the highest log10 value of each panel, None for an empty one.
+    A panel that would use less than a fifth of these decades shows fewer of them, and at least four. `ranges` holds the
+    lowest and the highest log10 value of each panel, None for an empty one.
     """
-    widths = [high - low for low, high in filter(None, ranges)]
-    half = max(1.12 * max(widths, default=0.0), MIN_DECADES) / 2
+    widths = [0.0 if limits is None else limits[1] - limits[0] for limits in ranges]
+    widest = max(widths, default=0.0)
+    own = [widest if width >= LEAST_SHARE * widest else width for width in widths]
+    halves = [max(1.12 * width, MIN_DECADES) / 2 for width in own]
     middles = [0.0 if limits is None else (limits[0] + limits[1]) / 2 for limits in ranges]
-    return [(middle - half, middle + half) for middle in middles]
+    return [(middle - half, middle + half) for middle, half in zip(middles, halves, strict=True)]
 
 
 def step_colours(count: int) -> list[str]:
@@ -165,6 +236,7 @@ def draw_legend(
     entries: Mapping[str, Line2D | Patch],
     title: str = "",
     marks: Mapping[str, Line2D | Patch] = NO_ENTRIES,
+    fonts: Sequence[float] = LEGEND_FONTS,
 ) -> None:
     """Draw one legend for all panels below them, where it covers no data, in as few rows as the width allows.
 
@@ -172,9 +244,7 @@ def draw_legend(
     """
     if not entries and not marks:
         return
-    size = next(
-        (size for size in LEGEND_FONTS if _fits(figure, entries, marks, title, size)), LEGEND_FONTS[-1]
-    )
+    size = next((size for size in fonts if _fits(figure, entries, marks, title, size)), fonts[-1])
     shown = _shown(figure, entries, marks, title, size) | dict(marks)
     labels = [literal_text(label) for label in shown]
     box = figure.legend(

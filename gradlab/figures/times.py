@@ -17,8 +17,10 @@ from gradlab.figures.profile import drawn_steps
 from gradlab.store.read import Run
 
 RUN_TABLES = ("times",)
+LEAST = {"time": 2}
+COLUMNS = ("log10_backward", "log10_backward_c")
 DASHES: tuple[Any, ...] = ("-", "--", ":", "-.")  # one per layer
-COLUMNS = {
+PANELS = {
     "log10_backward": "‖∂loss/∂h‖ of the hidden state",
     "log10_backward_c": "‖∂loss/∂c‖ of the cell state",
 }
@@ -37,17 +39,18 @@ def times(table: pd.DataFrame, title: str = "") -> Figure:
     the first seed.
     """
     rows = minibatch_rows(table)
-    columns = [column for column in COLUMNS if len(rows_with(rows, column))]
+    columns = [column for column in PANELS if len(rows_with(rows, column))]
     figure, panels = style.panels(1, len(columns) + 1, (6 * len(columns) + 6.5, 4.9), title)
     legend, steps = Legend(), drawn_steps(rows)
     layers = _drawn_layers(rows)
     ranges = []
     for panel, column in zip(panels, columns, strict=False):
-        style.panel_labels(panel, "Backward signal through time →", "time lag, T − t", COLUMNS[column])
+        style.panel_labels(panel, "Backward signal through time →", "time lag, T − t", PANELS[column])
         ranges.append(marks.finite_range(_draw_lines(panel, rows, column, steps, layers, legend)))
     for panel, limits in zip(panels, style.shared_limits(ranges), strict=False):
         style.power_axis(panel, *limits)
         style.count_axis(panel, 0, int(rows.time.max()) - 1)
+    marks.separate_edges(figure)
     entries = _entries(steps, layers, rows) | legend.entries
     entries |= _draw_map(figure, panels[-1], rows)
     style.draw_legend(figure, entries)

@@ -1,15 +1,18 @@
 """The course of training: loss and score against chance level, gradient norm around the clip, learning rate."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.typing import LineStyleType
 
 from gradlab.analysis.clip_limits import UNKNOWN, norm_threshold
 from gradlab.analysis.score import Score, score_of
-from gradlab.analysis.selection import minibatch_rows, rows_with, to_float64
+from gradlab.analysis.selection import is_measured, minibatch_rows, rows_with, to_float64
 from gradlab.analysis.training import clipped_fraction, switch_steps
 from gradlab.analysis.wording import percent
 from gradlab.figures import marks, scales, style
@@ -23,7 +26,7 @@ PANELS = {  # the columns that each panel of a foreign run draws: one without an
     "gradient": ("log10_gradient",),
     "rate": ("learning_rate",),
 }
-# a foreign run has one of these columns; the registry reads it from the file, as it stands
+# the run has one of these columns; the registry reads it from the file, as it stands
 ANY_OF = (
     "loss",
     "train_loss",
@@ -33,6 +36,8 @@ ANY_OF = (
     "log10_gradient",
     "learning_rate",
 )
+TEST_DASHES: LineStyleType = (0, (4, 1.5))  # so that a print in grey tells the two sets apart
+LEAST = {"step": 2}  # of one step there is no course
 BATCH, TRAIN, TEST = style.FAINT, style.COLOURS[0], style.COLOURS[1]
 # columns that jump from one minibatch to the next
 NOISY = ("loss", "log10_gradient", "log10_unclipped", "log10_clipped")
@@ -57,22 +62,25 @@ def training(
     threshold: float | None = None,
     title: str = "",
 ) -> Figure:
-    """Four panels against step: loss, score, gradient norm, learning rate.
+    """Up to four panels against step: loss, score, gradient norm, learning rate; those that were measured.
 
     `steps` is the table of one run, `chance_loss` the loss at chance level where the data have one, `threshold` that of
     a clip that bounds the norm of the gradient.
     """
     rows = minibatch_rows(steps)
-    figure, (loss_panel, score_panel, gradient_panel, rate_panel) = style.panels(2, 2, (12, 7.6), title)
     legend = Legend()
     seeds = int(rows.seed.nunique())
-    _draw_loss(loss_panel, rows, chance_loss, legend)
-    _draw_score(score_panel, rows, score, legend)
-    _draw_gradient(gradient_panel, rows, threshold, legend)
-    _draw_rate(rate_panel, rows, legend)
-    for panel in (loss_panel, score_panel, gradient_panel, rate_panel):
-        style.count_axis(panel, int(rows.step.min()), int(rows.step.max()))
+    draw = {
+        "loss": lambda panel: _draw_loss(panel, rows, chance_loss, legend),
+        "score": lambda panel: _draw_score(panel, rows, score, legend),
+        "gradient": lambda panel: _draw_gradient(panel, rows, threshold, legend),
+        "rate": lambda panel: _draw_rate(panel, rows, legend),
+    }
+    columns = PANELS | {"score": (f"train_{score.column}", f"test_{score.column}")}
+    figure = _drawn({name: draw[name] for name in _measured_panels(rows, columns)}, rows, title)
+    for panel in figure.axes:
         marks.optimizer_switches(panel, switch_steps(rows), legend)
+    marks.separate_edges(figure)
     diverged = sum(not np.isfinite(y).all() for _, y in marks.curves(rows, "step", "loss"))
     if diverged and seeds > 1:
         legend.entries[f"{diverged} of {seeds} seeds diverged"] = Line2D([], [], linestyle="")
@@ -88,11 +96,6 @@ def recorded(steps: pd.DataFrame, threshold: float | None = None, title: str = "
     `threshold` is that of a clip by norm that its user has stated.
     """
     rows = minibatch_rows(steps)
-    names = [
-        name for name, columns in PANELS.items() if any(rows[column].notna().any() for column in columns)
-    ]
-    height, width = (2, 2) if len(names) > 3 else (1, len(names))
-    figure, axes = style.panels(height, width, (max(8, 6 * width), 3.8 * height), title)
     legend = Legend()
     draw = {
         "loss": lambda panel: _draw_loss(panel, rows, None, legend, EVALUATION_SET),
@@ -100,10 +103,26 @@ def recorded(steps: pd.DataFrame, threshold: float | None = None, title: str = "
         "gradient": lambda panel: _draw_gradient(panel, rows, threshold, legend),
         "rate": lambda panel: _draw_rate(panel, rows, legend),
     }
-    for panel, name in zip(axes, names, strict=True):
-        draw[name](panel)
-        style.count_axis(panel, int(rows.step.min()), int(rows.step.max()))
+    figure = _drawn({name: draw[name] for name in _measured_panels(rows, PANELS)}, rows, title)
+    marks.separate_edges(figure)
     style.draw_legend(figure, legend.entries)
+    return figure
+
+
+def _measured_panels(rows: pd.DataFrame, columns: dict[str, tuple[str, ...]]) -> list[str]:
+    """The panels of which a column was measured."""
+    return [
+        name for name, of_panel in columns.items() if any(rows[column].notna().any() for column in of_panel)
+    ]
+
+
+def _drawn(draw: dict[str, Callable[[Axes], None]], rows: pd.DataFrame, title: str) -> Figure:
+    """A figure with a panel for each of these, against step."""
+    height, width = (2, 2) if len(draw) > 3 else (1, len(draw))
+    figure, axes = style.panels(height, width, (max(8, 6 * width), 3.8 * height), title)
+    for panel, draw_panel in zip(axes, draw.values(), strict=True):
+        draw_panel(panel)
+        style.count_axis(panel, int(rows.step.min()), int(rows.step.max()))
     return figure
 
 
@@ -132,7 +151,7 @@ def _draw_score(
     panel: Axes, rows: pd.DataFrame, score: Score, legend: Legend, test_set: str = "test set"
 ) -> None:
     style.panel_labels(panel, score.label[:1].upper() + score.label[1:], "training step", score.axis_label)
-    scores = {f"{dataset}_score": score.series(rows, dataset) for dataset in ("train", "test")}
+    scores = {f"{dataset}_score": _defined_score(rows, score, dataset) for dataset in ("train", "test")}
     columns = {"train_score": (TRAIN, "training set"), "test_score": (TEST, test_set)}
     drawn = _draw_columns(panel, rows.assign(**scores), columns, legend)
     _draw_chance_level(panel, score.chance_level, legend)
@@ -140,6 +159,13 @@ def _draw_score(
         style.fraction_axis(panel, [y for _, y in drawn])
     else:
         scales.amount_axis(panel, drawn, legend)
+
+
+def _defined_score(rows: pd.DataFrame, score: Score, dataset: str) -> pd.Series:
+    """The score where the loss of its evaluation is a number: outputs of NaN have a class, and no accuracy."""
+    scores = score.series(rows, dataset)
+    loss = rows[f"{dataset}_loss"]
+    return scores.where(~(is_measured(loss) & np.isnan(to_float64(loss))))
 
 
 def _draw_gradient(panel: Axes, rows: pd.DataFrame, threshold: float | None, legend: Legend) -> None:
@@ -180,10 +206,11 @@ def _draw_columns(
         if not curves:
             continue
         points = max(len(x) for x, _ in curves) if column in NOISY else 0
-        marks.seed_lines(panel, curves, colour, legend, width=marks.line_width(points))
+        dashes: LineStyleType = TEST_DASHES if colour == TEST else "-"
+        marks.seed_lines(panel, curves, colour, legend, dashes, marks.line_width(points))
         drawn += curves
         if label:
-            legend.entries[label] = Line2D([], [], color=colour, linewidth=2.5)
+            legend.entries[label] = Line2D([], [], color=colour, linewidth=2.2, linestyle=dashes)
     if not drawn:
         style.empty_note(panel, "no training step" if "learning_rate" in columns else "not measured")
     return drawn

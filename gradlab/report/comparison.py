@@ -230,9 +230,9 @@ def _maps(comparison: Comparison) -> "Maps | None":
         return None
 
 
-def comparison_path(runs: list["Run"], by: list[str], suffix: str = "png") -> Path:
+def comparison_path(runs: list["Run"], by: list[str], suffix: str = "png", kind: str = "comparison") -> Path:
     """The picture's file: `outputs/study/comparison-depth-clip.png`; a folder higher for runs of several studies."""
     studies = {run.folder.resolve().parent for run in runs}
     folder = runs[0].folder.parent if len(studies) == 1 else runs[0].folder.parent.parent
-    stem = re.sub(r"[^A-Za-z0-9._-]+", "_", "-".join(["comparison", *by]))[:80]
+    stem = re.sub(r"[^A-Za-z0-9._-]+", "_", "-".join([kind, *by]))[:80]
     return folder / f"{stem}.{suffix}"

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gradlab.figures.registry import run_figures
 from gradlab.recipe import signals
@@ -19,28 +19,53 @@ if TYPE_CHECKING:
 
     from gradlab.store.read import Run
 
-FORMATS = ("png", "svg")
+FORMATS = ("png", "svg", "pdf")
+WIDTHS = ("single", "double")  # of a figure on a page
+DPI = 150  # of a PNG
+METADATA: dict[str, dict[str, Any]] = {  # without dates: the same figure is the same bytes
+    "svg": {"Date": None},
+    "png": {"Software": None},
+    "pdf": {"CreationDate": None, "Producer": None, "Creator": None},
+}
+# letters stay letters: in an SVG as text, in a PDF as a TrueType font
+LETTERS: Any = {"svg.hashsalt": "gradlab", "svg.fonttype": "none", "pdf.fonttype": 42}
 STALE = 600.0  # seconds after which a temporary file, written at once, is of a process that was killed
 
 
+class Look(NamedTuple):
+    """How a figure is saved: its file format, the width of a page's column ("" as on a screen), and its resolution."""
+
+    suffix: str = "png"
+    width: str = ""
+    dpi: int = DPI
+
+
+SCREEN = Look()
+
+
 def draw(
-    run: "Run", names: Iterable[str] = (), suffix: str = "png", folder: Path | None = None
+    run: "Run", names: Iterable[str] = (), look: Look = SCREEN, folder: Path | None = None
 ) -> list[Path]:
     """Draw these figures of a run, or its default ones; returns their files (see `figure_path`).
 
     Raises:
-        RecipeError: the run has no figure of a name that was given, or a file cannot be written.
+        RecipeError: the run has no figure of a name that was given, or none at all, or a file cannot be written.
         StorageError: the file system does not take a file.
         Stop: a signal came; it is looked for before each figure.
     """
+    names = list(names) or default_names(run)
+    if not names:
+        raise RecipeError(
+            f"{run.folder} has no figure: of fewer than two steps and two layers there is nothing to see"
+        )
     with signals.collected():
         return [
-            save(figure, figure_path(run, name, suffix, folder), folder or run.folder)
+            save(figure, figure_path(run, name, look.suffix, folder), folder or run.folder, look)
             for name, figure in named_figures(run, names)
         ]
 
 
-def draw_column(run: "Run", name: str, suffix: str = "png", folder: Path | None = None) -> Path:
+def draw_column(run: "Run", name: str, look: Look = SCREEN, folder: Path | None = None) -> Path:
     """Draw one measured column of a run; returns its file (see `figure_path`).
 
     Raises:
@@ -50,7 +75,7 @@ def draw_column(run: "Run", name: str, suffix: str = "png", folder: Path | None 
     from gradlab.figures.column import column
 
     figure = column(run, name, title(run))
-    return save(figure, figure_path(run, f"column-{name}", suffix, folder), folder or run.folder)
+    return save(figure, figure_path(run, f"column-{name}", look.suffix, folder), folder or run.folder, look)
 
 
 def named_figures(run: "Run", names: Iterable[str] = ()) -> Iterator[tuple[str, "Figure"]]:
@@ -80,8 +105,8 @@ def figure_path(run: "Run", name: str, suffix: str, folder: Path | None = None) 
     return folder / f"{run.folder.name}-{name}.{suffix}"
 
 
-def save(figure: "Figure", path: Path, base: Path | None = None) -> Path:
-    """Write a figure; the same figure is the same bytes. Returns the path.
+def save(figure: "Figure", path: Path, base: Path | None = None, look: Look = SCREEN) -> Path:
+    """Write a figure in the format of the path's suffix; the same figure is the same bytes. Returns the path.
 
     No link is followed below `base`, which is the file's own folder if it is not given.
 
@@ -91,10 +116,13 @@ def save(figure: "Figure", path: Path, base: Path | None = None) -> Path:
     """
     from matplotlib import rc_context
 
-    without_date = {"svg": {"Date": None}, "png": {"Software": None}}[path.suffix[1:]]
-    content = io.BytesIO()
-    with rc_context({"svg.hashsalt": "gradlab"}):
-        figure.savefig(content, format=path.suffix[1:], dpi=150, metadata=without_date)
+    if look.width:
+        from gradlab.figures.paper import fit
+
+        fit(figure, look.width)
+    suffix, content = path.suffix[1:], io.BytesIO()
+    with rc_context(LETTERS):
+        figure.savefig(content, format=suffix, dpi=look.dpi, metadata=METADATA[suffix])
     base = base or path.parent
     name = path.relative_to(base).as_posix()
     try:

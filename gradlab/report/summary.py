@@ -1,6 +1,7 @@
 """A run in a few lines: its recipe, a table of its first and last step, and what it cost."""
 
 import math
+import re
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -95,7 +96,7 @@ def title(run: "Run") -> str:
     Notes behind it say that its data are synthetic, and of a run that is not over how far it is.
     """
     name = f"{run.name} · " if run.is_foreign else ""
-    described = name + describe(run.recipe, run.status.get("used"))
+    described = name + short_numbers(describe(run.recipe, run.status.get("used")))
     so_far = f" ({run.status['state']}: {run.progress} so far)" if is_unfinished(run) else ""
     return described + (" (synthetic data)" if is_synthetic(run) else "") + so_far
 
@@ -103,6 +104,13 @@ def title(run: "Run") -> str:
 def is_unfinished(run: "Run") -> bool:
     """Whether it is being written, or its process is gone: it has the rows of its steps so far."""
     return run.status["state"] in ("running", "killed")
+
+
+def short_numbers(text: str) -> str:
+    """The text with numbers of three digits: `norm 1.0` as `norm 1`, `0.123456` as `0.123`."""
+    return re.sub(
+        r"(?<![\w.])\d+\.\d+(?:e[-+]?\d+)?(?![\w.])", lambda number: f"{float(number[0]):.3g}", text
+    )
 
 
 def is_synthetic(run: "Run") -> bool:

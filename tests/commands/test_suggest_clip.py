@@ -54,7 +54,7 @@ def test_out_sets_the_folder_of_the_figure(study, tmp_path):
         (["--threshold", "nan"], "is not a number above 0"),
         (["--threshold", "0.5,inf"], "is not a number above 0"),
         (["--threshold", "many"], "is not a number above 0"),
-        (["--format", "pdf"], "invalid choice"),
+        (["--format", "gif"], "invalid choice"),
         ([], "no finite norm"),
     ],
 )

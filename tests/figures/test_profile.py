@@ -27,9 +27,16 @@ def test_the_frame_is_not_changed(tmp_path):
 def test_panels_share_a_number_of_decades_never_fewer_than_four(tmp_path, slope):
     layers, _ = frames(tmp_path / "run", np.arange(22)[None] * slope)
     spans = [np.subtract(*axes.get_ylim()[::-1]) for axes in profile(layers).axes]
-    assert spans == pytest.approx([spans[0]] * 3)
-    assert spans[0] >= 4.0
-    assert spans[0] >= 21 * slope
+    assert spans[1] == pytest.approx(spans[2])
+    assert min(spans) >= 4.0
+    assert spans[1] >= 21 * slope
+    assert spans[0] == pytest.approx(spans[1] if slope < 1 else 4.0)
+
+
+def test_a_panel_that_a_shared_axis_would_leave_empty_has_its_own_and_says_so(tmp_path):
+    layers, _ = frames(tmp_path / "run", np.arange(22)[None] * 1.5)
+    titles = [axes.get_title("left") for axes in profile(layers).axes]
+    assert titles == ["Forward signal → (4 decades shown)", "← Backward signal", "Weight gradient"]
 
 
 def test_theory_is_anchored_at_the_last_hidden_layer_of_the_first_step(tmp_path):
@@ -91,12 +98,36 @@ def test_marks_of_two_steps_do_not_hide_each_other(tmp_path):
     assert len({line.get_ydata()[0] for line in marks}) == 3
 
 
-def test_what_was_not_measured_is_absent_and_noted(tmp_path):
+def test_what_was_not_measured_has_no_panel(tmp_path):
     rows = runs.layer_table(runs.walk(5, 1), [0])
     run = runs.opened(tmp_path / "run", [rows], [runs.step_table([1.0], [0])])
-    figure = profile(run.layers)
-    assert not data(figure.axes[2])
-    assert "not measured" in [text.get_text() for text in figure.axes[2].texts]
+    titles = [axes.get_title("left") for axes in profile(run.layers).axes]
+    assert titles == ["Forward signal →", "← Backward signal"]
+
+
+def test_layers_that_have_names_show_them(tmp_path):
+    layers, _ = frames(tmp_path / "run")
+    names = [f"stage 2, block {layer}: attention" for layer in layers.layer]
+    ticks = profile(layers.assign(name=names)).axes[0].get_xticklabels()
+    assert ticks[0].get_text() == "stage 2, block 0:" + " …"
+    assert profile(layers).axes[0].get_xlabel() == "layer  (0 = input, 21 = output)"
+
+
+def test_marks_at_an_edge_stand_apart_from_the_data(tmp_path):
+    values = np.zeros((3, 22))
+    values[1, 3:6], values[2, 8] = -np.inf, np.inf
+    layers, _ = frames(tmp_path / "run", values)
+    panel = profile(layers).axes[1]
+    bands = [patch for patch in panel.patches if patch.get_label() == "_edge"]
+    bottom, top = sorted(bands, key=lambda band: band.get_y())
+    to_axes = panel.transData + panel.transAxes.inverted()
+    heights = [
+        to_axes.transform((0, y))[1] for line in data(panel) for y in line.get_ydata() if np.isfinite(y)
+    ]
+    assert bottom.get_height() < min(heights)
+    assert max(heights) < top.get_y()
+    marks_ = [line.get_ydata()[0] for line in panel.get_lines() if line.get_label() in ("_zero", "_inf")]
+    assert all(y < bottom.get_height() or y > top.get_y() for y in marks_)
 
 
 @pytest.mark.parametrize("depth", [1, 2, 1000])

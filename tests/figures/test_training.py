@@ -62,6 +62,27 @@ def test_any_loss_is_drawn_without_a_warning(tmp_path, value, count, seeds):
     render(training(steps, 2.3, SCORE, 1.0, "one $ and _two"), tmp_path, "png")
 
 
+def test_a_loss_of_1e36_does_not_flatten_the_others_and_is_marked(tmp_path):
+    _, steps = frames(tmp_path / "run", loss=[2.3, 5.0, 1e36])
+    figure = training(steps, 2.3, SCORE)
+    assert figure.axes[0].get_ylim()[1] < 100
+    assert marked(figure)[0] == {"above"}
+    assert "above the axis range" in legend(figure)
+
+
+def test_the_accuracy_of_outputs_that_are_nan_is_not_drawn(tmp_path):
+    _, steps = frames(tmp_path / "run", train_loss=[2.3, 2.0, np.nan])
+    train, test = data(training(steps, 2.3, SCORE).axes[1])[:2]
+    assert train.get_xdata().tolist() == [0, 50]
+    assert test.get_xdata().tolist() == [0, 50, 100]
+
+
+def test_panels_of_what_was_not_measured_are_left_out(tmp_path):
+    _, steps = frames(tmp_path / "run", train_accuracy=[None] * 3, test_accuracy=[None] * 3)
+    titles = [axes.get_title("left") for axes in training(steps, 2.3, SCORE).axes]
+    assert titles == ["Loss", "Gradient norm", "Learning rate"]
+
+
 def test_without_chance_levels_there_are_none(tmp_path):
     _, steps = frames(tmp_path / "run")
     assert "chance level" not in legend(training(steps, None, replace(SCORE, chance_level=None)))

@@ -230,6 +230,15 @@ def of_cause(finding: Finding) -> str:
             f"{finding.word}: {signed_decades(numbers['decades'] or 0.0)} decades in the backward signal, but only "
             f"{signed_decades(numbers['update_decades'] or 0.0)} in the updates, from layer {finding.layers[-1]} to 1"
         )
+    if finding.word == "edge of stability":
+        return (
+            f"{finding.word}: the loss's largest curvature stays at {numbers['ratio'] or 0.0:.2f} of what the learning "
+            f"rate allows, over steps {finding.steps[0]}–{finding.steps[-1]}"
+        )
+    if finding.word == "noise dominates the gradient":
+        scale, batch = (numbers[name] or 0.0 for name in ("noise_scale", "batch_size"))
+        at_end = f"{finding.word} at step {finding.steps[-1]}"
+        return f"{at_end}: its noise scale is {scale:.3g} examples, the batch has {batch:g}"
     if finding.word == "float16 would flush the gradient":
         share = percent(numbers["flushed"] or 0.0)
         return f"{finding.word}: {layers}, up to {share} of its nonzero entries (see gradlab precision)"

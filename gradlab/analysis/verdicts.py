@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from gradlab.analysis import clip_limits, findings, foreign
+from gradlab.analysis import clip_limits, curvature, findings, foreign, noise
 from gradlab.analysis.arrays import Rows
 from gradlab.analysis.gain import Sizes, inner_gain
 from gradlab.analysis.precision import flushed_by_float16
@@ -175,6 +175,8 @@ def _findings(run: Run, start: SignalVerdict, end: SignalVerdict, training: Trai
         *findings.of_training(training),
         *findings.causes(layers, context, start, end, training),
         *flushed_by_float16(run),
+        *curvature.at_the_edge(run),
+        *noise.dominating(run),
     ]
 
 

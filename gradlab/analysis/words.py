@@ -242,6 +242,23 @@ CAUSES = {
         "The signal between the layers is not counted: it may be flushed earlier than the gradient of the "
         "weights. A run in float16 itself is never told: what it flushed is zero like any other.",
     ),
+    "edge of stability": Word(
+        "Gradient descent on the whole training set has made the loss as curved as its learning rate allows, and "
+        "holds it there: the loss falls, but not at every step, and a larger learning rate finds a flatter place. "
+        "Only said of a run with probe=sharpness.",
+        "mean over the last quarter of the steps of sharpness/stability_limit between 0.95 and 1.10, for every seed, "
+        "from 5 measurements or more; batch_size=0, no preconditioner",
+        "Cohen et al. 2021 (gradient descent at the edge of stability)",
+        "The limit is that of a quadratic: a local threshold, not a bound on the learning rate. A clip, a penalty or a "
+        "schedule moves it.",
+    ),
+    "noise dominates the gradient": Word(
+        "The gradient of a batch is mostly noise of its examples: a batch several times as large would give a clearly "
+        "better direction. Only said of a run with probe=noise.",
+        "noise_scale − 2·noise_scale_error > 4·batch_size at the last measurement, for every seed",
+        "McCandlish et al. 2018 (an empirical model of large-batch training)",
+        "Near the end of a training the mean gradient is small because the network fits: that is no fault.",
+    ),
     "updates lost to rounding": Word(
         "The training is stalled or still learning, and the updates of a layer are so small against its "
         "weights that at least half of the entries do not change.",

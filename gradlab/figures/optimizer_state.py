@@ -10,6 +10,7 @@ from gradlab.figures.profile import drawn_steps
 from gradlab.store.read import Run
 
 RUN_TABLES = ("parameters",)
+BY_DEFAULT = False
 PROBE = "optimizer_state"
 MEASURES = ("log10_effective_step",)
 PANELS = {

@@ -141,6 +141,7 @@ LATER_DEFAULTS = {
     "snapshots": {"recurrent_spectrum": {"name": "recurrent_spectrum"}},
     "on_nonfinite": "stop",
     "probes.rank": {"name": "rank", "every": 50},
+    "probes.update_ratio": {"name": "update_ratio"},
     "freeze": [],
     "stop.tolerance": 0.0,
     "stop.on": [],

@@ -31,9 +31,10 @@ def test_it_is_that_of_the_derivative_along_the_line(more):
         line = np.stack([start + t * (end - start) for t in np.arange(40) / 39])
         step = (end - start) / 39 / 1000
         signals = jax.jit(lambda x: given.signals(given.params, x))
+        near = line + (end - start) / 39 * shattering.STEP
         slopes = []
         for point in line:  # all others stay, so that the statistics of the batch do
-            outputs = signals(jnp.asarray(np.concatenate([line, [point], [point + step]])))
+            outputs = signals(jnp.asarray(np.concatenate([line, near, [point], [point + step]])))
             slopes.append([np.asarray(h[-1] - h[-2]).ravel() for h in outputs])
         expected = [autocorrelation(np.stack(layer)) for layer in zip(*slopes, strict=True)]
         got = computed("shattering", words, POINTS)

@@ -76,8 +76,8 @@ def statement(claim: Claim) -> str:
 
 def write(texts: dict[str, str]) -> None:
     """Put the sections below the introduction, after a line for each in a table."""
-    introduction = PATH.read_text("utf-8").partition("\n| claim |")[0]
-    table = ["\n| claim | source | checks passed | seconds |", "|---|---|---|---|"]
+    introduction = PATH.read_text("utf-8").partition("\n| claim |")[0].rstrip()
+    table = ["", "| claim | source | checks passed | seconds |", "|---|---|---|---|"]
     for name in sorted(texts):
         match = re.search(r"^(\d+ of \d+) checks passed in (\d+) s", texts[name], re.MULTILINE)
         passed, seconds = match.groups()

@@ -17,6 +17,8 @@ WRONG_WORDS = {
     "bn_explosion": {"normalization=batch": "normalization=layer"},
     "clip_compare": {"lr=0.3": "lr=0.001"},
     "clip_x4": {"clip.threshold=1": "clip.threshold=0.5"},
+    "edge_of_stability": {"lr=1.5": "lr=0.25"},
+    "shattered": {"normalization=batch": "normalization=none"},
     "delta_orth_1000": {"initializer=delta_orthogonal": "initializer=normal"},
     "glorot2010": {"activation=tanh": "activation=erf"},
     "he30_training": {"initializer=he": "initializer=xavier"},

@@ -227,6 +227,15 @@ class RangeTest:
     sentences: Sentences
 
 
+@dataclass(frozen=True)
+class Stability:
+    """The largest eigenvalue of the Hessian before training, and 2/λ_max; None where it is not positive and finite."""
+
+    sharpness: float | None
+    rate: float | None
+    sentence: str
+
+
 def to_json(result: Any) -> dict[str, Any]:
     """A result as JSON has it: null for what is not finite; a diagnosis with the rules of the words that it uses."""
     fields = asdict(result)

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from gradlab.commands.arguments import Arguments
 from gradlab.commands.compose.grid import grid
+from gradlab.commands.compose.probes import DEFAULT_SNAPSHOTS
 from gradlab.recipe.errors import RecipeError
 from gradlab.recipe.printing import printable
 from gradlab.recipe.recipe import Recipe, plain
@@ -47,6 +48,11 @@ def arguments() -> Arguments:
         "--high", type=float, default=10.0, metavar="LR", help="learning rate of the last step"
     )
     parser.add_argument("--steps", type=int, default=200, metavar="N", help="number of steps")
+    parser.add_argument(
+        "--sharpness",
+        action="store_true",
+        help="measure λ_max of the Hessian at the start too, and print 2/λ_max",
+    )
     parser.add_argument("--force", action="store_true", help="run again what is already finished")
     parser.add_argument(
         "--json", action="store_true", help="print one object with all numbers, and nothing else"
@@ -61,9 +67,8 @@ def arguments() -> Arguments:
 def main(argv: list[str]) -> int:
     """Train the range test unless it is already finished, and report its result; exit code 1 if it failed."""
     options = arguments().parse_intermixed_args(argv)
-    recipe = compose(
-        options.words, options.low, options.high, options.steps, options.force, options.config_dir
-    )
+    words = with_sharpness(options.words) if options.sharpness else options.words
+    recipe = compose(words, options.low, options.high, options.steps, options.force, options.config_dir)
     console = None if options.json or recipe.quiet else Console(highlight=False)
     from gradlab.engine.prepare import prepare
     from gradlab.launch import build, launch
@@ -79,12 +84,15 @@ def main(argv: list[str]) -> int:
         return outcome.exit_code
     from gradlab.analysis.lr_range import range_test
     from gradlab.analysis.results import to_json
+    from gradlab.analysis.stability import stability_at_start
     from gradlab.store.read import open_run
 
     run = open_run(outcome.folder)
     result = range_test(run.steps)
+    stability = stability_at_start(run.steps) if options.sharpness else None
     if options.json:
-        say(json.dumps({"run": str(run.folder), **to_json(result)}, indent=2, ensure_ascii=False))
+        more = {} if stability is None else {"stability": to_json(stability)}
+        say(json.dumps({"run": str(run.folder), **to_json(result), **more}, indent=2, ensure_ascii=False))
         return 0
     if outcome.notice and console:
         say(f"{'note':<12}{outcome.notice}")
@@ -92,12 +100,27 @@ def main(argv: list[str]) -> int:
     (figure,) = pictures.draw(run, ["lr_range"], pictures.Look(options.format))
     lines = [
         *result.sentences,
+        *([] if stability is None else [("threshold", stability.sentence)]),
         *_next_command(options.words, result),
         ("stored", f"{run.folder}  ({cost(run.status)}{note})"),
         ("figure", str(figure)),
     ]
     say("\n".join(f"{name:<12}{sentence}" for name, sentence in lines))
     return 0
+
+
+def with_sharpness(words: list[str]) -> list[str]:
+    """The words, which measure the sharpness too.
+
+    Raises:
+        RecipeError: they choose snapshots, and the sharpness is not one of them.
+    """
+    if any("sharpness" in word for word in words if word.startswith(("probe=", "snapshot="))):
+        return words
+    chosen = [word for word in words if word.startswith("snapshot=")]
+    if chosen:
+        raise RecipeError(f"{chosen[0]}: --sharpness is a snapshot; add sharpness to the list")
+    return [*words, f"snapshot=[{','.join((*DEFAULT_SNAPSHOTS, 'sharpness'))}]"]
 
 
 def compose(

@@ -5,6 +5,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.typing import LineStyleType
 
 from gradlab.analysis.selection import rows_with, to_float64
 from gradlab.figures import marks, style
@@ -18,7 +19,7 @@ PROBE = "jacobian"
 MEASURES = ("jacobian_mean_square", "isometry")
 SPECTRUM = "log10_singular_value"
 LEAST_DECADES = 2.0  # of an axis: fewer would make the spread of an isometry look large
-CURVES = {  # column: colour, pattern and words
+CURVES: dict[str, tuple[str, LineStyleType, str]] = {  # column: colour, pattern and words
     "isometry": (style.COLOURS[2], "-", "isometry: Var s²/(mean s²)²"),
     "jacobian_condition": (style.COLOURS[3], "--", "condition: largest s ÷ smallest s"),
 }

@@ -102,7 +102,8 @@ def _gradients(task: Task, targets: NDArray[np.floating], residuals: Residuals) 
 
 
 def _squared(outputs: Array, targets: Array) -> Array:
-    return 2 * (outputs - targets) / targets.shape[1]
+    slopes: Array = 2 * (outputs - targets) / targets.shape[1]
+    return slopes
 
 
 def _cross_entropy(outputs: Array, targets: Array) -> Array:

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from gradlab.commands.lr_find import compose
+from gradlab import load
+from gradlab.commands.lr_find import compose, with_sharpness
 from gradlab.commands.main import main
 
 SMALL = ["depth=2", "width=16", "probe=[backward]", "--steps", "60"]
@@ -36,6 +37,7 @@ def test_the_recipe_is_a_run_whose_rate_rises_from_low_to_high():
         (["optimizer=phases"], "does not follow --low and --high"),
         (["depth=3,4"], "one network at a time"),
         (["experiment=he_vs_xavier"], "one network at a time"),
+        (["snapshot=[]", "--sharpness"], "add sharpness to the list"),
         (["dept=3"], "did you mean 'depth'"),
         (["batch_size=100000"], "batch_size"),
     ],
@@ -69,3 +71,30 @@ def test_it_runs_once_reports_draws_and_prints_json(tmp_path, monkeypatch, capsy
     assert figure.read_bytes() == before
     low, high = found["recommended"]
     assert 1e-5 < low < high < 10
+
+
+@pytest.mark.parametrize(
+    ("words", "snapshots"),
+    [
+        (["depth=2"], ["recurrent_spectrum", "sharpness"]),
+        (["probe=[backward]"], ["recurrent_spectrum", "sharpness"]),
+        (["probe=[backward,sharpness]"], ["recurrent_spectrum", "sharpness"]),
+        (["snapshot=[sharpness]"], ["sharpness"]),
+    ],
+    ids=str,
+)
+def test_the_sharpness_is_added_to_what_is_measured(words, snapshots):
+    assert list(compose(with_sharpness(words), 1e-4, 2.0, 60).snapshots) == snapshots
+
+
+@pytest.mark.slow
+def test_the_threshold_is_that_of_the_stored_sharpness(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["lr-find", *SMALL, "--sharpness", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    steps = load(found["run"], table="steps")
+    stored = steps[(steps.step == 0) & (steps.source == "probe")].sharpness.item()
+    assert found["stability"]["sharpness"] == stored > 0
+    assert found["stability"]["rate"] == pytest.approx(2 / stored, rel=1e-12)
+    assert main(["lr-find", *SMALL, "--sharpness"]) == 0
+    assert f"threshold   2/λ_max = {2 / stored:.3g} at the start" in capsys.readouterr().out

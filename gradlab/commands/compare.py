@@ -4,7 +4,14 @@ import math
 from argparse import ArgumentTypeError
 from pathlib import Path
 
-from gradlab.commands.arguments import Arguments, path_arguments, resolution, tell_problems, tell_unfinished, words
+from gradlab.commands.arguments import (
+    Arguments,
+    path_arguments,
+    resolution,
+    tell_problems,
+    tell_unfinished,
+    words,
+)
 from gradlab.recipe.errors import RecipeError
 from gradlab.recipe.printing import one_line
 from gradlab.report import pictures, results_table, study_pictures

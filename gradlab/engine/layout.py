@@ -91,6 +91,7 @@ def layout(recipe: Recipe, task: Task) -> Layout:
     outputs = jax.eval_shape(partial(_outputs, setup), state.params, state.stats, x)
     if task.form.label_per_step or is_import_path(recipe.model["name"]):
         _check_outputs(recipe, jnp.shape(outputs), task)
+    _check_needs(setup, state.params)
     layers = _block_layers(setup.chain)
     entries, kernels = _entries(setup.chain, state.params)
     columns = row_columns(setup.probes.values(), step.more_columns(setup))
@@ -129,6 +130,17 @@ def _check_memory(recipe: Recipe, state: TrainState) -> None:
             f"seeds={recipe.seeds} take {needed / 2**30:,.0f} GiB, and there are {memory / 2**30:,.0f}; "
             "choose smaller ones"
         )
+
+
+def _check_needs(setup: Setup, params: Tree) -> None:
+    """Refuse a probe that needs a parameter which the network does not have."""
+    names = {path.rpartition("/")[2] for path in params}
+    for key, probe in setup.probes.items():
+        if probe.needs and probe.needs not in names and not probe.optional:
+            raise RecipeError(
+                f"probe={key}: the network has no {probe.needs}, which it measures; leave the probe out, or choose "
+                "data of tokens"
+            )
 
 
 def _check_examples(recipe: Recipe, state: TrainState) -> None:

@@ -11,7 +11,7 @@ from gradlab.measurements.columns import Column, require_columns
 from gradlab.numerics.norms import Norms
 from gradlab.numerics.tree import StackedAxes, Tree
 from gradlab.parts.family import Family
-from gradlab.recipe.bounds import Size
+from gradlab.recipe.bounds import Flag, Size
 from gradlab.recipe.errors import RecipeError
 
 Columns = dict[str, Array]
@@ -87,6 +87,8 @@ class Probe(NamedTuple):
         where the probe measures a row of training; what it returns for the fixed batch and the last row is dropped.
     active: its columns of layers are null for a block without an activation, and `signal` is not called for it.
     every: it measures the rows whose step is a multiple, those of the fixed batch, and the row after the last step.
+    needs: the last part of the path of a parameter that the network must have, as `embedding`, "" for none; where it is
+        `optional` its columns are null then, else the recipe is refused.
     """
 
     columns: tuple[Column, ...]
@@ -96,19 +98,21 @@ class Probe(NamedTuple):
     init: Callable[[Tree], Any] | None = None
     active: bool = False
     every: int = 1
+    needs: str = ""
+    optional: bool = False
 
 
-def checked_probes(probes: Any, every: int) -> tuple[Probe, ...]:
-    """What a maker returned, if it is a probe or several, each measuring every `every` steps.
+def checked_probes(probes: Any, every: int, optional: bool) -> tuple[Probe, ...]:
+    """What a maker returned, if it is a probe or several, each for every `every` steps, where possible if `optional`.
 
     Raises:
         RecipeError: where one is no probe, or has no columns of its kind.
     """
     several = type(probes) is tuple and probes
-    return tuple(_checked(probe, every) for probe in (probes if several else (probes,)))
+    return tuple(_checked(probe, every, optional) for probe in (probes if several else (probes,)))
 
 
-def _checked(probe: Any, every: int) -> Probe:
+def _checked(probe: Any, every: int, optional: bool) -> Probe:
     if not isinstance(probe, Probe):
         raise RecipeError(
             f"a function of a probe returns a gradlab.measurements.probe.Probe, not a {type(probe).__name__}"
@@ -127,13 +131,13 @@ def _checked(probe: Any, every: int) -> Probe:
         raise RecipeError(
             "only a probe of the update has a state; leave init out, or compute its columns in update"
         )
-    return probe._replace(every=every)
+    return probe._replace(every=every, optional=optional)
 
 
 probe = Family(
     "probe",
     "gradlab.measurements.probes",
-    common={"every": Size},
-    common_defaults={"every": 1},
+    common={"every": Size, "optional": Flag},
+    common_defaults={"every": 1, "optional": False},
     wrap=checked_probes,
 )

@@ -36,7 +36,7 @@ def signal(**changes):
     given = {
         "params": tree(0),
         "grads": grads,
-        "norms": log2_norms(grads, AXES),
+        "norms": None if "norms" in changes else log2_norms(grads, AXES),
         "true_norms": {},
         "direction": tree(2),
         "step_size": jnp.float32(RATE),

@@ -10,7 +10,7 @@ DEFAULT_SNAPSHOTS = ("recurrent_spectrum",)
 
 
 class Sorted(NamedTuple):
-    """Choices whose `probe` and `snapshot` hold their own names only; optional: the snapshots that only sets name."""
+    """Choices whose `probe` and `snapshot` hold their own names only; optional: those that only sets name."""
 
     choices: GridPoint
     optional: tuple[str, ...] = ()
@@ -50,14 +50,15 @@ def by_kind(choices: GridPoint, groups: Groups) -> Sorted:
     if "probe" in choices:
         probes = [name for name in (*of_sets, *named) if not _is_snapshot(name, groups)]
         by_group["probe"] = list(dict.fromkeys(probes))
-    return Sorted({**choices, **by_group}, tuple(name for name in by_group["snapshot"] if name in optional))
+    named_by_sets = [name for names in by_group.values() for name in names if name in optional]
+    return Sorted({**choices, **by_group}, tuple(named_by_sets))
 
 
-def marked(snapshots: dict[str, Any], optional: tuple[str, ...]) -> dict[str, Any]:
-    """The parts of the snapshots; those that a set named, and that some networks have nothing for, are optional."""
+def marked(parts: dict[str, Any], optional: tuple[str, ...]) -> dict[str, Any]:
+    """The parts of probes or snapshots; those that a set named, and that some networks cannot have, are optional."""
     return {
         key: {**part, "optional": True} if key in optional and "optional" in part else part
-        for key, part in snapshots.items()
+        for key, part in parts.items()
     }
 
 

@@ -8,6 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
+from statistics import median
 from typing import Any, NamedTuple
 
 import jax
@@ -19,7 +20,7 @@ from gradlab.engine.seed_programs import ChunkKind, is_measured
 from gradlab.engine.update import TrainState
 from gradlab.numerics.taps import SCOPE
 
-CALLS, STEPS = 2, 2  # calls of the program in a profile, and steps in each
+CALLS, STEPS = 3, 2  # calls of the program in a profile, and steps in each
 _COMPUTATION = re.compile(r"^(?:ENTRY )?%?([\w.-]+) \(.*\{$")
 _INSTRUCTION = re.compile(r"^\s+(?:ROOT )?%?([\w.-]+) = ")
 _OPERATION = re.compile(r'op_name="([^"]*)"')
@@ -67,17 +68,19 @@ def seconds_of_probes(steps: Callable[[], Any], nothing: Callable[[], Any], prog
     """
     shares = instruction_shares(program)
     plain = _seconds(steps) - _seconds(nothing)
-    taken: dict[str, float] = defaultdict(float)
-    times: Counter[str] = Counter()
+    durations: dict[str, list[float]] = defaultdict(list)
     for line in _profiled(steps):
         for name, duration in self_times(event for event in line if event.name in shares):
-            taken[name] += duration
-            times[name] += 1
-    excess = max(0.0, sum(taken.values()) - CALLS * plain * 1e9) / max(1, sum(times.values()))
+            durations[name].append(duration)
+    # by the median, which another process that interrupts one of them does not move
+    usual = {name: median(values) for name, values in durations.items()}
+    count = sum(map(len, durations.values()))
+    total = sum(usual[name] * len(values) for name, values in durations.items())
+    excess = max(0.0, total - CALLS * plain * 1e9) / max(1, count)
     seconds: dict[str, float] = defaultdict(float)
-    for name, total in taken.items():
+    for name, values in durations.items():
         for probe, share in shares[name].items():
-            seconds[probe] += share * max(0.0, total - excess * times[name]) / CALLS / 1e9
+            seconds[probe] += share * max(0.0, usual[name] - excess) * len(values) / CALLS / 1e9
     return dict(seconds)
 
 

@@ -9,14 +9,14 @@ from gradlab.figures.marks import Legend
 from gradlab.figures.profile import drawn_steps
 from gradlab.store.read import Run
 
-RUN_TABLES = ("parameters",)
+RUN_TABLES = ("layers",)
 BY_DEFAULT = False
 PROBE = "optimizer_state"
 MEASURES = ("log10_effective_step",)
 PANELS = {
-    "log10_first_moment": ("Average of gradients", "‖m‖ of a kernel"),
-    "log10_second_moment": ("Average of squared gradients", "‖v‖ of a kernel"),
-    "log10_effective_step": ("Effective step", "root mean square of Δθ/learning rate"),
+    "log10_first_moment": ("Average of gradients", "‖m‖ of the kernels"),
+    "log10_second_moment": ("Average of squared gradients", "‖v‖ of the kernels"),
+    "log10_effective_step": ("Effective step", "root mean square of ΔW/learning rate"),
 }
 
 
@@ -26,17 +26,16 @@ def run_figure(run: Run, title: str) -> Figure:
     A measure that the optimizer does not have has no panel. The dashed line is an effective step of 1, to which Adam's
     is near however small the gradient is.
     """
-    kernels = run.parameters[run.parameters.parameter.astype(str).str.endswith("kernel").to_numpy()]
-    found = {name: minibatch_rows(rows_with(kernels, name)) for name in PANELS if name in kernels}
+    found = {name: minibatch_rows(rows_with(run.layers, name)) for name in PANELS if name in run.layers}
     found = {name: rows for name, rows in found.items() if len(rows)}
-    last, legend = int(run.parameters.layer.max()), Legend()
+    last, legend = int(run.layers.layer.max()), Legend()
     figure, panels = style.panels(1, len(found), (5.4 * len(found) + 1, 4.9), title)
     for panel, (name, rows) in zip(panels, found.items(), strict=True):
         style.panel_labels(panel, PANELS[name][0], style.layer_label(last), PANELS[name][1])
         steps = drawn_steps(rows)
         for step, colour in zip(steps, style.step_colours(len(steps)), strict=True):
             at = rows[(rows.step == step).to_numpy()]
-            marks.seed_lines(panel, marks.curves(at, "layer", name, ("seed", "parameter")), colour, legend)
+            marks.seed_lines(panel, marks.curves(at, "layer", name), colour, legend)
             legend.entries[f"step {step}"] = Line2D([], [], color=colour, linewidth=2.5)
         style.power_axis(panel, *style.shared_limits([marks.finite_range([to_float64(rows[name])])])[0])
         style.count_axis(panel, 0, last)

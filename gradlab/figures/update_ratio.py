@@ -13,6 +13,7 @@ from gradlab.figures.profile import drawn_steps
 from gradlab.store.read import Run
 
 RUN_TABLES = ("layers",)
+BY_DEFAULT = False
 PROBE = "update_ratio"
 MEASURES = ("log10_update_ratio",)
 USUAL = -3.0  # log10 of the ratio at which networks usually train

@@ -1,13 +1,11 @@
 """The figures of the update: they draw what was measured, with the number that it is compared with."""
 
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
 
 from gradlab.figures import optimizer_state, update_ratio
 from gradlab.figures.registry import run_figures
 from gradlab.recipe.errors import RecipeError
-from gradlab.store.read import open_run
 from tests import runs
 from tests.figures.frames import data, legend, marked, render
 
@@ -15,20 +13,10 @@ STEPS = [0, 50, 100]
 
 
 def run_of(folder, ratio=None, **moments):
-    """A run of ten layers with the ratio of shape (steps, layers), and the moments of each layer's kernel."""
-    backward = np.zeros((3, 10))
-    more = {} if ratio is None else {"log10_update_ratio": ratio}
-    layers = [runs.layer_table(backward, STEPS, **more)]
-    rows = layers[0].to_pydict()
-    keys = {name: rows[name] for name in ("seed", "step", "source", "layer", "name", "size")}
-    keys["parameter"] = ["linear/kernel"] * len(rows["step"])
-    values = {name: np.ravel(value).tolist() for name, value in moments.items()}
-    made = runs.opened(folder, layers, [runs.step_table([2.3, 1.0, 0.1], STEPS)])
-    if values:
-        (folder / "parameters").mkdir()
-        pq.write_table(runs.table("parameters", keys | values), folder / "parameters" / "all.parquet")
-        made = open_run(folder)
-    return made
+    """A run of ten layers with the ratio of shape (steps, layers), and the moments of each layer's kernels."""
+    more = dict(moments) if ratio is None else {"log10_update_ratio": ratio} | moments
+    layers = [runs.layer_table(np.zeros((3, 10)), STEPS, **more)]
+    return runs.opened(folder, layers, [runs.step_table([2.3, 1.0, 0.1], STEPS)])
 
 
 def ratios():

@@ -5,8 +5,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
+from gradlab.measurements.by_layer import of_kernels
 from gradlab.measurements.columns import Column
 from gradlab.measurements.probe import Probe, UpdateColumns, UpdateSignal, probe
 from gradlab.numerics.norms import LOG10_2, log2_norms, scaled_log2_norm
@@ -24,15 +26,15 @@ def optimizer_state() -> Probe:
 
     log10_first_moment, log10_second_moment: log10 of ‖m‖ and of ‖v‖ of each parameter, where the optimizer has an
     average m of gradients or v of their squares; −inf before the first step. log10_effective_step: log10 of the root
-    mean square over entries of Δθ divided by the learning rate: |g| of gradient descent, |m̂|/(√v̂ + ε) of Adam, which
-    is near 1 however small the gradient is. Of `optimizer=phases` the moments are those of the one in use.
+    mean square over the entries of a layer's kernels of ΔW divided by the learning rate: |g| of gradient descent,
+    |m̂|/(√v̂ + ε) of Adam, which is near 1 however small the gradient is. Of `optimizer=phases` the moments are those
+    of the one in use.
     """
 
     def ask(update: UpdateSignal) -> UpdateColumns:
         moved = log2_norms(update.direction, update.stacked_axes).leaves
         shift = update.log2_step_size - jnp.log2(update.learning_rate)
-        sizes = {path: w.size / max(moved[path].size, 1) for path, w in update.params.items()}
-        effective = {path: LOG10_2 * (moved[path] + shift - 0.5 * jnp.log2(sizes[path])) for path in moved}
+        effective = LOG10_2 * (of_kernels(update, moved) + shift - 0.5 * jnp.log2(_kernel_sizes(update)))
         return {
             "log10_first_moment": _norms(update, FIRST),
             "log10_second_moment": _norms(update, SECOND),
@@ -42,14 +44,14 @@ def optimizer_state() -> Probe:
     texts = {
         "log10_first_moment": "log10 of ‖m‖, the optimizer's average of gradients, before the update",
         "log10_second_moment": "log10 of ‖v‖, the optimizer's average (or sum) of squared gradients, before the update",
-        "log10_effective_step": "log10 of the root mean square of Δθ/learning rate",
+        "log10_effective_step": "log10 of the root mean square over the layer's kernels of ΔW/learning rate",
     }
     columns = [
         Column(
             name,
             text,
             unit="log10",
-            kind="parameter",
+            kind="parameter" if "moment" in name else "layer",
             over_kernels="norm" if "moment" in name else "",
             nan_is_null=True,
             needs_update=name == "log10_effective_step",
@@ -57,6 +59,15 @@ def optimizer_state() -> Probe:
         for name, text in texts.items()
     ]
     return Probe(tuple(columns), update=ask)
+
+
+def _kernel_sizes(update: UpdateSignal) -> Array:
+    """How many entries the kernels of each layer have, (layers,)."""
+    sizes = np.zeros(update.layers)
+    for path in update.kernels:
+        layers = update.layers_of[path]
+        sizes[list(layers)] += update.params[path].size / len(layers)
+    return jnp.asarray(sizes, jnp.float32)
 
 
 def _norms(update: UpdateSignal, names: frozenset[str]) -> Tree:

@@ -38,6 +38,13 @@ def test_the_set_standard_is_the_default():
     assert folder_name(recipe(*TINY, "probe=standard")) == folder_name(recipe(*TINY))
 
 
+@pytest.mark.parametrize("name", options.presets())
+def test_every_set_composes(name):
+    found = recipe(*TINY, f"probe={name}")
+    assert found.probes
+    assert found.snapshots.keys() <= set(options.groups()["snapshot"])
+
+
 def test_sets_name_what_there_is():
     groups = options.groups()
     known = {*groups["probe"], *groups["snapshot"], options.ALL}

@@ -193,7 +193,7 @@ def test_no_theory_no_chance_level_and_no_default_is_shown():
     assert told.training.chance_loss is None
     assert told.data is None
     assert describe(run.recipe) == "log.csv · optimizer adam · clip norm threshold 2.0"
-    assert title(run) == "log · log.csv · optimizer adam · clip norm threshold 2.0"
+    assert title(run) == "log · log.csv · optimizer adam · clip norm threshold 2"
 
 
 def test_a_clip_without_a_threshold_is_no_line_in_a_figure():

@@ -21,15 +21,15 @@ from gradlab.recipe.recipe import folder_name
 from tests.recipes import TINY, launch, recipe
 
 HERE = __name__
-STEP = Column("distance", "‖θ − θ_0‖", kind="step")
+STEP = Column("moved", "‖θ − θ_0‖", kind="step")
 
 
-def distance(scale: float = 1.0):
+def moved(scale: float = 1.0):
     """The state is θ_0; `scale` is a number of the recipe."""
 
     def update(now, start):
         squares = sum(jnp.sum((w - start[path]) ** 2) for path, w in now.params.items())
-        return {"distance": scale * jnp.sqrt(squares)}, start
+        return {"moved": scale * jnp.sqrt(squares)}, start
 
     return Probe((STEP,), update=update, init=lambda params: params)
 
@@ -77,8 +77,8 @@ def _rest(g, path):
     return tuple(range(1 if path.startswith("hidden") else 0, g.ndim))
 
 
-PROBES = f"probe=[all,{HERE}:distance,{HERE}:count,{HERE}:largest]"
-SNAPSHOTS = f"snapshot=[all,{HERE}:steepness]"
+PROBES = f"probe=[standard,{HERE}:moved,{HERE}:count,{HERE}:largest]"
+SNAPSHOTS = f"snapshot=[recurrent_spectrum,{HERE}:steepness]"
 
 
 @lru_cache
@@ -114,11 +114,11 @@ def measured(run, table, column):
 
 
 def test_a_probe_measures_at_its_interval_and_at_the_last_row(mine):
-    assert measured(mine, "steps", "distance") == list(range(9))
+    assert measured(mine, "steps", "moved") == list(range(9))
     assert measured(mine, "steps", "rows") == measured(mine, "layers", "mean") == [0, 3, 6, 8]
     assert measured(mine, "parameters", "ones") == measured(mine, "layers", "each") == [0, 3, 6, 8]
     assert measured(mine, "layers", "largest") == [0, 2, 4, 6, 8]
-    for column in ("rows", "distance"):  # every probe measures the fixed batch
+    for column in ("rows", "moved"):  # every probe measures the fixed batch
         fixed = mine.steps[(mine.steps.source == "probe").to_numpy()]
         assert not fixed[column].isna().any()
 
@@ -146,8 +146,8 @@ def test_a_state_goes_from_one_measured_row_of_training_to_the_next(mine):
     rows = batch(mine.steps)
     counts = rows[(rows.seed == 1).to_numpy() & rows.step.isin([0, 3, 6, 8]).to_numpy()]
     assert counts.rows.tolist() == [0, 1, 2, 3]
-    assert batch(mine.steps).distance.to_numpy(float)[0] == 0
-    assert (batch(mine.steps).distance.to_numpy(float)[1:9] > 0).all()
+    assert batch(mine.steps).moved.to_numpy(float)[0] == 0
+    assert (batch(mine.steps).moved.to_numpy(float)[1:9] > 0).all()
 
 
 def test_columns_of_every_kind_are_in_their_tables(mine):
@@ -156,7 +156,7 @@ def test_columns_of_every_kind_are_in_their_tables(mine):
     assert last.each.tolist() == [0, 1, 2, 3]
     assert last.ones.tolist() == [1, 1, 1, 1]  # one kernel in each layer
     assert len(mine.parameters.ones.dropna().unique()) == 1
-    assert mine.meanings("steps")["distance"] == ("1", "‖θ − θ_0‖")
+    assert mine.meanings("steps")["moved"] == ("1", "‖θ − θ_0‖")
     assert mine.meanings("layers")["ones"].definition == "one, over the layer's kernels"
 
 
@@ -181,9 +181,9 @@ def test_an_interval_of_one_and_the_snapshots_of_gradlab_leave_the_folder_s_name
 
 @pytest.mark.slow
 def test_a_number_of_a_probe_is_an_argument_of_the_program(outputs):
-    words = (f"probe=[forward,{HERE}:distance]", "log.every=4")
-    runs = [ran(outputs, *words, f"probes.distance.scale={scale}") for scale in (1.0, 2.0)]
-    one, two = (run.steps.distance.to_numpy(float) for run in runs)
+    words = (f"probe=[forward,{HERE}:moved]", "log.every=4")
+    runs = [ran(outputs, *words, f"probes.moved.scale={scale}") for scale in (1.0, 2.0)]
+    one, two = (run.steps.moved.to_numpy(float) for run in runs)
     np.testing.assert_array_equal(2 * one, two)
     assert runs[1].status["compile_seconds"] < 1
 
@@ -195,7 +195,7 @@ def test_a_run_with_a_state_goes_on_to_the_same_end(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         _interrupted(words, tmp_path / "cut")
     resumed = gradlab.run(*TINY, *words, f"outputs={tmp_path / 'cut'}")
-    for column in ("loss", "distance", "rows"):
+    for column in ("loss", "moved", "rows"):
         np.testing.assert_array_equal(resumed.steps[column], whole.steps[column])
 
 
@@ -209,7 +209,9 @@ def _interrupted(words, folder):
 
 
 def test_numbers_of_python_are_arrays_too():
-    made = prepare(recipe(*TINY, f"probe=[all,{HERE}:plain_numbers]", f"snapshot=[{HERE}:a_plain_number]"))
+    made = prepare(
+        recipe(*TINY, f"probe=[standard,{HERE}:plain_numbers]", f"snapshot=[{HERE}:a_plain_number]")
+    )
     assert "two" in made.layout.schemas["steps"].names
 
 
@@ -240,7 +242,7 @@ def mine():
         function.cache_clear()
         compiled.release()
 
-    words = ("probe=[all,edited_probes:mine]", "steps=40", "eval.every=10", f"outputs={tmp_path / 'o'}")
+    words = ("probe=[standard,edited_probes:mine]", "steps=40", "eval.every=10", f"outputs={tmp_path / 'o'}")
     write("before")
     with pytest.raises(KeyboardInterrupt):
         _interrupted(words, tmp_path / "o")
@@ -275,7 +277,7 @@ def two_functions():
 
 
 def a_step_of_the_signal():
-    return Probe((STEP,), signal=lambda block: {"distance": jnp.zeros(())})
+    return Probe((STEP,), signal=lambda block: {"moved": jnp.zeros(())})
 
 
 def a_state_of_the_signal():
@@ -284,11 +286,11 @@ def a_state_of_the_signal():
 
 
 def other_names():
-    return Probe((STEP,), update=lambda now: {"distances": jnp.zeros(())})
+    return Probe((STEP,), update=lambda now: {"movement": jnp.zeros(())})
 
 
 def other_shape():
-    return Probe((STEP,), update=lambda now: {"distance": jnp.zeros(3)})
+    return Probe((STEP,), update=lambda now: {"moved": jnp.zeros(3)})
 
 
 def a_choice_s_name():
@@ -300,16 +302,16 @@ def a_name_of_gradlab():
 
 
 def an_error():
-    return Probe((STEP,), update=lambda now: {"distance": now.weights})
+    return Probe((STEP,), update=lambda now: {"moved": now.weights})
 
 
 WRONG = {
     "no_probe": "returns a gradlab.measurements.probe.Probe, not a int",
     "two_functions": "exactly one of signal, backward and update",
-    "a_step_of_the_signal": "the column distance of a probe has kind='step', not layer",
+    "a_step_of_the_signal": "the column moved of a probe has kind='step', not layer",
     "a_state_of_the_signal": "only a probe of the update has a state",
-    "other_names": "declares the columns distance and returns distances",
-    "other_shape": r"the column distance, kind='step', is returned in the shape \(3,\)",
+    "other_names": "declares the columns moved and returns movement",
+    "other_shape": r"the column moved, kind='step', is returned in the shape \(3,\)",
     "a_choice_s_name": "a probe's column cannot be called 'depth'",
     "a_name_of_gradlab": "the table 'layers' would have two columns cosine; rename that of the probe",
     "an_error": "does not fit: AttributeError: 'UpdateSignal' object has no attribute 'weights'",
@@ -319,7 +321,7 @@ WRONG = {
 @pytest.mark.parametrize("name", WRONG)
 def test_a_probe_that_is_none_is_refused_before_anything_is_written(name):
     with pytest.raises(RecipeError, match=WRONG[name]):
-        _ = prepare(recipe(*TINY, f"probe=[all,{HERE}:{name}]")).layout
+        _ = prepare(recipe(*TINY, f"probe=[standard,{HERE}:{name}]")).layout
 
 
 @pytest.mark.parametrize(
@@ -340,7 +342,7 @@ def test_a_wrong_choice_is_refused_in_one_line(words, message):
 
 
 def cosine():
-    return Probe((STEP,), update=lambda now: {"distance": jnp.zeros(())})
+    return Probe((STEP,), update=lambda now: {"moved": jnp.zeros(())})
 
 
 def test_an_experiment_may_not_name_a_probe_s_function(tmp_path, monkeypatch):

@@ -19,7 +19,7 @@ def plan(**changes) -> Plan:
         "residual": residual.make({"name": "none"}),
     }
     usual = {
-        **FORM._asdict(),
+        **{name: value for name, value in FORM._asdict().items() if name in Plan._fields},
         "depth": 3,
         "width": 8,
         **parts,

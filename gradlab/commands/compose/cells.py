@@ -94,7 +94,9 @@ def _combination(choices: GridPoint, numbers: GridPoint, groups: Groups, compose
         if added := list(filter(is_import_path, probes.names(choices.get(group)))):
             values[field] = _with_listed(values.get(field), group, added)
     if optional:
-        values = values | {field: probes.marked(values[field], optional) for field in LISTED.values()}
+        values = values | {
+            field: probes.marked(values[field], optional) for field in LISTED.values() if field in values
+        }
     _check_keys(values, numbers, groups)
     return Combination(values, references.is_literal(values))
 

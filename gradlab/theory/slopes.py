@@ -22,6 +22,9 @@ def mean_square_slope(act: Activation, q: np.ndarray) -> np.ndarray:
     return np.reshape(np.array(flat), np.shape(q))
 
 
+LARGEST = 150.0  # |log10 h| from which h² is no float64
+
+
 def _mean_square(act: Activation, variance: float) -> float:
     if not np.isfinite(variance):
         return float("nan")
@@ -47,5 +50,6 @@ def hidden_slopes(recipe: dict[str, Any], data: dict[str, Any], log10_forward: n
     q_l = σ_w²·h_{l−1}² + σ_b², with σ_w² = width·Var W.
     """
     network = network_of(recipe, data["features"], data["outputs"])
-    q = network.weight * 10 ** (2 * log10_forward) + network.bias
+    told = np.where(np.abs(log10_forward) < LARGEST, log10_forward, np.nan)
+    q = network.weight * 10 ** (2 * told) + network.bias
     return Slopes(q, network.weight * mean_square_slope(network.act, q))

@@ -73,7 +73,7 @@ class RunFigure(NamedTuple):
         if self.models and (run.recipe.get("model") or {}).get("name") not in self.models:
             return f"it is about model={', '.join(self.models)}"
         if self.measures and not self._has(run, self.measures):
-            return f"it was not measured; run it with {self.record or f'probe=[standard,{self.probe}]'}"
+            return self._missing(run)
         for table in self.tables:
             if getattr(run, table).empty:
                 source = "its log" if run.is_foreign else "its network and its probes"
@@ -88,6 +88,13 @@ class RunFigure(NamedTuple):
             if count < least:
                 return f"it needs {least} {key}s, and the run has {count}"
         return ""
+
+    def _missing(self, run: "Run") -> str:
+        """Why the run has none of its measures: null wherever the probe looked, or no probe."""
+        recorded = {**(run.recipe.get("probes") or {}), **(run.recipe.get("snapshots") or {})}
+        if self.probe in recorded:
+            return f"its probe {self.probe} stored no values; they are null where there is nothing to measure"
+        return f"it was not measured; run it with {self.record or f'probe=[standard,{self.probe}]'}"
 
     def draw(self, run: "Run", title: str) -> "Figure":
         """The figure of the run.

@@ -32,6 +32,8 @@ def test_the_figure_of_a_probe_names_it_and_is_there_where_its_measures_are(tmp_
     assert not other.is_available(run)
     with pytest.raises(RecipeError, match=r"was not measured; run it with probe=\[standard,mine\]"):
         other.draw(run, "a title")
+    run.recipe["probes"] = {"mine": {}}
+    assert other.problem(run).startswith("its probe mine stored no values")
 
 
 def test_a_figure_of_too_few_steps_or_layers_says_how_many_there_are(tmp_path):

@@ -54,10 +54,12 @@ def test_a_linear_network_has_constant_derivatives_and_no_autocorrelation():
 def test_white_noise_has_none_and_a_ramp_has_much():
     rng = np.random.default_rng(0)
     noise = jnp.asarray(rng.normal(size=(400, 50)), jnp.float32)
-    white = shattering.autocorrelation(jnp.zeros_like(noise), noise)
+    zeros = jnp.zeros_like(noise)
+    white = shattering.autocorrelation(zeros, noise, zeros[::2])
     np.testing.assert_allclose(white, np.eye(1, shattering.LAGS)[0], atol=0.03)
     slope = jnp.linspace(0.0, 1e-25, 400)[:, None]
-    ramp = shattering.autocorrelation(jnp.zeros_like(slope), slope)
+    zeros = jnp.zeros_like(slope)
+    ramp = shattering.autocorrelation(zeros, slope, zeros[::2])
     assert float(ramp[1]) > 0.99
 
 
@@ -72,3 +74,39 @@ def test_there_is_no_line_between_tokens():
         computed(
             "shattering", ("model=transformer", "data=copy_memory", "depth=1", "width=8", "batch_size=4")
         )
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", pytest.param("float16", marks=pytest.mark.slow)])
+def test_rounding_of_a_narrow_format_is_not_called_shattered(dtype):
+    """In float32 the gradient of this smooth network has .95 at lag 1; the differences in 16 bits are rounding."""
+    words = ("data=gaussian", "data.shape=[5]", "depth=3", "width=7", "batch_size=8", "activation=tanh")
+    smooth = computed("shattering", words)["gradient_autocorrelation_1"]
+    assert float(smooth.min()) > 0.9
+    got = np.asarray(computed("shattering", (*words, f"dtype={dtype}"))["gradient_autocorrelation_1"])
+    assert (np.isnan(got) | (np.abs(got - np.asarray(smooth)) < 0.1)).all()
+
+
+@pytest.mark.parametrize(
+    "more", [pytest.param(("depth=30",), marks=pytest.mark.slow), ("depth=8", "normalization=batch")]
+)
+def test_rounding_that_depth_or_normalization_amplify_is_none(more):
+    """Exactly, a linear network has constant derivatives at any depth; by eps of a unit alone some would vary."""
+    words = ("data=gaussian", "data.shape=[20]", "width=64", "batch_size=8", "activation=linear")
+    assert np.isnan(computed("shattering", (*words, *more))["gradient_autocorrelation"]).all()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("model=cnn", "data=shapes", "depth=2", "width=4"),
+        ("model=lstm", "data=sequential_digits", "depth=1", "width=5"),
+        ("model=transformer", "data=sequential_digits", "depth=1", "width=8"),
+    ],
+)
+def test_every_kind_of_network_has_one(words):
+    """But for the first layer of two, which is a linear map of each value."""
+    curves = np.asarray(computed("shattering", (*words, "batch_size=4"))["gradient_autocorrelation"])
+    assert np.isnan(curves[0]).all() == ("model=cnn" not in words)
+    np.testing.assert_allclose(curves[1:, 0], 1, atol=1e-5)
+    assert (np.abs(curves[1:]) <= 1 + 1e-5).all()

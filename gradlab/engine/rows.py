@@ -101,8 +101,8 @@ def _of_kernels(layout: Layout, entries: dict[Column, Any]) -> TableColumns:
     for column, (entry_values, where) in entries.items():
         if column.over_kernels:
             joined = _joined(column, entry_values, groups, size)
-            if column.nan_is_null:
-                where = ~np.isnan(joined)
+            if column.nan_is_null:  # by entry there: null in the rows in which it is null of every entry
+                where = where.any(-1, keepdims=True) & ~np.isnan(joined)
             columns[column.name] = (joined, has_kernels & where)
     return columns
 

@@ -25,7 +25,7 @@ _WRITTEN: dict[str, tuple[str, ...]] = {
     "": ("recipe.yaml", "status.json", DIGESTS, LOG, REPORT, lock.NAME, files.TEMPORARY),
     **dict.fromkeys(TABLES, _TABLE),
     CHECKPOINTS: ("[0-9]*-*.npz", "[0-9]*-*.bad", files.TEMPORARY),
-    FIGURES: ("*.png", "*.svg", files.TEMPORARY),
+    FIGURES: ("*.png", "*.svg", "*.pdf", files.TEMPORARY),
 }
 
 

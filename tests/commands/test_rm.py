@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from gradlab.commands.main import main
+from gradlab.report import pictures
 from gradlab.store import files, lock, remove
 from gradlab.store.read import folders
 from tests import runs
@@ -50,6 +51,13 @@ def answer(monkeypatch, text):
         readline = staticmethod(lambda: text)
 
     monkeypatch.setattr(sys, "stdin", Terminal)
+
+
+@pytest.mark.parametrize("suffix", pictures.FORMATS)
+def test_a_run_with_figures_of_every_format_is_removed(study, suffix):
+    (study / "a" / "figures" / f"spectrum.{suffix}").write_bytes(b"x")
+    assert main(["rm", str(study / "a"), "--yes"]) == 0
+    assert names(study) == ["b", "c", "d"]
 
 
 def test_it_removes_the_runs_that_satisfy_the_condition(study, capsys):

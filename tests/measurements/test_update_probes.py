@@ -184,7 +184,7 @@ def test_a_field_of_another_shape_is_no_moment():
 )
 def test_a_run_has_them_and_is_trained_as_without(tmp_path, words):
     names = ("update_ratio", "distance", "direction", "optimizer_state")
-    every = [f"probes.{name}.every=1" for name in names]
+    every = [f"probes.{name}.every={4 if name == 'optimizer_state' else 1}" for name in names]
     run = gradlab.run(*TINY, *words, f"probe=[standard,{','.join(names)}]", *every, f"outputs={tmp_path}")
     plain = gradlab.run(*TINY, *words, f"outputs={tmp_path}")
     assert run.steps.loss.equals(plain.steps.loss)
@@ -199,3 +199,6 @@ def test_a_run_has_them_and_is_trained_as_without(tmp_path, words):
     assert steps.network_gradient_cosine.isna().to_numpy()[steps.step == 0].all()
     assert steps.network_gradient_cosine.notna().to_numpy()[steps.step > 0].all()
     assert (steps.log10_relative_distance[steps.step == 0].astype(float) == -np.inf).all()
+    for column in ("log10_first_moment", "log10_second_moment", "log10_effective_step"):
+        assert set(rows.step[rows[column].notna().to_numpy()]) <= {0, 4, 8}, column
+    assert {0, 4} <= set(rows.step[rows.log10_effective_step.notna().to_numpy()])
